@@ -1,0 +1,63 @@
+"""`bench heads`: how fast the data factory renders."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+
+import torch
+
+from ..camera import orbit
+from ..synthetic.head import sample_parameters
+from ..synthetic.rendering import render_head
+from ..synthetic.splits import VALIDATION
+from .report import Row, print_table, report, write_json
+
+SIZES = (128, 256)
+VIEWS = 8  # of each head, traced together: how the trainers ask for them
+
+
+def run(arguments: list[str]) -> dict:
+    """Print images per second at 128 and 256 pixels; returns the report."""
+    options = _parser().parse_args(arguments)
+    before = torch.get_num_threads()
+    torch.set_num_threads(options.threads or before)
+    try:
+        rows = [_measure(size, options.count) for size in SIZES]
+    finally:
+        torch.set_num_threads(before)
+    result = report("heads", rows)
+    print_table(result)
+    if options.json:
+        write_json(result, options.json)
+    return result
+
+
+def _measure(size: int, count: int) -> Row:
+    """Median over heads of the speed of rendering all views of one head; low and high are the slowest and fastest head."""
+    yaw = torch.linspace(-math.pi, math.pi, VIEWS + 1)[:-1]
+    camera = orbit(yaw, 0.2 * torch.sin(2 * yaw))
+    render_head(sample_parameters(VALIDATION[-1]), camera, size)  # the first call pays for torch's start
+    speeds = []
+    for seed in VALIDATION[:count]:
+        start = time.perf_counter()
+        render_head(sample_parameters(seed), camera, size)
+        speeds.append(VIEWS / (time.perf_counter() - start))
+    speed = torch.tensor(speeds)
+    return Row(f"{size} px", "speed", float(speed.median()), "images/s", low=float(speed.min()), high=float(speed.max()), n=len(speeds))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench heads", description=__doc__)
+    parser.add_argument("--count", type=_positive, default=6, help=f"heads to render, {VIEWS} views each (6; at most {len(VALIDATION)})")
+    parser.add_argument("--threads", type=_positive, default=None, help="torch threads (as torch finds them)")
+    parser.add_argument("--json", metavar="FILE", help="also write the report here")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
+    return value

@@ -1,0 +1,159 @@
+"""Cameras, orbits and rays. Conventions: `models/__init__.py`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+FOCAL = 4.2647  # image widths; EG3D's FFHQ camera, full field of view 13.37 degrees
+RADIUS = 2.7  # scene units from the camera to the origin
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One pinhole camera, or a batch of them.
+
+    Attributes:
+        cam2world: [..., 4, 4], OpenCV axes.
+        intrinsics: [..., 3, 3], divided by the image's size.
+    """
+
+    cam2world: Tensor
+    intrinsics: Tensor
+
+    def __post_init__(self) -> None:
+        if self.cam2world.shape[-2:] != (4, 4) or self.intrinsics.shape[-2:] != (3, 3):
+            raise ValueError(
+                "Camera: expected cam2world [..., 4, 4] and intrinsics [..., 3, 3], got "
+                f"{list(self.cam2world.shape)} and {list(self.intrinsics.shape)}; pass matrices with the batch in front"
+            )
+        if self.cam2world.shape[:-2] != self.intrinsics.shape[:-2]:
+            raise ValueError(
+                f"Camera: {list(self.cam2world.shape[:-2])} poses came with {list(self.intrinsics.shape[:-2])} "
+                "intrinsics; expand one to the other's batch"
+            )
+
+    @property
+    def shape(self) -> torch.Size:
+        """Batch dimensions."""
+        return self.cam2world.shape[:-2]
+
+    @property
+    def position(self) -> Tensor:
+        """[..., 3] in the world."""
+        return self.cam2world[..., :3, 3]
+
+    def __getitem__(self, index) -> Camera:
+        return Camera(self.cam2world[index], self.intrinsics[index])
+
+    def to(self, *args) -> Camera:
+        """As `Tensor.to`, for both matrices."""
+        return Camera(self.cam2world.to(*args), self.intrinsics.to(*args))
+
+
+def intrinsics_from_focal(focal: float | Tensor, *, like: Tensor) -> Tensor:
+    """[..., 3, 3] with `focal` [...] image widths and the principal point in the middle."""
+    focal = torch.as_tensor(focal, dtype=like.dtype, device=like.device)
+    zero, one = torch.zeros_like(focal), torch.ones_like(focal)
+    rows = [focal, zero, one / 2, zero, focal, one / 2, zero, zero, one]
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+def look_at(position: Tensor, target: Tensor | tuple[float, float, float], up: tuple[float, float, float] = (0.0, 1.0, 0.0)) -> Tensor:
+    """Pose of a camera at `position` that looks at `target` with `up` towards the top of the image.
+
+    Args:
+        position: [..., 3] world.
+        target: [..., 3] world.
+        up: world direction; where the view is parallel to it, the image's top is taken along -z (looking down on the
+            head) or +z, so that an orbit over the top has a picture there, too.
+
+    Returns:
+        cam2world [..., 4, 4].
+    """
+    target = torch.as_tensor(target, dtype=position.dtype, device=position.device).expand_as(position)
+    forward = torch.nn.functional.normalize(target - position, dim=-1)
+    above = torch.as_tensor(up, dtype=position.dtype, device=position.device).expand_as(position)
+    parallel = torch.linalg.cross(forward, above).norm(dim=-1, keepdim=True) < 1e-6
+    towards_back = forward[..., 1:2].sign() * torch.tensor([0.0, 0.0, 1.0], dtype=position.dtype, device=position.device)
+    above = torch.where(parallel, towards_back, above)
+    right = torch.nn.functional.normalize(torch.linalg.cross(forward, above), dim=-1)
+    down = torch.linalg.cross(forward, right)
+    pose = torch.zeros(*position.shape[:-1], 4, 4, dtype=position.dtype, device=position.device)
+    pose[..., :3, :] = torch.stack([right, down, forward, position], dim=-1)
+    pose[..., 3, 3] = 1
+    return pose
+
+
+def orbit(
+    yaw: float | Tensor,
+    pitch: float | Tensor,
+    *,
+    radius: float | Tensor = RADIUS,
+    target: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    focal: float | Tensor = FOCAL,
+) -> Camera:
+    """Cameras on a sphere around `target`, looking at it.
+
+    Args:
+        yaw: [...] radians; 0 in front, positive towards +x (the subject's left).
+        pitch: [...] radians of elevation; positive above.
+        radius: [...] scene units. focal: [...] image widths. All four broadcast.
+    """
+    values = [torch.as_tensor(v, dtype=torch.get_default_dtype()) if not isinstance(v, Tensor) else v for v in (yaw, pitch, radius, focal)]
+    yaw, pitch, radius, focal = torch.broadcast_tensors(*values)
+    direction = torch.stack([yaw.sin() * pitch.cos(), pitch.sin(), yaw.cos() * pitch.cos()], dim=-1)
+    centre = torch.as_tensor(target, dtype=direction.dtype, device=direction.device)
+    pose = look_at(centre + radius[..., None] * direction, centre)
+    return Camera(pose, intrinsics_from_focal(focal, like=pose))
+
+
+def frontal() -> Camera:
+    """The canonical camera in front of the face, unbatched."""
+    return orbit(0.0, 0.0)
+
+
+def yaw_pitch(camera: Camera) -> tuple[Tensor, Tensor]:
+    """Yaw and pitch [...] (radians) of the camera's position, seen from the origin."""
+    x, y, z = camera.position.unbind(-1)
+    return torch.atan2(x, z), torch.atan2(y, torch.hypot(x, z))
+
+
+def rays(camera: Camera, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Origins and unit directions [..., H, W, 3] of the rays through all pixel centres.
+
+    Raises:
+        ValueError: for an image without pixels.
+    """
+    if height < 1 or width < 1:
+        raise ValueError(f"rays: expected at least 1x1 pixels, got {height}x{width}; choose a positive size")
+    like = camera.cam2world
+    v = (torch.arange(height, dtype=like.dtype, device=like.device) + 0.5) / height
+    u = (torch.arange(width, dtype=like.dtype, device=like.device) + 0.5) / width
+    image = torch.stack([u.expand(height, width), v[:, None].expand(height, width), torch.ones_like(u).expand(height, width)], -1)
+    to_world = camera.cam2world[..., :3, :3] @ torch.linalg.inv(camera.intrinsics)
+    directions = torch.nn.functional.normalize(image @ to_world.mT[..., None, :, :], dim=-1)
+    return camera.position[..., None, None, :].expand_as(directions), directions
+
+
+def project(camera: Camera, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Where world points fall in the image.
+
+    Args:
+        points: [..., N, 3] world; the camera's batch broadcasts against `...`.
+
+    Returns:
+        image [..., N, 2] in image sizes (x right, y down; inside the frame where 0 .. 1), z [..., N] OpenCV depth.
+    """
+    in_camera = (points - camera.position[..., None, :]) @ camera.cam2world[..., :3, :3]
+    z = in_camera[..., 2]
+    image = in_camera @ camera.intrinsics.mT
+    return image[..., :2] / image[..., 2:], z
+
+
+def field_of_view(focal: float) -> float:
+    """Full angle in radians of an image that is 1 / focal wide at distance 1."""
+    return 2 * math.atan(0.5 / focal)

@@ -1,0 +1,1 @@
+"""Fields and how they become images."""

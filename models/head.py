@@ -1,0 +1,141 @@
+"""A head: planes, their decoder, and what later stages need; and its file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .alignment import AlignedPortrait
+from .camera import Camera
+from .checkpoint import load_into, read_tensors, save_tensors
+from .field.triplane import Decoder, FieldConfig, TriplaneField
+from .field.volume_rendering import RenderConfig, Rendering, render
+from .prior.embedded import EmbeddedGenerator, GeneratorConfig
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head.
+
+    Attributes:
+        planes: [1, 3, C, (D,) H, W]. decoder: features -> raw density and colour. config: of the planes.
+        reference: the portrait that it was made from, where known.
+        latents: [1, num_ws, w_dim], where it came from a generator. generator: the tuned one, with its decoder.
+    """
+
+    planes: Tensor
+    decoder: nn.Module
+    config: FieldConfig
+    reference: AlignedPortrait | None = None
+    latents: Tensor | None = None
+    generator: EmbeddedGenerator | None = None
+
+    def field(self) -> TriplaneField:
+        """points [..., 3] -> (density [...], colour [..., 3])."""
+        return TriplaneField(self.planes, self.decoder, self.config)
+
+    def colour(self, points: Tensor, normals: Tensor) -> Tensor:
+        """sRGB [N, 3] of the surface at points [N, 3]: what a ray sees that falls on it against the normals [N, 3].
+
+        The weighted mean over a short way through the surface, since density is not a wall.
+        """
+        depth = torch.linspace(0.012, -0.03, 12, dtype=points.dtype, device=points.device)
+        density, colour = self.field()(points[:, None] + depth[:, None] * normals[:, None])
+        thickness = density * (0.042 / 12)
+        weights = torch.exp(-(thickness.cumsum(-1) - thickness)) * -torch.expm1(-thickness) + 1e-6
+        return ((weights[..., None] * colour).sum(-2) / weights.sum(-1, keepdim=True)).clamp(0, 1)
+
+    @torch.no_grad()
+    def render(self, camera: Camera, size: int, config: RenderConfig | None = None, **options) -> Rendering:
+        """V cameras -> images of size x size; options as `volume_rendering.render`."""
+        return render(self.field(), camera, size, size, config or RenderConfig(), box_side=self.config.box_side, **options)
+
+
+def save_head(head: Head, path: Path) -> None:
+    """Write one .safetensors with everything that a head carries."""
+    tensors = {"planes": head.planes} | {f"decoder.{key}": value for key, value in head.decoder.state_dict().items()}
+    metadata = {"kind": "head", "format_version": str(FORMAT_VERSION), "config": json.dumps(asdict(head.config))}
+    if head.latents is not None:
+        tensors["latents"] = head.latents
+    if head.generator is not None:
+        tensors |= {f"generator.{key}": value for key, value in head.generator.state_dict().items()}
+        metadata["generator"] = json.dumps(asdict(head.generator.config))
+    if (reference := head.reference) is not None:
+        tensors |= {
+            "reference.image": reference.image,
+            "reference.mask": reference.mask,
+            "reference.cam2world": reference.camera.cam2world,
+            "reference.intrinsics": reference.camera.intrinsics,
+            "reference.crop_to_photo": reference.crop_to_photo,
+        }
+        metadata["photo_size"] = json.dumps(list(reference.photo_size))
+    save_tensors(path, {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, metadata)
+
+
+def load_head(path: Path) -> Head:
+    """Read what `save_head` wrote, on the CPU.
+
+    Raises:
+        ValueError: not a head file, unknown version, NaN, or tensors that do not fit its config.
+    """
+    name = Path(path).name
+    tensors, metadata = read_tensors(path, "head file")
+    if metadata.get("kind") != "head":
+        raise ValueError(f"head file: expected a head saved by this pack, but {name} holds {metadata.get('kind', 'something else')}")
+    version = metadata.get("format_version", "none")
+    if version != str(FORMAT_VERSION):
+        raise ValueError(
+            f"head file: expected format version up to {FORMAT_VERSION}, but {name} has version {version}; update this pack or save the head again"
+        )
+    for key, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f"head file: expected finite numbers, but {key} in {name} contains NaN or infinity; save the head again")
+    try:
+        config = FieldConfig(**json.loads(metadata["config"]))
+        planes = tensors["planes"]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"head file: {name} lacks or garbles a part of a head ({error!r}); save the head again") from error
+    if planes.shape != (1, *config.planes_shape):
+        raise ValueError(
+            f"head file: expected planes {[1, *config.planes_shape]}, got {list(planes.shape)} in {name}; save the head again"
+        )
+    generator = None
+    if "generator" in metadata:
+        generator = generator_from(json.loads(metadata["generator"]))
+        load_into(generator, _below(tensors, "generator."), f"head file {name}")
+    decoder = Decoder(config) if generator is None else generator.decoder
+    load_into(decoder, _below(tensors, "decoder."), f"head file {name}")
+    return Head(planes, decoder.requires_grad_(False), config, _reference(tensors, metadata), tensors.get("latents"), generator)
+
+
+def generator_from(config: dict, *, operations=torch.nn) -> EmbeddedGenerator:
+    """A generator with the size that a weights file names, frozen, in evaluation mode.
+
+    Raises:
+        ValueError: the config is not one of ours.
+    """
+    try:
+        field = FieldConfig(**config.pop("field"))
+        return EmbeddedGenerator(GeneratorConfig(field=field, **config), operations=operations).requires_grad_(False).eval()
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"head prior: expected a config of the embedded generator, got one that differs ({error!r})") from error
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors under a prefix, without it."""
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _reference(tensors: dict[str, Tensor], metadata: dict[str, str]) -> AlignedPortrait | None:
+    """The portrait in a head file, if it has one."""
+    kept = _below(tensors, "reference.")
+    if not kept:
+        return None
+    camera = Camera(kept["cam2world"], kept["intrinsics"])
+    return AlignedPortrait(kept["image"], kept["mask"], camera, kept["crop_to_photo"], tuple(json.loads(metadata["photo_size"])))

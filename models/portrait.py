@@ -1,0 +1,129 @@
+"""The main path, one line per stage: photo -> aligned portrait -> head -> mesh, turntable, views."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .alignment import AlignedPortrait, align
+from .alignment_network import AlignmentNetwork
+from .camera import orbit
+from .field.volume_rendering import RenderConfig, Rendering
+from .head import Head
+from .mesh import isosurface, texture, turntable
+from .mesh.mesh import Mesh
+from .prior.embedded import EmbeddedGenerator
+from .prior.encoder import PortraitEncoder
+from .prior.inversion import InversionConfig, InversionProgress, invert
+
+FLOOR = -0.33  # scene units: where shoulders are cut
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshConfig:
+    """How a head becomes a mesh.
+
+    Attributes:
+        resolution: cells of the sampling grid along the box. texture_size: pixels; 0 for vertex colours.
+        target_faces: at most so many, or None. surface_density: per scene unit, or None for the prior's.
+    """
+
+    resolution: int = 160
+    texture_size: int = 512
+    target_faces: int | None = None
+    surface_density: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.resolution < 8 or self.texture_size < 0:
+            raise ValueError(
+                f"MeshConfig: expected resolution >= 8 and texture_size >= 0, got {self.resolution} and {self.texture_size}; raise them"
+            )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The networks of the main path, on one device."""
+
+    aligner: AlignmentNetwork
+    prior: EmbeddedGenerator
+    encoder: PortraitEncoder
+
+
+@dataclass(frozen=True)
+class Portrait3D:
+    """Attributes: reference; head; mesh; frames [F, 3, S, S] of a turntable; views, from 8 yaws 45 degrees apart."""
+
+    reference: AlignedPortrait
+    head: Head
+    mesh: Mesh
+    frames: Tensor
+    views: Rendering
+
+
+@torch.no_grad()
+def head_to_mesh(head: Head, config: MeshConfig, *, callback: Callable[[float], None] | None = None) -> Mesh:
+    """The surface of a head with its colours.
+
+    Args:
+        callback: told the share done, 0 .. 1.
+
+    Raises:
+        ValueError: there is no surface at the density asked for.
+    """
+    report = callback or (lambda share: None)
+    level = config.surface_density or head.config.surface_density
+    mesh = isosurface.extract(
+        lambda points: head.field().density(points[None])[0],
+        box_side=head.config.box_side,
+        resolution=config.resolution,
+        level=level,
+        floor=FLOOR,
+        target_faces=config.target_faces,
+        device=head.planes.device,
+        callback=lambda done, total: report(0.5 * done / total),
+    )
+    report(0.55)
+    if not config.texture_size:
+        return texture.color_vertices(mesh, head.colour)
+    mesh = texture.unwrap(mesh)
+    report(0.8)
+    return texture.bake(mesh, head.colour, config.texture_size)
+
+
+def eight_views(head: Head, size: int, config: RenderConfig | None = None) -> Rendering:
+    """A head from yaws 0, 45, ..., 315 degrees."""
+    yaw = torch.arange(8) * (math.pi / 4)
+    return head.render(orbit(yaw, torch.zeros(8)).to(head.planes.device), size, config)
+
+
+def portrait_to_3d(
+    photo: Tensor,
+    weights: Weights,
+    config: InversionConfig,
+    mesh_config: MeshConfig,
+    *,
+    generator: torch.Generator,
+    alpha: Tensor | None = None,
+    callback: Callable[[InversionProgress], None] | None = None,
+    stage: Callable[[str], None] = lambda name: None,
+) -> Portrait3D:
+    """Photo [3, H, W] (and its alpha [1, H, W]) -> everything.
+
+    Args:
+        generator: a CPU generator, the seed of the inversion. callback: after each step of the inversion.
+        stage: told each stage's name as it starts.
+    """
+    stage("alignment")
+    reference = align(photo, network=weights.aligner, alpha=alpha)
+    stage("inversion")
+    head = invert(weights.prior, weights.encoder, reference, config, generator=generator, callback=callback)
+    stage("mesh")
+    mesh = head_to_mesh(head, mesh_config)
+    stage("turntable")
+    frames = turntable.frames(mesh, count=48, size=256)
+    stage("views")
+    return Portrait3D(reference, head, mesh, frames, eight_views(head, 128))

@@ -1,0 +1,1 @@
+"""Generators, and what turns a photo into a tri-grid."""

@@ -1,0 +1,53 @@
+"""Photo -> identity code and pose: the feed-forward start of an inversion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """Size of an encoder.
+
+    Attributes:
+        size: pixels of the square input. z_dim: length of the identity code. channels: per halving.
+    """
+
+    size: int = 128
+    z_dim: int = 32
+    channels: tuple[int, ...] = (24, 48, 96, 128, 160)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        if self.size % 2 ** len(self.channels):
+            raise ValueError(f"EncoderConfig: size {self.size} does not halve {len(self.channels)} times; choose a multiple")
+
+
+class PortraitEncoder(nn.Module):
+    """An aligned portrait on white -> identity code of the embedded prior, and the camera's yaw and pitch."""
+
+    def __init__(self, config: EncoderConfig, *, operations=torch.nn) -> None:
+        super().__init__()
+        self.config = config
+        widths = (3, *config.channels)
+        self.convs = nn.ModuleList(operations.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.more = nn.ModuleList(operations.Conv2d(b, b, 3, padding=1) for b in widths[1:])
+        self.norms = nn.ModuleList(operations.GroupNorm(8, b) for b in widths[1:])
+        left = config.size // 2 ** len(config.channels)
+        self.hidden = operations.Linear(widths[-1] * left**2, 192)
+        self.out = operations.Linear(192, config.z_dim + 2)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """image [B, 3, S, S] sRGB in [0, 1], any S -> identity code [B, z_dim], (yaw, pitch) [B, 2] radians."""
+        if image.shape[-1] != self.config.size:
+            image = F.interpolate(image, size=(self.config.size, self.config.size), mode="bilinear", antialias=True)
+        x = image * 2 - 1  # from [0, 1] to [-1, 1]
+        for down, more, norm in zip(self.convs, self.more, self.norms, strict=True):
+            x = F.silu(norm(down(x)))
+            x = x + F.silu(more(x))
+        code, pose = self.out(F.silu(self.hidden(x.flatten(1)))).split([self.config.z_dim, 2], dim=-1)
+        return code, pose

@@ -1,0 +1,250 @@
+"""Photo -> head: the encoder's start, then latents, then the generator itself are fitted to the photo.
+
+Pivotal tuning (Roich et al. 2022) in the extended latent space W+ (Abdal et al. 2019), on randomly drawn rays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..alignment import AlignedPortrait
+from ..camera import rays
+from ..field.triplane import TriplaneField
+from ..field.volume_rendering import RenderConfig, render_rays
+from ..head import Head
+from .embedded import EmbeddedGenerator
+from .encoder import PortraitEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class InversionConfig:
+    """How long and how an inversion fits.
+
+    Attributes:
+        latent_steps, tuning_steps: of the two stages.
+        latent_rate, tuning_rate: Adam's learning rates.
+        size: pixels to which the photo is shrunk for fitting.
+        rays: per step. coarse, fine: samples per ray.
+        keep_latents: weight of the latents' mean squared distance from the encoder's.
+        keep_field: weight of the tuned field's distance from the untuned one at random points, which holds unseen sides.
+    """
+
+    latent_steps: int = 60
+    tuning_steps: int = 120
+    latent_rate: float = 0.03
+    tuning_rate: float = 1e-3
+    size: int = 128
+    rays: int = 1024
+    coarse: int = 20
+    fine: int = 20
+    keep_latents: float = 0.02
+    keep_field: float = 0.3
+
+    def __post_init__(self) -> None:
+        if min(self.latent_steps, self.tuning_steps) < 0 or min(self.size, self.rays) < 1:
+            raise ValueError(f"InversionConfig: expected steps >= 0 and positive size and rays, got {self}")
+
+    @property
+    def steps(self) -> int:
+        """Steps of both stages."""
+        return self.latent_steps + self.tuning_steps
+
+
+PRESETS = {"quick": InversionConfig(), "full": InversionConfig(latent_steps=250, tuning_steps=550, size=192, rays=2048)}
+
+
+@dataclass(frozen=True)
+class InversionProgress:
+    """What a callback sees after each step.
+
+    Attributes:
+        step: steps done. steps: in all. loss: of this step.
+        head: makes the head as it stands. state: makes tensors from which `invert` goes on.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    head: Callable[[], Head]
+    state: Callable[[], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The photo's rays: origins, directions, rgb [P, 3]; mask [P]; weight [P], how likely a ray is drawn."""
+
+    origins: Tensor
+    directions: Tensor
+    rgb: Tensor
+    mask: Tensor
+    weight: Tensor
+
+
+def photo_target(reference: AlignedPortrait, size: int) -> Target:
+    """The photo's rays at `size` pixels; edges and features are drawn more often than flat skin or background."""
+    rgb = F.interpolate(reference.image[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    mask = F.interpolate(reference.mask[None], size=(size, size), mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
+    grey = rgb.mean(0)
+    detail = F.pad(grey.diff(dim=0).abs(), (0, 0, 0, 1)) + F.pad(grey.diff(dim=1).abs(), (0, 1))
+    weight = mask * (0.4 + 4 * detail.clamp(max=0.3)) + 0.1
+    origins, directions = rays(reference.camera, size, size)
+    return Target(origins.reshape(-1, 3), directions.reshape(-1, 3), rgb.flatten(1).mT, mask.flatten(), weight.flatten())
+
+
+def ray_loss(field: TriplaneField, target: Target, config: InversionConfig, generator: torch.Generator) -> Tensor:
+    """Colour and opacity error on `config.rays` drawn rays, over a random backdrop so that white is not matter."""
+    pick = torch.multinomial(target.weight.cpu(), config.rays, generator=generator).to(target.rgb.device)
+    backdrop = torch.rand(3, generator=generator).to(target.rgb)
+    sampling = RenderConfig(coarse=config.coarse, fine=config.fine)
+    colour, _, opacity = render_rays(
+        field, target.origins[pick], target.directions[pick], sampling, box_side=field.config.box_side, generator=generator
+    )
+    mask = target.mask[pick]
+    truth = target.rgb[pick] * mask[:, None] + backdrop * (1 - mask[:, None])
+    shown = colour + (1 - opacity[:, None]) * backdrop
+    return (shown - truth).abs().mean() + 2 * (shown - truth).square().mean() + 0.3 * (opacity - mask).square().mean()
+
+
+def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Generator, count: int = 4096) -> Tensor:
+    """How far a tuned field has moved from its pivot at random points: opacity over 0.02 units and the colour of matter."""
+    points = (torch.rand(1, count, 3, generator=generator).to(field.planes) - 0.5) * field.config.box_side
+    density, colour = field(points)
+    with torch.no_grad():
+        pivot_density, pivot_colour = pivot(points)
+    alpha, pivot_alpha = 1 - torch.exp(-0.02 * density), 1 - torch.exp(-0.02 * pivot_density)
+    return (alpha - pivot_alpha).abs().mean() + ((colour - pivot_colour).abs().mean(-1) * pivot_alpha).mean()
+
+
+class Inversion:
+    """The variables of one inversion and one step of each stage; `invert` runs it.
+
+    Latents and Adam's moments are kept in plain tensors, so that a state is a flat dict that safetensors can hold.
+    """
+
+    def __init__(
+        self, prior: EmbeddedGenerator, start: Tensor, reference: AlignedPortrait, config: InversionConfig, generator: torch.Generator
+    ) -> None:
+        self.config, self.reference, self.draws = config, reference, generator
+        self.start = start.detach().clone()
+        self.latents = start.detach().clone().requires_grad_()
+        self.pivot_generator = prior
+        self.generator = deepcopy(prior).requires_grad_(True)
+        self.target = photo_target(reference, config.size)
+        self.step_count = 0
+        self.pivot: TriplaneField | None = None
+        self._tuned = [self.latents, *self.generator.parameters()]
+        self._moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self._tuned]
+
+    def field(self) -> TriplaneField:
+        """The head as it stands, differentiable with respect to latents and generator."""
+        return TriplaneField(self.generator.synthesis(self.latents), self.generator.decoder, self.generator.config.field)
+
+    def step(self) -> float:
+        """One step of the stage that `step_count` is in; the loss before it.
+
+        Raises:
+            ValueError: the loss is not finite.
+        """
+        config = self.config
+        tuning = self.step_count >= config.latent_steps
+        if tuning and self.pivot is None:
+            with torch.no_grad():
+                planes = self.pivot_generator.synthesis(self.latents)
+            self.pivot = TriplaneField(planes, self.pivot_generator.decoder, self.pivot_generator.config.field)
+        field = self.field()
+        loss = ray_loss(field, self.target, config, self.draws)
+        if tuning:
+            loss = loss + config.keep_field * field_drift(field, self.pivot, self.draws)
+        else:
+            loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
+        if not torch.isfinite(loss):
+            raise ValueError(f"inversion: expected a finite loss, got {loss.item()} at step {self.step_count}; check the photo and its mask")
+        variables = range(1, len(self._tuned)) if tuning else range(1)
+        gradients = torch.autograd.grad(loss, [self._tuned[i] for i in variables], allow_unused=True)
+        done = self.step_count - (config.latent_steps if tuning else 0)
+        share = done / max(1, config.tuning_steps if tuning else config.latent_steps)
+        rate = (config.tuning_rate if tuning else config.latent_rate) * min(1, (1 - share) / 0.25)
+        for i, gradient in zip(variables, gradients, strict=True):
+            if gradient is not None:
+                adam_step(self._tuned[i], gradient, *self._moments[i], rate, done + 1)
+        self.step_count += 1
+        return loss.item()
+
+    @torch.no_grad()
+    def head(self) -> Head:
+        """The head as it stands, detached."""
+        generator = deepcopy(self.generator).requires_grad_(False)
+        latents = self.latents.detach().clone()
+        return Head(generator.synthesis(latents), generator.decoder, generator.config.field, self.reference, latents, generator)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that `restore` needs to go on with the same bits."""
+        tensors = {"step": torch.tensor(self.step_count), "draws": self.draws.get_state()}
+        for i, (value, (first, second)) in enumerate(zip(self._tuned, self._moments, strict=True)):
+            tensors |= {f"{i}.value": value.detach().clone(), f"{i}.first": first.clone(), f"{i}.second": second.clone()}
+        return tensors
+
+    @torch.no_grad()
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from a `state`."""
+        self.step_count = int(tensors["step"])
+        self.draws.set_state(tensors["draws"])
+        for i, (value, (first, second)) in enumerate(zip(self._tuned, self._moments, strict=True)):
+            value.copy_(tensors[f"{i}.value"])
+            first.copy_(tensors[f"{i}.first"])
+            second.copy_(tensors[f"{i}.second"])
+
+
+@torch.no_grad()
+def adam_step(value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, rate: float, count: int) -> None:
+    """Adam (Kingma and Ba 2015), algorithm 1, betas 0.9 and 0.999, in place.
+
+    Args:
+        value, gradient, first, second: one shape. count: of this step, from 1.
+    """
+    first.lerp_(gradient, 0.1)
+    second.lerp_(gradient.square(), 0.001)
+    value.sub_(rate * (first / (1 - 0.9**count)) / ((second / (1 - 0.999**count)).sqrt() + 1e-8))
+
+
+def invert(
+    prior: EmbeddedGenerator,
+    encoder: PortraitEncoder,
+    reference: AlignedPortrait,
+    config: InversionConfig,
+    *,
+    generator: torch.Generator,
+    state: dict[str, Tensor] | None = None,
+    callback: Callable[[InversionProgress], None] | None = None,
+) -> Head:
+    """Fit a head to an aligned portrait: encoder start, W+ optimisation, pivotal tuning.
+
+    Args:
+        prior, encoder: on one device, with the reference. generator: a CPU generator; the seed of all draws.
+        state: of an earlier call with the same arguments; it goes on there. callback: called after each step.
+
+    Returns:
+        The head with its latents and its own tuned generator.
+
+    Raises:
+        ValueError: empty mask or a loss that is not finite.
+    """
+    if reference.mask.max() < 0.5:
+        raise ValueError("inversion: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1")
+    with torch.no_grad():
+        code, _ = encoder(reference.on_white()[None])
+        start = prior.mapping(code.clamp(-1.2, 1.2))
+    run = Inversion(prior, start, reference, config, generator)
+    if state is not None:
+        run.restore(state)
+    while run.step_count < config.steps:
+        loss = run.step()
+        if callback is not None:
+            callback(InversionProgress(run.step_count, config.steps, loss, run.head, run.state))
+    return run.head()

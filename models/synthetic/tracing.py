@@ -1,0 +1,81 @@
+"""Where rays meet a surface given by its signed distance: sphere tracing, in cones first."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import torch
+from torch import Tensor
+
+from .sdf import Coordinates, Point
+
+Distance = Callable[[Coordinates], Tensor]
+
+RELAXATION = 0.87  # of a step: our distances are first order, hence at times a little too long
+TOLERANCE = 1e-4  # scene units
+STEPS = 56
+CONE_STEPS = 24
+CREEP = 2.5e-6  # least step of a ray over the squared number of steps it has made, so that grazing rays get past
+POLISH = 3  # Newton steps of the rays that hit, back out of the surface for those that stepped a little too far
+
+
+def march(distance: Distance, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, slope: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Sphere tracing (Hart 1996) of rays, or of cones around them, with only the active ones evaluated.
+
+    Args:
+        distance: coordinates, each [N] -> signed distance [N].
+        origins, directions: [R, 3], unit directions.
+        near, far: [R] where to start and to give up.
+        slope: [R] cone radius per unit of ray length; None for rays.
+
+    Returns:
+        t [R], at which the cone comes to within a tolerance of the surface (nothing lies in the cone before), and
+        hit [R] bool, false where it left at `far`.
+    """
+    t, hit = near.clone(), torch.zeros_like(near, dtype=torch.bool)
+    active = torch.nonzero(near < far).squeeze(1)
+    tolerance = TOLERANCE if slope is None else 10 * TOLERANCE
+    steps = STEPS if slope is None else CONE_STEPS
+    wide = torch.zeros_like(near)[active] if slope is None else slope[active]
+    here, end = t[active], far[active]
+    start, way = origins[active].unbind(1), directions[active].unbind(1)
+    for i in range(steps):
+        if not len(active):
+            break
+        d = distance(tuple(o + w * here for o, w in zip(start, way))) - wide * here
+        arrived = d < tolerance
+        here = torch.where(arrived, here, here + (RELAXATION * d).clamp_min(CREEP * i * i if slope is None else 0.0))
+        going = ~arrived & (here < end)
+        if i == steps - 1:  # grazing rays still creep along the surface; a cone may stop anywhere it has come to
+            arrived = arrived | (going & ((d < 5 * tolerance) | (slope is not None)))
+        done = ~going if i < steps - 1 else torch.ones_like(going)
+        t[active[done]], hit[active[done]] = here[done], arrived[done]
+        active, here, end, wide = active[going], here[going], end[going], wide[going]
+        start, way = tuple(o[going] for o in start), tuple(w[going] for w in way)
+    return t, hit
+
+
+def polish(distance: Distance, origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
+    """[R] ray lengths after a few unrelaxed steps back out of the surface."""
+    t, inside = t.clone(), torch.arange(len(t), device=t.device)
+    for _ in range(POLISH):
+        d = distance((origins[inside] + t[inside, None] * directions[inside]).unbind(1))
+        inside, d = inside[d < 0], d[d < 0]
+        t[inside] = t[inside] + d.clamp_min(-0.005)
+    return t
+
+
+def through_box(origins: Tensor, directions: Tensor, low: Point, high: Point) -> tuple[Tensor, Tensor]:
+    """near, far [R] of rays through an axis-aligned box; near >= far where they miss it."""
+    inverse = 1 / torch.where(directions.abs() < 1e-12, torch.full_like(directions, 1e-12), directions)
+    a = (torch.tensor(low, dtype=origins.dtype, device=origins.device) - origins) * inverse
+    b = (torch.tensor(high, dtype=origins.dtype, device=origins.device) - origins) * inverse
+    return torch.minimum(a, b).amax(-1).clamp_min(0), torch.maximum(a, b).amin(-1)
+
+
+def gradient(distance: Distance, points: Tensor) -> Tensor:
+    """Unit gradient [N, 3] of the signed distance at points [N, 3], by automatic differentiation."""
+    with torch.inference_mode(False), torch.enable_grad():
+        p = tuple(a.clone().requires_grad_() for a in points.unbind(1))
+        slopes = torch.autograd.grad(distance(p).sum(), p)
+    return torch.nn.functional.normalize(torch.stack(slopes, -1), dim=-1)

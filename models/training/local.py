@@ -1,0 +1,62 @@
+"""What all trainings share: the device, the clock, and a local checkpoint outside the tree that the next call goes on from."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import nn
+
+from ..checkpoint import read_tensors, save_tensors
+from .renders import cache_folder
+
+
+def pick_device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+
+
+class LocalRun:
+    """One training that stops by the clock and can be gone on with.
+
+    Args:
+        name: of the training; names its checkpoint.
+        module, optimiser: whose state is kept.
+        minutes: of this call.
+    """
+
+    def __init__(self, name: str, module: nn.Module, optimiser: torch.optim.Optimizer, minutes: float) -> None:
+        self.path = cache_folder() / "train" / f"{name}.safetensors"
+        self.module, self.optimiser = module, optimiser
+        self.seconds, self.started = minutes * 60, time.monotonic()
+
+    def progress(self) -> float:
+        """Share of this call's time that is over."""
+        return (time.monotonic() - self.started) / self.seconds
+
+    def resume(self) -> int:
+        """Load the local checkpoint where there is one that fits; the step to go on from."""
+        if not self.path.is_file():
+            return 0
+        tensors, metadata = read_tensors(self.path, "local checkpoint")
+        own = self.module.state_dict()
+        state = {key[2:]: value for key, value in tensors.items() if key.startswith("m.")}
+        if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in own.items()}:
+            print(f"{self.path.name} is of another architecture; starting anew", flush=True)
+            return 0
+        self.module.load_state_dict(state)
+        layout = self.optimiser.state_dict()
+        kept: dict[int, dict] = {}
+        for key, value in tensors.items():
+            if key.startswith("o."):
+                _, index, name = key.split(".", 2)
+                kept.setdefault(int(index), {})[name] = value
+        self.optimiser.load_state_dict({"state": kept, "param_groups": layout["param_groups"]})
+        return int(metadata["step"])
+
+    def save(self, step: int) -> None:
+        """Write the local checkpoint."""
+        tensors = {f"m.{key}": value.cpu().contiguous() for key, value in self.module.state_dict().items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"o.{index}.{name}": value.cpu().contiguous().clone() for name, value in state.items()}
+        save_tensors(self.path, tensors, {"step": str(step)})

@@ -1,0 +1,95 @@
+"""Renders of the factory's heads, made once and cached outside the tree.
+
+The cache holds, per seed, V views at S pixels: what the trainings of the prior and of the encoder draw from.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..camera import Camera, orbit
+from ..checkpoint import read_tensors, save_tensors
+from ..synthetic.head import sample_parameters
+from ..synthetic.rendering import render_head
+
+FACTORY_VERSION = "1"
+
+
+def cache_folder() -> Path:
+    """Folder for caches and local checkpoints: $XDG_CACHE_HOME/portrait-diffusion, outside the tree."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "portrait-diffusion"
+
+
+@dataclass(frozen=True)
+class Renders:
+    """Views of N heads.
+
+    Attributes:
+        parameters: [N, P] in [-1, 1].
+        rgb: uint8 [N, V, 3, S, S], sRGB on white. mask: uint8 [N, V, S, S], 0 or 1.
+        distance: float16 [N, V, S, S] along the ray. yaw, pitch: [N, V] radians, of canonical cameras.
+    """
+
+    parameters: Tensor
+    rgb: Tensor
+    mask: Tensor
+    distance: Tensor
+    yaw: Tensor
+    pitch: Tensor
+
+    def cameras(self) -> Camera:
+        """[N, V] cameras."""
+        return orbit(self.yaw, self.pitch)
+
+
+def view_angles(seed: int, count: int) -> tuple[Tensor, Tensor]:
+    """Yaw and pitch [V] in radians: the front exactly, then half the views within 60 degrees of it, the others all around."""
+    generator = torch.Generator().manual_seed(seed)
+    yaw = (torch.rand(count, generator=generator) * 2 - 1) * math.pi
+    yaw[: (count + 1) // 2] /= 3
+    pitch = (torch.randn(count, generator=generator) * math.radians(14)).clamp(-math.radians(35), math.radians(50))
+    yaw[0] = pitch[0] = 0
+    return yaw, pitch
+
+
+def render_seed(seed: int, views: int, size: int) -> dict[str, Tensor]:
+    """One head of the factory, as `Renders` keeps it."""
+    parameters = sample_parameters(seed)
+    yaw, pitch = view_angles(seed, views)
+    picture = render_head(parameters, orbit(yaw, pitch), size)
+    return {
+        "parameters": parameters,
+        "rgb": (picture.rgb * 255).round().to(torch.uint8),
+        "mask": (picture.mask[:, 0] > 0.5).to(torch.uint8),
+        "distance": picture.ray_distance[:, 0].half(),  # 0 where empty
+        "yaw": yaw,
+        "pitch": pitch,
+    }
+
+
+def cached_renders(seeds: range, *, views: int = 8, size: int = 128, shard: int = 25, only_cached: bool = False) -> Renders:
+    """Renders of the seeds, read from the cache, or made and put there; prints progress.
+
+    Args:
+        seeds: as many as wanted, cached `shard` at a time. only_cached: stop at the first shard that is not there yet.
+    """
+    folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"{size}x{views}"
+    parts, started = [], time.monotonic()
+    for first in range(seeds.start, seeds.stop, shard):
+        path = folder / f"{first}-{shard}.safetensors"
+        if not path.is_file():
+            if only_cached and parts:
+                break
+            heads = [render_seed(seed, views, size) for seed in range(first, first + shard)]
+            save_tensors(path, {key: torch.stack([head[key] for head in heads]).contiguous() for key in heads[0]}, {})
+            print(f"rendered heads up to {first + shard} ({time.monotonic() - started:.0f} s)", flush=True)
+        parts.append(read_tensors(path, "cached renders")[0])
+    N = min(len(seeds), len(parts) * shard)
+    return Renders(**{key: torch.cat([part[key] for part in parts])[:N] for key in parts[0]})

@@ -1,0 +1,36 @@
+"""The ComfyUI edge: the extension and its list of nodes."""
+
+from __future__ import annotations
+
+from .types import ComfyExtension, io
+
+
+class PortraitDiffusionExtension(ComfyExtension):
+    """Everything that this pack adds to ComfyUI."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        from .alignment import AlignPortrait
+        from .cameras import CameraFromLoad3D, CameraOrbit, CameraToLoad3D
+        from .doctor import Doctor
+        from .heads import LoadHead, SaveHead
+        from .inversion import InvertPortrait
+        from .mesh import File3DToMesh, HeadToMesh, MeshToFile3D, Turntable
+        from .prior import LoadHeadPrior
+        from .views import RenderViews
+
+        return [
+            LoadHeadPrior,
+            AlignPortrait,
+            InvertPortrait,
+            CameraOrbit,
+            CameraFromLoad3D,
+            CameraToLoad3D,
+            RenderViews,
+            HeadToMesh,
+            MeshToFile3D,
+            File3DToMesh,
+            Turntable,
+            SaveHead,
+            LoadHead,
+            Doctor,
+        ]

@@ -1,0 +1,81 @@
+"""Invert portrait: PORTRAIT_ALIGNED -> PORTRAIT_HEAD."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+import comfy.model_management as mm
+
+from ..models.camera import orbit
+from ..models.field.volume_rendering import RenderConfig
+from ..models.metrics.image import masked_psnr
+from ..models.prior.inversion import PRESETS, InversionProgress, invert
+from . import convert, loading
+from .optimising import fingerprint, optimise, private
+from .types import CATEGORY, AlignedWire, HeadWire, PriorWire, io
+
+PREVIEW_SIZE = 96
+MEMORY = 600 * 2**20  # bytes of activations of one step, measured by `bench pipeline` on a CPU
+
+
+class InvertPortrait(io.ComfyNode):
+    """Fit the prior to a portrait."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitDiffusionInvertPortrait",
+            display_name="Invert Portrait",
+            category=CATEGORY,
+            description="Finds the head in the prior that looks like the portrait, then tunes a copy of the generator to it. "
+            "Shows a turning head while it works; an interrupted run goes on where it stopped when you run it again.",
+            search_aliases=["gan inversion", "pivotal tuning", "pti", "photo to 3d", "portrait to head"],
+            inputs=[
+                PriorWire.Input("prior", tooltip="From Load Head Prior."),
+                AlignedWire.Input("aligned", tooltip="From Align Portrait."),
+                io.Combo.Input("preset", options=list(PRESETS), default="quick", tooltip="quick: under a minute on a CPU. full: several minutes, closer to the photo."),
+                io.Int.Input("seed", default=0, min=0, max=2**63 - 1, control_after_generate=True, tooltip="Seed of the drawn rays; the same seed gives the same head."),
+                io.Int.Input("latent_steps", default=-1, min=-1, max=5000, advanced=True, tooltip="Steps of the first stage (latents); -1 takes the preset's."),
+                io.Int.Input("tuning_steps", default=-1, min=-1, max=5000, advanced=True, tooltip="Steps of the second stage (generator tuning); -1 takes the preset's."),
+            ],
+            outputs=[HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")],
+        )
+
+    @classmethod
+    def execute(cls, prior, aligned, preset: str, seed: int, latent_steps: int = -1, tuning_steps: int = -1) -> io.NodeOutput:
+        config = PRESETS[preset]
+        if latent_steps >= 0:
+            config = replace(config, latent_steps=latent_steps)
+        if tuning_steps >= 0:
+            config = replace(config, tuning_steps=tuning_steps)
+        mm.load_models_gpu([prior.patcher], memory_required=MEMORY)
+        device = prior.patcher.load_device
+
+        def run(state, callback):
+            reference = private(aligned).to(device)
+            draws = torch.Generator().manual_seed(seed)
+            return invert(private(prior.generator), private(prior.encoder), reference, config, generator=draws, state=state, callback=callback)
+
+        head = optimise(run, fingerprint(aligned, config, seed, prior.generator, prior.encoder), picture, config.steps)
+        wire = loading.wire_head(replace(head, reference=aligned))
+        return io.NodeOutput(wire, ui={"text": [front_figure(wire)]})
+
+
+def picture(now: InversionProgress):
+    """The head as it stands, a little further round with every preview."""
+    yaw = 0.8 * math.sin(now.step * 0.05)
+    camera = orbit(torch.tensor([yaw]), 0.0)
+    head = now.head()
+    view = head.render(camera.to(head.planes.device), PREVIEW_SIZE, RenderConfig(coarse=24, fine=12), normals=False)
+    return convert.to_pil(view.rgb[0])
+
+
+def front_figure(wire) -> str:
+    """How close the head's view through the portrait's camera is to the portrait, in words."""
+    head = loading.ready(wire)
+    reference = head.reference.to(head.planes.device)
+    view = head.render(reference.camera[None], 128, normals=False)
+    return f"portrait's own view: {masked_psnr(view.rgb, reference.on_white()[None], reference.mask[None]):.1f} dB inside the mask"

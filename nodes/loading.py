@@ -1,0 +1,107 @@
+"""Files and weights: where they lie, how they become modules under ComfyUI's memory management."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import comfy.model_management as mm
+import comfy.model_patcher
+import folder_paths
+
+from ..models.checkpoint import load_into, read, shipped
+from ..models.head import Head, generator_from
+from ..models.prior.encoder import EncoderConfig, PortraitEncoder
+from .types import HeadOnWire, PriorOnWire
+
+FOLDER = "portrait_diffusion"
+EMBEDDED = "embedded"
+
+
+def register_folder() -> None:
+    """Tell ComfyUI of models/portrait_diffusion, behind whatever extra_model_paths.yaml already put there."""
+    default = os.path.join(folder_paths.models_dir, FOLDER)
+    paths = list(folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))[0])
+    folder_paths.folder_names_and_paths[FOLDER] = (paths + [default] * (default not in paths), {".safetensors"})
+
+
+def weight_files() -> list[str]:
+    """The embedded weights, then the user's files in models/portrait_diffusion."""
+    register_folder()
+    return [EMBEDDED, *folder_paths.get_filename_list(FOLDER)]
+
+
+def weights_path(name: str, kind: str) -> Path:
+    """Path of a name from `weight_files`."""
+    if name == EMBEDDED:
+        return shipped(kind)
+    register_folder()
+    return Path(folder_paths.get_full_path_or_raise(FOLDER, name))
+
+
+def patcher(*modules: nn.Module) -> comfy.model_patcher.ModelPatcher:
+    """Modules that are moved together. A plain ModelPatcher: we back-propagate through them."""
+    bundle = nn.ModuleList(modules)
+    return comfy.model_patcher.ModelPatcher(
+        bundle, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device(), size=mm.module_size(bundle)
+    )
+
+
+def load_prior(name: str) -> PriorOnWire:
+    """A head prior with the embedded encoder.
+
+    Raises:
+        ValueError: as `checkpoint.read` and `load_into`.
+    """
+    with torch.inference_mode(False):  # so that gradients can run through it later
+        config, state = read(weights_path(name, "prior"), "prior")
+        generator = generator_from(config)
+        load_into(generator, state, f"head prior {name}")
+        config, state = read(shipped("encoder"), "encoder")
+        encoder = PortraitEncoder(EncoderConfig(**config)).requires_grad_(False).eval()
+        load_into(encoder, state, "encoder")
+        if encoder.config.z_dim != generator.config.z_dim:
+            raise ValueError(
+                f"head prior {name}: expected identity codes of length {encoder.config.z_dim} for the embedded encoder, "
+                f"got {generator.config.z_dim}; use the prior that ships"
+            )
+        return PriorOnWire(generator, encoder, name, patcher(generator, encoder))
+
+
+def wire_head(head: Head) -> HeadOnWire:
+    """A head for the wire: planes on the intermediate device, modules under one patcher."""
+    modules = [head.decoder] if head.generator is None else [head.decoder, head.generator]
+    return HeadOnWire(replace(head, planes=head.planes.detach().to(mm.intermediate_device())), patcher(*modules))
+
+
+def ready(wire: HeadOnWire, *, memory: int = 0) -> Head:
+    """The head on the device where it is to be worked on; `memory` bytes will be needed beside its weights."""
+    mm.load_models_gpu([wire.patcher], memory_required=memory)
+    return replace(wire.head, planes=wire.head.planes.to(wire.patcher.load_device))
+
+
+def output_file(prefix: str, suffix: str) -> tuple[Path, dict[str, str]]:
+    """A new file in ComfyUI's output folder, numbered as core does, and its entry for `ui`.
+
+    Raises:
+        ValueError: the prefix leaves the output folder.
+    """
+    folder = folder_paths.get_output_directory()
+    if not prefix.strip() or not os.path.abspath(os.path.join(folder, prefix)).startswith(os.path.abspath(folder) + os.sep):
+        raise ValueError(f"filename_prefix: expected a name inside the output folder, got {prefix!r}; remove '..' and leading slashes")
+    directory, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder)
+    file = f"{name}_{counter:05}_{suffix}"
+    return Path(directory) / file, {"filename": file, "subfolder": subfolder, "type": "output"}
+
+
+def load_aligner() -> comfy.model_patcher.ModelPatcher:
+    """The alignment network that ships, as `patcher.model`."""
+    with torch.inference_mode(False):
+        network = alignment_network_from(*read(shipped("alignment"), "alignment"))
+    return comfy.model_patcher.ModelPatcher(
+        network, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device(), size=mm.module_size(network)
+    )

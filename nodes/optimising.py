@@ -1,0 +1,164 @@
+"""What every optimising node needs: out of inference mode, progress with pictures, interrupts, resume.
+
+ComfyUI runs nodes under inference mode, where nothing can be differentiated and upstream tensors cannot be saved for backward;
+so an optimising node works `normally()` on `private` copies of its inputs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import comfy.model_management as mm
+import comfy.utils
+import folder_paths
+
+from ..models.checkpoint import read_tensors, save_tensors
+
+SAVE_EVERY = 15.0  # seconds between resume states
+PREVIEW_EVERY = 10  # steps
+
+
+@contextlib.contextmanager
+def normally() -> Iterator[None]:
+    """Outside inference mode, with gradients."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def private(value):
+    """A deep copy that autograd accepts: of tensors, modules, and dataclasses, lists and dicts of them. Call it `normally()`."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, nn.Module):
+        return deepcopy(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: private(getattr(value, field.name)) for field in fields(value)})
+    if isinstance(value, (list, tuple)):
+        return type(value)(private(item) for item in value)
+    if isinstance(value, dict):
+        return {key: private(item) for key, item in value.items()}
+    return value
+
+
+def fingerprint(*values) -> str:
+    """Hash of tensors, modules' weights, dataclasses and plain values: the key under which a run is resumed."""
+    digest = hashlib.sha256()
+
+    def add(value) -> None:
+        if isinstance(value, Tensor):
+            digest.update(f"{value.dtype}{list(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        elif isinstance(value, nn.Module):
+            add(value.state_dict())
+        elif is_dataclass(value) and not isinstance(value, type):
+            digest.update(type(value).__name__.encode())
+            for field in fields(value):
+                add(field.name)
+                add(getattr(value, field.name))
+        elif isinstance(value, dict):
+            for key in sorted(value):
+                add(key)
+                add(value[key])
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                add(item)
+        else:
+            digest.update(repr(value).encode())
+
+    for value in values:
+        add(value)
+        digest.update(b"|")
+    return digest.hexdigest()[:32]
+
+
+class Resume:
+    """The state of one run under ComfyUI's output folder, deleted when the run ends."""
+
+    def __init__(self, key: str) -> None:
+        self.path = Path(folder_paths.get_output_directory()) / "portrait_diffusion" / "resume" / f"{key}.safetensors"
+        self._saved = time.monotonic()
+
+    def load(self) -> dict[str, Tensor] | None:
+        """The state of an interrupted or crashed run with the same inputs, or None."""
+        if not self.path.is_file():
+            return None
+        try:
+            return {key: value.clone() for key, value in read_tensors(self.path, "resume state")[0].items()}
+        except ValueError:  # a damaged state is worth less than a fresh start
+            self.path.unlink()
+            return None
+
+    def due(self) -> bool:
+        """Whether it is time to save again."""
+        return time.monotonic() - self._saved > SAVE_EVERY
+
+    def save(self, state: dict[str, Tensor]) -> None:
+        """Write the state; a crash while writing leaves the one before."""
+        save_tensors(self.path, {key: value.cpu().contiguous() for key, value in state.items()}, {})
+        self._saved = time.monotonic()
+
+    def delete(self) -> None:
+        """Forget the run: it is done."""
+        self.path.unlink(missing_ok=True)
+
+
+class Progress:
+    """ComfyUI's progress bar with a picture now and then; raises at once when the user interrupts."""
+
+    def __init__(self, total: int) -> None:
+        self.bar = comfy.utils.ProgressBar(total)
+        self.total = total
+
+    def update(self, done: int, picture: Image.Image | None = None) -> None:
+        """Report `done` of total.
+
+        Raises:
+            InterruptProcessingException: the user pressed cancel.
+        """
+        mm.throw_exception_if_processing_interrupted()
+        self.bar.update_absolute(done, self.total, None if picture is None else ("JPEG", picture, max(picture.size)))
+
+
+def optimise(run: Callable, key: str, picture: Callable, steps: int):
+    """Run an optimisation as a node should: `normally()`, with progress, pictures, interrupts and resume.
+
+    Args:
+        run: called with `state` (tensors of an earlier run, or None) and `callback`, which it calls after each step with an
+            object that has `.step` and `.state()` (such as `InversionProgress`); its result is returned.
+        key: from `fingerprint`. picture: that object -> PIL image of how it looks now. steps: in all.
+    """
+    progress, resume = Progress(steps), Resume(key)
+    latest = None
+
+    def after_step(now) -> None:
+        nonlocal latest
+        latest = now
+        wanted = now.step % PREVIEW_EVERY == 0 or now.step == steps
+        if resume.due():
+            resume.save(now.state())
+        progress.update(now.step, picture(now) if wanted else None)
+
+    with normally():
+        try:
+            result = run(state=resume.load(), callback=after_step)
+        except mm.InterruptProcessingException:
+            if latest is not None:
+                resume.save(latest.state())
+            raise
+        finally:
+            latest = None
+            mm.soft_empty_cache()
+    resume.delete()
+    return result
+
+

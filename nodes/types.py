@@ -1,0 +1,69 @@
+"""The pack's wires, each declared once, and the one place that imports ComfyUI's node API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from comfy_api.latest import ComfyExtension, InputImpl, Types, io, ui
+
+from ..models.alignment import AlignedPortrait
+from ..models.camera import Camera
+from ..models.head import Head
+from ..models.prior.embedded import EmbeddedGenerator
+from ..models.prior.encoder import PortraitEncoder
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+__all__ = ["AlignedWire", "CamerasWire", "ComfyExtension", "HeadWire", "InputImpl", "PriorWire", "Types", "io", "ui", "video"]
+
+CATEGORY = "portrait diffusion"
+
+
+@dataclass(frozen=True)
+class PriorOnWire:
+    """PORTRAIT_PRIOR: a head prior and the encoder that starts its inversions.
+
+    Attributes:
+        generator, encoder: frozen, in float32. name: of the file, for people. patcher: holds both, moves them together.
+    """
+
+    generator: EmbeddedGenerator
+    encoder: PortraitEncoder
+    name: str
+    patcher: ModelPatcher
+
+
+@dataclass(frozen=True)
+class HeadOnWire:
+    """PORTRAIT_HEAD: one head, on the intermediate device.
+
+    Attributes:
+        head: planes, decoder, config, reference, latents, tuned generator. patcher: holds its modules.
+    """
+
+    head: Head
+    patcher: ModelPatcher
+
+
+@dataclass(frozen=True)
+class CamerasOnWire:
+    """PORTRAIT_CAMERAS: N cameras and the images' size in pixels (square)."""
+
+    cameras: Camera
+    size: int
+
+
+PriorWire = io.Custom("PORTRAIT_PRIOR")  # PriorOnWire
+AlignedWire = io.Custom("PORTRAIT_ALIGNED")  # AlignedPortrait: image [3, S, S], mask [1, S, S], camera, crop transform
+HeadWire = io.Custom("PORTRAIT_HEAD")  # HeadOnWire
+CamerasWire = io.Custom("PORTRAIT_CAMERAS")  # CamerasOnWire
+LandmarksWire = io.Custom("FACE_LANDMARKS")  # core's MediaPipe dict
+Aligned = AlignedPortrait
+
+
+def video(frames, fps: float):
+    """IMAGE frames [N, H, W, 3] -> VIDEO."""
+    return InputImpl.VideoFromComponents(Types.VideoComponents(images=frames, frame_rate=Fraction(fps).limit_denominator(1000)))
