@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import platform
 from dataclasses import dataclass
@@ -78,3 +79,9 @@ def as_text(findings: list[Finding]) -> str:
         if finding.remedy:
             lines.append(f"{'':<{width}}  -> {finding.remedy}")
     return "\n".join(lines)
+
+
+def run(arguments: list[str]) -> None:
+    """`portrait-diffusion doctor`: print everything."""
+    argparse.ArgumentParser(prog="portrait-diffusion doctor", description=__doc__).parse_args(arguments)
+    print(as_text(examine()))

@@ -63,6 +63,10 @@ class Portrait3D:
     frames: Tensor
     views: Rendering
 
+    def sheet(self) -> Tensor:
+        """[3, 2 S, 8 S]: the views' colours above their normals."""
+        return contact_sheet(self.views)
+
 
 @torch.no_grad()
 def head_to_mesh(head: Head, config: MeshConfig, *, callback: Callable[[float], None] | None = None) -> Mesh:
@@ -92,6 +96,18 @@ def head_to_mesh(head: Head, config: MeshConfig, *, callback: Callable[[float], 
     mesh = texture.unwrap(mesh)
     report(0.8)
     return texture.bake(mesh, head.colour, config.texture_size)
+
+
+def normals_picture(normal: Tensor) -> Tensor:
+    """From camera-space normals [V, 3, H, W] (OpenCV axes) to the usual picture: right is red, up is green, towards us is blue."""
+    empty = normal.square().sum(1, keepdim=True) < 0.25
+    flipped = normal * normal.new_tensor([1.0, -1.0, -1.0])[:, None, None]  # from OpenCV to OpenGL axes
+    return torch.where(empty, normal.new_tensor(1.0), flipped * 0.5 + 0.5)
+
+
+def contact_sheet(views: Rendering) -> Tensor:
+    """V views side by side, colours above normals: [3, 2 H, V W]."""
+    return torch.cat([torch.cat(list(images), -1) for images in (views.rgb, normals_picture(views.normal))], -2)
 
 
 def eight_views(head: Head, size: int, config: RenderConfig | None = None) -> Rendering:

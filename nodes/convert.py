@@ -60,13 +60,6 @@ def color(value: str) -> tuple[float, float, float]:
     return r / 255, g / 255, b / 255
 
 
-def normals_picture(normal: Tensor) -> Tensor:
-    """From camera-space normals [V, 3, H, W] (OpenCV axes) to the usual picture: right is red, up is green, towards us is blue."""
-    empty = normal.square().sum(1, keepdim=True) < 0.25
-    flipped = normal * normal.new_tensor([1.0, -1.0, -1.0])[:, None, None]  # from OpenCV to OpenGL axes
-    return torch.where(empty, normal.new_tensor(1.0), flipped * 0.5 + 0.5)
-
-
 def depth_picture(depth: Tensor, opacity: Tensor) -> Tensor:
     """From ray distances [V, 1, H, W] to a picture: white is nearest, black is empty, one scale for all views."""
     seen = opacity > 0.5

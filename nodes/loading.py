@@ -13,6 +13,7 @@ import comfy.model_management as mm
 import comfy.model_patcher
 import folder_paths
 
+from ..models.alignment_network import alignment_network_from
 from ..models.checkpoint import load_into, read, shipped
 from ..models.head import Head, generator_from
 from ..models.prior.encoder import EncoderConfig, PortraitEncoder

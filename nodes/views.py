@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..models.field.volume_rendering import RenderConfig
+from ..models.field.volume_rendering import RenderConfig, Rendering
+from ..models.portrait import contact_sheet, normals_picture
 from . import convert, loading
 from .optimising import Progress
 from .types import CATEGORY, CamerasWire, HeadWire, io
@@ -54,13 +55,12 @@ class RenderViews(io.ComfyNode):
                 )
             )
             progress.update((i + 1) * size * size, convert.to_pil(parts[-1].rgb[0]))
-        rgb, depth, opacity, normal = (torch.cat([getattr(p, name) for p in parts]) for name in ("rgb", "depth", "opacity", "normal"))
-        normals = convert.normals_picture(normal)
-        sheet = torch.cat([torch.cat(list(x), -1) for x in (rgb, normals)], -2)[None]
+        rgb, depth, opacity, normal = (torch.cat([getattr(part, name) for part in parts]) for name in ("rgb", "depth", "opacity", "normal"))
+        views = Rendering(rgb, depth, opacity, normal)
         return io.NodeOutput(
             convert.to_image(rgb),
             convert.to_mask(opacity),
             convert.to_image(convert.depth_picture(depth, opacity)),
-            convert.to_image(normals),
-            convert.to_image(sheet),
+            convert.to_image(normals_picture(normal)),
+            convert.to_image(contact_sheet(views)[None]),
         )

@@ -76,7 +76,7 @@ def write_views(path: str | Path, views: Views, camera: Camera, *, seed: int | N
 
 
 def read_views(path: str | Path) -> MultiView:
-    """Read a file of any V, H = W, order and frame, and bring it to the canonical frame (see above).
+    """Read a file of any V, size (square), order and frame, and bring it to the canonical frame (see above).
 
     Raises:
         ValueError: for a file that is not one, lacks a tensor, or has shapes or numbers that do not fit.
@@ -161,10 +161,13 @@ def _load(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     if missing:
         raise ValueError(f"read_views: {path} lacks {', '.join(sorted(missing))}; see CONTRACTS.md for the format")
     shape = tensors["mask"].shape
+    if len(shape) != 3 or 0 in shape or shape[1] != shape[2]:
+        raise ValueError(f"read_views: expected mask [V, S, S] in {path}, got {list(shape)}; views are square")
     expected = {"rgb": (*shape, 3), "ray_distance": shape, "cam2world": (*shape[:1], 4, 4), "normal": (*shape, 3)}
     for name, wanted in expected.items():
         if name in tensors and tensors[name].shape != torch.Size(wanted):
-            raise ValueError(f"read_views: expected {name} {list(wanted)} beside mask {list(shape)} in {path}, got {list(tensors[name].shape)}")
+            got = list(tensors[name].shape)
+            raise ValueError(f"read_views: expected {name} {list(wanted)} beside mask {list(shape)} in {path}, got {got}; write it again")
     if not bool(torch.isfinite(tensors["cam2world"].float()).all()):
         raise ValueError(f"read_views: {path} has cameras with NaN or infinity; write it again")
     return tensors, config

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from . import sdf
-from .anatomy import EYE_Y, MOUTH_Y, Anatomy, distance, hairline, mouth_line, parts
+from .anatomy import EYE_Y, Anatomy, Parts, distance, hairline, mouth_line, parts
 from .head import PARAMETER_NAMES
 
 Colour = tuple[float, float, float]  # sRGB
@@ -157,7 +157,8 @@ def _paint_hair(head: Anatomy, paints: Palette, p: tuple[Tensor, ...]) -> Tensor
     x, y, z = p
     turn = torch.atan2(x, z + 0.035)
     wave = 2.0 * torch.sin(38 * y + 3 * turn)
-    strands = 0.45 * torch.sin(23 * turn + wave) + 0.35 * torch.sin(41 * turn - 1.3 * wave + 1.0) + 0.2 * torch.sin(71 * turn + 0.7 * wave + 2.0)
+    strands = 0.45 * torch.sin(23 * turn + wave) + 0.35 * torch.sin(41 * turn - 1.3 * wave + 1.0)
+    strands = strands + 0.2 * torch.sin(71 * turn + 0.7 * wave + 2.0)
     level = 1 + 0.20 * strands + 0.14 * torch.exp(-((y - 0.115) / 0.022).square())
     line = torch.exp(-((x - head.parting) / 0.0035).square()) * sdf.step(0.07, 0.11, y) * sdf.step(-0.07, -0.01, z)
     c = x.new_tensor(paints.hair) * (level * (1 - 0.35 * line))[:, None]
@@ -179,7 +180,7 @@ def _from_collar(p: tuple[Tensor, ...]) -> Tensor:
     return round_neck - 0.086 - 0.12 * sdf.step(-0.02, 0.06, z) * (y + 0.235).clamp(-0.08, 0.0).neg()
 
 
-def _clothed(part, p: tuple[Tensor, ...]) -> Tensor:
+def _clothed(part: Parts, p: tuple[Tensor, ...]) -> Tensor:
     return sdf.step(-0.001, 0.001, _from_collar(p)) * sdf.step(0.006, 0.0, part.clothing) * sdf.step(-0.15, -0.18, p[1])
 
 

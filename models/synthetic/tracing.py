@@ -13,13 +13,15 @@ Distance = Callable[[Coordinates], Tensor]
 
 RELAXATION = 0.87  # of a step: our distances are first order, hence at times a little too long
 TOLERANCE = 1e-4  # scene units
-STEPS = 56
+STEPS = 40
 CONE_STEPS = 24
-CREEP = 2.5e-6  # least step of a ray over the squared number of steps it has made, so that grazing rays get past
-POLISH = 3  # Newton steps of the rays that hit, back out of the surface for those that stepped a little too far
+CREEP = 6e-6  # least step of a ray over the squared number of steps it has made, so that grazing rays get past
+POLISH = 10  # steps back to the surface of the rays that went a little too far
 
 
-def march(distance: Distance, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, slope: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def march(
+    distance: Distance, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, slope: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Sphere tracing (Hart 1996) of rays, or of cones around them, with only the active ones evaluated.
 
     Args:
@@ -46,8 +48,8 @@ def march(distance: Distance, origins: Tensor, directions: Tensor, near: Tensor,
         arrived = d < tolerance
         here = torch.where(arrived, here, here + (RELAXATION * d).clamp_min(CREEP * i * i if slope is None else 0.0))
         going = ~arrived & (here < end)
-        if i == steps - 1:  # grazing rays still creep along the surface; a cone may stop anywhere it has come to
-            arrived = arrived | (going & ((d < 5 * tolerance) | (slope is not None)))
+        if i == steps - 1 and slope is not None:  # a cone may stop anywhere it has come to
+            arrived = arrived | going
         done = ~going if i < steps - 1 else torch.ones_like(going)
         t[active[done]], hit[active[done]] = here[done], arrived[done]
         active, here, end, wide = active[going], here[going], end[going], wide[going]
@@ -56,12 +58,13 @@ def march(distance: Distance, origins: Tensor, directions: Tensor, near: Tensor,
 
 
 def polish(distance: Distance, origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
-    """[R] ray lengths after a few unrelaxed steps back out of the surface."""
-    t, inside = t.clone(), torch.arange(len(t), device=t.device)
+    """[R] ray lengths after a few signed steps of those rays that ended beside the surface; damped, as slopes exceed 1."""
+    t, beside = t.clone(), torch.arange(len(t), device=t.device)
     for _ in range(POLISH):
-        d = distance((origins[inside] + t[inside, None] * directions[inside]).unbind(1))
-        inside, d = inside[d < 0], d[d < 0]
-        t[inside] = t[inside] + d.clamp_min(-0.005)
+        d = distance((origins[beside] + t[beside, None] * directions[beside]).unbind(1))
+        off = d.abs() > TOLERANCE
+        beside = beside[off]
+        t[beside] = t[beside] + 0.6 * d[off].clamp(-0.005, 0.005)
     return t
 
 

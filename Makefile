@@ -1,0 +1,23 @@
+# Two commands: `make demo` (PHOTO=path of a portrait, or the one that ships) and `make test`.
+# Nothing here depends on the folder's name; the environment lies outside it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: demo test unit screenshot python
+
+PHOTO ?=
+PYTHON = "$$($(MAKE) -s python)"
+
+demo:
+	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.demo $(if $(PHOTO),--photo "$(PHOTO)")
+
+test:
+	@python=$(PYTHON); exec "$${python%/*}/pytest" -q
+
+unit:
+	@python=$(PYTHON); exec "$${python%/*}/pytest" -q -m "not comfy"
+
+screenshot:
+	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.screenshot
+
+python:
+	@exec python3 .ci/environment.py

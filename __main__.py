@@ -1,0 +1,48 @@
+"""The command line: run, train, bench, doctor. Each command is one call into models/."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+
+
+def names(package: str) -> list[str]:
+    """Modules of a package that have a `run(arguments)`, by name."""
+    module = importlib.import_module(f".models.{package}", __package__)
+    helpers = {"report", "local", "renders", "scenes"}
+    return sorted(found.name for found in pkgutil.iter_modules(module.__path__) if found.name not in helpers)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 done, 2 wrong input (one sentence on stderr), 130 stopped by Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="portrait-diffusion", description=__doc__)
+    parser.add_argument("command", choices=["run", "train", "bench", "doctor"], help="run PHOTO --out DIR; train NAME; bench NAME; doctor")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help="options of the command; --help shows them")
+    options = parser.parse_args(arguments)
+    try:
+        dispatch(parser, options.command, options.rest)
+    except (ValueError, ImportError) as error:
+        print(f"portrait-diffusion {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def dispatch(parser: argparse.ArgumentParser, command: str, rest: list[str]) -> None:
+    """Find the module behind a command and call it."""
+    if command in ("train", "bench"):
+        package = {"train": "training", "bench": "benchmarks"}[command]
+        known = names(package)
+        if not rest or rest[0] not in known:
+            parser.error(f"{command} needs one of: {', '.join(known)}")
+        importlib.import_module(f".models.{package}.{rest[0]}", __package__).run(rest[1:])
+    else:
+        importlib.import_module({"run": ".models.running", "doctor": ".models.doctor"}[command], __package__).run(rest)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Benchmarks: one file each; `bench NAME` prints a table and writes JSON."""

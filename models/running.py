@@ -1,0 +1,105 @@
+"""`portrait-diffusion run PHOTO --out DIR`: the main path without ComfyUI, to files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .alignment_network import alignment_network_from
+from .benchmarks.report import Row, finish
+from .checkpoint import load_into, read, shipped
+from .head import generator_from, save_head
+from .mesh.gltf import to_glb
+from .mesh.video import write_mp4
+from .metrics.image import masked_psnr
+from .photo import read_photo
+from .portrait import MeshConfig, Portrait3D, Weights, portrait_to_3d
+from .prior.encoder import EncoderConfig, PortraitEncoder
+from .prior.inversion import PRESETS
+
+LATER = ("turbo", "fast", "detail")  # refinements of later versions
+
+
+def load_weights(device: torch.device) -> Weights:
+    """The networks that ship, on a device."""
+    config, state = read(shipped("prior"), "prior")
+    prior = generator_from(config)
+    load_into(prior, state, "head prior")
+    config, state = read(shipped("encoder"), "encoder")
+    encoder = PortraitEncoder(EncoderConfig(**config)).requires_grad_(False).eval()
+    load_into(encoder, state, "encoder")
+    aligner = alignment_network_from(*read(shipped("alignment"), "alignment"))
+    return Weights(aligner.to(device), prior.to(device), encoder.to(device))
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options of `run`.
+
+    Raises:
+        ValueError: a refinement that this version does not have, or a folder that cannot be written.
+    """
+    parser = argparse.ArgumentParser(prog="portrait-diffusion run", description=__doc__)
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--inversion", choices=list(PRESETS), default="quick")
+    parser.add_argument("--refine", choices=["none", *LATER], default="none")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", help="also write the report here")
+    options = parser.parse_args(arguments)
+    if options.refine in LATER:
+        raise ValueError(f"--refine: expected none, got {options.refine}, which this version does not have yet; leave it out")
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"--out: expected a folder, but {options.out.name} is a file; choose another name")
+    return options
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """[3, H, W] in [0, 1] -> picture."""
+    return Image.fromarray((image.clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy())
+
+
+def write_files(result: Portrait3D, out: Path) -> None:
+    """portrait.glb, turntable.mp4, views.png, head.safetensors."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "portrait.glb").write_bytes(to_glb(result.mesh))
+    write_mp4(result.frames, out / "turntable.mp4", fps=24)
+    to_pil(result.sheet()).save(out / "views.png")
+    save_head(result.head, out / "head.safetensors")
+
+
+def run(arguments: list[str]) -> None:
+    """Read the photo, run the stages, write the files and the report."""
+    options = parse(arguments)
+    photo, alpha = read_photo(options.photo)
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    marks = [("weights", time.monotonic())]
+    weights = load_weights(device)
+
+    def stage(name: str) -> None:
+        marks.append((name, time.monotonic()))
+        print(f"{name} ...", flush=True)
+
+    def step(now) -> None:
+        if now.step % 20 == 0 or now.step == now.steps:
+            print(f"  step {now.step} of {now.steps}  loss {now.loss:.4f}", flush=True)
+
+    result = portrait_to_3d(
+        photo.to(device), weights, PRESETS[options.inversion], MeshConfig(), generator=torch.Generator().manual_seed(options.seed),
+        alpha=None if alpha is None else alpha.to(device), callback=step, stage=stage,
+    )
+    stage("files")
+    write_files(result, options.out)
+    ends = [moment for _, moment in marks[1:]] + [time.monotonic()]
+    rows = [Row(name, "time", end - start, "s") for (name, start), end in zip(marks, ends, strict=True)]
+    reference = result.reference
+    view = result.head.render(reference.camera[None], 128, normals=False).rgb
+    rows.append(Row("portrait's own view", "PSNR inside the mask", masked_psnr(view, reference.on_white()[None], reference.mask[None]), "dB"))
+    rows.append(Row("mesh", "faces", len(result.mesh.faces), ""))
+    finish("run", rows, options.json)
+    print(f"wrote portrait.glb, turntable.mp4, views.png, head.safetensors to {os.fspath(options.out)}")

@@ -1,0 +1,108 @@
+"""`train alignment`: snapshots of the factory's heads -> foreground mask, landmarks, presence of a face."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..alignment_network import AlignmentConfig, AlignmentNetwork, Finding
+from ..checkpoint import shipped, write
+from .local import LocalRun, pick_device
+from .renders import cached_renders
+from .scenes import Scenes, Stage, draw_scenes, set_stage
+
+BATCH, RATE = 32, 2e-3
+NEAR_FRONT = math.radians(45)
+
+
+def heatmap_targets(places: Tensor, size: int) -> Tensor:
+    """Gaussians of one cell's sigma around places [B, L, 2] in 0 .. 1, each of sum 1: [B, L, size, size]."""
+    u = (torch.arange(size, device=places.device) + 0.5) / size
+    away = (places[..., 0, None, None] - u).square() + (places[..., 1, None, None] - u[:, None]).square()
+    return (away * (-0.5 * size * size)).flatten(-2).softmax(-1).view_as(away)
+
+
+def loss_of(finding: Finding, scenes: Scenes) -> Tensor:
+    """Cross entropies of the mask, of the landmarks' places (of "anywhere" where there is no face), and of the presence."""
+    mask = F.binary_cross_entropy_with_logits(finding.mask.float(), scenes.mask)
+    logs = finding.heatmaps.float().flatten(-2).log_softmax(-1)
+    targets = heatmap_targets(scenes.places, finding.heatmaps.shape[-1]).flatten(-2)
+    surprise = -(targets * logs).sum(-1)
+    places = (surprise * scenes.visible).sum() / scenes.visible.sum().clamp_min(1)
+    faceless = (1 - scenes.face)[:, None].expand_as(surprise)
+    nowhere = ((-logs.mean(-1) - math.log(logs.shape[-1])) * faceless).sum() / faceless.sum().clamp_min(1)
+    presence = F.binary_cross_entropy_with_logits(finding.presence.float(), scenes.face)
+    return 2 * mask + 0.5 * places + 0.05 * nowhere + 0.5 * presence
+
+
+@torch.no_grad()
+def validate(network: AlignmentNetwork, stage: Stage, device) -> dict[str, float]:
+    """On snapshots of validation heads: landmarks' error in % of the pupils' distance, mask overlap, share of right presences."""
+    generator = torch.Generator().manual_seed(2)
+    front = Stage(**{**vars(stage), "faces": (stage.renders.yaw.abs() <= NEAR_FRONT).nonzero()})
+    errors, overlaps, right = [], [], []
+    for _ in range(8):
+        scenes = draw_scenes(front, BATCH, generator)
+        finding = network(scenes.image.to(device))
+        places, _ = finding.landmarks()
+        away = (places.cpu() - scenes.places).norm(dim=-1) / scenes.pupils[:, None]
+        errors.append(away[scenes.visible])
+        found, truth = finding.mask.cpu() > 0, scenes.mask > 0.5
+        some = truth.flatten(1).any(1)
+        overlaps.append((found & truth).flatten(1).sum(1)[some] / (found | truth).flatten(1).sum(1)[some])
+        right.append(((finding.presence.cpu() > 0) == (scenes.face > 0)).float())
+    return {
+        "landmark_error_percent": 100 * torch.cat(errors).mean().item(),
+        "landmark_error_median_percent": 100 * torch.cat(errors).median().item(),
+        "mask_iou": torch.cat(overlaps).mean().item(),
+        "presence_accuracy": torch.cat(right).mean().item(),
+    }
+
+
+def run(arguments: list[str]) -> None:
+    """Train for `--minutes`, write the weights that ship, print the held-out figures."""
+    parser = argparse.ArgumentParser(prog="portrait-diffusion train alignment", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--heads", type=int, default=800)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = pick_device()
+    stage = set_stage(cached_renders(range(options.heads), only_cached=True), 400, seed=1)
+    held_out = set_stage(cached_renders(range(90_000, 90_025)), 60, seed=90_000)
+    config = AlignmentConfig()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)  # the initial weights
+        network = AlignmentNetwork(config).to(device, memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-4)
+    local = LocalRun("alignment", network, optimiser, options.minutes)
+    started, step = time.monotonic(), local.resume()
+    draws = torch.Generator().manual_seed(1 + step)
+    while local.progress() < 1:
+        scenes = draw_scenes(stage, BATCH, draws)
+        scenes = Scenes(**{name: value.to(device) for name, value in vars(scenes).items()})
+        with torch.autocast(device.type, torch.bfloat16):
+            finding = network(scenes.image.contiguous(memory_format=torch.channels_last))
+        loss = loss_of(finding, scenes)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min(1, (step + 1) / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(local.progress(), 1))))
+        optimiser.step()
+        step += 1
+        if step % 100 == 0:
+            print(f"step {step}  {time.monotonic() - started:.0f} s  loss {loss.item():.4f}", flush=True)
+        if step % 500 == 0:
+            local.save(step)
+            print("validation", validate(network, held_out, device), flush=True)
+    local.save(step)
+    figures = validate(network, held_out, device)
+    write(shipped("alignment"), "alignment", config, network, **{key: f"{value:.3f}" for key, value in figures.items()}, steps=str(step))
+    print(f"{step} steps; validation {figures}; wrote {shipped('alignment').name}", flush=True)

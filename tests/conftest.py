@@ -1,0 +1,38 @@
+"""Loads the checkout as ComfyUI does, under the one name `portrait_diffusion`, whatever its folder is called."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+def load_pack() -> None:
+    """Import the root package by its file."""
+    spec = importlib.util.spec_from_file_location("portrait_diffusion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["portrait_diffusion"] = module
+    spec.loader.exec_module(module)
+
+
+load_pack()
+settings.register_profile("portrait", deadline=None, max_examples=25, derandomize=True)  # the first torch call is slow
+settings.load_profile("portrait")
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Everything below tests/comfy starts the real ComfyUI."""
+    for item in items:
+        if "comfy" in Path(item.fspath).relative_to(ROOT).parts:
+            item.add_marker(pytest.mark.comfy)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT

@@ -1,0 +1,140 @@
+"""`make demo`: a photo through workflows/api/portrait_to_3d.json and a real ComfyUI, to files in output/."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from ..models.benchmarks.report import Row, print_table, report, write_json
+from .client import Client, Event, Outcome, PromptFailed
+from .server import ROOT, Server, ServerFailed, running
+
+GRAPH = ROOT / "workflows" / "api" / "portrait_to_3d.json"
+PHOTO = ROOT / "web" / "pictures" / "portrait.png"
+
+
+class Terminal:
+    """One line per node, rewritten while it works (one line per tenth where stdout is no terminal)."""
+
+    def __init__(self, graph: dict) -> None:
+        self.titles = {number: node["_meta"]["title"] for number, node in graph.items()}
+        self.began, self.node, self.shown, self.pictures = time.monotonic(), None, -1, 0
+
+    def __call__(self, event: Event) -> None:
+        if event.picture is not None:
+            self.pictures += 1
+            return
+        if event.node != self.node:
+            self.finish()
+            self.node, self.shown = event.node, -1
+        percent = int(100 * event.value / event.maximum) if event.maximum else 0
+        step = 1 if sys.stdout.isatty() else 25
+        if percent // step != self.shown // step or self.shown < 0:
+            self.shown = percent
+            end = "" if sys.stdout.isatty() else "\n"
+            clear = "\r\x1b[K" if sys.stdout.isatty() else ""
+            seconds = time.monotonic() - self.began
+            print(f"{clear}{seconds:6.1f} s  {self.titles.get(event.node, event.node):<18} {percent:3d} %", end=end, flush=True)
+
+    def finish(self) -> None:
+        """End the current line."""
+        if self.node is not None and sys.stdout.isatty():
+            print(flush=True)
+
+
+def demo_graph(photo: str, preset: str, seed: int) -> dict:
+    """The shipped graph with a photo of the server's input folder."""
+    graph = json.loads(GRAPH.read_text(encoding="utf-8"))
+    for node in graph.values():
+        if node["class_type"] == "LoadImage":
+            node["inputs"]["image"] = photo
+        if node["class_type"] == "PortraitDiffusionInvertPortrait":
+            node["inputs"] |= {"preset": preset, "seed": seed}
+    return graph
+
+
+def collect(client: Client, graph: dict, outcome: Outcome, out: Path) -> list[Path]:
+    """Fetch what the graph's savers wrote.
+
+    Raises:
+        PromptFailed: a saver wrote nothing.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    wanted = {"SaveGLB": ("3d", "portrait.glb"), "SaveVideo": ("images", "turntable.mp4"), "SaveImage": ("images", "views.png")}
+    paths = []
+    for number, node in graph.items():
+        if node["class_type"] in wanted:
+            key, name = wanted[node["class_type"]]
+            entries = outcome.outputs.get(number, {}).get(key) or outcome.outputs.get(number, {}).get("video")
+            if not entries:
+                raise PromptFailed(f"{node['class_type']} wrote no file", node=node["class_type"])
+            paths.append(out / name)
+            paths[-1].write_bytes(client.fetch(entries[0]))
+    return paths
+
+
+def figures(server: Server, graph: dict, outcome: Outcome, total_s: float) -> list[Row]:
+    """Stage times, memory, and the numbers in the nodes' own words."""
+    rows = [Row("server start", "time", server.started_s, "s")]
+    for number, seconds in outcome.seconds.items():
+        rows.append(Row(graph[number]["_meta"]["title"], "time", seconds, "s"))
+    rows.append(Row("whole demo", "time", total_s, "s"))
+    rows.append(Row("server", "peak memory", server.peak_bytes / 2**30, "GiB"))
+    rows.append(Row("previews", "pictures received", len(outcome.previews), ""))
+    for number, ui in outcome.outputs.items():
+        for figure in ui.get("figures", []):
+            rows.append(Row(graph[number]["_meta"]["title"], figure["metric"], figure["value"], figure["unit"]))
+    return rows
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The demo's few options."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--photo", type=Path, default=PHOTO)
+    parser.add_argument("--out", type=Path, default=ROOT / "output")
+    parser.add_argument("--inversion", choices=["quick", "full"], default="quick")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(arguments)
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Start the server, run the graph, fetch the files, write the report."""
+    began = time.monotonic()
+    print(f"portrait: {options.photo}\nstarting ComfyUI ...", flush=True)
+    with running() as server:
+        client = Client(server.url)
+        graph = demo_graph(client.upload(options.photo), options.inversion, options.seed)
+        terminal = Terminal(graph)
+        outcome = client.run(graph, terminal)
+        terminal.finish()
+        paths = collect(client, graph, outcome, options.out)
+        content = report("demo", figures(server, graph, outcome, time.monotonic() - began))
+    write_json(content, options.out / "report.json")
+    print_table(content)
+    for words in outcome.words().values():
+        print(f"  {words}")
+    print("\n".join(f"wrote {path}" for path in [*paths, options.out / "report.json"]))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 done, 1 the server or a node failed, 2 no such photo, 130 stopped by Ctrl-C."""
+    options = parse(arguments)
+    if not options.photo.is_file():
+        print(f"PHOTO: expected a picture, found no file {options.photo}; pass PHOTO=path", file=sys.stderr)
+        return 2
+    try:
+        demo(options)
+    except (PromptFailed, ServerFailed) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
