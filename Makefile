@@ -2,6 +2,8 @@
 # Nothing here depends on the folder's name; the environment lies outside it.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
+# Waiting OpenMP threads that spin make everything several times slower where cores are shared.
+export OMP_WAIT_POLICY ?= passive
 .PHONY: demo test unit screenshot python
 
 PHOTO ?=

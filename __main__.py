@@ -8,11 +8,11 @@ import pkgutil
 import sys
 
 
-def names(package: str) -> list[str]:
-    """Modules of a package that have a `run(arguments)`, by name."""
-    module = importlib.import_module(f".models.{package}", __package__)
-    helpers = {"report", "local", "renders", "scenes"}
-    return sorted(found.name for found in pkgutil.iter_modules(module.__path__) if found.name not in helpers)
+def commands(package: str) -> dict:
+    """Name -> `run(arguments)` of the modules of a package that have one."""
+    parent = importlib.import_module(f".models.{package}", __package__)
+    modules = (importlib.import_module(f"{parent.__name__}.{found.name}") for found in pkgutil.iter_modules(parent.__path__))
+    return {module.__name__.rpartition(".")[2]: module.run for module in modules if hasattr(module, "run")}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,11 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
 def dispatch(parser: argparse.ArgumentParser, command: str, rest: list[str]) -> None:
     """Find the module behind a command and call it."""
     if command in ("train", "bench"):
-        package = {"train": "training", "bench": "benchmarks"}[command]
-        known = names(package)
+        known = commands({"train": "training", "bench": "benchmarks"}[command])
         if not rest or rest[0] not in known:
             parser.error(f"{command} needs one of: {', '.join(known)}")
-        importlib.import_module(f".models.{package}.{rest[0]}", __package__).run(rest[1:])
+        known[rest[0]](rest[1:])
     else:
         importlib.import_module({"run": ".models.running", "doctor": ".models.doctor"}[command], __package__).run(rest)
 

@@ -8,20 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
+from . import detection, matting
+from .alignment_network import LANDMARKS, AlignmentNetwork
 from .camera import FOCAL, RADIUS, Camera, orbit, project
 
-if TYPE_CHECKING:
-    from .alignment_network import AlignmentNetwork
-
-# Scene units; the mean of the factory's `landmarks`, in the order of LANDMARK_NAMES.
-LANDMARK_NAMES = ("right_pupil", "left_pupil", "nose_tip", "right_mouth", "left_mouth", "chin")
+# Scene units; the mean of the factory's `landmarks`, in the order of LANDMARKS.
 CANONICAL_LANDMARKS = (
     (-0.0450, 0.0000, 0.0985),
     (0.0450, 0.0000, 0.0985),
@@ -30,11 +27,12 @@ CANONICAL_LANDMARKS = (
     (0.0313, -0.0929, 0.1057),
     (0.0000, -0.1457, 0.1008),
 )
-# Scene units; how far people differ from that, the factory's and real ones with their open mouths and long chins.
-LANDMARK_SPREAD = (0.003, 0.003, 0.005, 0.006, 0.006, 0.015)
-YAW_SPREAD, PITCH_SPREAD = math.radians(40), math.radians(20)  # of portraits: the weak prior
+# Scene units; how far a found landmark lies from that: the factory's differences between people (0.003 - 0.005), plus about
+# 1 % of the crop for the finding, plus smiles (mouth corners) and open mouths and long chins, which the factory lacks.
+LANDMARK_SPREAD = (0.005, 0.005, 0.006, 0.010, 0.010, 0.015)
+YAW_SPREAD, PITCH_SPREAD = math.radians(40), math.radians(15)  # of portraits: the weak prior
 YAW_LIMIT, PITCH_LIMIT = math.radians(75), math.radians(45)
-MEDIAPIPE_INDICES = (468, 473, 1, 61, 291, 152)  # LANDMARK_NAMES among the 478 of FACE_LANDMARKS
+MEDIAPIPE_INDICES = (468, 473, 1, 61, 291, 152)  # LANDMARKS among the 478 of FACE_LANDMARKS
 MIN_SIDE = 32  # pixels of the smallest photo
 MIN_FOREGROUND = 0.005  # share of the crop
 
@@ -157,8 +155,6 @@ def align(
     elif alpha is not None:
         foreground = sampled[3:4] * inside
     else:
-        from . import matting
-
         foreground = matting.foreground(image, network, camera) * inside
     _check_foreground(foreground, "mask" if mask is not None else "alpha" if alpha is not None else "network")
     return AlignedPortrait(image, foreground, camera, crop_to_photo, (rgb.shape[1], rgb.shape[2]))
@@ -171,7 +167,7 @@ def fit_pose(landmarks_xy: Tensor, weights: Tensor | None = None, *, prior: floa
     (pitch / PITCH_SPREAD)^2); the similarity photo = scale * R(roll) * crop + shift that goes with them is in closed form.
 
     Args:
-        landmarks_xy: [6, 2] photo pixels, the order of LANDMARK_NAMES; NaN where unknown.
+        landmarks_xy: [6, 2] photo pixels, the order of LANDMARKS; NaN where unknown.
         weights: [6], >= 0, None for ones. prior: 0 for none.
 
     Raises:
@@ -180,8 +176,9 @@ def fit_pose(landmarks_xy: Tensor, weights: Tensor | None = None, *, prior: floa
     from scipy.optimize import least_squares
 
     xy = torch.as_tensor(landmarks_xy, dtype=torch.float64).cpu()
-    if xy.shape != (len(LANDMARK_NAMES), 2):
-        raise ValueError(f"fit_pose: expected landmarks [{len(LANDMARK_NAMES)}, 2], got {list(xy.shape)}; give {', '.join(LANDMARK_NAMES)}")
+    if xy.shape != (len(LANDMARKS), 2):
+        names = ", ".join(LANDMARKS)
+        raise ValueError(f"fit_pose: expected landmarks [{len(LANDMARKS)}, 2], got {list(xy.shape)}; give {names}")
     weights = torch.ones(len(xy), dtype=torch.float64) if weights is None else torch.as_tensor(weights, dtype=torch.float64).cpu()
     known = xy.isfinite().all(-1) & (weights > 0)
     if known.sum() < 3:
@@ -202,17 +199,19 @@ def fit_pose(landmarks_xy: Tensor, weights: Tensor | None = None, *, prior: floa
         apart = torch.view_as_real((photo - a * model - b) / (unit * spread)).flatten(-2)
         return torch.cat([apart, angles / prior_spread], dim=-1)
 
-    grid = torch.cartesian_prod(_steps(YAW_LIMIT, 15), _steps(PITCH_LIMIT, 9))
+    grid = torch.cartesian_prod(_steps(YAW_LIMIT, 16), _steps(PITCH_LIMIT, 10))  # even: scipy's first step is as long as the start
     start = grid[residuals(grid).square().sum(-1).argmin()]
     limits = np.array([YAW_LIMIT, PITCH_LIMIT])
-    fit = least_squares(lambda angles: residuals(torch.from_numpy(angles)).numpy(), start.numpy(), bounds=(-limits, limits), xtol=1e-10, ftol=1e-12)
+    fit = least_squares(
+        lambda angles: residuals(torch.from_numpy(angles)).numpy(), start.numpy(), bounds=(-limits, limits), xtol=1e-10, ftol=1e-12
+    )
     angles = torch.from_numpy(fit.x)
     a, b = (value.squeeze() for value in _similarity(_model(points, angles), photo, spread**-2))
     return Pose(float(a.abs()), torch.view_as_real(b), float(a.angle()), float(angles[0]), float(angles[1]))
 
 
 def landmarks_of(face: Mapping) -> Tensor:
-    """One face of core's FACE_LANDMARKS -> [6, 2] float64 photo pixels, the order of LANDMARK_NAMES.
+    """One face of core's FACE_LANDMARKS -> [6, 2] float64 photo pixels, the order of LANDMARKS.
 
     Raises:
         ValueError: not one face with the 478 points that include the irises.
@@ -223,7 +222,9 @@ def landmarks_of(face: Mapping) -> Tensor:
     try:
         points = torch.as_tensor(np.asarray(face["landmarks_xy"], dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"face landmarks: expected numbers in `landmarks_xy`, got something else ({error}); run the landmarker again") from error
+        raise ValueError(
+            f"face landmarks: expected numbers in `landmarks_xy`, got something else ({error}); run the landmarker again"
+        ) from error
     if points.ndim != 2 or points.shape[0] <= max(MEDIAPIPE_INDICES) or points.shape[1] != 2:
         raise ValueError(f"face landmarks: expected `landmarks_xy` [478, 2], got {list(points.shape)}; run the landmarker again")
     points = points[list(MEDIAPIPE_INDICES)]
@@ -251,8 +252,8 @@ def resample(values: Tensor, crop_to_photo: Tensor, size: int) -> tuple[Tensor, 
     inside = (torch.minimum(xy, extent - xy).amin(-1) / step + 0.5).clamp(0, 1)[None].to(values)
 
     margin = 4 * step + 4
-    left, top = (min(max(int(v - margin), 0), int(side) - 1) for v, side in zip(xy.amin((0, 1)), extent, strict=True))
-    right, bottom = (min(max(int(v + margin) + 1, start + 1), int(side)) for v, start, side in zip(xy.amax((0, 1)), (left, top), extent, strict=True))
+    left, right = _reach(xy[..., 0], margin, width)
+    top, bottom = _reach(xy[..., 1], margin, height)
     part, across = values[None, :, top:bottom, left:right], torch.tensor([right - left, bottom - top], dtype=torch.float64)
     if step > 1:
         smaller = tuple(max(1, round(side / step)) for side in part.shape[-2:])
@@ -270,8 +271,6 @@ def _pose(rgb: Tensor, network: AlignmentNetwork, landmarks: Mapping | None, cro
         return Pose(crop.size * min(height, width), centre, 0.0, crop.yaw, crop.pitch)
     if landmarks is not None:
         return fit_pose(landmarks_of(landmarks))
-    from . import detection
-
     return fit_pose(detection.find_face(rgb, network).landmarks)
 
 
@@ -288,6 +287,12 @@ def _similarity(model: Tensor, photo: Tensor, weights: Tensor) -> tuple[Tensor, 
     model_apart, photo_apart = model - model_mean, photo - photo_mean
     a = (weights * model_apart.conj() * photo_apart).sum(-1, keepdim=True) / (weights * model_apart.abs().square()).sum(-1, keepdim=True)
     return a, photo_mean - a * model_mean
+
+
+def _reach(places: Tensor, margin: float, side: int) -> tuple[int, int]:
+    """First and last + 1 of the pixels 0 .. side - 1 that matter to places and a margin around them; at least one."""
+    start = min(max(int(float(places.min()) - margin), 0), side - 1)
+    return start, min(max(int(float(places.max()) + margin) + 1, start + 1), side)
 
 
 def _steps(limit: float, count: int) -> Tensor:
@@ -314,7 +319,9 @@ def _upright_mask(mask: Tensor, inside: Tensor, camera: Camera) -> Tensor:
 def _check_photo(rgb: Tensor) -> None:
     """ValueError unless rgb is a photo that can be aligned."""
     if rgb.ndim != 3 or rgb.shape[0] != 3 or not rgb.is_floating_point():
-        raise ValueError(f"align: expected one photo [3, H, W] of floating-point numbers in 0..1, got {rgb.dtype} {list(rgb.shape)}; convert it to RGB")
+        raise ValueError(
+            f"align: expected one photo [3, H, W] of floating-point numbers in 0..1, got {rgb.dtype} {list(rgb.shape)}; convert it to RGB"
+        )
     if min(rgb.shape[-2:]) < MIN_SIDE:
         raise ValueError(
             f"align: expected a photo of at least {MIN_SIDE}x{MIN_SIDE} pixels, got {rgb.shape[2]}x{rgb.shape[1]}; use a larger photo"
@@ -328,7 +335,8 @@ def _same_size(name: str, plane: Tensor | None, rgb: Tensor) -> Tensor | None:
     if plane is None:
         return None
     if plane.shape != (1, *rgb.shape[-2:]):
-        raise ValueError(f"align: expected a {name} [1, {rgb.shape[1]}, {rgb.shape[2]}] like the photo, got {list(plane.shape)}; resize it to the photo")
+        expected = [1, *rgb.shape[-2:]]
+        raise ValueError(f"align: expected the {name} {expected} like the photo, got {list(plane.shape)}; resize it to the photo")
     if not plane.isfinite().all():
         raise ValueError(f"align: expected finite numbers in the {name}, got NaN or infinity; check what made it")
     return plane.to(rgb).clamp(0, 1)

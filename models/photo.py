@@ -16,6 +16,7 @@ MAX_PIXELS = 12_000 * 9_000  # of what it reads; above Pillow's warning, below i
 _FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
 _VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp", ".ts"))
 _STILL_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")  # of ISO files that hold pictures, not films
+_FILM_MAGIC = (b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3")  # Matroska and WebM, MPEG
 _MAGIC = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"\0\0\0\x0cjP  ")
 _UPRIGHT = {  # EXIF orientation -> what undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -54,7 +55,9 @@ def read_photo(path: str | PathLike) -> tuple[Tensor, Tensor | None]:
     except (OSError, SyntaxError, EOFError, IndexError, ValueError, ArithmeticError) as error:  # what Pillow's decoders raise
         if str(error).startswith("photo: "):
             raise
-        raise ValueError(f"photo: expected a whole picture, but {path.name} is cut off or damaged ({error}); copy or export it again") from error
+        raise ValueError(
+            f"photo: expected a whole picture, but {path.name} is cut off or damaged ({error}); copy or export it again"
+        ) from error
 
 
 def _check_file(path: Path) -> None:
@@ -82,7 +85,8 @@ def _check_size(path: Path, width: int, height: int) -> None:
 
 
 def _too_large(path: Path, size: str) -> ValueError:
-    return ValueError(f"photo: expected at most {MAX_PIXELS / 1e6:.0f} million pixels (as 12000x9000), but {path.name} has {size}; scale it down first")
+    limit = f"{MAX_PIXELS / 1e6:.0f} million pixels (as 12000x9000)"
+    return ValueError(f"photo: expected at most {limit}, but {path.name} has {size}; scale it down first")
 
 
 def _what_it_is(path: Path) -> str:
@@ -91,7 +95,7 @@ def _what_it_is(path: Path) -> str:
         head = file.read(16)
     if head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS:
         return "is a HEIC or AVIF picture, which this installation cannot read; save it as JPEG or PNG"
-    film = head[4:8] == b"ftyp" or head[:4] in (b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3") or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+    film = head[4:8] == b"ftyp" or head.startswith(_FILM_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
     if film or path.suffix.lower() in _VIDEO_SUFFIXES:
         return "is a video; save one of its frames as PNG or JPEG"
     if head.startswith(_MAGIC):

@@ -77,7 +77,7 @@ class MeshToFile3D(io.ComfyNode):
 
     @classmethod
     def execute(cls, mesh) -> io.NodeOutput:
-        first = convert.from_mesh(mesh)[0].with_normals()
+        first = convert.from_mesh(mesh)[0]
         return io.NodeOutput(convert.glb_file(to_glb(first, metres_per_unit=convert.METRES_PER_UNIT)))
 
 
