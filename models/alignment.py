@@ -31,6 +31,7 @@ CANONICAL_LANDMARKS = (
 # 1 % of the crop for the finding, plus smiles (mouth corners) and open mouths and long chins, which the factory lacks.
 LANDMARK_SPREAD = (0.005, 0.005, 0.006, 0.010, 0.010, 0.015)
 YAW_SPREAD, PITCH_SPREAD = math.radians(40), math.radians(15)  # of portraits: the weak prior
+LANDMARKER_PRIOR = 0.25  # of its weight is left where MediaPipe found the landmarks: it errs less than our network
 YAW_LIMIT, PITCH_LIMIT = math.radians(75), math.radians(45)
 MEDIAPIPE_INDICES = (468, 473, 1, 61, 291, 152)  # LANDMARKS among the 478 of FACE_LANDMARKS
 MIN_SIDE = 32  # pixels of the smallest photo
@@ -270,7 +271,7 @@ def _pose(rgb: Tensor, network: AlignmentNetwork, landmarks: Mapping | None, cro
         centre = torch.tensor([crop.x * width, crop.y * height], dtype=torch.float64)
         return Pose(crop.size * min(height, width), centre, 0.0, crop.yaw, crop.pitch)
     if landmarks is not None:
-        return fit_pose(landmarks_of(landmarks))
+        return fit_pose(landmarks_of(landmarks), prior=LANDMARKER_PRIOR)
     return fit_pose(detection.find_face(rgb, network).landmarks)
 
 

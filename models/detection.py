@@ -14,10 +14,11 @@ from .camera import orbit, project
 from .synthetic.head import mean_parameters
 from .synthetic.rendering import landmarks
 
+MIRRORED = [1, 0, 2, 4, 3, 5]  # the landmarks of a mirror image, in the order of `LANDMARKS`
 CANDIDATES = 6  # are looked at again
 CASCADE_SIDE = 480  # pixels of the photo's longer side that the cascade gets
 BOX = (0.505, 0.536, 0.376)  # centre (x, y) and width of the cascade's box in the canonical frame, means over validation heads
-CONFIRMED = 0.85  # share of turned and mirrored copies in which the cascade sees the face again, for it to be believed alone
+SMALLEST, SMALLEST_BOXED = 0.40, 0.12  # of the photo's shorter side: canonical frames believed without and with a cascade's box
 TRUSTED, SURE = 0.5, 0.8  # scores from which on landmarks are believed, and no further search is made
 TOLERANCE = 0.35  # of the pupils' distance: misfit to the layout of a face at which a candidate's score falls to 1 / e
 
@@ -44,9 +45,6 @@ class Looks:
     confidence: Tensor
     presence: Tensor
 
-    def __getitem__(self, index) -> Looks:
-        return Looks(self.landmarks[index], self.confidence[index], self.presence[index])
-
 
 def find_face(rgb: Tensor, network: AlignmentNetwork) -> Detection:
     """The most face-like place of a photo.
@@ -65,31 +63,51 @@ def find_face(rgb: Tensor, network: AlignmentNetwork) -> Detection:
     _check(rgb)
     layouts, boxes = standard_layouts(), cascade_boxes(rgb)
     best = Detection(layouts[0], 0.0)
-    for squares in (box_squares(boxes), windows(*rgb.shape[-2:])):
+    for squares, smallest in ((box_squares(boxes), SMALLEST_BOXED), (windows(*rgb.shape[-2:]), SMALLEST)):
         if best.score < SURE and len(squares):
-            best = max(best, refine(rgb, squares, network, layouts), key=lambda detection: detection.score)
+            least = smallest * min(rgb.shape[-2:])
+            best = max(best, refine(rgb, squares, network, layouts, least), key=lambda detection: detection.score)
     if best.score >= TRUSTED:
         return best
-    sure = [confirmed(rgb, box) for box in boxes[:4]]
-    if sure and max(sure) >= CONFIRMED:
-        square = box_squares(boxes[sure.index(max(sure))][None])
-        return Detection(_apply(square, layouts[len(layouts) // 2])[0], TRUSTED * max(sure))
+    for box in boxes[:4]:
+        if confirmed(rgb, box):
+            return Detection(_apply(box_squares(box[None]), layouts[len(layouts) // 2])[0], TRUSTED)
     raise ValueError(
         f"find_face: expected a photo with a visible face, found none (best score {best.score:.2f}, needs {TRUSTED}); "
         "crop closer, wire FACE_LANDMARKS, or set the crop by hand"
     )
 
 
-def refine(rgb: Tensor, squares: Tensor, network: AlignmentNetwork, layouts: Tensor) -> Detection:
-    """The best of squares [K, 2, 3] after looking at all once, and twice more at the best of them cut anew around their landmarks."""
+def refine(rgb: Tensor, squares: Tensor, network: AlignmentNetwork, layouts: Tensor, least: float) -> Detection:
+    """The best of squares [K, 2, 3] after looking at all once, and twice more at the best of them cut anew around their landmarks.
+
+    Canonical frames narrower than `least` pixels score nothing.
+    """
     squares, score = fit_layouts(look(rgb, squares, network), layouts)
     squares = squares[score.topk(min(CANDIDATES, len(score))).indices]
     found = []
     for _ in range(2):
         looks = look(rgb, _sane(squares, max(rgb.shape[-2:])), network)
         squares, score = fit_layouts(looks, layouts)
-        found += [Detection(places, float(s)) for places, s in zip(looks.landmarks, score, strict=True)]
-    return max(found, key=lambda detection: detection.score)
+        score = score * (squares[:, :, 0].norm(dim=-1) >= least)
+        found += [(float(s), square) for s, square in zip(score, squares, strict=True)]
+    score, square = max(found, key=lambda pair: pair[0])
+    settled = settle(rgb, _sane(square[None], max(rgb.shape[-2:])), network)
+    return Detection(settled.landmarks[0], min(score, float(fit_layouts(settled, layouts)[1])))
+
+
+def settle(rgb: Tensor, square: Tensor, network: AlignmentNetwork) -> Looks:
+    """One look [1] for a square [1, 2, 3]: the median landmarks and means over three sizes of it, each as it is and mirrored."""
+    middle = torch.tensor([[0.5, 0.5]], dtype=square.dtype)
+    views = []
+    for scale in (0.85, 1.0, 1.2):
+        for mirror in (1, -1):
+            linear = square[:, :, :2] * (scale * torch.tensor([mirror, 1], dtype=square.dtype))
+            views.append(torch.cat([linear, (_apply(square, middle) - middle @ linear.mT).mT], -1))
+    looks = look(rgb, torch.cat(views), network)
+    for values in (looks.landmarks, looks.confidence):
+        values[1::2] = values[1::2, MIRRORED]
+    return Looks(looks.landmarks.quantile(0.5, dim=0)[None], looks.confidence.mean(0)[None], looks.presence.mean()[None])
 
 
 def standard_layouts() -> Tensor:
@@ -114,17 +132,17 @@ def cascade_boxes(rgb: Tensor) -> Tensor:
     return boxes * (max(rgb.shape[-2:]) / max(size))
 
 
-def confirmed(rgb: Tensor, box: Tensor) -> float:
-    """Share of eight copies of a cascade box [3] and its surroundings, turned, mirrored or scaled, in which the cascade fires again."""
-    hits = 0
+def confirmed(rgb: Tensor, box: Tensor) -> bool:
+    """Whether the cascade fires again in each of eight copies of its box [3] and the surroundings, turned, mirrored or scaled."""
     for angle, scale in ((-0.1, 2.0), (0.0, 1.7), (0.0, 2.3), (0.1, 2.0)):
         turn = box[2] * scale * torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=box.dtype)
         square = torch.cat([turn, (box[:2] - turn.sum(-1) / 2)[:, None]], -1)
         copy = cut(rgb, square[None], 96)[0]
         for picture in (copy, copy.flip(-1)):
             found = _cascade(picture, least=28)
-            hits += any(math.hypot(f["c"] + f["width"] / 2 - 48, f["r"] + f["height"] / 2 - 48) < 10 for f in found)
-    return hits / 8
+            if not any(math.hypot(f["c"] + f["width"] / 2 - 48, f["r"] + f["height"] / 2 - 48) < 10 for f in found):
+                return False
+    return True
 
 
 def _cascade(picture: Tensor, least: int) -> list[dict]:
@@ -151,11 +169,11 @@ def box_squares(boxes: Tensor) -> Tensor:
 
 
 def windows(height: int, width: int) -> Tensor:
-    """Squares [K, 2, 3] (0 .. 1 -> photo pixels): around the whole photo, then three sizes, each half the former, that overlap by half."""
+    """Squares [K, 2, 3] (0 .. 1 -> photo pixels): around the whole photo, then of two sizes that overlap by half."""
     whole = max(height, width)
     corners, sizes = [((width - whole) / 2, (height - whole) / 2)], [whole]
-    for size in (min(height, width) / 2**level for level in range(3)):
-        if size < 40 and size < min(height, width):
+    for size in (min(height, width) / 2**level for level in range(2)):
+        if size < 24 and size < min(height, width):
             break
         across, down = (max(1, math.ceil(2 * (n - size) / size - 1e-6) + 1) for n in (width, height))
         for row in range(down):
@@ -187,8 +205,8 @@ def look(rgb: Tensor, squares: Tensor, network: AlignmentNetwork) -> Looks:
         for some in squares.split(32):
             finding = network(cut(rgb, some, network.config.size))
             places, confidence = finding.landmarks()
-            parts.append((_apply(some, places.double().cpu()), confidence.double().cpu(), finding.presence.double().cpu().sigmoid()))
-    return Looks(*(torch.cat(part) for part in zip(*parts)))
+            parts.append((_apply(some, places.cpu().double()), confidence.cpu().double(), finding.presence.cpu().double().sigmoid()))
+    return Looks(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def fit_layouts(looks: Looks, layouts: Tensor) -> tuple[Tensor, Tensor]:

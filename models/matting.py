@@ -86,7 +86,8 @@ def silhouette_vote(camera: Camera, size: int, reach: float) -> Tensor:
 
     Below the chin, where clothes are of any shape, what is outside counts a quarter.
     """
-    mask = F.interpolate(render_head(mean_parameters(), camera[None], 48).mask, size=(size, size), mode="bilinear", align_corners=False)
+    mask = render_head(mean_parameters().to(camera.cam2world.device), camera[None], 48).mask
+    mask = F.interpolate(mask, size=(size, size), mode="bilinear", align_corners=False)
     radius = max(1, round(reach * size))
     inside = _blur(-F.max_pool2d(-mask, 2 * radius + 1, 1, radius), radius)
     outside = _blur(1 - F.max_pool2d(mask, 2 * radius + 1, 1, radius), radius)

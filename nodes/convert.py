@@ -85,11 +85,13 @@ def from_mesh(mesh) -> list[Mesh]:
     """From MESH (metres) to our Meshes (scene units), one per item; also from other packs' look-alikes with fewer fields.
 
     Raises:
-        ValueError: no vertices or faces, or indices out of range.
+        ValueError: no vertices or faces, vertices that are not finite, or indices out of range.
     """
     vertices, faces = getattr(mesh, "vertices", None), getattr(mesh, "faces", None)
     if not isinstance(vertices, Tensor) or not isinstance(faces, Tensor) or 0 in vertices.shape or 0 in faces.shape:
         raise ValueError("mesh: expected a MESH with vertices and faces, got an empty one; wire a node that makes a mesh")
+    if not torch.isfinite(vertices).all():
+        raise ValueError("mesh: expected finite vertices, got NaN or infinity; check the node that made the mesh")
     counts, face_counts = getattr(mesh, "vertex_counts", None), getattr(mesh, "face_counts", None)
     found = []
     for i in range(vertices.shape[0]):
@@ -102,7 +104,7 @@ def from_mesh(mesh) -> list[Mesh]:
 
         triangles = faces[i, :m].long()
         if triangles.numel() and not 0 <= int(triangles.min()) <= int(triangles.max()) < n:
-            raise ValueError(f"mesh: expected face indices from 0 to {n - 1}, got up to {int(triangles.max())}; the mesh is damaged")
+            raise ValueError(f"mesh: expected face indices from 0 to {n - 1}, got up to {int(triangles.max())}; check the node that made the mesh")
         texture = getattr(mesh, "texture", None)
         colors = item("vertex_colors")
         found.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -69,9 +70,12 @@ class Client:
         self.url, self.id = url.rstrip("/"), uuid.uuid4().hex
 
     def get(self, path: str) -> object:
-        """JSON of a GET."""
-        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
-            return json.load(answer)
+        """JSON of a GET.
+
+        Raises:
+            PromptFailed: the server refused, or is not there.
+        """
+        return json.loads(self._send(urllib.request.Request(self.url + path)))
 
     def post(self, path: str, content: dict) -> dict:
         """JSON of a POST; {} where there is none.
@@ -80,27 +84,39 @@ class Client:
             PromptFailed: the server refused.
         """
         request = urllib.request.Request(self.url + path, json.dumps(content).encode(), {"Content-Type": "application/json"})
+        return json.loads(self._send(request) or b"{}")
+
+    def _send(self, request: urllib.request.Request) -> bytes:
+        """The body of an answer.
+
+        Raises:
+            PromptFailed: the server refused, or is not there.
+        """
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return json.loads(answer.read() or b"{}")
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return answer.read()
         except urllib.error.HTTPError as error:
-            raise PromptFailed(refusal(json.loads(error.read() or b"{}"))) from error
+            raise PromptFailed(refused(error)) from error
+        except OSError as error:
+            raise PromptFailed(f"{self.url} does not answer: {error}") from error
 
     def upload(self, path: Path, name: str | None = None) -> str:
-        """Put a file into the server's input folder; its name there."""
-        boundary, name = uuid.uuid4().hex, name or Path(path).name
+        """Put a file into the server's input folder; its name there.
+
+        Raises:
+            PromptFailed: the server refused it (more than 100 MB), or is not there.
+        """
+        boundary, name = uuid.uuid4().hex, re.sub(r'["\r\n\\\\]', "_", name or Path(path).name)  # what a header cannot hold
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
         tail = f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n--{boundary}--\r\n'
         body = head.encode() + Path(path).read_bytes() + tail.encode()
         request = urllib.request.Request(self.url + "/upload/image", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return json.load(answer)["name"]
+        return json.loads(self._send(request))["name"]
 
     def fetch(self, entry: dict) -> bytes:
         """Bytes of an output file, as named in a node's `ui`."""
         query = urllib.parse.urlencode({key: entry[key] for key in ("filename", "subfolder", "type")})
-        with urllib.request.urlopen(f"{self.url}/view?{query}", timeout=120) as answer:
-            return answer.read()
+        return self._send(urllib.request.Request(f"{self.url}/view?{query}"))
 
     def interrupt(self) -> None:
         """Stop the running prompt."""
@@ -115,7 +131,10 @@ class Client:
         Raises:
             PromptFailed: refused, failed or interrupted.
         """
-        return asyncio.run(self._run(graph, watch, workflow))
+        try:
+            return asyncio.run(self._run(graph, watch, workflow))
+        except aiohttp.ClientError as error:
+            raise PromptFailed(f"{self.url} does not answer: {error}") from error
 
     async def _run(self, graph: dict, watch: Callable[[Event], None], workflow: dict | None) -> Outcome:
         outcome, clock = Outcome({}), _Clock()
@@ -133,8 +152,8 @@ class Client:
                     event = json.loads(message.data)
                     if event["data"].get("prompt_id") == prompt and ended(event, clock, watch):
                         break
-                elif message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
-                    raise PromptFailed("the server closed the connection")
+            else:
+                raise PromptFailed("the server closed the connection before the prompt ended")
         outcome.seconds = clock.seconds
         outcome.outputs = await asyncio.to_thread(self._outputs, prompt)
         return outcome
@@ -193,6 +212,14 @@ def picture(data: bytes, outcome: Outcome, watch: Callable[[Event], None]) -> No
     metadata, image = json.loads(data[8 : 8 + length]), data[8 + length :]
     outcome.previews.append(image)
     watch(Event(metadata.get("node_id", ""), 0, 0, image))
+
+
+def refused(error: urllib.error.HTTPError) -> str:
+    """What an HTTP error says: ComfyUI's JSON, or its own line."""
+    try:
+        return refusal(json.loads(error.read()))
+    except ValueError:
+        return f"{error.url}: {error.code} {error.reason}"
 
 
 def refusal(answer: dict) -> str:

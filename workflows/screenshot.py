@@ -21,7 +21,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
     "--use-angle=swiftshader", "--enable-unsafe-swiftshader",  # WebGL without a GPU: the 3D viewer needs it
-)  # fmt: skip
+)
 SIZE = {"width": 2200, "height": 1240}
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.EnableTooltips": False, "Comfy.Minimap.Visible": False}
 SMALL = {  # widget values of a run that only has to show that every node works
@@ -30,7 +30,9 @@ SMALL = {  # widget values of a run that only has to show that every node works
     "PortraitDiffusionHeadToMesh": {"resolution": 96},
     "PortraitDiffusionTurntable": {"frames": 8},
 }
-READY = "() => window.app?.graph && window.LiteGraph && Object.keys(LiteGraph.registered_node_types).some(type => type.startsWith('PortraitDiffusion'))"
+READY = """() => window.app?.graph && window.LiteGraph
+    && Object.keys(LiteGraph.registered_node_types).some(type => type.startsWith('PortraitDiffusion'))"""
+LOADED = "() => !document.body.innerText.includes('Loading 3D')"
 LOAD = """async ([workflow, name]) => {
     await app.loadGraphData(workflow, true, true, name);
     return app.graph.nodes.length;
@@ -91,7 +93,8 @@ def opened(url: str) -> Iterator:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         try:
-            page = browser.new_page(viewport=SIZE)
+            # started with --disable-api-nodes, ComfyUI forbids its page the blob: addresses by which the viewer loads textures
+            page = browser.new_page(viewport=SIZE, bypass_csp=True)
             page.set_default_timeout(180_000)
             page.goto(url, wait_until="domcontentloaded")
             page.wait_for_function(READY)
@@ -112,7 +115,8 @@ def load(page, workflow: dict) -> None:
     page.wait_for_timeout(2000)  # dialogs come with a delay
     faults = page.evaluate(FAULTS)
     if count != len(workflow["nodes"]) or faults:
-        raise PageFailed(f"screenshot: expected {len(workflow['nodes'])} good nodes, got {count}; {'; '.join(faults) or 'some were dropped'}")
+        what = "; ".join(faults) or "some were dropped"
+        raise PageFailed(f"screenshot: expected {len(workflow['nodes'])} good nodes, got {count}; {what}")
 
 
 def queue(page, client: Client, seconds: float) -> None:
@@ -127,7 +131,8 @@ def queue(page, client: Client, seconds: float) -> None:
         for entry in client.get("/history").values():
             if entry["status"]["status_str"] != "success":
                 errors = [data for kind, data in entry["status"]["messages"] if kind == "execution_error"]
-                raise PromptFailed("; ".join(f"{data['node_type']}: {data['exception_message'].strip()}" for data in errors) or "the run failed")
+                words = [f"{data['node_type']}: {data['exception_message'].strip()}" for data in errors]
+                raise PromptFailed("; ".join(words) or "the run failed")
             return
         page.wait_for_timeout(500)
     raise PromptFailed(f"the run took longer than {seconds:.0f} s")
@@ -155,7 +160,8 @@ def screenshot(options: argparse.Namespace) -> None:
             if options.run:
                 page.evaluate(SET, SMALL if options.run == "small" else {})
                 queue(page, client, 60 * options.minutes)
-                page.wait_for_timeout(15_000)  # the viewers load their files
+                page.wait_for_timeout(5000)  # the viewers start to load their files
+                page.wait_for_function(LOADED)
             page.evaluate(FRAME)
             page.wait_for_timeout(3000)
             options.out.parent.mkdir(parents=True, exist_ok=True)

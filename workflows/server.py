@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -18,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri", "/dev/accel", "/dev/dxg", "/dev/davinci_manager")  # any accelerator on Linux has one
+DIE_WITH_PARENT = 1  # Linux: PR_SET_PDEATHSIG
 FOLDERS = ("custom_nodes", "input", "output", "models", "temp", "user")
 
 
@@ -35,7 +38,7 @@ def comfyui_path() -> Path:
     noted = Path(sys.prefix) / "comfyui"
     if not given and not noted.is_file():
         raise ServerFailed("ComfyUI: expected COMFYUI_PATH or the environment of `make python`, found neither; run through make")
-    return Path(given or noted.read_text(encoding="utf-8"))
+    return Path(given or noted.read_text(encoding="utf-8")).resolve()
 
 
 def free_port() -> int:
@@ -46,9 +49,19 @@ def free_port() -> int:
 
 
 def has_accelerator() -> bool:
-    """Whether torch sees one; asked in another process, so that this one stays light."""
+    """Whether torch sees one; asked in another process, so that this one stays light, and not at all where Linux has no device for one."""
+    if sys.platform == "linux" and not any(Path(device).exists() for device in DEVICES):
+        return False
     question = "import torch; print(torch.accelerator.is_available())"
     return subprocess.run([sys.executable, "-c", question], capture_output=True, text=True).stdout.strip() == "True"
+
+
+def dies_with_its_parent():
+    """What a child does before it becomes the server: ask Linux to end it should we be killed. None elsewhere."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+    return lambda: libc.prctl(DIE_WITH_PARENT, signal.SIGTERM)
 
 
 def install_pack(custom_nodes: Path, name: str) -> None:
@@ -83,8 +96,9 @@ class Server:
         began = time.monotonic()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=comfy, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                start_new_session=True, env={"OMP_WAIT_POLICY": "passive", **os.environ, "PYTHONUNBUFFERED": "1"},  # spinning threads starve shared cores
+                command, cwd=comfy, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+                preexec_fn=dies_with_its_parent(),
+                env={"OMP_WAIT_POLICY": "passive", **os.environ, "PYTHONUNBUFFERED": "1"},  # spinning threads starve shared cores
             )
         self.peak_bytes = 0
         threading.Thread(target=self._watch_memory, daemon=True).start()
@@ -112,14 +126,17 @@ class Server:
         raise ServerFailed(f"ComfyUI did not answer within {seconds:.0f} s:\n{self.last_words()}")
 
     def _watch_memory(self) -> None:
-        """Keep the highest resident memory of the server's process (Linux; elsewhere psutil, which core brings)."""
-        import psutil
+        """Keep the highest resident memory of the server's process: Linux' own record, elsewhere samples."""
+        import psutil  # core brings it
 
-        with contextlib.suppress(psutil.Error):
+        status = Path(f"/proc/{self.process.pid}/status")
+        with contextlib.suppress(psutil.Error, OSError):
             process = psutil.Process(self.process.pid)
             while self.process.poll() is None:
-                self.peak_bytes = max(self.peak_bytes, process.memory_info().rss)
-                time.sleep(0.1)
+                lines = status.read_text().splitlines() if status.exists() else []
+                record = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+                self.peak_bytes = max(self.peak_bytes, record or process.memory_info().rss)
+                time.sleep(0.2)
 
     def last_words(self, lines: int = 15) -> str:
         """The end of its log."""

@@ -10,8 +10,6 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -46,6 +44,8 @@ def commit() -> str:
 
 def machine() -> dict[str, object]:
     """What the figures were measured on."""
+    import torch  # here, so that `make demo` starts its server first
+
     accelerator = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else None
     name = torch.cuda.get_device_name() if accelerator == "cuda" else accelerator
     return {

@@ -84,6 +84,10 @@ class EmbeddedGenerator(nn.Module):
         outputs = 3 * config.field.channels * max(config.field.depth, 1)
         self.to_planes = ModulatedConv(config.channels[-1], outputs, 1, config.w_dim, demodulate=False, operations=operations)
         self.decoder = Decoder(config.field, operations=operations)
+        # Heads share one frame, so what most have in one place (eyes, lips, hairline) is learnt there, not through 4 x 4 pixels:
+        places = [(c, 4 * 2**i) for i, c in enumerate(config.channels)][-2:]
+        self.places = nn.ParameterList(nn.Parameter(torch.zeros(c, size, size)) for c, size in places)
+        self.mean_planes = nn.Parameter(torch.zeros(outputs, config.field.resolution, config.field.resolution))
         self.register_buffer("w_mean", torch.zeros(config.w_dim))
 
     def mapping(self, z: Tensor) -> Tensor:
@@ -96,11 +100,15 @@ class EmbeddedGenerator(nn.Module):
         if latents.shape[1:] != (self.config.num_ws, self.config.w_dim):
             raise ValueError(f"synthesis: expected latents [B, {self.config.num_ws}, {self.config.w_dim}], got {list(latents.shape)}")
         x = self.const.expand(latents.shape[0], -1, -1, -1)
+        first_place = len(self.config.channels) - len(self.places)
         for i, (conv, w) in enumerate(zip(self.convs, latents.unbind(1), strict=False)):
             if i % 2 == 1:  # the first of each pair
                 x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = F.leaky_relu(conv(x, w), 0.2) * 2**0.5
-        return self.to_planes(x, latents[:, -1]).unflatten(1, self.config.field.planes_shape[:-2])
+            if i % 2 == 1 and (level := (i + 1) // 2 - first_place) >= 0:
+                x = x + self.places[level]
+        planes = self.to_planes(x, latents[:, -1]) + self.mean_planes
+        return planes.unflatten(1, self.config.field.planes_shape[:-2])
 
     def forward(self, z: Tensor) -> Tensor:
         """Identity codes [B, z_dim] -> planes [B, 3, C, (D,) H, W]."""

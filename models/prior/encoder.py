@@ -17,7 +17,7 @@ class EncoderConfig:
         size: pixels of the square input. z_dim: length of the identity code. channels: per halving.
     """
 
-    size: int = 128
+    size: int = 96
     z_dim: int = 32
     channels: tuple[int, ...] = (24, 48, 96, 128, 160)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -44,7 +45,7 @@ def loss_of(finding: Finding, scenes: Scenes) -> Tensor:
 def validate(network: AlignmentNetwork, stage: Stage, device) -> dict[str, float]:
     """On snapshots of validation heads: landmarks' error in % of the pupils' distance, mask overlap, share of right presences."""
     generator = torch.Generator().manual_seed(2)
-    front = Stage(**{**vars(stage), "faces": (stage.renders.yaw.abs() <= NEAR_FRONT).nonzero()})
+    front = replace(stage, faces=(stage.renders.yaw.abs() <= NEAR_FRONT).nonzero())
     errors, overlaps, right = [], [], []
     for _ in range(8):
         scenes = draw_scenes(front, BATCH, generator)

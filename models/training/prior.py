@@ -17,11 +17,15 @@ from torch import Tensor
 
 from ..camera import Camera, orbit, rays
 from ..checkpoint import shipped, write
-from ..field.triplane import TriplaneField
+from ..field.triplane import FieldConfig, TriplaneField
 from ..field.volume_rendering import RenderConfig, box_range, ray_weights, render
 from ..prior.embedded import EmbeddedGenerator, GeneratorConfig
 from .local import LocalRun, pick_device
 from .renders import Renders, cached_renders
+
+
+# A wall needs some 500 per scene unit: with EG3D's scale of 1 the features themselves grow to hundreds and nothing else is learnt.
+FIELD = FieldConfig(density_shift=-4.0, density_scale=100.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,7 @@ class PriorTraining:
 
     heads: int = 4
     views: int = 3
-    rays: int = 800
+    rays: int = 400
     learning_rate: float = 2e-3
     warm_up: int = 200
     surface_band: float = 0.05
@@ -141,7 +145,7 @@ def run(arguments: list[str]) -> None:
     device, training = pick_device(), PriorTraining()
     truth = cached_renders(range(options.heads), only_cached=True)
     held_out = cached_renders(range(90_000, 90_025))
-    config = GeneratorConfig(z_dim=truth.parameters.shape[1])
+    config = GeneratorConfig(z_dim=truth.parameters.shape[1], field=FIELD)
     draws = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the initial weights

@@ -86,7 +86,7 @@ def test_a_pose_is_recovered_from_what_it_shows(pose):
 @settings(max_examples=20)
 def test_the_prior_is_weak(pose):
     found = fit_pose(seen(CANONICAL, pose))
-    assert abs(found.yaw - pose.yaw) < math.radians(2) and abs(found.pitch - pose.pitch) < math.radians(4)
+    assert abs(found.yaw - pose.yaw) < math.radians(2) and abs(found.pitch - pose.pitch) < math.radians(7)
     assert abs(found.pitch) <= abs(pose.pitch) + 0.02
 
 
@@ -99,7 +99,7 @@ def test_an_unknown_landmark_is_left_out(pose, missing):
     by_nan = fit_pose(xy.index_fill(0, torch.tensor(missing), torch.nan))
     assert_close(by_weight.crop_to_photo(1), by_nan.crop_to_photo(1))
     if missing != 2:  # all but the nose lie nearly in a plane
-        assert abs(by_nan.yaw - pose.yaw) < math.radians(4) and abs(by_nan.pitch - pose.pitch) < math.radians(6)
+        assert abs(by_nan.yaw - pose.yaw) < math.radians(5) and abs(by_nan.pitch - pose.pitch) < math.radians(12)
 
 
 def test_two_eyes_and_a_mouth_in_a_plane_give_no_wild_pose():

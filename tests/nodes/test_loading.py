@@ -1,0 +1,97 @@
+"""Modules under ComfyUI's memory management, and files in its folders."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from portrait_diffusion.models import checkpoint
+
+from ..models import small
+
+
+@pytest.fixture(scope="module")
+def loading():
+    from portrait_diffusion.nodes import loading
+
+    return loading
+
+
+@pytest.fixture(scope="module")
+def mm():
+    import comfy.model_management
+
+    return comfy.model_management
+
+
+@pytest.mark.parametrize("state", ["NORMAL_VRAM", "LOW_VRAM", "NO_VRAM", "DISABLED"])
+def test_a_head_renders_the_same_however_little_memory_there_is(state, loading, mm, monkeypatch):
+    from portrait_diffusion.models.camera import orbit
+
+    monkeypatch.setattr(mm, "vram_state", mm.VRAMState[state])
+    monkeypatch.setattr(mm, "is_device_cpu", lambda device: False)  # as on an accelerator, whose state is taken seriously
+    monkeypatch.setattr(mm, "get_free_memory", lambda *_, **__: (2**20, 2**20) if len(_) > 1 or __ else 2**20)
+    camera = orbit(torch.tensor([0.3]), 0.1)
+    with torch.inference_mode():
+        head = small.head()
+        expected = head.render(camera, 16).rgb
+        wire = loading.wire_head(head)
+        ready = loading.ready(wire, memory=2**30)
+        assert torch.equal(ready.render(camera, 16).rgb, expected)
+        assert all(value.device == wire.patcher.load_device for value in ready.generator.parameters())
+    mm.unload_all_models()
+
+
+def test_gradients_run_through_a_loaded_prior(loading, mm):
+    from portrait_diffusion.nodes.optimising import normally, private
+
+    with torch.inference_mode():
+        prior = loading.load_prior(loading.EMBEDDED)
+        mm.load_models_gpu([prior.patcher])
+        with normally():
+            generator = private(prior.generator)
+            z = torch.zeros(1, generator.config.z_dim, requires_grad=True)
+            generator.synthesis(generator.mapping(z)).square().mean().backward()
+            assert z.grad.abs().sum() > 0
+    mm.unload_all_models()
+
+
+def test_the_user_s_folder_is_known_and_an_extra_path_comes_first(loading, monkeypatch, tmp_path):
+    import folder_paths
+
+    names = dict(folder_paths.folder_names_and_paths)
+    names[loading.FOLDER] = ([str(tmp_path)], {".safetensors"})  # as extra_model_paths.yaml does
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", names)
+    (tmp_path / "mine.safetensors").write_bytes(b"")
+    (tmp_path / "mine.ckpt").write_bytes(b"")
+    assert loading.weight_files() == [loading.EMBEDDED, "mine.safetensors"]
+    assert folder_paths.get_folder_paths(loading.FOLDER)[0] == str(tmp_path) and len(folder_paths.get_folder_paths(loading.FOLDER)) == 2
+    loading.register_folder()
+    assert len(folder_paths.get_folder_paths(loading.FOLDER)) == 2
+    assert loading.weights_path("mine.safetensors", "prior") == tmp_path / "mine.safetensors"
+    assert loading.weights_path(loading.EMBEDDED, "encoder") == checkpoint.shipped("encoder")
+
+
+def test_output_files_are_numbered_inside_the_output_folder(loading):
+    import folder_paths
+
+    path, entry = loading.output_file("a/köpfe 頭", ".safetensors")
+    assert path.parent == Path(folder_paths.get_output_directory()) / "a"
+    assert entry == {"filename": "köpfe 頭_00001_.safetensors", "subfolder": "a", "type": "output"} and path.name == entry["filename"]
+    path.touch()
+    assert loading.output_file("a/köpfe 頭", ".safetensors")[1]["filename"] == "köpfe 頭_00002_.safetensors"
+
+
+@pytest.mark.parametrize("prefix", ["../x", "a/../../x", "/etc/x", "", "  ", "..", "a/../.."])
+def test_a_prefix_stays_inside(prefix, loading):
+    with pytest.raises(ValueError, match=r"filename_prefix: expected a name inside the output folder, got .*; remove"):
+        loading.output_file(prefix, ".glb")
+
+
+def test_an_encoder_for_another_prior_is_named(loading, tmp_path, monkeypatch):
+    import folder_paths
+
+    checkpoint.write(tmp_path / "other.safetensors", "prior", small.CONFIG, small.generator())
+    monkeypatch.setattr(folder_paths, "get_full_path_or_raise", lambda folder, name: str(tmp_path / name))
+    with pytest.raises(ValueError, match=r"identity codes of length \d+ for the embedded encoder, got 6; use the prior that ships"):
+        loading.load_prior("other.safetensors")
