@@ -33,6 +33,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, metadata)
+    partial.chmod(0o644)  # safetensors makes files that nobody else can read
     partial.replace(path)
 
 

@@ -26,7 +26,7 @@ class CameraOrbit(io.ComfyNode):
                 io.Float.Input("pitch_degrees", default=0.0, min=-89.0, max=89.0, step=1.0, tooltip="Elevation above the eyes, degrees."),
                 io.Int.Input("size", default=128, min=16, max=1024, step=16, tooltip=SIZE_TOOLTIP),
                 io.Float.Input("radius", default=2.7, min=0.05, max=20.0, step=0.05, advanced=True, tooltip="Distance to the head's centre, scene units (about 0.7 m each)."),
-                io.Float.Input("focal", default=4.2647, min=0.1, max=20.0, step=0.01, advanced=True, tooltip="Focal length in image widths; 4.2647 is the portraits' own lens."),
+                io.Float.Input("focal", default=4.2647, min=0.1, max=20.0, step=0.0001, advanced=True, tooltip="Focal length in image widths; 4.2647 is the portraits' own lens."),
             ],
             outputs=[CamerasWire.Output(display_name="cameras", tooltip="For Render Views.")],
         )

@@ -8,7 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import torch
+from PIL import Image
+
 from ..models.benchmarks.report import Row, print_table, report, write_json
+from ..models.camera import frontal
+from ..models.mesh.gltf import from_glb
+from ..models.mesh.rasterize import render_mesh
+from ..models.metrics.image import psnr
 from .client import Client, Event, Outcome, PromptFailed
 from .server import ROOT, Server, ServerFailed, running
 
@@ -84,10 +92,16 @@ def figures(server: Server, graph: dict, outcome: Outcome, total_s: float) -> li
     rows.append(Row("whole demo", "time", total_s, "s"))
     rows.append(Row("server", "peak memory", server.peak_bytes / 2**30, "GiB"))
     rows.append(Row("previews", "pictures received", len(outcome.previews), ""))
-    for number, ui in outcome.outputs.items():
-        for figure in ui.get("figures", []):
-            rows.append(Row(graph[number]["_meta"]["title"], figure["metric"], figure["value"], figure["unit"]))
     return rows
+
+
+def glb_figures(out: Path) -> list[Row]:
+    """The written GLB read back and seen from the front, against the volume-rendered front view in views.png; and its faces."""
+    mesh = from_glb((out / "portrait.glb").read_bytes())
+    sheet = torch.from_numpy(np.asarray(Image.open(out / "views.png").convert("RGB"))).movedim(-1, 0) / 255
+    size = sheet.shape[1] // 2  # colours above normals, the front first
+    view = render_mesh(mesh, frontal(), size, supersampling=2).rgb
+    return [Row("GLB read back", "PSNR, front", psnr(view, sheet[:, :size, :size]), "dB"), Row("GLB read back", "faces", len(mesh.faces), "")]
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -111,7 +125,8 @@ def demo(options: argparse.Namespace) -> None:
         outcome = client.run(graph, terminal)
         terminal.finish()
         paths = collect(client, graph, outcome, options.out)
-        content = report("demo", figures(server, graph, outcome, time.monotonic() - began))
+        rows = figures(server, graph, outcome, time.monotonic() - began)
+    content = report("demo", rows + glb_figures(options.out))
     write_json(content, options.out / "report.json")
     print_table(content)
     for words in outcome.words().values():

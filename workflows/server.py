@@ -103,7 +103,7 @@ class Server:
         self.peak_bytes = 0
         threading.Thread(target=self._watch_memory, daemon=True).start()
         try:
-            self._wait(180)
+            self._wait(300)  # 13 s on two idle cores; minutes on busy ones
         except BaseException:
             self.stop()
             raise

@@ -7,7 +7,7 @@ import time
 import torch
 from torch import nn
 
-from ..checkpoint import read_tensors, save_tensors
+from ..checkpoint import read, read_tensors, save_tensors, shipped
 from .renders import cache_folder
 
 
@@ -26,6 +26,7 @@ class LocalRun:
     """
 
     def __init__(self, name: str, module: nn.Module, optimiser: torch.optim.Optimizer, minutes: float) -> None:
+        self.name = name
         self.path = cache_folder() / "train" / f"{name}.safetensors"
         self.module, self.optimiser = module, optimiser
         self.seconds, self.started = minutes * 60, time.monotonic()
@@ -35,8 +36,9 @@ class LocalRun:
         return (time.monotonic() - self.started) / self.seconds
 
     def resume(self) -> int:
-        """Load the local checkpoint where there is one that fits; the step to go on from."""
+        """Go on from the local checkpoint, else from the shipped weights with a fresh optimiser, where they fit; the step to go on from."""
         if not self.path.is_file():
+            self._from_shipped()
             return 0
         tensors, metadata = read_tensors(self.path, "local checkpoint")
         own = self.module.state_dict()
@@ -53,6 +55,16 @@ class LocalRun:
                 kept.setdefault(int(index), {})[name] = value
         self.optimiser.load_state_dict({"state": kept, "param_groups": layout["param_groups"]})
         return int(metadata["step"])
+
+    def _from_shipped(self) -> None:
+        """Load the weights that ship, unless they are of another architecture or absent."""
+        if not shipped(self.name).is_file():
+            return
+        _, state = read(shipped(self.name), self.name)
+        own = self.module.state_dict()
+        if {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in own.items()}:
+            self.module.load_state_dict(state)
+            print(f"going on from the shipped {self.name} weights", flush=True)
 
     def save(self, step: int) -> None:
         """Write the local checkpoint."""

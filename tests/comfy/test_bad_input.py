@@ -81,7 +81,8 @@ def last_camera(index: int) -> dict:
 # what -> (graph, what the message must hold)
 ROWS = {
     # pictures
-    "no face in the picture": (align(("LoadImage", {"image": "noise.png"}), crop="automatic"), ["expected", "face"]),
+    "no face in the picture": (align(("LoadImage", {"image": "black.png"}), crop="automatic"), ["expected a photo with a visible face", "found none", "crop"]),
+    "a picture of noise": (align(("LoadImage", {"image": "noise.png"}), crop="automatic"), ["expected a photo with a visible face", "found none", "crop"]),
     "1x1 picture": (align(("EmptyImage", {"width": 1, "height": 1, "batch_size": 1, "color": 0}), crop="automatic"), ["at least 32x32", "1x1", "larger"]),
     "NaN picture": (align(source("nan image")), ["finite", "NaN", "check"]),
     "empty batch of pictures": (align(source("empty image")), ["at least one pixel", "[0, 64, 64, 3]", "wire"]),

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from portrait_diffusion.workflows.client import Client, Event, Outcome, PromptFailed, picture
+from portrait_diffusion.workflows.client import Client, PromptFailed
 from portrait_diffusion.workflows.server import free_port
 
 from .graphs import chain
@@ -82,12 +82,3 @@ def test_nobody_there_is_one_sentence(tmp_path):
 def test_a_file_that_is_not_there_is_one_sentence(client):
     with pytest.raises(PromptFailed, match="404"):
         client.fetch({"filename": "none.png", "subfolder": "", "type": "output"})
-
-
-def test_pictures_are_taken_from_frames_with_metadata_only():
-    outcome, seen = Outcome({}), []
-    header = b'{"node_id": "7"}'
-    frame = (4).to_bytes(4, "big") + len(header).to_bytes(4, "big") + header + b"jpeg"
-    picture(frame, outcome, seen.append)
-    picture((1).to_bytes(4, "big") + b"old style", outcome, seen.append)
-    assert outcome.previews == [b"jpeg"] and seen == [Event("7", 0, 0, b"jpeg")]

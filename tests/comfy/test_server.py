@@ -1,12 +1,15 @@
 """workflows/server.py: a real ComfyUI that starts where it should, and always ends."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from portrait_diffusion.workflows import server as servers
@@ -19,35 +22,49 @@ root = Path({root!r})
 spec = importlib.util.spec_from_file_location("portrait_diffusion", root / "__init__.py", submodule_search_locations=[str(root)])
 pack = sys.modules["portrait_diffusion"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pack)
-from portrait_diffusion.workflows.server import running
 {then}
 """
+OWNER = "from portrait_diffusion.workflows.server import running\nwith running(arguments=('--cpu',)): time.sleep(600)"
+DEMO = "from portrait_diffusion.workflows.demo import main; raise SystemExit(main([]))"
 
 
-def starter(then: str, **options) -> subprocess.Popen:
-    """Another Python that knows the pack."""
+@contextlib.contextmanager
+def another_python(then: str, temporary) -> Iterator[tuple[subprocess.Popen, psutil.Process]]:
+    """Another Python that knows the pack and starts a server: the two of them, while the server still starts."""
     command = [sys.executable, "-c", STARTER.format(root=str(ROOT), then=then)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options)
+    environ = {**os.environ, "TMPDIR": str(temporary)}
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environ)
+    try:
+        yield owner, server_of(owner)
+    finally:
+        owner.terminate()
+        owner.communicate()
 
 
-def gone(pid: int, seconds: float = 20) -> bool:
-    """Whether a process ends in time."""
+def server_of(owner: subprocess.Popen, seconds: float = 120) -> psutil.Process:
+    """The ComfyUI that a process started."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(owner.pid).children():
+                if "--base-directory" in child.cmdline():
+                    time.sleep(1)  # the owner has noted its child by now
+                    return child
+        time.sleep(0.1)
+    raise AssertionError(f"no server was started: {owner.poll()}")
+
+
+def ended(process: psutil.Process, seconds: float = 30) -> bool:
+    """Whether it ends in time; one that nobody asked yet has ended, too."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        if zombie(pid):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
             return True
         time.sleep(0.1)
     return False
-
-
-def zombie(pid: int) -> bool:
-    """Ended, and its parent has not asked yet (Linux)."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
-    return state.startswith("Z")
 
 
 def test_it_writes_only_into_its_base_directory(server):
@@ -78,33 +95,17 @@ def test_no_comfyui_is_one_sentence(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-def test_it_ends_when_whoever_started_it_is_killed():
-    owner = starter("with running(arguments=('--cpu', '--disable-all-custom-nodes')) as server: print(server.process.pid, flush=True); time.sleep(600)")
-    pid = int(owner.stdout.readline())
-    os.kill(owner.pid, signal.SIGKILL)
-    owner.wait()
-    assert gone(pid)
+def test_it_ends_when_whoever_started_it_is_killed(tmp_path):
+    with another_python(OWNER, tmp_path) as (owner, server):
+        owner.kill()
+        assert ended(server)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_when_the_demo_is_stopped_at_any_time(number, tmp_path):
-    """Also while it is still starting."""
-    demo = starter("from portrait_diffusion.workflows.demo import main; raise SystemExit(main([]))", env={**os.environ, "TMPDIR": str(tmp_path)})
-    assert "portrait:" in demo.stdout.readline()
-    pid = server_of(demo.pid)
-    os.kill(demo.pid, number)
-    _, errors = demo.communicate(timeout=60)
-    assert demo.returncode == 130 and errors.strip() == "stopped"
-    assert gone(pid) and list(tmp_path.iterdir()) == []  # nothing is left on the disk
-
-
-def server_of(parent: int, seconds: float = 60) -> int:
-    """Id of the first process that another one started and that runs ComfyUI."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True).stdout.splitlines()
-        for line in children:
-            if "main.py --port" in line:
-                return int(line.split()[0])
-        time.sleep(0.1)
-    raise AssertionError("no server was started")
+def test_it_ends_when_the_demo_is_stopped(number, tmp_path):
+    """Here while the server still starts; nothing is left on the disk."""
+    with another_python(DEMO, tmp_path) as (demo, server):
+        demo.send_signal(number)
+        _, errors = demo.communicate(timeout=60)
+        assert demo.returncode == 130 and errors.strip() == "stopped"
+        assert ended(server) and list(tmp_path.iterdir()) == []
