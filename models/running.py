@@ -90,8 +90,14 @@ def run(arguments: list[str]) -> None:
             print(f"  step {now.step} of {now.steps}  loss {now.loss:.4f}", flush=True)
 
     result = portrait_to_3d(
-        photo.to(device), weights, PRESETS[options.inversion], MeshConfig(), generator=torch.Generator().manual_seed(options.seed),
-        alpha=None if alpha is None else alpha.to(device), callback=step, stage=stage,
+        photo.to(device),
+        weights,
+        PRESETS[options.inversion],
+        MeshConfig(),
+        generator=torch.Generator().manual_seed(options.seed),
+        alpha=None if alpha is None else alpha.to(device),
+        callback=step,
+        stage=stage,
     )
     stage("files")
     write_files(result, options.out)
@@ -99,7 +105,9 @@ def run(arguments: list[str]) -> None:
     rows = [Row(name, "time", end - start, "s") for (name, start), end in zip(marks, ends, strict=True)]
     reference = result.reference
     view = result.head.render(reference.camera[None], 128, normals=False).rgb
-    rows.append(Row("portrait's own view", "PSNR inside the mask", masked_psnr(view, reference.on_white()[None], reference.mask[None]), "dB"))
+    rows.append(
+        Row("portrait's own view", "PSNR inside the mask", masked_psnr(view, reference.on_white()[None], reference.mask[None]), "dB")
+    )
     rows.append(Row("mesh", "faces", len(result.mesh.faces), ""))
     finish("run", rows, options.json)
     print(f"wrote portrait.glb, turntable.mp4, views.png, head.safetensors to {os.fspath(options.out)}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-import torch
-
 import comfy.model_management as mm
+import torch
 
 from ..models.alignment import ManualCrop, align
 from . import convert, loading
@@ -27,15 +26,64 @@ class AlignPortrait(io.ComfyNode):
             search_aliases=["face crop", "align face", "portrait crop", "face detection", "matting"],
             inputs=[
                 io.Image.Input("image", tooltip="A photo, or a batch of photos of different people; one head comes of each."),
-                io.Mask.Input("foreground_mask", optional=True, tooltip="1 where the person is (as from Remove Background). An inverted one is noticed and turned round."),
+                io.Mask.Input(
+                    "foreground_mask",
+                    optional=True,
+                    tooltip="1 where the person is (as from Remove Background). An inverted one is noticed and turned round.",
+                ),
                 LandmarksWire.Input("face_landmarks", optional=True, tooltip="From core's MediaPipe Face Landmarker, on the same image."),
                 io.Int.Input("size", default=256, min=64, max=1024, step=32, tooltip="Pixels of the square crop."),
-                io.Combo.Input("crop", options=["automatic", "manual"], default="automatic", tooltip="manual: the five values below decide, nothing is detected."),
-                io.Float.Input("crop_x", default=0.5, min=0.0, max=1.0, step=0.005, advanced=True, tooltip="Manual crop: centre, as a share of the photo's width."),
-                io.Float.Input("crop_y", default=0.5, min=0.0, max=1.0, step=0.005, advanced=True, tooltip="Manual crop: centre, as a share of the photo's height; about the tip of the nose."),
-                io.Float.Input("crop_size", default=0.8, min=0.02, max=4.0, step=0.01, advanced=True, tooltip="Manual crop: side, as a share of the photo's shorter side; the head takes about half of it."),
-                io.Float.Input("yaw_degrees", default=0.0, min=-90.0, max=90.0, step=1.0, advanced=True, tooltip="Manual crop: the camera's yaw; positive sees the subject's left side."),
-                io.Float.Input("pitch_degrees", default=0.0, min=-60.0, max=60.0, step=1.0, advanced=True, tooltip="Manual crop: the camera's elevation."),
+                io.Combo.Input(
+                    "crop",
+                    options=["automatic", "manual"],
+                    default="automatic",
+                    tooltip="manual: the five values below decide, nothing is detected.",
+                ),
+                io.Float.Input(
+                    "crop_x",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    advanced=True,
+                    tooltip="Manual crop: centre, as a share of the photo's width.",
+                ),
+                io.Float.Input(
+                    "crop_y",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    advanced=True,
+                    tooltip="Manual crop: centre, as a share of the photo's height; about the tip of the nose.",
+                ),
+                io.Float.Input(
+                    "crop_size",
+                    default=0.8,
+                    min=0.02,
+                    max=4.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Manual crop: side, as a share of the photo's shorter side; the head takes about half of it.",
+                ),
+                io.Float.Input(
+                    "yaw_degrees",
+                    default=0.0,
+                    min=-90.0,
+                    max=90.0,
+                    step=1.0,
+                    advanced=True,
+                    tooltip="Manual crop: the camera's yaw; positive sees the subject's left side.",
+                ),
+                io.Float.Input(
+                    "pitch_degrees",
+                    default=0.0,
+                    min=-60.0,
+                    max=60.0,
+                    step=1.0,
+                    advanced=True,
+                    tooltip="Manual crop: the camera's elevation.",
+                ),
             ],
             outputs=[
                 AlignedWire.Output(display_name="aligned", is_output_list=True, tooltip="For Invert Portrait, one per photo."),
@@ -46,8 +94,17 @@ class AlignPortrait(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, image, size: int = 256, crop: str = "automatic", crop_x: float = 0.5, crop_y: float = 0.5, crop_size: float = 0.8,
-        yaw_degrees: float = 0.0, pitch_degrees: float = 0.0, foreground_mask=None, face_landmarks=None,
+        cls,
+        image,
+        size: int = 256,
+        crop: str = "automatic",
+        crop_x: float = 0.5,
+        crop_y: float = 0.5,
+        crop_size: float = 0.8,
+        yaw_degrees: float = 0.0,
+        pitch_degrees: float = 0.0,
+        foreground_mask=None,
+        face_landmarks=None,
     ) -> io.NodeOutput:
         photos = convert.from_image(image)
         masks = masks_for(foreground_mask, photos)
@@ -61,7 +118,9 @@ class AlignPortrait(io.ComfyNode):
         for photo, mask, face in zip(photos, masks, faces, strict=True):
             mm.throw_exception_if_processing_interrupted()
             to = aligner.load_device
-            one = align(photo.to(to), network=aligner.model, size=size, mask=None if mask is None else mask.to(to), landmarks=face, crop=manual)
+            one = align(
+                photo.to(to), network=aligner.model, size=size, mask=None if mask is None else mask.to(to), landmarks=face, crop=manual
+            )
             found.append(one.to(mm.intermediate_device()))
         whites, foregrounds = torch.stack([one.on_white() for one in found]), torch.stack([one.mask for one in found])
         return io.NodeOutput(found, convert.to_image(whites), convert.to_mask(foregrounds))
@@ -77,7 +136,9 @@ def masks_for(mask: torch.Tensor | None, photos: torch.Tensor) -> list:
         return [None] * len(photos)
     mask = mask[None] if mask.ndim == 2 else mask
     if mask.ndim != 3 or mask.shape[0] not in (1, len(photos)) or 0 in mask.shape:
-        raise ValueError(f"foreground_mask: expected one mask, or one per photo ({len(photos)}), got {list(mask.shape)}; wire the mask of these photos")
+        raise ValueError(
+            f"foreground_mask: expected one mask, or one per photo ({len(photos)}), got {list(mask.shape)}; wire the mask of these photos"
+        )
     if not torch.isfinite(mask).all():
         raise ValueError("foreground_mask: expected finite numbers, got NaN or infinity; check the node that made the mask")
     resized = torch.nn.functional.interpolate(mask[:, None].float(), size=photos.shape[-2:], mode="bilinear", antialias=True)
@@ -97,5 +158,7 @@ def faces_for(landmarks: dict | None, count: int) -> list:
         raise ValueError(f"face_landmarks: expected those of {count} photos, got {len(frames)}; run the face landmarker on the same image")
     empty = [str(i) for i, faces in enumerate(frames) if not faces]
     if empty:
-        raise ValueError(f"face_landmarks: expected a face in every photo, got none in photo {', '.join(empty)}; unwire them or set the crop by hand")
+        raise ValueError(
+            f"face_landmarks: expected a face in every photo, got none in photo {', '.join(empty)}; unwire them or set the crop by hand"
+        )
     return [faces[0] for faces in frames]

@@ -22,17 +22,49 @@ class CameraOrbit(io.ComfyNode):
             inputs=[
                 io.Int.Input("count", default=8, min=1, max=360, tooltip="How many cameras."),
                 io.Float.Input("yaw_degrees", default=0.0, min=-360.0, max=360.0, step=1.0, tooltip="Yaw of the first camera, degrees."),
-                io.Float.Input("yaw_step_degrees", default=45.0, min=-360.0, max=360.0, step=0.5, tooltip="From one camera to the next, degrees; 360 / count for a full turn."),
+                io.Float.Input(
+                    "yaw_step_degrees",
+                    default=45.0,
+                    min=-360.0,
+                    max=360.0,
+                    step=0.5,
+                    tooltip="From one camera to the next, degrees; 360 / count for a full turn.",
+                ),
                 io.Float.Input("pitch_degrees", default=0.0, min=-89.0, max=89.0, step=1.0, tooltip="Elevation above the eyes, degrees."),
                 io.Int.Input("size", default=128, min=16, max=1024, step=16, tooltip=SIZE_TOOLTIP),
-                io.Float.Input("radius", default=2.7, min=0.05, max=20.0, step=0.05, advanced=True, tooltip="Distance to the head's centre, scene units (about 0.7 m each)."),
-                io.Float.Input("focal", default=4.2647, min=0.1, max=20.0, step=0.0001, advanced=True, tooltip="Focal length in image widths; 4.2647 is the portraits' own lens."),
+                io.Float.Input(
+                    "radius",
+                    default=2.7,
+                    min=0.05,
+                    max=20.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="Distance to the head's centre, scene units (about 0.7 m each).",
+                ),
+                io.Float.Input(
+                    "focal",
+                    default=4.2647,
+                    min=0.1,
+                    max=20.0,
+                    step=0.0001,
+                    advanced=True,
+                    tooltip="Focal length in image widths; 4.2647 is the portraits' own lens.",
+                ),
             ],
             outputs=[CamerasWire.Output(display_name="cameras", tooltip="For Render Views.")],
         )
 
     @classmethod
-    def execute(cls, count: int, yaw_degrees: float, yaw_step_degrees: float, pitch_degrees: float, size: int, radius: float = 2.7, focal: float = 4.2647) -> io.NodeOutput:
+    def execute(
+        cls,
+        count: int,
+        yaw_degrees: float,
+        yaw_step_degrees: float,
+        pitch_degrees: float,
+        size: int,
+        radius: float = 2.7,
+        focal: float = 4.2647,
+    ) -> io.NodeOutput:
         yaws = [yaw_degrees + i * yaw_step_degrees for i in range(count)]
         return io.NodeOutput(convert.orbit_cameras(yaws, pitch_degrees, size, radius=radius, focal=focal))
 
@@ -51,7 +83,12 @@ class CameraFromLoad3D(io.ComfyNode):
             inputs=[
                 io.Load3DCamera.Input("camera_info", tooltip="From Load 3D, Preview 3D or Create Camera Info."),
                 io.Int.Input("size", default=256, min=16, max=1024, step=16, tooltip=SIZE_TOOLTIP),
-                io.Boolean.Input("portrait_distance", default=True, tooltip="On: only the direction of view is taken, at the portraits' distance and lens (the viewer shows models at a size of its own). Off: position and field of view are taken as they are, in metres."),
+                io.Boolean.Input(
+                    "portrait_distance",
+                    default=True,
+                    tooltip="On: only the direction of view is taken, at the portraits' distance and lens (the viewer shows models "
+                    "at a size of its own). Off: position and field of view are taken as they are, in metres.",
+                ),
             ],
             outputs=[CamerasWire.Output(display_name="cameras", tooltip="One camera, for Render Views.")],
         )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from io import BytesIO
 
+import comfy.model_management as mm
 import torch
 from PIL import Image, ImageColor
 from torch import Tensor
-
-import comfy.model_management as mm
 
 from ..models.camera import FOCAL, RADIUS, Camera, intrinsics_from_focal, look_at, orbit
 from ..models.mesh.mesh import Mesh
@@ -25,7 +24,9 @@ def from_image(image: Tensor) -> Tensor:
         ValueError: another shape, an empty batch, or values that are not finite.
     """
     if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape:
-        raise ValueError(f"image: expected an IMAGE [batch, height, width, 3] with at least one pixel, got {list(image.shape)}; wire a photo")
+        raise ValueError(
+            f"image: expected an IMAGE [batch, height, width, 3] with at least one pixel, got {list(image.shape)}; wire a photo"
+        )
     if not torch.isfinite(image).all():
         raise ValueError("image: expected finite numbers, got NaN or infinity; check the node that made the image")
     return image[..., :3].expand(*image.shape[:3], 3).movedim(-1, 1).float()
@@ -104,7 +105,9 @@ def from_mesh(mesh) -> list[Mesh]:
 
         triangles = faces[i, :m].long()
         if triangles.numel() and not 0 <= int(triangles.min()) <= int(triangles.max()) < n:
-            raise ValueError(f"mesh: expected face indices from 0 to {n - 1}, got up to {int(triangles.max())}; check the node that made the mesh")
+            raise ValueError(
+                f"mesh: expected face indices from 0 to {n - 1}, got up to {int(triangles.max())}; check the node that made the mesh"
+            )
         texture = getattr(mesh, "texture", None)
         colors = item("vertex_colors")
         found.append(
@@ -119,7 +122,9 @@ def from_mesh(mesh) -> list[Mesh]:
     return found
 
 
-def orbit_cameras(yaws_degrees: list[float], pitch_degrees: float, size: int, *, radius: float = RADIUS, focal: float = FOCAL) -> CamerasOnWire:
+def orbit_cameras(
+    yaws_degrees: list[float], pitch_degrees: float, size: int, *, radius: float = RADIUS, focal: float = FOCAL
+) -> CamerasOnWire:
     """From degrees to cameras around the origin."""
     yaw = torch.tensor(yaws_degrees).deg2rad()
     return CamerasOnWire(orbit(yaw, torch.full_like(yaw, math.radians(pitch_degrees)), radius=radius, focal=focal), size)

@@ -38,6 +38,9 @@ class Doctor(io.ComfyNode):
         loading.register_folder()
         files = [Path(folder_paths.get_full_path_or_raise(loading.FOLDER, name)) for name in folder_paths.get_filename_list(loading.FOLDER)]
         device = mm.get_torch_device()
-        findings = [*examine(files), Finding("ComfyUI works on", f"{device}, {mm.get_total_memory(device) / 2**30:.1f} GiB, {mm.vram_state.name}")]
+        findings = [
+            *examine(files),
+            Finding("ComfyUI works on", f"{device}, {mm.get_total_memory(device) / 2**30:.1f} GiB, {mm.vram_state.name}"),
+        ]
         text = as_text(findings)
         return io.NodeOutput(text, ui={"text": [text]})

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import torch
-
 import folder_paths
+import torch
 
 from ..models.head import load_head, save_head
 from . import loading
@@ -23,7 +22,9 @@ def saved_heads() -> list[str]:
     top = folder_paths.get_output_directory()
     for folder, folders, names in os.walk(top):
         folders[:] = [name for name in sorted(folders) if name != "resume"]
-        outputs += [os.path.relpath(os.path.join(folder, name), top).replace(os.sep, "/") for name in sorted(names) if name.endswith(SUFFIX)]
+        outputs += [
+            os.path.relpath(os.path.join(folder, name), top).replace(os.sep, "/") for name in sorted(names) if name.endswith(SUFFIX)
+        ]
     return inputs + [f"{name} [output]" for name in outputs]
 
 
@@ -40,7 +41,9 @@ class SaveHead(io.ComfyNode):
             search_aliases=["export head", "store head"],
             inputs=[
                 HeadWire.Input("head", tooltip="From Invert Portrait."),
-                io.String.Input("filename_prefix", default="heads/head", tooltip="Name in the output folder; may hold folders and %date% patterns."),
+                io.String.Input(
+                    "filename_prefix", default="heads/head", tooltip="Name in the output folder; may hold folders and %date% patterns."
+                ),
             ],
             outputs=[],
             is_output_node=True,

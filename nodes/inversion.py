@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import torch
-
 import comfy.model_management as mm
+import torch
 
 from ..models.camera import orbit
 from ..models.field.volume_rendering import RenderConfig
@@ -36,10 +35,36 @@ class InvertPortrait(io.ComfyNode):
             inputs=[
                 PriorWire.Input("prior", tooltip="From Load Head Prior."),
                 AlignedWire.Input("aligned", tooltip="From Align Portrait."),
-                io.Combo.Input("preset", options=list(PRESETS), default="quick", tooltip="quick: 180 steps, the fast start. full: 800 finer steps, closer to the photo, about ten times as long."),
-                io.Int.Input("seed", default=0, min=0, max=2**63 - 1, control_after_generate=True, tooltip="Seed of the drawn rays; the same seed gives the same head."),
-                io.Int.Input("latent_steps", default=-1, min=-1, max=5000, advanced=True, tooltip="Steps of the first stage (latents); -1 takes the preset's."),
-                io.Int.Input("tuning_steps", default=-1, min=-1, max=5000, advanced=True, tooltip="Steps of the second stage (generator tuning); -1 takes the preset's."),
+                io.Combo.Input(
+                    "preset",
+                    options=list(PRESETS),
+                    default="quick",
+                    tooltip="quick: 180 steps, the fast start. full: 800 finer steps, closer to the photo, about ten times as long.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**63 - 1,
+                    control_after_generate=True,
+                    tooltip="Seed of the drawn rays; the same seed gives the same head.",
+                ),
+                io.Int.Input(
+                    "latent_steps",
+                    default=-1,
+                    min=-1,
+                    max=5000,
+                    advanced=True,
+                    tooltip="Steps of the first stage (latents); -1 takes the preset's.",
+                ),
+                io.Int.Input(
+                    "tuning_steps",
+                    default=-1,
+                    min=-1,
+                    max=5000,
+                    advanced=True,
+                    tooltip="Steps of the second stage (generator tuning); -1 takes the preset's.",
+                ),
             ],
             outputs=[HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")],
         )
@@ -57,7 +82,9 @@ class InvertPortrait(io.ComfyNode):
         def run(state, callback):
             reference = private(aligned).to(device)
             draws = torch.Generator().manual_seed(seed)
-            return invert(private(prior.generator), private(prior.encoder), reference, config, generator=draws, state=state, callback=callback)
+            return invert(
+                private(prior.generator), private(prior.encoder), reference, config, generator=draws, state=state, callback=callback
+            )
 
         head = optimise(run, fingerprint(aligned, config, seed, prior.generator, prior.encoder), picture, config.steps)
         wire = loading.wire_head(replace(head, reference=aligned))

@@ -6,12 +6,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from torch import nn
-
 import comfy.model_management as mm
 import comfy.model_patcher
 import folder_paths
+import torch
+from torch import nn
 
 from ..models.alignment_network import alignment_network_from
 from ..models.checkpoint import load_into, read, shipped

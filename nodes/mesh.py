@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-import torch
-
 import comfy.model_management as mm
+import torch
 
 from ..models.mesh import turntable
 from ..models.mesh.gltf import from_glb, to_glb
@@ -29,11 +28,38 @@ class HeadToMesh(io.ComfyNode):
             search_aliases=["marching cubes", "glb", "texture bake", "uv", "export 3d head"],
             inputs=[
                 HeadWire.Input("head", tooltip="From Invert Portrait or Load Head."),
-                io.Int.Input("resolution", default=160, min=32, max=512, step=8, tooltip="Cells of the sampling grid along the head's box; faces grow with its square."),
-                io.Combo.Input("colours", options=["texture", "vertex colours"], default="texture", tooltip="A UV-mapped texture, or the lighter vertex colours."),
+                io.Int.Input(
+                    "resolution",
+                    default=160,
+                    min=32,
+                    max=512,
+                    step=8,
+                    tooltip="Cells of the sampling grid along the head's box; faces grow with its square.",
+                ),
+                io.Combo.Input(
+                    "colours",
+                    options=["texture", "vertex colours"],
+                    default="texture",
+                    tooltip="A UV-mapped texture, or the lighter vertex colours.",
+                ),
                 io.Int.Input("texture_size", default=512, min=64, max=4096, step=64, tooltip="Pixels of the square texture."),
-                io.Int.Input("target_faces", default=0, min=0, max=2_000_000, step=1000, tooltip="At most this many faces; 0 for as many as the resolution gives."),
-                io.Float.Input("surface_density", default=0.0, min=0.0, max=1000.0, step=1.0, advanced=True, tooltip="Density, per scene unit, at which the surface lies; 0 takes the prior's own."),
+                io.Int.Input(
+                    "target_faces",
+                    default=0,
+                    min=0,
+                    max=2_000_000,
+                    step=1000,
+                    tooltip="At most this many faces; 0 for as many as the resolution gives.",
+                ),
+                io.Float.Input(
+                    "surface_density",
+                    default=0.0,
+                    min=0.0,
+                    max=1_000_000.0,
+                    step=1.0,
+                    advanced=True,
+                    tooltip="Density, per scene unit, at which the surface lies; 0 takes the prior's own.",
+                ),
             ],
             outputs=[
                 io.Mesh.Output(display_name="mesh", tooltip="In metres, y up, face along +z."),
@@ -43,7 +69,9 @@ class HeadToMesh(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, head, resolution: int, colours: str, texture_size: int, target_faces: int, surface_density: float = 0.0) -> io.NodeOutput:
+    def execute(
+        cls, head, resolution: int, colours: str, texture_size: int, target_faces: int, surface_density: float = 0.0
+    ) -> io.NodeOutput:
         config = MeshConfig(
             resolution=resolution,
             texture_size=texture_size if colours == "texture" else 0,
@@ -55,7 +83,8 @@ class HeadToMesh(io.ComfyNode):
         mesh = head_to_mesh(ready, config, callback=lambda share: progress.update(int(100 * share))).to("cpu")
         progress.update(100)
         texture = torch.ones(1, 3, 1, 1) if mesh.texture is None else mesh.texture[None]
-        words = f"{len(mesh.faces)} faces, {len(mesh.vertices)} vertices, {f'{texture_size} pixel texture' if mesh.texture is not None else 'vertex colours'}"
+        carried = "vertex colours" if mesh.texture is None else f"{texture_size} pixel texture"
+        words = f"{len(mesh.faces)} faces, {len(mesh.vertices)} vertices, {carried}"
         glb = convert.glb_file(to_glb(mesh, metres_per_unit=convert.METRES_PER_UNIT))
         return io.NodeOutput(convert.to_mesh(mesh), glb, convert.to_image(texture), ui={"text": [words]})
 

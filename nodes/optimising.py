@@ -14,13 +14,12 @@ from copy import deepcopy
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
-import torch
-from PIL import Image
-from torch import Tensor, nn
-
 import comfy.model_management as mm
 import comfy.utils
 import folder_paths
+import torch
+from PIL import Image
+from torch import Tensor, nn
 
 from ..models.checkpoint import read_tensors, save_tensors
 
@@ -160,5 +159,3 @@ def optimise(run: Callable, key: str, picture: Callable, steps: int):
             mm.soft_empty_cache()
     resume.delete()
     return result
-
-

@@ -26,14 +26,30 @@ class RenderViews(io.ComfyNode):
                 HeadWire.Input("head", tooltip="From Invert Portrait or Load Head."),
                 CamerasWire.Input("cameras", tooltip="From Camera Orbit."),
                 io.Color.Input("background", default="#ffffff", tooltip="Colour behind the head."),
-                io.Int.Input("samples", default=32, min=4, max=192, advanced=True, tooltip="Samples per ray in each of the two passes; more is finer and slower."),
-                io.Int.Input("memory_mb", default=256, min=16, max=16384, advanced=True, tooltip="Memory that one chunk of rays may take, in MB; changes speed, not pictures."),
+                io.Int.Input(
+                    "samples",
+                    default=32,
+                    min=4,
+                    max=192,
+                    advanced=True,
+                    tooltip="Samples per ray in each of the two passes; more is finer and slower.",
+                ),
+                io.Int.Input(
+                    "memory_mb",
+                    default=256,
+                    min=16,
+                    max=16384,
+                    advanced=True,
+                    tooltip="Memory that one chunk of rays may take, in MB; changes speed, not pictures.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="One picture per camera."),
                 io.Mask.Output(display_name="masks", tooltip="1 where the head is."),
                 io.Image.Output(display_name="depth", tooltip="White is nearest, black is empty; one scale for all views."),
-                io.Image.Output(display_name="normals", tooltip="Camera space: red right, green up, blue towards the camera; white where empty."),
+                io.Image.Output(
+                    display_name="normals", tooltip="Camera space: red right, green up, blue towards the camera; white where empty."
+                ),
                 io.Image.Output(display_name="sheet", tooltip="One picture: colours above, normals below."),
             ],
         )
@@ -50,8 +66,11 @@ class RenderViews(io.ComfyNode):
             before = i * size * size
             parts.append(
                 ready.render(
-                    cameras.cameras[i : i + 1].to(ready.planes.device), size, config,
-                    background=backdrop, callback=lambda done, _, before=before: progress.update(before + done),
+                    cameras.cameras[i : i + 1].to(ready.planes.device),
+                    size,
+                    config,
+                    background=backdrop,
+                    callback=lambda done, _, before=before: progress.update(before + done),
                 )
             )
             progress.update((i + 1) * size * size, convert.to_pil(parts[-1].rgb[0]))

@@ -38,10 +38,21 @@ def checkout(tmp_path) -> Path:
 
 def make(checkout: Path, *words: str, **environ: str) -> subprocess.CompletedProcess:
     """`make -s` there, with a cache of its own and none of this run's settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "COMFYUI_", "XDG_", "MAKE", "MFLAGS", "PYTHON"))}
-    fresh = {"XDG_CACHE_HOME": str(checkout.parent / "cache"), "UV_CACHE_DIR": str(checkout.parent / "uv"), "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PIP_", "UV_", "COMFYUI_", "XDG_", "MAKE", "MFLAGS", "PYTHON"))
+    }
+    fresh = {
+        "XDG_CACHE_HOME": str(checkout.parent / "cache"),
+        "UV_CACHE_DIR": str(checkout.parent / "uv"),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_CACHE_DIR": "1",
+    }
     path = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])  # a python3 that can make environments
-    return subprocess.run(["make", "-s", *words], cwd=checkout, env={**kept, **fresh, "PATH": path, **environ}, capture_output=True, text=True)
+    return subprocess.run(
+        ["make", "-s", *words], cwd=checkout, env={**kept, **fresh, "PATH": path, **environ}, capture_output=True, text=True
+    )
 
 
 def complete(environment, checkout: Path, monkeypatch) -> Path:
@@ -118,7 +129,7 @@ def test_the_photo_s_name_reaches_the_demo_as_it_is(environment, checkout, monke
     python = place / "bin" / "python"
     python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     python.chmod(0o755)
-    photo = "über `us` \"two\" it's.png"
+    photo = 'über `us` "two" it\'s.png'
     assert make(checkout, "demo", f"PHOTO={photo}").stdout.splitlines()[-2:] == ["--photo", photo]
     assert "--photo" not in make(checkout, "demo").stdout
 
@@ -158,7 +169,18 @@ def test_the_requirements_change_no_version_of_a_core_environment(tmp_path):
     for name in names:
         record = Path(distribution(name)._path)
         shutil.copytree(record, site / record.name)
-    plan = [sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--python", str(tmp_path / "core" / "bin" / "python"), "-r", str(ROOT / "requirements.txt")]
+    plan = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "install",
+        "--dry-run",
+        "--python",
+        str(tmp_path / "core" / "bin" / "python"),
+        "-r",
+        str(ROOT / "requirements.txt"),
+    ]
     done = subprocess.run([*plan, "--offline"], capture_output=True, text=True)  # what made this environment lies in uv's cache
     if done.returncode:
         done = subprocess.run(plan, capture_output=True, text=True)

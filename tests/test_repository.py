@@ -52,9 +52,15 @@ def test_models_name_no_device(path):
     """Except to compare with one that torch named."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     compared = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Compare) for part in ast.walk(node)}
-    words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in compared]
+    words = [
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in compared
+    ]
     assert not [word for word in words if word.split(":")[0] in DEVICES]
-    assert not [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in DEVICES and node.value.id != "torch"]
+    assert not [
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in DEVICES and node.value.id != "torch"
+    ]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
@@ -84,7 +90,9 @@ def test_every_package_is_listed_for_pip():
 def tracked() -> dict[str, int]:
     """Name -> bytes of what is (or would be) committed."""
     try:
-        listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True)
+        listed = subprocess.run(
+            ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("not a git checkout")
     names = [name for name in listed.stdout.decode().split("\0") if name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from .client import Client, Event, Outcome, PromptFailed
 from .server import ROOT, Server, ServerFailed, running
 
 GRAPH = ROOT / "workflows" / "api" / "portrait_to_3d.json"
+FIGURE = re.compile(r"(?<!\S)(\d+(?:\.\d+)?) ([a-zA-Z][^\d,;\n]*)")  # "25.7 dB inside the mask", "41556 faces"
 PHOTO = ROOT / "web" / "pictures" / "portrait.png"
 
 
@@ -92,6 +94,9 @@ def figures(server: Server, graph: dict, outcome: Outcome, total_s: float) -> li
     rows.append(Row("whole demo", "time", total_s, "s"))
     rows.append(Row("server", "peak memory", server.peak_bytes / 2**30, "GiB"))
     rows.append(Row("previews", "pictures received", len(outcome.previews), ""))
+    for number, words in outcome.words().items():
+        for value, what in FIGURE.findall(words):
+            rows.append(Row(graph[number]["_meta"]["title"], what.strip(), float(value), what.split()[0]))
     return rows
 
 
@@ -101,7 +106,10 @@ def glb_figures(out: Path) -> list[Row]:
     sheet = torch.from_numpy(np.asarray(Image.open(out / "views.png").convert("RGB"))).movedim(-1, 0) / 255
     size = sheet.shape[1] // 2  # colours above normals, the front first
     view = render_mesh(mesh, frontal(), size, supersampling=2).rgb
-    return [Row("GLB read back", "PSNR, front", psnr(view, sheet[:, :size, :size]), "dB"), Row("GLB read back", "faces", len(mesh.faces), "")]
+    return [
+        Row("GLB read back", "PSNR, front", psnr(view, sheet[:, :size, :size]), "dB"),
+        Row("GLB read back", "faces", len(mesh.faces), ""),
+    ]
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

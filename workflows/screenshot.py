@@ -19,8 +19,13 @@ WORKFLOW = ROOT / "workflows" / "portrait_to_3d.json"
 PHOTO = ROOT / "web" / "pictures" / "portrait.png"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-    "--use-angle=swiftshader", "--enable-unsafe-swiftshader",  # WebGL without a GPU: the 3D viewer needs it
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",  # WebGL without a GPU: the 3D viewer needs it
 )
 SIZE = {"width": 2200, "height": 1240}
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.EnableTooltips": False, "Comfy.Minimap.Visible": False}

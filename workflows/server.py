@@ -96,7 +96,12 @@ class Server:
         began = time.monotonic()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=comfy, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+                command,
+                cwd=comfy,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
                 preexec_fn=dies_with_its_parent(),
                 env={"OMP_WAIT_POLICY": "passive", **os.environ, "PYTHONUNBUFFERED": "1"},  # spinning threads starve shared cores
             )

@@ -10,8 +10,8 @@ import time
 import torch
 
 from ..camera import frontal
-from ..metrics.image import masked_psnr, psnr
 from ..mesh.rasterize import render_mesh
+from ..metrics.image import masked_psnr, psnr
 from ..portrait import MeshConfig, portrait_to_3d
 from ..prior.inversion import PRESETS
 from ..running import load_weights
@@ -42,7 +42,11 @@ def run(arguments: list[str]) -> None:
         photo = render_head(sample_parameters(SHIPPED + i), frontal()[None], 512).rgb[0]
         marks: list[tuple[str, float]] = []
         result = portrait_to_3d(
-            photo, weights, PRESETS[options.inversion], MeshConfig(), generator=torch.Generator().manual_seed(0),
+            photo,
+            weights,
+            PRESETS[options.inversion],
+            MeshConfig(),
+            generator=torch.Generator().manual_seed(0),
             stage=lambda name, marks=marks: marks.append((name, time.perf_counter())),
         )
         ends = [moment for _, moment in marks[1:]] + [time.perf_counter()]
@@ -51,9 +55,17 @@ def run(arguments: list[str]) -> None:
         rows.append(Row(f"{head}: all stages", "time", ends[-1] - marks[0][1], "s"))
         reference = result.reference
         view = result.head.render(reference.camera[None], 256, normals=False).rgb
-        rows.append(Row(f"{head}: portrait's own view", "PSNR in the mask", masked_psnr(view, reference.on_white()[None], reference.mask[None]), "dB"))
-        rows.append(Row(f"{head}: mesh against field", "PSNR, front", psnr(render_mesh(result.mesh, reference.camera, 256).rgb[None], view), "dB"))
+        rows.append(
+            Row(
+                f"{head}: portrait's own view",
+                "PSNR in the mask",
+                masked_psnr(view, reference.on_white()[None], reference.mask[None]),
+                "dB",
+            )
+        )
+        rows.append(
+            Row(f"{head}: mesh against field", "PSNR, front", psnr(render_mesh(result.mesh, reference.camera, 256).rgb[None], view), "dB")
+        )
         rows.append(Row(f"{head}: mesh", "faces", len(result.mesh.faces), ""))
     rows.append(Row("process", "peak memory", peak_gib(), "GiB"))
     finish("pipeline", rows, options.json)
-

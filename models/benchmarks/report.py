@@ -69,7 +69,8 @@ def print_table(content: dict[str, object]) -> None:
     """A report as a table, with intervals and counts where there are any."""
     rows = content["rows"]
     width = max([len(row["row"]) for row in rows], default=0)
-    print(f"{content['name']}  (commit {content['commit']}, {content['machine']['cores']} cores, {content['machine']['accelerator'] or 'no accelerator'})")
+    machine = content["machine"]
+    print(f"{content['name']}  (commit {content['commit']}, {machine['cores']} cores, {machine['accelerator'] or 'no accelerator'})")
     for row in rows:
         value = f"{row['value']:.4g}" if isinstance(row["value"], float) else str(row["value"])
         interval = "" if row["low"] is None else f"  [{row['low']:.4g}, {row['high']:.4g}]"

@@ -112,7 +112,13 @@ def importance_edges(t: Tensor, weights: Tensor, count: int) -> Tensor:
 
 
 def render_rays(
-    field: Field, origins: Tensor, directions: Tensor, config: RenderConfig, *, box_side: float = 1.0, generator: torch.Generator | None = None
+    field: Field,
+    origins: Tensor,
+    directions: Tensor,
+    config: RenderConfig,
+    *,
+    box_side: float = 1.0,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Colour, distance and opacity of rays: NeRF, equation 5, in two passes.
 

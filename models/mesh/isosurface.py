@@ -121,14 +121,13 @@ def _lowest(values: Tensor, level: float) -> float:
     if not low < level < high:
         change = "lower" if level >= high else "raise"
         raise ValueError(
-            f"extract: no surface at level {level:g}: the densities range from {low:g} to {high:g}; {change} the level into that range"
+            f"extract: expected a level among the densities, {low:g} to {high:g}, but there is no surface at level {level:g}; "
+            f"{change} it (in Head to Mesh: surface_density) into that range"
         )
     return low
 
 
-def sample_grid(
-    density: Density, low: Tensor, high: float, spacing: float, *, chunk: int, callback: Progress | None = None
-) -> Grid:
+def sample_grid(density: Density, low: Tensor, high: float, spacing: float, *, chunk: int, callback: Progress | None = None) -> Grid:
     """Densities at low [3], low + spacing, ... up to `high` along every axis."""
     axes = [low[i] + spacing * torch.arange(int((high - float(low[i])) / spacing + 1 + 1e-4), device=low.device) for i in range(3)]
     shape = [len(axis) for axis in axes]

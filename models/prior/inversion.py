@@ -164,7 +164,9 @@ class Inversion:
         else:
             loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
         if not torch.isfinite(loss):
-            raise ValueError(f"inversion: expected a finite loss, got {loss.item()} at step {self.step_count}; check the photo and its mask")
+            raise ValueError(
+                f"inversion: expected a finite loss, got {loss.item()} at step {self.step_count}; check the photo and its mask"
+            )
         variables = range(1, len(self._tuned)) if tuning else range(1)
         gradients = torch.autograd.grad(loss, [self._tuned[i] for i in variables], allow_unused=True)
         done = self.step_count - (config.latent_steps if tuning else 0)

@@ -92,6 +92,7 @@ def landmarks(parameters: Tensor) -> dict[str, Tensor]:
 
 def _trace(head: Anatomy, camera: Camera, size: int, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     """Ray length t [V S S] and hit [V S S] of every pixel, starting from where cones around pixel blocks met the head."""
+
     def field(p):
         return distance(head, p)
 

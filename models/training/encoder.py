@@ -44,7 +44,11 @@ def augment(image: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
     image = image * mask + backdrop * (1 - mask)
     angle, scale, shift = uniform(-0.07, 0.07), uniform(0.93, 1.07), uniform(-0.05, 0.05, 2)
     turn = torch.stack(
-        [torch.stack([angle.cos() * scale, -angle.sin() * scale, shift[:, 0]], -1), torch.stack([angle.sin() * scale, angle.cos() * scale, shift[:, 1]], -1)], 1
+        [
+            torch.stack([angle.cos() * scale, -angle.sin() * scale, shift[:, 0]], -1),
+            torch.stack([angle.sin() * scale, angle.cos() * scale, shift[:, 1]], -1),
+        ],
+        1,
     )
     grid = F.affine_grid(turn, list(image.shape), align_corners=False)
     image, ragged = (F.grid_sample(x, grid, padding_mode="border", align_corners=False) for x in (image, ragged))

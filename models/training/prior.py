@@ -23,7 +23,6 @@ from ..prior.embedded import EmbeddedGenerator, GeneratorConfig
 from .local import LocalRun, pick_device
 from .renders import Renders, cached_renders
 
-
 # A wall needs some 500 per scene unit: with EG3D's scale of 1 the features themselves grow to hundreds and nothing else is learnt.
 FIELD = FieldConfig(density_shift=-4.0, density_scale=100.0)
 
@@ -74,9 +73,7 @@ def draw_rays(renders: Renders, index: Tensor, config: PriorTraining, generator:
         return flat.gather(2, pixel[..., None].expand(-1, -1, -1, flat.shape[-1])).flatten(1, 2)
 
     distance = renders.distance[pick].to(device).float()
-    return RayBatch(
-        at(origins), at(directions), at(rgb.movedim(2, -1)), at(mask[..., None])[..., 0], at(distance[..., None])[..., 0]
-    )
+    return RayBatch(at(origins), at(directions), at(rgb.movedim(2, -1)), at(mask[..., None])[..., 0], at(distance[..., None])[..., 0])
 
 
 def guided_edges(batch: RayBatch, config: PriorTraining, box_side: float, generator: torch.Generator) -> Tensor:

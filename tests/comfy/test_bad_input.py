@@ -128,7 +128,7 @@ ROWS = {
     # meshes
     "mesh resolution 0": (surface(resolution=0), ["resolution", "32"]),
     "texture of size 0": (surface(texture_size=0), ["texture_size", "64"]),
-    "no surface at this density": (surface(surface_density=1000.0), ["no surface", "1000", "lower"]),
+    "no surface at this density": (surface(surface_density=900_000.0), ["no surface", "900000", "lower"]),
     "mesh without faces": (spin("empty mesh"), ["vertices and faces", "empty", "wire"]),
     "mesh with wild indices": (spin("wild mesh"), ["indices from 0 to 7", "got up to 107"]),
     "mesh of NaN": (spin("nan mesh"), ["finite", "NaN"]),

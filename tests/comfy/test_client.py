@@ -44,7 +44,10 @@ def test_a_photo_of_any_name_arrives(client, tmp_path, name):
 @pytest.mark.parametrize(
     ("graph", "words"),
     [
-        (chain(("EmptyImage", {"width": 0, "height": 8, "batch_size": 1, "color": 0}), ("PreviewImage", {"images": "@1"})), "EmptyImage 1: .*smaller than min"),
+        (
+            chain(("EmptyImage", {"width": 0, "height": 8, "batch_size": 1, "color": 0}), ("PreviewImage", {"images": "@1"})),
+            "EmptyImage 1: .*smaller than min",
+        ),
         (chain(("PreviewImage", {})), "PreviewImage 1: .*missing"),
         (chain(("NoSuchNode", {}), ("PreviewImage", {"images": "@1"})), "NoSuchNode"),
         (chain(("EmptyImage", {"width": 8, "height": 8, "batch_size": 1, "color": 0})), "no outputs"),

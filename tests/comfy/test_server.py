@@ -68,10 +68,20 @@ def ended(process: psutil.Process, seconds: float = 30) -> bool:
 
 
 def test_it_writes_only_into_its_base_directory(server):
-    before = {path: path.stat().st_mtime for folder in servers.FOLDERS for path in (comfyui_path() / folder).glob("*") if path.name != "__pycache__"}
+    before = {
+        path: path.stat().st_mtime
+        for folder in servers.FOLDERS
+        for path in (comfyui_path() / folder).glob("*")
+        if path.name != "__pycache__"
+    }
     assert {path.name for path in server.base.iterdir()} >= set(servers.FOLDERS)
     assert (server.base / "custom_nodes" / "portrait-diffusion").resolve() == ROOT
-    after = {path: path.stat().st_mtime for folder in servers.FOLDERS for path in (comfyui_path() / folder).glob("*") if path.name != "__pycache__"}
+    after = {
+        path: path.stat().st_mtime
+        for folder in servers.FOLDERS
+        for path in (comfyui_path() / folder).glob("*")
+        if path.name != "__pycache__"
+    }
     assert before == after
 
 

@@ -130,9 +130,9 @@ def test_a_callback_may_interrupt():
     [
         (ball(), {"resolution": 0}, "resolution of at least 8"),
         (ball(), {"resolution": 7}, "resolution of at least 8"),
-        (ball(), {"level": 0.31}, "no surface at level 0.31: the densities range from .* lower the level"),
-        (ball(), {"level": -9.0}, "no surface at level -9: .* raise the level"),
-        (lambda p: torch.zeros(len(p)), {}, "no surface at level 0: the densities range from 0 to 0"),
+        (ball(), {"level": 0.31}, "among the densities, .* no surface at level 0.31; lower it"),
+        (ball(), {"level": -9.0}, "no surface at level -9; raise it"),
+        (lambda p: torch.zeros(len(p)), {}, "among the densities, 0 to 0, but there is no surface at level 0"),
         (lambda p: p[:, 0] * math.nan, {}, "finite densities"),
         (lambda p: ball()(p).masked_fill(p[:, 0] > 0.4, math.inf), {}, "finite densities"),
         (ball(), {"floor": 0.6}, "lies above the box"),
