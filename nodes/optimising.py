@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from ..models.checkpoint import read_tensors, save_tensors
 
 SAVE_EVERY = 15.0  # seconds between resume states
-PREVIEW_EVERY = 10  # steps
+PREVIEW_EVERY = 15  # steps
 
 
 @contextlib.contextmanager

@@ -103,7 +103,7 @@ def figures(server: Server, graph: dict, outcome: Outcome, total_s: float) -> li
 def glb_figures(out: Path) -> list[Row]:
     """The written GLB read back and seen from the front, against the volume-rendered front view in views.png; and its faces."""
     mesh = from_glb((out / "portrait.glb").read_bytes())
-    sheet = torch.from_numpy(np.asarray(Image.open(out / "views.png").convert("RGB"))).movedim(-1, 0) / 255
+    sheet = torch.from_numpy(np.array(Image.open(out / "views.png").convert("RGB"))).movedim(-1, 0) / 255
     size = sheet.shape[1] // 2  # colours above normals, the front first
     view = render_mesh(mesh, frontal(), size, supersampling=2).rgb
     return [

@@ -4,7 +4,6 @@ import io
 
 import pytest
 from PIL import Image
-
 from portrait_diffusion.workflows.client import Client, PromptFailed
 from portrait_diffusion.workflows.server import free_port
 
@@ -61,7 +60,7 @@ def test_a_refused_prompt_names_the_node_and_the_reason(client, graph, words):
 
 
 def test_a_prompt_that_is_valid_in_part_fails_as_a_whole(client):
-    graph = {**flat(), **{"9": {"class_type": "PreviewImage", "inputs": {}, "_meta": {"title": "bad"}}}}
+    graph = {**flat(), "9": {"class_type": "PreviewImage", "inputs": {}, "_meta": {"title": "bad"}}}
     with pytest.raises(PromptFailed, match="PreviewImage 9"):
         client.run(graph)
 

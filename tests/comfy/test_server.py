@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-
 from portrait_diffusion.workflows import server as servers
 from portrait_diffusion.workflows.server import ROOT, Server, ServerFailed, comfyui_path
 

@@ -4,7 +4,6 @@ import json
 from types import SimpleNamespace
 
 import pytest
-
 from portrait_diffusion.workflows import demo, screenshot
 from portrait_diffusion.workflows.client import Event, Outcome, PromptFailed
 
@@ -57,7 +56,7 @@ def test_the_report_holds_times_memory_and_the_nodes_own_numbers():
 def test_the_terminal_shows_each_node_and_its_progress(capsys):
     terminal = demo.Terminal(GRAPH)
     node = number("PortraitDiffusionInvertPortrait")
-    for value in range(0, 101):
+    for value in range(101):
         terminal(Event(node, value, 100))
         terminal(Event(node, 0, 0, b"picture"))
     lines = capsys.readouterr().out.splitlines()
