@@ -87,7 +87,9 @@ def load_head(path: Path) -> Head:
     name = Path(path).name
     tensors, metadata = read_tensors(path, "head file")
     if metadata.get("kind") != "head":
-        raise ValueError(f"head file: expected a head saved by this pack, but {name} holds {metadata.get('kind', 'something else')}; choose another")
+        raise ValueError(
+            f"head file: expected a head saved by this pack, but {name} holds {metadata.get('kind', 'something else')}; choose another"
+        )
     version = metadata.get("format_version", "none")
     if version != str(FORMAT_VERSION):
         raise ValueError(

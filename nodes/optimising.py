@@ -145,7 +145,9 @@ def optimise(run: Callable, key: str, picture: Callable, steps: int):
         wanted = now.step % PREVIEW_EVERY == 0 or now.step == steps
         if resume.due():
             resume.save(now.state())
-        progress.update(now.step, picture(now) if wanted else None)
+        progress.update(now.step)  # notices an interrupt before a picture is drawn
+        if wanted:
+            progress.update(now.step, picture(now))
 
     with normally():
         try:

@@ -93,7 +93,18 @@ def test_trainings_and_benches_are_found():
 def test_doctor_prints_what_is_there(capsys):
     assert main(["doctor"]) == 0
     text = capsys.readouterr().out
-    for word in ("python", "torch", "scikit-image", "trimesh", "xatlas", "cpu", "accelerator", "prior.safetensors", "encoder.safetensors", "alignment.safetensors"):
+    for word in (
+        "python",
+        "torch",
+        "scikit-image",
+        "trimesh",
+        "xatlas",
+        "cpu",
+        "accelerator",
+        "prior.safetensors",
+        "encoder.safetensors",
+        "alignment.safetensors",
+    ):
         assert word in text
     assert "->" not in text, "something is missing here"
 
@@ -116,7 +127,9 @@ def test_weights_that_do_not_fit_stop_run_in_one_line(tmp_path, monkeypatch, cap
 
 
 def test_the_module_is_the_command(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "portrait_diffusion", "run", "nothing.jpg", "--out", "out"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "portrait_diffusion", "run", "nothing.jpg", "--out", "out"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == "portrait-diffusion run: photo: expected a picture file, but nothing.jpg does not exist; check the path\n"
 

@@ -9,15 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
-
 from ..models.benchmarks.report import Row, print_table, report, write_json
-from ..models.camera import frontal
-from ..models.mesh.gltf import from_glb
-from ..models.mesh.rasterize import render_mesh
-from ..models.metrics.image import psnr
 from .client import Client, Event, Outcome, PromptFailed
 from .server import ROOT, Server, ServerFailed, running
 
@@ -102,6 +94,15 @@ def figures(server: Server, graph: dict, outcome: Outcome, total_s: float) -> li
 
 def glb_figures(out: Path) -> list[Row]:
     """The written GLB read back and seen from the front, against the volume-rendered front view in views.png; and its faces."""
+    import numpy as np  # these take seconds to import: after the server's work, not before its start
+    import torch
+    from PIL import Image
+
+    from ..models.camera import frontal
+    from ..models.mesh.gltf import from_glb
+    from ..models.mesh.rasterize import render_mesh
+    from ..models.metrics.image import psnr
+
     mesh = from_glb((out / "portrait.glb").read_bytes())
     sheet = torch.from_numpy(np.array(Image.open(out / "views.png").convert("RGB"))).movedim(-1, 0) / 255
     size = sheet.shape[1] // 2  # colours above normals, the front first

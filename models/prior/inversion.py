@@ -32,19 +32,20 @@ class InversionConfig:
         size: pixels to which the photo is shrunk for fitting.
         rays: per step. coarse, fine: samples per ray.
         keep_latents: weight of the latents' mean squared distance from the encoder's.
-        keep_field: weight of the tuned field's distance from the untuned one at random points, which holds unseen sides.
+        keep_shape, keep_colour: weights of the tuned field's distance from the untuned one at random points, which holds unseen sides.
     """
 
     latent_steps: int = 60
     tuning_steps: int = 120
     latent_rate: float = 0.03
-    tuning_rate: float = 1e-3
+    tuning_rate: float = 2.5e-3
     size: int = 128
     rays: int = 1024
     coarse: int = 20
     fine: int = 20
     keep_latents: float = 0.02
-    keep_field: float = 0.3
+    keep_shape: float = 4.0
+    keep_colour: float = 0.3
 
     def __post_init__(self) -> None:
         if min(self.latent_steps, self.tuning_steps) < 0 or min(self.size, self.rays) < 1:
@@ -56,7 +57,7 @@ class InversionConfig:
         return self.latent_steps + self.tuning_steps
 
 
-PRESETS = {"quick": InversionConfig(), "full": InversionConfig(latent_steps=250, tuning_steps=550, size=192, rays=2048)}
+PRESETS = {"quick": InversionConfig(), "full": InversionConfig(latent_steps=250, tuning_steps=550, tuning_rate=1e-3, size=192, rays=2048)}
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,14 @@ def ray_loss(field: TriplaneField, target: Target, config: InversionConfig, gene
     return (shown - truth).abs().mean() + 2 * (shown - truth).square().mean() + 0.3 * (opacity - mask).square().mean()
 
 
-def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Generator, count: int = 4096) -> Tensor:
-    """How far a tuned field has moved from its pivot at random points: opacity over 0.02 units and the colour of matter."""
+def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Generator, count: int = 4096) -> tuple[Tensor, Tensor]:
+    """How far a tuned field has moved from its pivot at random points: opacity over 0.02 units, and the colour of matter."""
     points = (torch.rand(1, count, 3, generator=generator).to(field.planes) - 0.5) * field.config.box_side
     density, colour = field(points)
     with torch.no_grad():
         pivot_density, pivot_colour = pivot(points)
     alpha, pivot_alpha = 1 - torch.exp(-0.02 * density), 1 - torch.exp(-0.02 * pivot_density)
-    return (alpha - pivot_alpha).abs().mean() + ((colour - pivot_colour).abs().mean(-1) * pivot_alpha).mean()
+    return (alpha - pivot_alpha).abs().mean(), ((colour - pivot_colour).abs().mean(-1) * pivot_alpha).mean()
 
 
 class Inversion:
@@ -160,7 +161,8 @@ class Inversion:
         field = self.field()
         loss = ray_loss(field, self.target, config, self.draws)
         if tuning:
-            loss = loss + config.keep_field * field_drift(field, self.pivot, self.draws)
+            shape, colour = field_drift(field, self.pivot, self.draws)
+            loss = loss + config.keep_shape * shape + config.keep_colour * colour
         else:
             loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
         if not torch.isfinite(loss):

@@ -75,7 +75,7 @@ def run(arguments: list[str]) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     device = pick_device()
-    stage = set_stage(cached_renders(range(options.heads), only_cached=True), 400, seed=1)
+    stage = set_stage(cached_renders(range(options.heads)), 400, seed=1)
     held_out = set_stage(cached_renders(range(90_000, 90_025)), 60, seed=90_000)
     config = AlignmentConfig()
     with torch.random.fork_rng(devices=[]):

@@ -89,7 +89,7 @@ def run(arguments: list[str]) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     device = pick_device()
-    truth, held_out = cached_renders(range(options.heads), only_cached=True), cached_renders(range(90_000, 90_025))
+    truth, held_out = cached_renders(range(options.heads)), cached_renders(range(90_000, 90_025))
     config = EncoderConfig(z_dim=truth.parameters.shape[1])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)  # the initial weights

@@ -140,7 +140,7 @@ def run(arguments: list[str]) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     device, training = pick_device(), PriorTraining()
-    truth = cached_renders(range(options.heads), only_cached=True)
+    truth = cached_renders(range(options.heads))
     held_out = cached_renders(range(90_000, 90_025))
     config = GeneratorConfig(z_dim=truth.parameters.shape[1], field=FIELD)
     draws = torch.Generator().manual_seed(0)
@@ -151,8 +151,6 @@ def run(arguments: list[str]) -> None:
     local = LocalRun("prior", generator, optimiser, options.minutes)
     started, step = time.monotonic(), local.resume()
     while local.progress() < 1:
-        if step % 500 == 0 and len(truth.parameters) < options.heads:
-            truth = cached_renders(range(options.heads), only_cached=True)  # more may have been rendered meanwhile
         index = torch.randint(len(truth.parameters), (training.heads,), generator=draws)
         batch = draw_rays(truth, index, training, draws, device)
         edges = guided_edges(batch, training, config.field.box_side, draws)

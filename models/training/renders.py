@@ -74,22 +74,19 @@ def render_seed(seed: int, views: int, size: int) -> dict[str, Tensor]:
     }
 
 
-def cached_renders(seeds: range, *, views: int = 8, size: int = 128, shard: int = 25, only_cached: bool = False) -> Renders:
+def cached_renders(seeds: range, *, views: int = 8, size: int = 128, shard: int = 25) -> Renders:
     """Renders of the seeds, read from the cache, or made and put there; prints progress.
 
     Args:
-        seeds: as many as wanted, cached `shard` at a time. only_cached: stop at the first shard that is not there yet.
+        seeds: as many as wanted, cached `shard` at a time.
     """
     folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"{size}x{views}"
     parts, started = [], time.monotonic()
     for first in range(seeds.start, seeds.stop, shard):
         path = folder / f"{first}-{shard}.safetensors"
         if not path.is_file():
-            if only_cached and parts:
-                break
             heads = [render_seed(seed, views, size) for seed in range(first, first + shard)]
             save_tensors(path, {key: torch.stack([head[key] for head in heads]).contiguous() for key in heads[0]}, {})
             print(f"rendered heads up to {first + shard} ({time.monotonic() - started:.0f} s)", flush=True)
         parts.append(read_tensors(path, "cached renders")[0])
-    N = min(len(seeds), len(parts) * shard)
-    return Renders(**{key: torch.cat([part[key] for part in parts])[:N] for key in parts[0]})
+    return Renders(**{key: torch.cat([part[key] for part in parts])[: len(seeds)] for key in parts[0]})

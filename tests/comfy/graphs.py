@@ -51,7 +51,13 @@ def by_hand(graph: dict, mask: str, crop_size: float = 1.0) -> dict:
     """The same with a crop set by hand and a wired mask: whatever the photo is, nothing is detected."""
     graph = json.loads(json.dumps(graph))
     graph["90"] = {"class_type": "LoadImageMask", "inputs": {"image": mask, "channel": "red"}, "_meta": {"title": "Mask"}}
-    graph[number(graph, "AlignPortrait")]["inputs"] |= {"crop": "manual", "crop_x": 0.5, "crop_y": 0.5, "crop_size": crop_size, "foreground_mask": ["90", 0]}
+    graph[number(graph, "AlignPortrait")]["inputs"] |= {
+        "crop": "manual",
+        "crop_x": 0.5,
+        "crop_y": 0.5,
+        "crop_size": crop_size,
+        "foreground_mask": ["90", 0],
+    }
     return graph
 
 

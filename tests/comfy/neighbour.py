@@ -42,8 +42,11 @@ class Source(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="NeighbourSource", display_name="Source", category="neighbour",
-            inputs=[io.Combo.Input("what", options=list(things()))], outputs=[io.AnyType.Output()],
+            node_id="NeighbourSource",
+            display_name="Source",
+            category="neighbour",
+            inputs=[io.Combo.Input("what", options=list(things()))],
+            outputs=[io.AnyType.Output()],
         )
 
     @classmethod
@@ -57,7 +60,11 @@ class SaveOften(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="NeighbourSaveOften", display_name="Save often", category="neighbour", inputs=[io.Image.Input("image")], outputs=[io.Image.Output()]
+            node_id="NeighbourSaveOften",
+            display_name="Save often",
+            category="neighbour",
+            inputs=[io.Image.Input("image")],
+            outputs=[io.Image.Output()],
         )
 
     @classmethod

@@ -48,8 +48,11 @@ def surface(**inputs) -> dict:
 
 def viewer_camera(camera: tuple[str, dict]) -> dict:
     return chain(
-        camera, (PACK + "CameraFromLoad3D", {"camera_info": "@1", "size": 32, "portrait_distance": True}), (PACK + "LoadHead", {"file": SMALL_HEAD}),
-        (PACK + "RenderViews", VIEWS | {"head": "@3", "cameras": "@2"}), ("PreviewImage", {"images": "@4"}),
+        camera,
+        (PACK + "CameraFromLoad3D", {"camera_info": "@1", "size": 32, "portrait_distance": True}),
+        (PACK + "LoadHead", {"file": SMALL_HEAD}),
+        (PACK + "RenderViews", VIEWS | {"head": "@3", "cameras": "@2"}),
+        ("PreviewImage", {"images": "@4"}),
     )
 
 
@@ -62,7 +65,8 @@ def prior(file: str) -> dict:
 def glb(file: str) -> dict:
     return chain(
         ("Load3DAdvanced", {"model_file": file, "viewport_state": {"camera_info": None}, "width": 64, "height": 64}),
-        (PACK + "File3DToMesh", {"file": "@1"}), ("SaveGLB", {"mesh": "@2", "filename_prefix": "bad/back"}),
+        (PACK + "File3DToMesh", {"file": "@1"}),
+        ("SaveGLB", {"mesh": "@2", "filename_prefix": "bad/back"}),
     )
 
 
@@ -72,32 +76,59 @@ def save(prefix: str) -> dict:
 
 def last_camera(index: int) -> dict:
     return chain(
-        (PACK + "CameraOrbit", ORBIT | {"count": 3}), (PACK + "CameraToLoad3D", {"cameras": "@1", "index": index}),
-        (PACK + "LoadHead", {"file": SMALL_HEAD}), (PACK + "CameraFromLoad3D", {"camera_info": "@2", "size": 32, "portrait_distance": True}),
-        (PACK + "RenderViews", VIEWS | {"head": "@3", "cameras": "@4"}), ("PreviewImage", {"images": "@5"}),
+        (PACK + "CameraOrbit", ORBIT | {"count": 3}),
+        (PACK + "CameraToLoad3D", {"cameras": "@1", "index": index}),
+        (PACK + "LoadHead", {"file": SMALL_HEAD}),
+        (PACK + "CameraFromLoad3D", {"camera_info": "@2", "size": 32, "portrait_distance": True}),
+        (PACK + "RenderViews", VIEWS | {"head": "@3", "cameras": "@4"}),
+        ("PreviewImage", {"images": "@5"}),
     )
 
 
 # what -> (graph, what the message must hold)
 ROWS = {
     # pictures
-    "no face in the picture": (align(("LoadImage", {"image": "black.png"}), crop="automatic"), ["expected a photo with a visible face", "found none", "crop"]),
-    "a picture of noise": (align(("LoadImage", {"image": "noise.png"}), crop="automatic"), ["expected a photo with a visible face", "found none", "crop"]),
-    "1x1 picture": (align(("EmptyImage", {"width": 1, "height": 1, "batch_size": 1, "color": 0}), crop="automatic"), ["at least 32x32", "1x1", "larger"]),
+    "no face in the picture": (
+        align(("LoadImage", {"image": "black.png"}), crop="automatic"),
+        ["expected a photo with a visible face", "found none", "crop"],
+    ),
+    "a picture of noise": (
+        align(("LoadImage", {"image": "noise.png"}), crop="automatic"),
+        ["expected a photo with a visible face", "found none", "crop"],
+    ),
+    "1x1 picture": (
+        align(("EmptyImage", {"width": 1, "height": 1, "batch_size": 1, "color": 0}), crop="automatic"),
+        ["at least 32x32", "1x1", "larger"],
+    ),
     "NaN picture": (align(source("nan image")), ["finite", "NaN", "check"]),
     "empty batch of pictures": (align(source("empty image")), ["at least one pixel", "[0, 64, 64, 3]", "wire"]),
     "two pictures with three masks": (
         align(
-            ("EmptyImage", {"width": 64, "height": 64, "batch_size": 2, "color": 0}), foreground_mask="@4",
-            more=[solid(64), ("MaskToImage", {"mask": "@2"}), ("ImageToMask", {"image": "@5", "channel": "red"}), ("RepeatImageBatch", {"image": "@3", "amount": 3})],
+            ("EmptyImage", {"width": 64, "height": 64, "batch_size": 2, "color": 0}),
+            foreground_mask="@4",
+            more=[
+                solid(64),
+                ("MaskToImage", {"mask": "@2"}),
+                ("ImageToMask", {"image": "@5", "channel": "red"}),
+                ("RepeatImageBatch", {"image": "@3", "amount": 3}),
+            ],
         ),
         ["one mask, or one per photo (2)", "[3, 64, 64]"],
     ),
     "empty mask": (align(more=[solid(64, 0.0)], foreground_mask="@2"), ["expected a person", "0.0%", "must be 1 in the mask"]),
     "NaN mask": (align(more=[source("nan mask")], foreground_mask="@2"), ["finite", "NaN", "check"]),
-    "landmarks of no face": (align(crop="automatic", more=[source("no face")], face_landmarks="@2"), ["expected a face", "photo 0", "unwire"]),
-    "landmarks of other pictures": (align(crop="automatic", more=[source("two frames")], face_landmarks="@2"), ["those of 1 photos", "got 2", "same image"]),
-    "landmarks of another model": (align(crop="automatic", more=[source("strange face")], face_landmarks="@2"), ["[478, 2]", "[1, 2]", "again"]),
+    "landmarks of no face": (
+        align(crop="automatic", more=[source("no face")], face_landmarks="@2"),
+        ["expected a face", "photo 0", "unwire"],
+    ),
+    "landmarks of other pictures": (
+        align(crop="automatic", more=[source("two frames")], face_landmarks="@2"),
+        ["those of 1 photos", "got 2", "same image"],
+    ),
+    "landmarks of another model": (
+        align(crop="automatic", more=[source("strange face")], face_landmarks="@2"),
+        ["[478, 2]", "[1, 2]", "again"],
+    ),
     "crop of size 0": (align(crop_size=0.0), ["0.02", "crop_size"]),
     "aligned size 0": (align(size=0), ["64", "size"]),
     # weights

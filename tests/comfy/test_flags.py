@@ -17,7 +17,10 @@ ACCELERATOR = has_accelerator()
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(("--novram",), marks=[pytest.mark.gpu, pytest.mark.skipif(not ACCELERATOR, reason="core starts with --novram on an accelerator only")]),
+        pytest.param(
+            ("--novram",),
+            marks=[pytest.mark.gpu, pytest.mark.skipif(not ACCELERATOR, reason="core starts with --novram on an accelerator only")],
+        ),
         ("--cpu", "--disable-smart-memory", "--cache-none", "--disable-metadata", "--deterministic"),
     ],
     ids=lambda arguments: " ".join(arguments),

@@ -11,7 +11,9 @@ from .test_workflow import INPUTS
 
 def copy_of_the_checkout(place) -> None:
     """What git would hand out: tracked files, and new ones that it does not ignore."""
-    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True)
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True
+    )
     for name in listed.stdout.decode().split("\0"):
         if name and (ROOT / name).is_file():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +29,12 @@ def test_a_copy_under_another_name_brings_every_node(tmp_path, start):
     assert sorted(name for name in info if name.startswith("PortraitDiffusion")) == sorted(INPUTS)
     assert all("Köpfe in 3D" in info[name]["python_module"] for name in INPUTS)
     assert "IMPORT FAILED" not in server.log.read_text(encoding="utf-8", errors="replace")
-    assert "embedded" in client.get("/object_info/PortraitDiffusionLoadHeadPrior")["PortraitDiffusionLoadHeadPrior"]["input"]["required"]["prior"][1]["options"]
+    assert (
+        "embedded"
+        in client.get("/object_info/PortraitDiffusionLoadHeadPrior")["PortraitDiffusionLoadHeadPrior"]["input"]["required"]["prior"][1][
+            "options"
+        ]
+    )
     text = client.run({"1": {"class_type": "PortraitDiffusionDoctor", "inputs": {}, "_meta": {"title": "Doctor"}}}).words()["1"]
     assert "weights: prior.safetensors" in text and "ComfyUI works on" in text
     server.stop()

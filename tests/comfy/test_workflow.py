@@ -21,7 +21,16 @@ TEMPLATES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 INPUTS = {
     "PortraitDiffusionLoadHeadPrior": ["prior"],
     "PortraitDiffusionAlignPortrait": [
-        "image", "size", "crop", "crop_x", "crop_y", "crop_size", "yaw_degrees", "pitch_degrees", "foreground_mask", "face_landmarks",
+        "image",
+        "size",
+        "crop",
+        "crop_x",
+        "crop_y",
+        "crop_size",
+        "yaw_degrees",
+        "pitch_degrees",
+        "foreground_mask",
+        "face_landmarks",
     ],
     "PortraitDiffusionInvertPortrait": ["prior", "aligned", "preset", "seed", "latent_steps", "tuning_steps"],
     "PortraitDiffusionCameraOrbit": ["count", "yaw_degrees", "yaw_step_degrees", "pitch_degrees", "size", "radius", "focal"],
@@ -57,7 +66,11 @@ WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "COMFY_DYNAMIC
 
 def inputs_of(node: dict) -> dict[str, tuple]:
     """Input name -> (type, options), required first, as core lists them."""
-    return {name: (spec[0], spec[1] if len(spec) > 1 else {}) for part in ("required", "optional") for name, spec in node["input"].get(part, {}).items()}
+    return {
+        name: (spec[0], spec[1] if len(spec) > 1 else {})
+        for part in ("required", "optional")
+        for name, spec in node["input"].get(part, {}).items()
+    }
 
 
 def is_widget(kind, options: dict) -> bool:
@@ -125,7 +138,9 @@ def test_the_sheet_holds_eight_views_over_their_normals(done):
     (entry,) = outputs(done, "SaveImage", "images")
     sheet = picture(done[0], entry)
     assert sheet.size == (8 * 64, 2 * 64)
-    kept = {key: {name: part for name, part in node.items() if name != "is_changed"} for key, node in json.loads(sheet.info["prompt"]).items()}
+    kept = {
+        key: {name: part for name, part in node.items() if name != "is_changed"} for key, node in json.loads(sheet.info["prompt"]).items()
+    }
     assert kept == done[1] and "workflow" in sheet.info  # as core's pictures do
 
 
@@ -152,7 +167,9 @@ def test_the_saved_head_is_rendered_again(done):
     again = picture(done[0], outcome.files("images")[0])
     (sheet,) = outputs(done, "SaveImage", "images")
     before = picture(done[0], sheet).convert("RGB").crop((0, 0, 64, 64))
-    difference = torch.tensor(list(again.convert("RGB").getdata()), dtype=torch.float32) - torch.tensor(list(before.getdata()), dtype=torch.float32)
+    difference = torch.tensor(list(again.convert("RGB").getdata()), dtype=torch.float32) - torch.tensor(
+        list(before.getdata()), dtype=torch.float32
+    )
     assert difference.abs().mean() < 3  # 8 samples per ray instead of 12
 
 
@@ -168,11 +185,17 @@ def test_nobody_sees_absolute_paths(server, done):
 def test_a_mesh_goes_to_a_file_and_back(client, gltf_issues):
     """MESH -> GLB -> MESH -> core's SaveGLB and our turntable, from a look-alike of another pack, too."""
     for what in ("box", "plain box"):
-        outcome = client.run(chain(
-            ("NeighbourSource", {"what": what}), (PACK + "MeshToFile3D", {"mesh": "@1"}), (PACK + "File3DToMesh", {"file": "@2"}),
-            ("SaveGLB", {"mesh": "@2", "filename_prefix": "box/ours"}), ("SaveGLB", {"mesh": "@3", "filename_prefix": "box/core"}),
-            (PACK + "Turntable", TURNTABLE | {"mesh": "@3"}), ("PreviewImage", {"images": "@6"}),
-        ))
+        outcome = client.run(
+            chain(
+                ("NeighbourSource", {"what": what}),
+                (PACK + "MeshToFile3D", {"mesh": "@1"}),
+                (PACK + "File3DToMesh", {"file": "@2"}),
+                ("SaveGLB", {"mesh": "@2", "filename_prefix": "box/ours"}),
+                ("SaveGLB", {"mesh": "@3", "filename_prefix": "box/core"}),
+                (PACK + "Turntable", TURNTABLE | {"mesh": "@3"}),
+                ("PreviewImage", {"images": "@6"}),
+            )
+        )
         ours, core = (client.fetch(outcome.outputs[key]["3d"][0]) for key in "45")
         assert gltf_issues(ours) == []
         for data in (ours, core):
@@ -183,14 +206,19 @@ def test_a_mesh_goes_to_a_file_and_back(client, gltf_issues):
 
 
 def test_an_uploaded_glb_is_read(server, client):
-    outcome = client.run(chain(
-        ("NeighbourSource", {"what": "box"}), (PACK + "MeshToFile3D", {"mesh": "@1"}), ("SaveGLB", {"mesh": "@2", "filename_prefix": "box/up"}),
-    ))
+    outcome = client.run(
+        chain(
+            ("NeighbourSource", {"what": "box"}),
+            (PACK + "MeshToFile3D", {"mesh": "@1"}),
+            ("SaveGLB", {"mesh": "@2", "filename_prefix": "box/up"}),
+        )
+    )
     (server.base / "input" / "3d").mkdir(exist_ok=True)
     (server.base / "input" / "3d" / "box.glb").write_bytes(client.fetch(outcome.outputs["3"]["3d"][0]))
     loaded = chain(
         ("Load3DAdvanced", {"model_file": "3d/box.glb", "viewport_state": {"camera_info": None}, "width": 64, "height": 64}),
-        (PACK + "File3DToMesh", {"file": "@1"}), ("SaveGLB", {"mesh": "@2", "filename_prefix": "box/down"}),
+        (PACK + "File3DToMesh", {"file": "@1"}),
+        ("SaveGLB", {"mesh": "@2", "filename_prefix": "box/down"}),
     )
     data = client.fetch(client.run(loaded).outputs["3"]["3d"][0])
     assert len(from_glb(data).faces) == 12
@@ -198,42 +226,71 @@ def test_an_uploaded_glb_is_read(server, client):
 
 def test_core_s_camera_shows_the_same_view_as_our_orbit(client):
     views = VIEWS | {"head": "@1"}
-    outcome = client.run(chain(
-        (PACK + "LoadHead", {"file": "small.safetensors"}),
-        ("CreateCameraInfo", {
-            "mode": "orbit", "mode.yaw": 40.0, "mode.pitch": 20.0, "mode.distance": 4.0, "target_x": 0.0, "target_y": 0.0, "target_z": 0.0,
-            "roll": 0.0, "fov": 35.0, "zoom": 1.0, "camera_type": "perspective",
-        }),
-        (PACK + "CameraFromLoad3D", {"camera_info": "@2", "size": 32, "portrait_distance": True}),
-        (PACK + "CameraOrbit", ORBIT | {"yaw_degrees": 40.0, "pitch_degrees": 20.0}),
-        (PACK + "CameraToLoad3D", {"cameras": "@4", "index": 0}),
-        (PACK + "CameraFromLoad3D", {"camera_info": "@5", "size": 32, "portrait_distance": False}),
-        (PACK + "RenderViews", views | {"cameras": "@3"}), (PACK + "RenderViews", views | {"cameras": "@4"}), (PACK + "RenderViews", views | {"cameras": "@6"}),
-        ("PreviewImage", {"images": "@7"}), ("PreviewImage", {"images": "@8"}), ("PreviewImage", {"images": "@9"}),
-    ))
-    theirs, ours, back = (torch.tensor(list(picture(client, outcome.outputs[key]["images"][0]).convert("RGB").getdata()), dtype=torch.float32) for key in ("10", "11", "12"))
+    outcome = client.run(
+        chain(
+            (PACK + "LoadHead", {"file": "small.safetensors"}),
+            (
+                "CreateCameraInfo",
+                {
+                    "mode": "orbit",
+                    "mode.yaw": 40.0,
+                    "mode.pitch": 20.0,
+                    "mode.distance": 4.0,
+                    "target_x": 0.0,
+                    "target_y": 0.0,
+                    "target_z": 0.0,
+                    "roll": 0.0,
+                    "fov": 35.0,
+                    "zoom": 1.0,
+                    "camera_type": "perspective",
+                },
+            ),
+            (PACK + "CameraFromLoad3D", {"camera_info": "@2", "size": 32, "portrait_distance": True}),
+            (PACK + "CameraOrbit", ORBIT | {"yaw_degrees": 40.0, "pitch_degrees": 20.0}),
+            (PACK + "CameraToLoad3D", {"cameras": "@4", "index": 0}),
+            (PACK + "CameraFromLoad3D", {"camera_info": "@5", "size": 32, "portrait_distance": False}),
+            (PACK + "RenderViews", views | {"cameras": "@3"}),
+            (PACK + "RenderViews", views | {"cameras": "@4"}),
+            (PACK + "RenderViews", views | {"cameras": "@6"}),
+            ("PreviewImage", {"images": "@7"}),
+            ("PreviewImage", {"images": "@8"}),
+            ("PreviewImage", {"images": "@9"}),
+        )
+    )
+    theirs, ours, back = (
+        torch.tensor(list(picture(client, outcome.outputs[key]["images"][0]).convert("RGB").getdata()), dtype=torch.float32)
+        for key in ("10", "11", "12")
+    )
     assert (theirs - ours).abs().max() <= 2 and (back - ours).abs().max() <= 2
 
 
 def test_two_people_in_one_batch_give_two_heads(client):
     """A batch of several people is a list: one crop each (the inversion of each would follow)."""
-    outcome = client.run(chain(
-        ("LoadImage", {"image": "portrait.png"}), ("RepeatImageBatch", {"image": "@1", "amount": 2}), ("LoadImageMask", {"image": "mask.png", "channel": "red"}),
-        (PACK + "AlignPortrait", ALIGN | {"image": "@2", "foreground_mask": "@3"}),
-        (PACK + "LoadHeadPrior", {"prior": "embedded"}),
-        (PACK + "InvertPortrait", {"prior": "@5", "aligned": "@4", "preset": "quick", "seed": 0, "latent_steps": 1, "tuning_steps": 0}),
-        (PACK + "SaveHead", {"head": "@6", "filename_prefix": "two/head"}), ("PreviewImage", {"images": "@4.1"}),
-    ))
+    outcome = client.run(
+        chain(
+            ("LoadImage", {"image": "portrait.png"}),
+            ("RepeatImageBatch", {"image": "@1", "amount": 2}),
+            ("LoadImageMask", {"image": "mask.png", "channel": "red"}),
+            (PACK + "AlignPortrait", ALIGN | {"image": "@2", "foreground_mask": "@3"}),
+            (PACK + "LoadHeadPrior", {"prior": "embedded"}),
+            (PACK + "InvertPortrait", {"prior": "@5", "aligned": "@4", "preset": "quick", "seed": 0, "latent_steps": 1, "tuning_steps": 0}),
+            (PACK + "SaveHead", {"head": "@6", "filename_prefix": "two/head"}),
+            ("PreviewImage", {"images": "@4.1"}),
+        )
+    )
     assert len(outcome.outputs["7"]["heads"]) == 2 and len(outcome.outputs["8"]["images"]) == 2
 
 
 def test_vertex_colours_and_fewer_faces(done, gltf_issues):
     (entry,) = outputs(done, "SaveHead", "heads")
-    outcome = done[0].run(chain(
-        (PACK + "LoadHead", {"file": f"{entry['subfolder']}/{entry['filename']} [output]"}),
-        (PACK + "HeadToMesh", MESH | {"head": "@1", "resolution": 48, "target_faces": 1000}),
-        ("SaveGLB", {"mesh": "@2.1", "filename_prefix": "light/head"}), ("PreviewImage", {"images": "@2.2"}),
-    ))
+    outcome = done[0].run(
+        chain(
+            (PACK + "LoadHead", {"file": f"{entry['subfolder']}/{entry['filename']} [output]"}),
+            (PACK + "HeadToMesh", MESH | {"head": "@1", "resolution": 48, "target_faces": 1000}),
+            ("SaveGLB", {"mesh": "@2.1", "filename_prefix": "light/head"}),
+            ("PreviewImage", {"images": "@2.2"}),
+        )
+    )
     data = done[0].fetch(outcome.outputs["3"]["3d"][0])
     mesh = from_glb(data)
     assert gltf_issues(data) == [] and mesh.texture is None and mesh.vertex_colors is not None and 100 < len(mesh.faces) <= 1000
@@ -241,7 +298,14 @@ def test_vertex_colours_and_fewer_faces(done, gltf_issues):
 
 def test_the_doctor_speaks(client):
     text = client.run(chain((PACK + "Doctor", {}))).words()["1"]
-    for word in ("python", "torch", "weights: prior.safetensors", "weights: encoder.safetensors", "weights: alignment.safetensors", "ComfyUI works on"):
+    for word in (
+        "python",
+        "torch",
+        "weights: prior.safetensors",
+        "weights: encoder.safetensors",
+        "weights: alignment.safetensors",
+        "ComfyUI works on",
+    ):
         assert word in text
     assert "missing" not in text
 
@@ -344,12 +408,16 @@ def test_every_value_of_a_template_is_valid(name, info):
             assert fault(values.pop(0), kind, options) == "", f"{node['type']}.{input_name}"
             if options.get("control_after_generate"):
                 assert values.pop(0) in ("fixed", "increment", "decrement", "randomize")
-        assert all(value in ("image", None, "") for value in values) or node["type"] == "SaveVideo", f"{node['type']} has values left: {values}"
+        assert all(value in ("image", None, "") for value in values) or node["type"] == "SaveVideo", (
+            f"{node['type']} has values left: {values}"
+        )
         for slot in node.get("inputs", []):
             if slot.get("link") is not None:
                 _, source, output, target, _, kind = links[slot["link"]]
                 assert target == node["id"] and info[nodes[source]["type"]]["output"][output] == kind
-    assert {node["type"] for node in workflow["nodes"]} >= {node["class_type"] for node in json.loads(SHIPPED.read_text()).values()} - {"SaveGLB"}
+    assert {node["type"] for node in workflow["nodes"]} >= {node["class_type"] for node in json.loads(SHIPPED.read_text()).values()} - {
+        "SaveGLB"
+    }
 
 
 def test_glb_header_is_what_the_viewer_wants(done):

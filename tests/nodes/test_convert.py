@@ -25,7 +25,10 @@ def mesh() -> Mesh:
     """A pyramid with everything."""
     vertices = torch.tensor([[0.1, 0, 0], [-0.1, 0, 0], [0, 0.2, 0], [0, 0, 0.3]])
     faces = torch.tensor([[0, 1, 2], [0, 2, 3], [1, 3, 2], [0, 3, 1]])
-    uvs, texture = torch.rand(4, 2, generator=torch.Generator().manual_seed(0)), torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
+    uvs, texture = (
+        torch.rand(4, 2, generator=torch.Generator().manual_seed(0)),
+        torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1)),
+    )
     return Mesh(vertices=vertices, faces=faces, uvs=uvs, texture=texture, vertex_colors=vertices.abs())
 
 
@@ -94,8 +97,10 @@ def test_look_alikes_of_other_packs_are_read(convert, mesh):
 
 def test_items_of_a_batch_are_cut_to_their_counts(convert, mesh):
     pack = SimpleNamespace(
-        vertices=torch.stack([mesh.vertices, mesh.vertices * 2]), faces=torch.stack([mesh.faces, mesh.faces]),
-        vertex_counts=torch.tensor([4, 3]), face_counts=torch.tensor([4, 1]),
+        vertices=torch.stack([mesh.vertices, mesh.vertices * 2]),
+        faces=torch.stack([mesh.faces, mesh.faces]),
+        vertex_counts=torch.tensor([4, 3]),
+        face_counts=torch.tensor([4, 1]),
     )
     first, second = convert.from_mesh(pack)
     assert (len(first.vertices), len(first.faces), len(second.vertices), len(second.faces)) == (4, 4, 3, 1)
@@ -137,10 +142,14 @@ def test_of_a_viewer_s_camera_only_the_direction_is_taken(yaw, pitch, distance):
     camera = convert.from_load3d(info | {"fov": 80}, portrait=True)
     found = [float(angle[0]) for angle in yaw_pitch(camera)]
     assert found == pytest.approx([math.radians(yaw), math.radians(pitch)], abs=2e-3)
-    assert float(camera.position.norm()) == pytest.approx(RADIUS, rel=1e-4) and float(camera.intrinsics[0, 0, 0]) == pytest.approx(FOCAL, rel=1e-4)
+    assert float(camera.position.norm()) == pytest.approx(RADIUS, rel=1e-4) and float(camera.intrinsics[0, 0, 0]) == pytest.approx(
+        FOCAL, rel=1e-4
+    )
 
 
-@pytest.mark.parametrize("info", [{}, {"position": {"x": 0}}, {"position": None, "target": None}, {"position": [1, 2, 3], "target": [0, 0, 0]}])
+@pytest.mark.parametrize(
+    "info", [{}, {"position": {"x": 0}}, {"position": None, "target": None}, {"position": [1, 2, 3], "target": [0, 0, 0]}]
+)
 def test_what_is_no_camera_is_refused(convert, info):
     with pytest.raises(ValueError, match="expected a LOAD3D_CAMERA"):
         convert.from_load3d(info, portrait=True)

@@ -78,14 +78,28 @@ def test_the_fingerprint_follows_whatever_matters(optimising):
     tuned = small.generator()
     next(iter(tuned.parameters())).data.view(-1)[0] += 1e-6
     changed = [
-        optimising.fingerprint(other, 0, generator), optimising.fingerprint(portrait, 1, generator), optimising.fingerprint(portrait, 0, tuned),
-        optimising.fingerprint(portrait, 0), optimising.fingerprint(replace(portrait, photo_size=(33, 32)), 0, generator),
+        optimising.fingerprint(other, 0, generator),
+        optimising.fingerprint(portrait, 1, generator),
+        optimising.fingerprint(portrait, 0, tuned),
+        optimising.fingerprint(portrait, 0),
+        optimising.fingerprint(replace(portrait, photo_size=(33, 32)), 0, generator),
     ]
     assert len({first, *changed}) == 6
 
 
 def test_the_fingerprint_tells_shapes_and_types_apart(optimising):
-    values = [torch.zeros(4), torch.zeros(2, 2), torch.zeros(4, dtype=torch.int32), [torch.zeros(4), 0], {"a": torch.zeros(4)}, 0, "0", 0.0, None, False]
+    values = [
+        torch.zeros(4),
+        torch.zeros(2, 2),
+        torch.zeros(4, dtype=torch.int32),
+        [torch.zeros(4), 0],
+        {"a": torch.zeros(4)},
+        0,
+        "0",
+        0.0,
+        None,
+        False,
+    ]
     assert len({optimising.fingerprint(value) for value in values}) == len(values)
     assert optimising.fingerprint({"a": 1, "b": 2}) == optimising.fingerprint({"b": 2, "a": 1})
 
@@ -94,7 +108,9 @@ def test_a_state_is_kept_until_the_run_is_done(optimising):
     resume = optimising.Resume("a" * 32)
     assert resume.load() is None
     resume.save({"step": torch.tensor(3), "x": torch.eye(2)})
-    assert "portrait_diffusion/resume" in resume.path.as_posix() and resume.path.is_relative_to(optimising.folder_paths.get_output_directory())
+    assert "portrait_diffusion/resume" in resume.path.as_posix() and resume.path.is_relative_to(
+        optimising.folder_paths.get_output_directory()
+    )
     state = optimising.Resume("a" * 32).load()
     assert int(state["step"]) == 3 and torch.equal(state["x"], torch.eye(2))
     assert optimising.Resume("b" * 32).load() is None
