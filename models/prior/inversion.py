@@ -35,8 +35,8 @@ class InversionConfig:
         keep_shape, keep_colour: weights of the tuned field's distance from the untuned one at random points, which holds unseen sides.
     """
 
-    latent_steps: int = 60
-    tuning_steps: int = 120
+    latent_steps: int = 50
+    tuning_steps: int = 100
     latent_rate: float = 0.03
     tuning_rate: float = 2.5e-3
     size: int = 128
