@@ -79,7 +79,7 @@ def chain(*nodes: tuple[str, dict]) -> dict:
 # Widget values of our nodes for quick graphs; core wants every one of them.
 ALIGN = {"size": 64, "crop": "manual", "crop_x": 0.5, "crop_y": 0.5, "crop_size": 1.0, "yaw_degrees": 0.0, "pitch_degrees": 0.0}
 ORBIT = {"count": 1, "yaw_degrees": 0.0, "yaw_step_degrees": 45.0, "pitch_degrees": 0.0, "size": 32, "radius": 2.7, "focal": 4.2647}
-VIEWS = {"background": "#ffffff", "samples": 8, "memory_mb": 64}
+VIEWS = {"background": "#ffffff", "samples": 12, "memory_mb": 64}
 MESH = {"resolution": 32, "colours": "vertex colours", "texture_size": 64, "target_faces": 0, "surface_density": 0.0}
 TURNTABLE = {"frames": 2, "size": 32, "fps": 24.0, "pitch_degrees": 0.0, "background": "#ffffff"}
 

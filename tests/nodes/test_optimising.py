@@ -165,7 +165,7 @@ def test_an_optimisation_reports_each_step_and_shows_some(optimising):
     with torch.inference_mode():
         assert optimising.optimise(run, "e" * 32, lambda now: Image.new("RGB", (8, 8)), 25) == "done"
     seen = optimising.Bar.last.seen
-    assert [value for value, _ in seen] == list(range(1, 26)) and [value for value, shown in seen if shown] == [10, 20, 25]
+    assert sorted({value for value, _ in seen}) == list(range(1, 26)) and [value for value, shown in seen if shown] == [15, 25]
     assert began == [0] and optimising.Resume("e" * 32).load() is None
 
 
