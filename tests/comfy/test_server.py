@@ -32,7 +32,15 @@ def another_python(then: str, temporary) -> Iterator[tuple[subprocess.Popen, psu
     """Another Python that knows the pack and starts a server: the two of them, while the server still starts."""
     command = [sys.executable, "-c", STARTER.format(root=str(ROOT), then=then)]
     environ = {**os.environ, "TMPDIR": str(temporary)}
-    owner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environ)
+    owner = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=environ,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores Ctrl-C, a terminal does not
+    )
     try:
         yield owner, server_of(owner)
     finally:
