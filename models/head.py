@@ -57,10 +57,10 @@ class Head:
         return render(self.field(), camera, size, size, config or RenderConfig(), box_side=self.config.box_side, **options)
 
 
-def save_head(head: Head, path: Path) -> None:
-    """Write one .safetensors with everything that a head carries."""
+def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> None:
+    """Write one .safetensors with everything that a head carries, and `notes` (such as the workflow that made it) beside it."""
     tensors = {"planes": head.planes} | {f"decoder.{key}": value for key, value in head.decoder.state_dict().items()}
-    metadata = {"kind": "head", "format_version": str(FORMAT_VERSION), "config": json.dumps(asdict(head.config))}
+    metadata = {**(notes or {}), "kind": "head", "format_version": str(FORMAT_VERSION), "config": json.dumps(asdict(head.config))}
     if head.latents is not None:
         tensors["latents"] = head.latents
     if head.generator is not None:

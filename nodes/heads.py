@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import folder_paths
 import torch
+from comfy.cli_args import args
 
 from ..models.head import load_head, save_head
 from . import loading
@@ -26,6 +28,14 @@ def saved_heads() -> list[str]:
             os.path.relpath(os.path.join(folder, name), top).replace(os.sep, "/") for name in sorted(names) if name.endswith(SUFFIX)
         ]
     return inputs + [f"{name} [output]" for name in outputs]
+
+
+def workflow_notes(hidden) -> dict[str, str]:
+    """The prompt and the workflow as core puts them into its files; nothing under --disable-metadata."""
+    if args.disable_metadata:
+        return {}
+    notes = {"prompt": hidden.prompt, **(hidden.extra_pnginfo or {})}
+    return {key: json.dumps(value) for key, value in notes.items() if value is not None}
 
 
 class SaveHead(io.ComfyNode):
@@ -52,7 +62,7 @@ class SaveHead(io.ComfyNode):
     @classmethod
     def execute(cls, head, filename_prefix: str) -> io.NodeOutput:
         path, entry = loading.output_file(filename_prefix, SUFFIX)
-        save_head(head.head, path)
+        save_head(head.head, path, workflow_notes(cls.hidden))
         return io.NodeOutput(ui={"heads": [entry], "text": [f"saved {entry['filename']}"]})
 
 

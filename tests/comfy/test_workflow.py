@@ -173,6 +173,12 @@ def test_the_saved_head_is_rendered_again(done):
     assert difference.abs().max() <= 1
 
 
+def test_a_saved_head_holds_the_graph_that_made_it(done):
+    data = done[0].fetch(outputs(done, "SaveHead", "heads")[0])
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    assert json.loads(header["__metadata__"]["prompt"])["4"]["class_type"] == "PortraitDiffusionInvertPortrait"
+
+
 def test_nobody_sees_absolute_paths(server, done):
     assert str(server.base) not in json.dumps(done[2].outputs)
     glb = done[0].fetch(outputs(done, "SaveGLB", "3d")[0])

@@ -27,6 +27,13 @@ def test_a_saved_head_renders_the_same_bits(tmp_path):
     assert after.reference.photo_size == before.reference.photo_size
 
 
+def test_notes_lie_beside_a_head_and_do_not_touch_it(tmp_path):
+    path = tmp_path / "head.safetensors"
+    save_head(head(), path, {"prompt": "{}", "kind": "nonsense"})
+    assert read_tensors(path, "head file")[1]["prompt"] == "{}"
+    assert torch.equal(load_head(path).planes, head().planes)
+
+
 def test_a_head_without_generator_and_reference_is_a_head(tmp_path):
     path = tmp_path / "head.safetensors"
     save_head(replace(head(), generator=None, latents=None, reference=None), path)
