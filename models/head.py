@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .alignment import AlignedPortrait
 from .camera import Camera
-from .checkpoint import load_into, read_tensors, save_tensors
+from .checkpoint import load_into, read, read_tensors, save_tensors
 from .field.triplane import Decoder, FieldConfig, TriplaneField
 from .field.volume_rendering import RenderConfig, Rendering, render
 from .prior.embedded import EmbeddedGenerator, GeneratorConfig
@@ -126,6 +126,18 @@ def generator_from(config: dict, *, operations=torch.nn) -> EmbeddedGenerator:
         return EmbeddedGenerator(GeneratorConfig(field=field, **config), operations=operations).requires_grad_(False).eval()
     except (KeyError, TypeError) as error:
         raise ValueError(f"head prior: expected a config of the embedded generator, got one that differs ({error!r})") from error
+
+
+def load_generator(path: Path) -> EmbeddedGenerator:
+    """A generator from a weights file, frozen, on the CPU.
+
+    Raises:
+        ValueError: as `checkpoint.read` and `load_into`.
+    """
+    config, state = read(path, "prior")
+    generator = generator_from(config)
+    load_into(generator, state, f"head prior {Path(path).name}")
+    return generator
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

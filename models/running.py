@@ -13,14 +13,14 @@ from torch import Tensor
 
 from .alignment_network import alignment_network_from
 from .benchmarks.report import Row, finish
-from .checkpoint import load_into, read, shipped
-from .head import generator_from, save_head
+from .checkpoint import read, shipped
+from .head import load_generator, save_head
 from .mesh.gltf import to_glb
 from .mesh.video import write_mp4
 from .metrics.image import masked_psnr
 from .photo import read_photo
 from .portrait import MeshConfig, Portrait3D, Weights, portrait_to_3d
-from .prior.encoder import EncoderConfig, PortraitEncoder
+from .prior.encoder import shipped_encoder
 from .prior.inversion import PRESETS
 
 LATER = ("turbo", "fast", "detail")  # refinements of later versions
@@ -28,14 +28,8 @@ LATER = ("turbo", "fast", "detail")  # refinements of later versions
 
 def load_weights(device: torch.device) -> Weights:
     """The networks that ship, on a device."""
-    config, state = read(shipped("prior"), "prior")
-    prior = generator_from(config)
-    load_into(prior, state, "head prior")
-    config, state = read(shipped("encoder"), "encoder")
-    encoder = PortraitEncoder(EncoderConfig(**config)).requires_grad_(False).eval()
-    load_into(encoder, state, "encoder")
     aligner = alignment_network_from(*read(shipped("alignment"), "alignment"))
-    return Weights(aligner.to(device), prior.to(device), encoder.to(device))
+    return Weights(aligner.to(device), load_generator(shipped("prior")).to(device), shipped_encoder().to(device))
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from ..models.alignment_network import alignment_network_from
-from ..models.checkpoint import load_into, read, shipped
-from ..models.head import Head, generator_from
-from ..models.prior.encoder import EncoderConfig, PortraitEncoder
+from ..models.checkpoint import read, shipped
+from ..models.head import Head, load_generator
+from ..models.prior.encoder import shipped_encoder
 from .types import HeadOnWire, PriorOnWire
 
 FOLDER = "portrait_diffusion"
@@ -58,12 +58,7 @@ def load_prior(name: str) -> PriorOnWire:
         ValueError: as `checkpoint.read` and `load_into`.
     """
     with torch.inference_mode(False):  # so that gradients can run through it later
-        config, state = read(weights_path(name, "prior"), "prior")
-        generator = generator_from(config)
-        load_into(generator, state, f"head prior {name}")
-        config, state = read(shipped("encoder"), "encoder")
-        encoder = PortraitEncoder(EncoderConfig(**config)).requires_grad_(False).eval()
-        load_into(encoder, state, "encoder")
+        generator, encoder = load_generator(weights_path(name, "prior")), shipped_encoder()
         if encoder.config.z_dim != generator.config.z_dim:
             raise ValueError(
                 f"head prior {name}: expected identity codes of length {encoder.config.z_dim} for the embedded encoder, "

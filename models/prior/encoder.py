@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checkpoint import load_into, read, shipped
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
@@ -51,3 +53,11 @@ class PortraitEncoder(nn.Module):
             x = x + F.silu(more(x))
         code, pose = self.out(F.silu(self.hidden(x.flatten(1)))).split([self.config.z_dim, 2], dim=-1)
         return code, pose
+
+
+def shipped_encoder() -> PortraitEncoder:
+    """The encoder that comes with the pack, frozen, on the CPU."""
+    config, state = read(shipped("encoder"), "encoder")
+    encoder = PortraitEncoder(EncoderConfig(**config)).requires_grad_(False).eval()
+    load_into(encoder, state, "encoder")
+    return encoder

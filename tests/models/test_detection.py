@@ -29,7 +29,8 @@ def layouts():
 
 @pytest.fixture(scope="module")
 def astronaut():
-    data = pytest.importorskip("skimage.data")
+    from skimage import data
+
     return torch.from_numpy(data.astronaut()).permute(2, 0, 1).float() / 255
 
 

@@ -73,7 +73,8 @@ def test_the_guided_filter_is_a_box_filter_where_the_guide_is_flat():
 
 
 def test_lab_is_scikit_images():
-    color = pytest.importorskip("skimage.color")
+    from skimage import color
+
     rgb = torch.rand(1, 3, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     lab = torch.from_numpy(color.rgb2lab(rgb[0].permute(1, 2, 0).numpy())).permute(2, 0, 1)
     scaled = torch.stack([lab[0] / 100, lab[1] / 120 + 0.5, lab[2] / 120 + 0.5])
