@@ -54,6 +54,18 @@ class Camera:
         return Camera(self.cam2world.to(*args), self.intrinsics.to(*args))
 
 
+def camera_from_label(label: Tensor) -> Camera:
+    """The camera of a label [..., 25] of the generator family: cam2world, then intrinsics, each row by row."""
+    if label.shape[-1] != 25:
+        raise ValueError(f"camera label: expected 25 numbers (cam2world 16, intrinsics 9), got {list(label.shape)}")
+    return Camera(label[..., :16].unflatten(-1, (4, 4)), label[..., 16:].unflatten(-1, (3, 3)))
+
+
+def label_from_camera(camera: Camera) -> Tensor:
+    """[..., 25]: what `camera_from_label` reads."""
+    return torch.cat([camera.cam2world.flatten(-2), camera.intrinsics.flatten(-2)], -1)
+
+
 def intrinsics_from_focal(focal: float | Tensor, *, like: Tensor) -> Tensor:
     """[..., 3, 3] with `focal` [...] image widths and the principal point in the middle."""
     focal = torch.as_tensor(focal, dtype=like.dtype, device=like.device)
@@ -109,6 +121,31 @@ def orbit(
     centre = torch.as_tensor(target, dtype=direction.dtype, device=direction.device)
     pose = look_at(centre + radius[..., None] * direction, centre)
     return Camera(pose, intrinsics_from_focal(focal, like=pose))
+
+
+def eg3d_pose(
+    horizontal: Tensor, vertical: Tensor, *, radius: float | Tensor = RADIUS, target: Tensor | tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> Tensor:
+    """cam2world [..., 4, 4] from the angles of EG3D's scripts: on a sphere around the origin, looking at `target` [..., 3].
+
+    Args:
+        horizontal: [...] radians; pi / 2 in front, larger towards +x. radius: [...] scene units.
+        vertical: [...] pi / 2 at the height of the origin, smaller above; not an angle: its cosine would be 1 - 2 * vertical / pi.
+    """
+    horizontal, vertical, radius = torch.broadcast_tensors(horizontal, vertical, torch.as_tensor(radius).to(horizontal))
+    up = 1 - 2 * vertical.clamp(1e-5, math.pi - 1e-5) / math.pi  # cosine of the polar angle
+    across = (1 - up.square()).sqrt()
+    direction = torch.stack([across * (math.pi - horizontal).cos(), up, across * (math.pi - horizontal).sin()], dim=-1)
+    return look_at(radius[..., None] * direction, target)
+
+
+def focal_from_fov_degrees(fov: float | Tensor) -> Tensor:
+    """Focal length in image widths of EG3D's field of view in degrees, which is measured along the image's diagonal.
+
+    Its constants are rounded (1.414), and 18.837 degrees give 4.2634, not quite `FOCAL`.
+    """
+    half = torch.as_tensor(fov) * 3.14159 / 360
+    return 1 / (half.tan() * 1.414)
 
 
 def frontal() -> Camera:

@@ -1,22 +1,26 @@
-"""A head: planes, their decoder, and what later stages need; and its file."""
+"""A head: planes, their decoder, and what later stages need; its pictures; and its file."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .alignment import AlignedPortrait
 from .camera import Camera
 from .checkpoint import load_into, read, read_tensors, save_tensors
 from .field.triplane import Decoder, FieldConfig, TriplaneField
-from .field.volume_rendering import RenderConfig, Rendering, render
-from .prior.embedded import EmbeddedGenerator, GeneratorConfig
+from .field.volume_rendering import RenderConfig, Rendering, as_images, camera_normals, render, render_features
+from .prior.eg3d import Generator, GeneratorConfig
+from .prior.panohead import PanoHeadGenerator
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+WHITE = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,12 @@ class Head:
     config: FieldConfig
     reference: AlignedPortrait | None = None
     latents: Tensor | None = None
-    generator: EmbeddedGenerator | None = None
+    generator: Generator | None = None
 
     def field(self) -> TriplaneField:
         """points [..., 3] -> (density [...], colour [..., 3])."""
-        return TriplaneField(self.planes, self.decoder, self.config)
+        known = self.generator is not None and self.latents is not None
+        return TriplaneField(self.planes, self.decoder, self.config, self.generator.colour_layer(self.latents) if known else None)
 
     def colour(self, points: Tensor, normals: Tensor) -> Tensor:
         """sRGB [N, 3] of the surface at points [N, 3]: what a ray sees that falls on it against the normals [N, 3].
@@ -51,10 +56,72 @@ class Head:
         weights = torch.exp(-(thickness.cumsum(-1) - thickness)) * -torch.expm1(-thickness) + 1e-6
         return ((weights[..., None] * colour).sum(-2) / weights.sum(-1, keepdim=True)).clamp(0, 1)
 
+    @property
+    def sampling(self) -> RenderConfig:
+        """How its generator has its rays sampled, or the usual way."""
+        return RenderConfig() if self.generator is None else self.generator.config.render
+
     @torch.no_grad()
-    def render(self, camera: Camera, size: int, config: RenderConfig | None = None, **options) -> Rendering:
-        """V cameras -> images of size x size; options as `volume_rendering.render`."""
-        return render(self.field(), camera, size, size, config or RenderConfig(), box_side=self.config.box_side, **options)
+    def render(
+        self,
+        camera: Camera,
+        size: int,
+        config: RenderConfig | None = None,
+        *,
+        raw: bool = False,
+        background: tuple[float, float, float] = WHITE,
+        normals: bool = True,
+        callback: Callable[[int, int], None] | None = None,
+    ) -> Rendering:
+        """V cameras -> images of size x size.
+
+        Above its generator's raw size a head is rendered at that size and super-resolved.
+
+        Args:
+            config: of the rays, None for `sampling`. raw: the field itself at every size, without super-resolution.
+            background, normals, callback: as `volume_rendering.render`.
+        """
+        config, generator = config or self.sampling, self.generator
+        fine = generator is not None and generator.superresolution is not None and self.latents is not None
+        if fine and not raw and size > generator.config.raw_resolution:
+            return super_resolved(self, camera, size, config, background, normals, callback)
+        return render(self.field(), camera, size, size, config, background=background, normals=normals, callback=callback)
+
+
+def super_resolved(
+    head: Head,
+    camera: Camera,
+    size: int,
+    config: RenderConfig,
+    background: tuple[float, float, float],
+    normals: bool,
+    callback: Callable[[int, int], None] | None,
+) -> Rendering:
+    """A head from V cameras through its generator's super-resolution; depth, opacity and normals are enlarged."""
+    generator, field, R = head.generator, head.field(), head.generator.config.raw_resolution
+    white = generator.config.render.white_back
+    seen = render_features(field, camera, R, R, replace(config, white_back=white), callback=callback)
+    features, opacity, depth = (as_images(x, R, R) for x in (seen.features, seen.opacity[..., None], seen.depth[..., None]))
+    normal = camera_normals(field, camera, seen, R, R, config.normal_step) if normals else None
+    signed, styles = generator.signed(features), head.latents.expand(len(features), -1, -1)
+    image = enlarged((generator.super_resolve(generator.colours(signed, styles), signed, styles) + 1) / 2, size)  # from [-1, 1] to [0, 1]
+    mask, weighed = enlarged(opacity, size), enlarged(depth * opacity, size)
+    backdrop = image.new_tensor(background)[:, None, None]
+    if head.config.activation == "sigmoid":  # black or white shows through
+        image = image + (1 - mask) * (backdrop - float(white))
+    else:
+        image = torch.lerp(backdrop, image, mask)
+    return Rendering(
+        image.clamp(0, 1),
+        torch.where(mask > 1e-3, weighed / mask.clamp(min=1e-3), 0),
+        mask,
+        None if normal is None else F.normalize(enlarged(normal, size), dim=1) * (mask > 0.05),
+    )
+
+
+def enlarged(image: Tensor, size: int) -> Tensor:
+    """[V, C, H, W] -> [V, C, size, size], bilinear."""
+    return F.interpolate(image, size=(size, size), mode="bilinear", antialias=True)
 
 
 def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> None:
@@ -79,7 +146,7 @@ def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> No
 
 
 def load_head(path: Path) -> Head:
-    """Read what `save_head` wrote, on the CPU.
+    """Read what `save_head` wrote, on the CPU. Heads of version 1 come without their generator, which is no more.
 
     Raises:
         ValueError: not a head file, unknown version, NaN, or tensors that do not fit its config.
@@ -91,7 +158,7 @@ def load_head(path: Path) -> Head:
             f"head file: expected a head saved by this pack, but {name} holds {metadata.get('kind', 'something else')}; choose another"
         )
     version = metadata.get("format_version", "none")
-    if version != str(FORMAT_VERSION):
+    if version not in map(str, range(1, FORMAT_VERSION + 1)):
         raise ValueError(
             f"head file: expected format version up to {FORMAT_VERSION}, but {name} has version {version}; "
             "update this pack or save the head again"
@@ -106,6 +173,8 @@ def load_head(path: Path) -> Head:
         raise ValueError(f"head file: {name} lacks or garbles a part of a head ({error!r}); save the head again") from error
     if planes.shape != (1, *config.planes_shape):
         raise ValueError(f"head file: expected planes {[1, *config.planes_shape]}, got {list(planes.shape)} in {name}; save the head again")
+    if version == "1":
+        return Head(planes, first_decoder(config, tensors, name), config, _reference(tensors, metadata))
     generator = None
     if "generator" in metadata:
         generator = generator_from(json.loads(metadata["generator"]))
@@ -115,20 +184,33 @@ def load_head(path: Path) -> Head:
     return Head(planes, decoder.requires_grad_(False), config, _reference(tensors, metadata), tensors.get("latents"), generator)
 
 
-def generator_from(config: dict, *, operations=torch.nn) -> EmbeddedGenerator:
-    """A generator with the size that a weights file names, frozen, in evaluation mode.
+def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) -> Decoder:
+    """The decoder of a head of version 1, whose layers had no equalised rates."""
+    old = _below(tensors, "decoder.")
+    state = {}
+    for new, key in (("net.0", "hidden"), ("net.2", "out")):
+        if f"{key}.weight" in old and f"{key}.bias" in old:
+            weight = old[f"{key}.weight"]
+            state |= {f"{new}.weight": weight * weight.shape[1] ** 0.5, f"{new}.bias": old[f"{key}.bias"]}
+    decoder = Decoder(config)
+    load_into(decoder, state, f"head file {name}")
+    return decoder.requires_grad_(False)
+
+
+def generator_from(config: dict, *, operations=torch.nn) -> PanoHeadGenerator:
+    """A generator with the config (plain values, nested) that a weights file names, frozen, in evaluation mode.
 
     Raises:
         ValueError: the config is not one of ours.
     """
     try:
-        field = FieldConfig(**config.pop("field"))
-        return EmbeddedGenerator(GeneratorConfig(field=field, **config), operations=operations).requires_grad_(False).eval()
+        parts = {"field": FieldConfig(**config["field"]), "render": RenderConfig(**config["render"])}
+        return PanoHeadGenerator(GeneratorConfig(**config | parts), operations=operations).requires_grad_(False).eval()
     except (KeyError, TypeError) as error:
-        raise ValueError(f"head prior: expected a config of the embedded generator, got one that differs ({error!r})") from error
+        raise ValueError(f"head prior: expected a config of a generator of this version, got one that differs ({error!r})") from error
 
 
-def load_generator(path: Path) -> EmbeddedGenerator:
+def load_generator(path: Path) -> PanoHeadGenerator:
     """A generator from a weights file, frozen, on the CPU.
 
     Raises:

@@ -16,9 +16,9 @@ from .field.volume_rendering import RenderConfig, Rendering
 from .head import Head
 from .mesh import isosurface, texture, turntable
 from .mesh.mesh import Mesh
-from .prior.embedded import EmbeddedGenerator
 from .prior.encoder import PortraitEncoder
 from .prior.inversion import InversionConfig, InversionProgress, invert
+from .prior.panohead import PanoHeadGenerator
 
 FLOOR = -0.33  # scene units: where shoulders are cut
 
@@ -49,7 +49,7 @@ class Weights:
     """The networks of the main path, on one device."""
 
     aligner: AlignmentNetwork
-    prior: EmbeddedGenerator
+    prior: PanoHeadGenerator
     encoder: PortraitEncoder
 
 

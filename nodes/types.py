@@ -11,8 +11,8 @@ from comfy_api.latest import ComfyExtension, InputImpl, Types, io, ui
 from ..models.alignment import AlignedPortrait
 from ..models.camera import Camera
 from ..models.head import Head
-from ..models.prior.embedded import EmbeddedGenerator
 from ..models.prior.encoder import PortraitEncoder
+from ..models.prior.panohead import PanoHeadGenerator
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -30,7 +30,7 @@ class PriorOnWire:
         generator, encoder: frozen, in float32. name: of the file, for people. patcher: holds both, moves them together.
     """
 
-    generator: EmbeddedGenerator
+    generator: PanoHeadGenerator
     encoder: PortraitEncoder
     name: str
     patcher: ModelPatcher

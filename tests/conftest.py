@@ -36,3 +36,11 @@ def pytest_collection_modifyitems(items) -> None:
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture
+def golden(request):
+    """The fixture file of a test that `golden_fixtures.each` parametrises."""
+    from .golden_fixtures import load  # a module of its own, which needs torch
+
+    return load(request.param)

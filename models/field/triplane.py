@@ -5,13 +5,19 @@ EG3D (Chan et al. 2022), section 3.2; tri-grids: PanoHead (An et al. 2023), sect
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..prior.stylegan2 import FullyConnected
+
 AXES = {"x": 0, "y": 1, "z": 2}
+OURS = ("xy", "xz", "yz")  # PanoHead's, too
+EG3D = ("xy", "xz", "zx")  # as released: no plane sees y and z together, and the weights need it so
+ACTIVATIONS = ("sigmoid", "lrelu", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,28 +31,38 @@ class FieldConfig:
         depth: D, slices per plane; 0 for a tri-plane without slices.
         resolution: H = W of a plane.
         hidden: width of the decoder's hidden layer.
+        features: F, outputs of the decoder beside the density; the first three are the colour.
+        activation: of those outputs: "sigmoid" (a little wider than 0 .. 1), "lrelu" or "none" (colours are -1 .. 1).
         density_shift: added to the raw density before the softplus (EG3D: -1).
         density_scale: times the softplus, per scene unit (EG3D: 1).
         surface_density: density per scene unit that a mesh takes as its surface.
+        crop: scene units that are cut off the box's four upright sides when rendering (PanoHead: 0.1); 0 for none.
     """
 
-    plane_axes: tuple[str, str, str] = ("xy", "xz", "yz")
+    plane_axes: tuple[str, str, str] = OURS
     box_side: float = 1.0
     channels: int = 8
     depth: int = 3
     resolution: int = 128
     hidden: int = 32
+    features: int = 3
+    activation: str = "sigmoid"
     density_shift: float = -1.0
     density_scale: float = 1.0
     surface_density: float = 30.0
+    crop: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "plane_axes", tuple(self.plane_axes))  # JSON gives a list
         valid = all(len(axes) == 2 and axes[0] != axes[1] and set(axes) <= set(AXES) for axes in self.plane_axes)
         if len(self.plane_axes) != 3 or not valid:
             raise ValueError(f"FieldConfig: expected three pairs of axes such as xy, got {self.plane_axes}; fix plane_axes")
-        if self.box_side <= 0 or min(self.channels, self.resolution, self.hidden) < 1 or self.depth < 0:
-            raise ValueError(f"FieldConfig: sizes must be positive, got {self}; fix the checkpoint's config")
+        if self.box_side <= 0 or min(self.channels, self.resolution, self.hidden) < 1 or self.depth < 0 or self.features < 3:
+            raise ValueError(f"FieldConfig: sizes must be positive and features at least 3, got {self}; fix the checkpoint's config")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"FieldConfig: expected activation to be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+        if not 0 <= self.crop < self.box_side / 2:
+            raise ValueError(f"FieldConfig: expected a crop from 0 to half of box_side ({self.box_side / 2:g}), got {self.crop}")
 
     @property
     def planes_shape(self) -> tuple[int, ...]:
@@ -55,40 +71,60 @@ class FieldConfig:
         return (3, self.channels, *slices, self.resolution, self.resolution)
 
 
+def plane_features(planes: Tensor, points: Tensor, config: FieldConfig) -> list[Tensor]:
+    """Each plane's bilinear (tri-grid: trilinear) samples [B, C, N] at world points; arguments as `sample_planes`.
+
+    A grid's slices are read as more channels of one plane and then weighed by the third coordinate: on a CPU that is several times
+    faster than a trilinear look-up, most of all with the channels last.
+    """
+    unit = points * (2 / config.box_side)  # from scene units to [-1, 1]
+    samples = []
+    for plane, axes in zip(planes.to(points.dtype).unbind(1), config.plane_axes, strict=True):
+        column, row = AXES[axes[0]], AXES[axes[1]]
+        flat = plane.flatten(1, -3).contiguous(memory_format=torch.channels_last)
+        sampled = F.grid_sample(flat, unit[:, None, :, [column, row]], align_corners=False)[:, :, 0]
+        if plane.ndim == 5:  # [B, H, W] and the two axes before
+            third = unit[..., ({0, 1, 2} - {column, row}).pop()]
+            slices = torch.arange(plane.shape[2], dtype=third.dtype, device=third.device)[:, None]
+            tent = (1 - ((third[:, None] + 1) * (plane.shape[2] / 2) - 0.5 - slices).abs()).clamp(min=0)  # [B, D, N]
+            sampled = (sampled.unflatten(1, plane.shape[1:3]) * tent[:, None]).sum(2)
+        samples.append(sampled)
+    return samples
+
+
 def sample_planes(planes: Tensor, points: Tensor, config: FieldConfig) -> Tensor:
-    """Features at world points: the mean of the three planes' bilinear (tri-grid: trilinear) samples.
+    """Features at world points: the mean of the three planes' samples.
 
     Args:
         planes: [B, 3, C, H, W] or [B, 3, C, D, H, W].
-        points: [B, N, 3] scene units; outside the box features are zero.
+        points: [B, N, 3] scene units; outside the box features are zero, and grids fade out over their outer half slices.
 
     Returns:
         [B, N, C].
     """
-    unit = points * (2 / config.box_side)  # from scene units to [-1, 1]
-    total = 0
-    for plane, axes in zip(planes.unbind(1), config.plane_axes, strict=True):
-        column, row = AXES[axes[0]], AXES[axes[1]]
-        third = ({0, 1, 2} - {column, row}).pop()
-        grid = unit[..., [column, row] if plane.ndim == 4 else [column, row, third]]
-        shape = (1,) * (plane.ndim - 3)
-        sampled = F.grid_sample(plane, grid.view(grid.shape[0], *shape, *grid.shape[1:]), align_corners=False)
-        total = total + sampled.flatten(2)
-    return (total / 3).mT
+    a, b, c = plane_features(planes, points, config)
+    return ((a + b + c) / 3).mT
 
 
 class Decoder(nn.Module):
-    """Two-layer perceptron from plane features to raw density and colour (EG3D's OSG decoder)."""
+    """Two-layer perceptron from plane features to raw density and features (EG3D's OSG decoder)."""
 
     def __init__(self, config: FieldConfig, *, operations=torch.nn) -> None:
         super().__init__()
-        self.hidden = operations.Linear(config.channels, config.hidden)
-        self.out = operations.Linear(config.hidden, 4)
+        self.activation = config.activation
+        self.net = nn.Sequential(
+            FullyConnected(config.channels, config.hidden, operations=operations),
+            nn.Softplus(),
+            FullyConnected(config.hidden, 1 + config.features, operations=operations),
+        )
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """[..., C] -> raw density [...], colour [..., 3] in about 0 .. 1 (EG3D's widened sigmoid)."""
-        raw, colour = self.out(F.softplus(self.hidden(features))).split([1, 3], dim=-1)
-        return raw[..., 0], torch.sigmoid(colour) * 1.002 - 0.001
+        """[..., C] -> raw density [...], features [..., F]."""
+        raw = self.net(features)
+        density, out = raw[..., 0], raw[..., 1:]
+        if self.activation == "sigmoid":
+            return density, torch.sigmoid(out) * 1.002 - 0.001  # MipNeRF's: reaches 0 and 1
+        return density, F.leaky_relu(out, 0.2) * math.sqrt(2) if self.activation == "lrelu" else out
 
 
 @dataclass(frozen=True)
@@ -96,22 +132,44 @@ class TriplaneField:
     """Planes and their decoder as a field.
 
     Attributes:
-        planes: [B, 3, C, (D,) H, W]. decoder: features -> raw density and colour. config: of the planes.
+        planes: [B, 3, C, (D,) H, W]. decoder: features -> raw density and features. config: of the planes.
+        to_rgb: matrix [B, 3, F] and bias [3] from features to colours of -1 .. 1, where the first three features are no colours.
     """
 
     planes: Tensor
     decoder: nn.Module
     config: FieldConfig
+    to_rgb: tuple[Tensor, Tensor] | None = None
+
+    def raw(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """points [B, N, 3] -> density before its activation [B, N], features [B, N, F].
+
+        The family averages this density between samples; outside the box it is the decoder's constant.
+        """
+        return self.decoder(sample_planes(self.planes, points, self.config))
+
+    def activate(self, raw: Tensor) -> Tensor:
+        """Raw density -> density >= 0 per scene unit."""
+        return self.config.density_scale * F.softplus(raw + self.config.density_shift)
+
+    def rgb(self, features: Tensor, opacity: Tensor | float = 1.0) -> Tensor:
+        """Features [B, N, F] -> colours [B, N, 3] in about 0 .. 1, both premultiplied by the opacity [B, N, 1]."""
+        sigmoid = self.config.activation == "sigmoid"
+        if self.to_rgb is None and sigmoid:
+            return features[..., :3]
+        signed = features * 2 - opacity if sigmoid else features
+        if self.to_rgb is not None:
+            matrix, bias = (x.to(features.dtype) for x in self.to_rgb)
+            signed = signed @ matrix.mT + opacity * bias
+        return (signed[..., :3] + opacity) / 2  # from [-1, 1] to [0, 1]
 
     def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """points [B, ..., 3], or [..., 3] where B is 1 -> density [...] >= 0 per scene unit, colour [..., 3]."""
-        B = self.planes.shape[0]
-        flat = points.reshape(B, -1, 3)
-        raw, colour = self.decoder(sample_planes(self.planes, flat, self.config))
-        density = self.config.density_scale * F.softplus(raw + self.config.density_shift)
-        inside = (flat.abs() <= self.config.box_side / 2).all(-1)  # the decoder's constant is no matter
-        density = torch.where(inside, density, density.new_zeros(()))
-        return density.view(points.shape[:-1]), colour.view(points.shape)
+        """points [B, ..., 3], or [..., 3] where B is 1 -> density [...] >= 0 per scene unit, 0 outside the box, and colour [..., 3]."""
+        flat = points.reshape(self.planes.shape[0], -1, 3)
+        raw, features = self.raw(flat)
+        inside = (flat.abs() <= self.config.box_side / 2).all(-1)
+        density = torch.where(inside, self.activate(raw), raw.new_zeros(()))
+        return density.view(points.shape[:-1]), self.rgb(features).view(points.shape)
 
     def density(self, points: Tensor) -> Tensor:
         """As the call, without the colour."""

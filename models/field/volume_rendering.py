@@ -1,40 +1,97 @@
-"""Rays -> image, by emission and absorption. The readable renderer: two passes, chunked, differentiable.
+"""Rays -> image, by emission and absorption: the generator family's renderer, in two passes, differentiable.
 
-NeRF (Mildenhall et al. 2020), equations 3 and 5.
+NeRF (Mildenhall et al. 2020), equations 3 and 5 and section 5.2, with the midpoint rule of EG3D (Chan et al. 2022): S samples
+bound S - 1 intervals, raw densities and features are averaged over each, and the coarse pass is used again in the final one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import Camera, rays
+from .triplane import FieldConfig
 
-Field = Callable[[Tensor], tuple[Tensor, Tensor]]
+EMPTY, SOLID = -1e3, 1e3  # raw densities
+
+
+class Field(Protocol):
+    """What can be rendered; `TriplaneField` says more of each."""
+
+    config: FieldConfig
+
+    def raw(self, points: Tensor) -> tuple[Tensor, Tensor]: ...  # [B, N, 3] -> [B, N], [B, N, F]
+    def activate(self, raw: Tensor) -> Tensor: ...
+    def rgb(self, features: Tensor, opacity: Tensor) -> Tensor: ...  # [B, N, F], [B, N, 1] -> [B, N, 3]
+    def density(self, points: Tensor) -> Tensor: ...  # [..., 3] -> [...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderConfig:
-    """How finely rays are sampled.
+    """How rays are sampled and what becomes of them.
 
     Attributes:
-        coarse: bins of the first pass, spread evenly through the box.
-        fine: bins added where the first pass found matter.
-        chunk_bytes: memory that one chunk of rays may take; decides rays per chunk, not the result.
+        coarse: samples of the first pass, spread evenly. fine: samples added where the first pass found matter.
+        near, far: scene units along a ray; None for where it enters and leaves the box.
+        disparity: spread evenly in 1 / distance.
+        white_back: what shines through is white, not black, in every feature.
+        cull: samples whose alpha over one scene unit is less are empty; 0 for none.
+        binarise: samples whose alpha is less are empty, all others solid; 0 for none. It goes before cull.
+        chunk_bytes: memory that one chunk of rays may take in `render`; decides rays per chunk, not the result.
         normal_step: scene units, step of the central differences behind normals.
     """
 
-    coarse: int = 32
-    fine: int = 32
+    coarse: int = 48
+    fine: int = 48
+    near: float | None = None
+    far: float | None = None
+    disparity: bool = False
+    white_back: bool = False
+    cull: float = 0.0
+    binarise: float = 0.0
     chunk_bytes: int = 256 * 2**20
     normal_step: float = 0.006
 
     def __post_init__(self) -> None:
-        if self.coarse < 2 or self.fine < 0:
-            raise ValueError(f"RenderConfig: expected coarse >= 2 and fine >= 0 samples, got {self.coarse} and {self.fine}")
+        least = 4 if self.fine else 2
+        if self.coarse < least or self.fine < 0:
+            raise ValueError(f"RenderConfig: expected coarse >= {least} and fine >= 0 samples, got {self.coarse} and {self.fine}")
+        if (self.near is None) != (self.far is None) or (self.near is not None and not self.near < self.far):
+            raise ValueError(f"RenderConfig: expected near < far, or None for both, got {self.near} and {self.far}")
+        if self.disparity and (self.near is not None and self.near <= 0):
+            raise ValueError(f"RenderConfig: expected near > 0 with disparity, got {self.near}")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The two random draws of a rendering, all in [0, 1).
+
+    Attributes:
+        coarse: [B, R, coarse], where in its step each sample lies. fine: [B, R, fine], quantiles of the matter found.
+    """
+
+    coarse: Tensor
+    fine: Tensor
+
+
+@dataclass(frozen=True)
+class RayRendering:
+    """What rays saw.
+
+    Attributes:
+        features: [B, R, F] premultiplied by opacity, over black (or over white, see `RenderConfig`).
+        depth: [B, R] distance along the ray, the mean over its matter; the farthest sample's of all rays where it is empty.
+        opacity: [B, R] in [0, 1].
+    """
+
+    features: Tensor
+    depth: Tensor
+    opacity: Tensor
 
 
 @dataclass(frozen=True)
@@ -55,13 +112,13 @@ class Rendering:
 
 
 def ray_weights(density: Tensor, t: Tensor) -> Tensor:
-    """How much each sample adds to its ray: w_i = T_i * alpha_i.
+    """How much each interval adds to its ray: w_i = T_i * alpha_i.
 
     NeRF, equation 3, with alpha_i = 1 - exp(-density_i * delta_i) and T_i = prod_{j<i} (1 - alpha_j).
 
     Args:
         density: [..., S], >= 0, per scene unit.
-        t: [..., S + 1] bin edges along a unit-length ray, scene units, increasing.
+        t: [..., S + 1] the intervals' ends along a unit-length ray, scene units, increasing.
 
     Returns:
         [..., S] in [0, 1]; their sum over S is the ray's opacity.
@@ -90,78 +147,197 @@ def box_range(origins: Tensor, directions: Tensor, box_side: float) -> tuple[Ten
     return near, torch.maximum(torch.maximum(a, b).amin(-1), near)
 
 
-def importance_edges(t: Tensor, weights: Tensor, count: int) -> Tensor:
-    """Bin edges where the matter is: the inverse of the weights' cumulative distribution at even quantiles.
+def ray_range(origins: Tensor, directions: Tensor, config: RenderConfig, box_side: float) -> tuple[Tensor, Tensor]:
+    """Between which distances rays are sampled: the config's, or the box's.
 
-    NeRF, section 5.2, without its random draw: the same rays give the same image.
-
-    Args:
-        t: [..., S + 1] edges. weights: [..., S].
-
-    Returns:
-        [..., count] increasing, no gradient.
-    """
-    mass = weights.detach() + 1e-4 / weights.shape[-1]  # rays without matter are sampled evenly
-    cdf = mass.cumsum(-1)
-    cdf = torch.cat([torch.zeros_like(cdf[..., :1]), cdf / cdf[..., -1:]], -1)
-    u = ((torch.arange(count, dtype=t.dtype, device=t.device) + 0.5) / count).expand(*t.shape[:-1], count).contiguous()
-    above = torch.searchsorted(cdf.contiguous(), u, right=True).clamp(1, t.shape[-1] - 1)
-    c0, c1 = cdf.gather(-1, above - 1), cdf.gather(-1, above)
-    t0, t1 = t.detach().gather(-1, above - 1), t.detach().gather(-1, above)
-    return t0 + (u - c0) / (c1 - c0).clamp(min=1e-9) * (t1 - t0)
-
-
-def render_rays(
-    field: Field,
-    origins: Tensor,
-    directions: Tensor,
-    config: RenderConfig,
-    *,
-    box_side: float = 1.0,
-    generator: torch.Generator | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Colour, distance and opacity of rays: NeRF, equation 5, in two passes.
+    As in EG3D, rays that miss the box are sampled between the nearest entry and the latest entry of those that hit it.
 
     Args:
-        origins, directions: [..., R, 3], unit directions.
-        generator: jitters the first pass's edges within half a bin, for training; None for the middle.
+        origins, directions: [..., 3].
 
     Returns:
-        colour [..., R, 3] premultiplied (over black), distance [..., R] (0 where empty), opacity [..., R].
+        near, far [...], scene units.
     """
-    near, far = box_range(origins, directions, box_side)
-    steps = torch.linspace(0, 1, config.coarse + 1, dtype=near.dtype, device=near.device).expand(*near.shape, -1)
-    if generator is not None:
-        jitter = torch.rand(*near.shape, 1, generator=generator, device=generator.device, dtype=near.dtype).to(near.device) - 0.5
-        steps = torch.cat([steps[..., :1], steps[..., 1:-1] + jitter / config.coarse, steps[..., -1:]], -1)
-    t = near[..., None] + (far - near)[..., None] * steps
+    if config.near is not None:
+        near = torch.full_like(origins[..., 0], config.near)
+        return near, torch.full_like(near, config.far)
+    near, far = box_range(origins.detach(), directions.detach(), box_side)
+    hit = far > near
+    if not hit.any():
+        return torch.zeros_like(near), torch.zeros_like(far)
+    entries = near[hit]
+    return torch.where(hit, near, entries.min()), torch.where(hit, far, entries.max())
+
+
+def coarse_samples(near: Tensor, far: Tensor, u: Tensor, *, disparity: bool = False) -> Tensor:
+    """Distances [..., S], evenly spread from near, each moved on by its share u of a step; the last may lie beyond far.
+
+    Args:
+        near, far: [...]. u: [..., S] in [0, 1).
+    """
+    S = u.shape[-1]
+    share = (torch.arange(S, dtype=u.dtype, device=u.device) + u) / (S - 1)
+    if disparity:
+        return 1 / ((1 - share) / near[..., None] + share / far[..., None])
+    return near[..., None] + share * (far - near)[..., None]
+
+
+@torch.no_grad()
+def importance_samples(t: Tensor, weights: Tensor, u: Tensor) -> Tensor:
+    """Distances where the matter is: the inverse of the blurred weights' cumulative distribution.
+
+    NeRF, section 5.2, with MipNeRF's (Barron et al. 2021, equation 18) blur. The first and the last interval are left out.
+
+    Args:
+        t: [..., S] samples. weights: [..., S - 1] of the intervals between them. u: [..., N] quantiles in [0, 1).
+
+    Returns:
+        [..., N] in the order of u, no gradient.
+    """
+    S = t.shape[-1]
+    widest = F.max_pool1d(weights.reshape(-1, 1, S - 1), 2, stride=1, padding=1)
+    blurred = F.avg_pool1d(widest, 2, stride=1).view_as(weights) + 0.01  # rays without matter are sampled evenly
+    mass = blurred[..., 1:-1] + 1e-5
+    cdf = F.pad((mass / mass.sum(-1, keepdim=True)).cumsum(-1), (1, 0))  # [..., S - 2]
+    middle = (t[..., 1:] + t[..., :-1]) / 2
+    above = torch.searchsorted(cdf, u.contiguous(), right=True)
+    below, above = (above - 1).clamp(min=0), above.clamp(max=S - 3)
+    c0, c1 = cdf.gather(-1, below), cdf.gather(-1, above)
+    t0, t1 = middle.gather(-1, below), middle.gather(-1, above)
+    width = torch.where(c1 - c0 < 1e-5, torch.ones_like(c0), c1 - c0)
+    return t0 + (u - c0) / width * (t1 - t0)
+
+
+def draw(like: Tensor, config: RenderConfig, generator: torch.Generator) -> Draws:
+    """Fresh draws for rays of origins `like` [B, R, 3]: the first pass's jitter, then independent quantiles."""
+    shapes = [(*like.shape[:-1], count) for count in (config.coarse, config.fine)]
+    return Draws(*(torch.rand(s, generator=generator, device=generator.device, dtype=like.dtype).to(like.device) for s in shapes))
+
+
+def middle_draws(like: Tensor, config: RenderConfig) -> Draws:
+    """The middle of every step and even quantiles, for rays of origins `like` [B, R, 3]: the same rays give the same image."""
+    coarse = like.new_full((*like.shape[:-1], config.coarse), 0.5)
+    even = (torch.arange(config.fine, dtype=like.dtype, device=like.device) + 0.5) / max(1, config.fine)
+    return Draws(coarse, even.expand(*like.shape[:-1], -1))
+
+
+def cut(raw: Tensor, points: Tensor, field: Field, config: RenderConfig) -> Tensor:
+    """Raw densities [B, N] at points [B, N, 3] with all that is not to be seen emptied: the crop, then clouds."""
+    if field.config.crop:
+        beyond = points[..., ::2].abs() > field.config.box_side / 2 - field.config.crop  # x and z
+        raw = torch.where(beyond.any(-1), raw.new_tensor(EMPTY), raw)
+    if not (config.cull or config.binarise):
+        return raw
+    thin = -torch.expm1(-field.activate(raw)) < (config.binarise or config.cull)
+    return torch.where(thin, raw.new_tensor(EMPTY), raw.new_tensor(SOLID) if config.binarise else raw)
+
+
+def look_up(field: Field, origins: Tensor, directions: Tensor, t: Tensor, config: RenderConfig) -> tuple[Tensor, Tensor]:
+    """Raw density [B, R, S] and features [B, R, S, F] at distances t [B, R, S] along rays [B, R, 3]."""
+    points = (origins[..., None, :] + directions[..., None, :] * t[..., None]).flatten(1, 2)
+    raw, features = field.raw(points)
+    return cut(raw, points, field, config).view_as(t), features.view(*t.shape, -1)
+
+
+def interval_weights(field: Field, raw: Tensor, t: Tensor) -> Tensor:
+    """Weights [..., S - 1] of the intervals between samples t [..., S] with raw densities [..., S], averaged before activation."""
+    return ray_weights(field.activate((raw[..., 1:] + raw[..., :-1]) / 2), t)
+
+
+def march(
+    field: Field, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, config: RenderConfig, draws: Draws | None
+) -> tuple[RayRendering, Tensor]:
+    """Both passes along rays [B, R, 3] between near and far [B, R].
+
+    Returns:
+        What the rays saw, infinitely far where they are empty, and the samples' distances [B, R, S], sorted.
+    """
+    draws = draws or middle_draws(origins, config)
+    t = coarse_samples(near, far, draws.coarse, disparity=config.disparity)
+    raw, features = look_up(field, origins, directions, t, config)
+    passes = [features]
+    order = None
     if config.fine:
-        with torch.no_grad():
-            weights = ray_weights(field(_midpoints(origins, directions, t))[0], t)
-        t = torch.cat([t, importance_edges(t, weights, config.fine)], -1).sort(-1).values
-    density, colour = field(_midpoints(origins, directions, t))
-    weights = ray_weights(density, t)
+        more = importance_samples(t, interval_weights(field, raw.detach(), t), draws.fine)
+        more_raw, more_features = look_up(field, origins, directions, more, config)
+        passes.append(more_features)
+        t, order = torch.cat([t, more], -1).sort(-1)
+        raw = torch.cat([raw, more_raw], -1).gather(-1, order)
+    weights = interval_weights(field, raw, t)
+    # the mean over an interval is half of each end: weighing the ends spares sorting and averaging features
+    ends = (F.pad(weights, (1, 0)) + F.pad(weights, (0, 1))) / 2
+    if order is not None:
+        ends = ends.gather(-1, order.argsort(-1))
+    shares = ends.split([p.shape[-2] for p in passes], -1)
+    seen = sum((share[..., None, :] @ p)[..., 0, :] for share, p in zip(shares, passes, strict=True))
     opacity = weights.sum(-1)
-    distance = (weights * (t[..., 1:] + t[..., :-1]) / 2).sum(-1) / opacity.clamp(min=1e-6)
-    return (weights[..., None, :] @ colour)[..., 0, :], distance * (opacity > 1e-6), opacity
+    distance = (weights * (t[..., 1:] + t[..., :-1]) / 2).sum(-1)
+    filled = opacity > 0
+    depth = torch.where(filled, distance / torch.where(filled, opacity, 1), torch.inf)
+    if config.white_back:
+        seen = seen + (1 - opacity)[..., None]
+    return RayRendering(seen, depth, opacity), t
 
 
-def _midpoints(origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
-    """Points [..., S, 3] in the middle of the bins t [..., S + 1]."""
-    return origins[..., None, :] + directions[..., None, :] * ((t[..., 1:] + t[..., :-1]) / 2)[..., None]
+def render_rays(field: Field, origins: Tensor, directions: Tensor, config: RenderConfig, *, draws: Draws | None = None) -> RayRendering:
+    """What rays see, as the family renders its training images: one range of depths for the whole batch.
+
+    Args:
+        origins, directions: [B, R, 3], unit directions, for B heads. draws: None for the deterministic middle.
+    """
+    near, far = ray_range(origins, directions, config, field.config.box_side)
+    seen, t = march(field, origins, directions, near, far, config, draws)
+    return replace(seen, depth=seen.depth.clamp(t.detach().min(), t.detach().max()))
 
 
 def surface_normals(field: Field, points: Tensor, step: float) -> Tensor:
     """Unit world normals [..., 3] at points [..., 3]: against the density's gradient, by central differences."""
     offsets = step * torch.cat([torch.eye(3), -torch.eye(3)]).to(points)
-    density = field(points[..., None, :] + offsets)[0]
+    density = field.density(points[..., None, :] + offsets)
     gradient = density[..., :3] - density[..., 3:]
-    return torch.nn.functional.normalize(-gradient, dim=-1)
+    return F.normalize(-gradient, dim=-1)
 
 
-def rays_per_chunk(config: RenderConfig) -> int:
-    """Rays whose samples fit `chunk_bytes`: about 110 float32 values are alive per sample."""
-    return max(64, config.chunk_bytes // (4 * 110 * (config.coarse + config.fine)))
+def rays_per_chunk(config: RenderConfig, field: FieldConfig) -> int:
+    """Rays whose samples fit `chunk_bytes`, by the float32 values that are alive per sample at once."""
+    values = 4 * field.channels + 2 * field.hidden + 2 * field.features
+    return max(64, config.chunk_bytes // (4 * values * (config.coarse + config.fine)))
+
+
+def render_features(
+    field: Field, camera: Camera, height: int, width: int, config: RenderConfig, *, callback: Callable[[int, int], None] | None = None
+) -> RayRendering:
+    """One head's features from V cameras, in chunks of rays: R = V * height * width, row by row.
+
+    Unlike in `render_rays`, rays that miss the box, where that bounds them, see nothing, and depth is 0 where a ray is empty:
+    neither other rays nor the chunks change a ray.
+
+    Args:
+        camera: [V]. callback: told (rays done, rays in all) after each chunk.
+
+    Returns:
+        features [1, R, F], depth [1, R], opacity [1, R].
+
+    Raises:
+        ValueError: camera without batch, or inside the box.
+    """
+    if len(camera.shape) != 1:
+        raise ValueError(f"render: expected a batch of cameras [V], got batch dimensions {list(camera.shape)}; index or unsqueeze")
+    check_outside(camera, field.config.box_side)
+    origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, height, width))
+    if config.near is None:
+        near, far = box_range(origins, directions, field.config.box_side)
+    else:
+        near, far = ray_range(origins, directions, config, field.config.box_side)
+    parts = []
+    total, step = origins.shape[1], rays_per_chunk(config, field.config)
+    for start in range(0, total, step):
+        part = slice(start, start + step)
+        seen, _ = march(field, origins[:, part], directions[:, part], near[:, part], far[:, part], config, None)
+        parts.append((seen.features, torch.where(seen.opacity > 1e-6, seen.depth, 0), seen.opacity))
+        if callback is not None:
+            callback(min(start + step, total), total)
+    return RayRendering(*(torch.cat(part, 1) for part in zip(*parts, strict=True)))
 
 
 def render(
@@ -171,43 +347,38 @@ def render(
     width: int,
     config: RenderConfig,
     *,
-    box_side: float = 1.0,
     background: tuple[float, float, float] = (1.0, 1.0, 1.0),
     normals: bool = True,
     callback: Callable[[int, int], None] | None = None,
 ) -> Rendering:
-    """Whole images of one field from V cameras, in chunks of rays.
+    """Whole images of one field from V cameras.
 
     Args:
-        field: of one head. camera: [V]. background: sRGB. callback: told (rays done, rays in all) after each chunk.
+        field: of one head. camera: [V]. background: sRGB, in the place of the config's. callback: as `render_features`.
 
     Raises:
-        ValueError: camera without batch, or inside the box.
+        ValueError: as `render_features`.
     """
-    if len(camera.shape) != 1:
-        raise ValueError(f"render: expected a batch of cameras [V], got batch dimensions {list(camera.shape)}; index or unsqueeze")
-    check_outside(camera, box_side)
-    origins, directions = (x.reshape(-1, 3) for x in rays(camera, height, width))
-    chunks = []
-    step = rays_per_chunk(config)
-    for start in range(0, origins.shape[0], step):
-        o, d = origins[start : start + step], directions[start : start + step]
-        colour, distance, opacity = render_rays(field, o, d, config, box_side=box_side)
-        parts = [colour, distance[:, None], opacity[:, None]]
-        if normals:
-            surface = (o + d * distance[:, None]).detach()
-            parts.append(surface_normals(field, surface, config.normal_step) * (opacity > 0.05)[:, None])
-        chunks.append(torch.cat(parts, -1))
-        if callback is not None:
-            callback(min(start + step, origins.shape[0]), origins.shape[0])
-    V = camera.shape[0]
-    images = torch.cat(chunks).view(V, height, width, -1)
-    colour, distance, opacity = images[..., :3], images[..., 3:4], images[..., 4:5]
-    rgb = colour + (1 - opacity) * torch.tensor(background, dtype=colour.dtype, device=colour.device)
-    normal = None
-    if normals:  # from world to camera axes
-        normal = torch.einsum("vji,vhwj->vihw", camera.cam2world[:, :3, :3], images[..., 5:8])
-    return Rendering(rgb.permute(0, 3, 1, 2), distance.permute(0, 3, 1, 2), opacity.permute(0, 3, 1, 2), normal)
+    seen = render_features(field, camera, height, width, replace(config, white_back=False), callback=callback)
+    opacity = seen.opacity[..., None]
+    rgb = field.rgb(seen.features, opacity)
+    rgb = rgb + (1 - opacity) * torch.tensor(background, dtype=rgb.dtype, device=rgb.device)
+    normal = camera_normals(field, camera, seen, height, width, config.normal_step) if normals else None
+    return Rendering(*(as_images(x, height, width) for x in (rgb, seen.depth[..., None], opacity)), normal)
+
+
+def as_images(values: Tensor, height: int, width: int) -> Tensor:
+    """Values of rays [..., R, c] -> images [V, c, height, width]."""
+    return values.reshape(-1, height, width, values.shape[-1]).movedim(-1, 1)
+
+
+def camera_normals(field: Field, camera: Camera, seen: RayRendering, height: int, width: int, step: float) -> Tensor:
+    """Camera-space normals [V, 3, height, width] of what `render_features` saw; zero where a ray is almost empty."""
+    origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, height, width))
+    surface = (origins + directions * seen.depth[..., None]).detach()
+    parts = [surface_normals(field, part, step) for part in surface.split(1 << 16, dim=1)]
+    normal = as_images(torch.cat(parts, 1) * (seen.opacity > 0.05)[..., None], height, width)
+    return torch.einsum("vji,vjhw->vihw", camera.cam2world[:, :3, :3], normal)  # from world to camera axes
 
 
 def check_outside(camera: Camera, box_side: float) -> None:

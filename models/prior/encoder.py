@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoint import load_into, read, shipped
+from ..synthetic.codes import lift
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +17,13 @@ class EncoderConfig:
     """Size of an encoder.
 
     Attributes:
-        size: pixels of the square input. z_dim: length of the identity code. channels: per halving.
+        size: pixels of the square input. z_dim: length of the identity code. channels: per halving. hidden: width before the code.
     """
 
-    size: int = 96
-    z_dim: int = 32
-    channels: tuple[int, ...] = (24, 48, 96, 128, 160)
+    size: int = 128
+    z_dim: int = 71
+    channels: tuple[int, ...] = (24, 48, 80, 112, 144)
+    hidden: int = 224
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
@@ -40,19 +42,24 @@ class PortraitEncoder(nn.Module):
         self.more = nn.ModuleList(operations.Conv2d(b, b, 3, padding=1) for b in widths[1:])
         self.norms = nn.ModuleList(operations.GroupNorm(8, b) for b in widths[1:])
         left = config.size // 2 ** len(config.channels)
-        self.hidden = operations.Linear(widths[-1] * left**2, 192)
-        self.out = operations.Linear(192, config.z_dim + 2)
+        self.hidden = operations.Linear(widths[-1] * left**2, config.hidden)
+        self.out = operations.Linear(config.hidden, config.z_dim - 1 + 2)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """image [B, 3, S, S] sRGB in [0, 1], any S -> identity code [B, z_dim], (yaw, pitch) [B, 2] radians."""
+    def amounts(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """image [B, 3, S, S] sRGB in [0, 1], any S -> the code without its last coordinate [B, z_dim - 1], (yaw, pitch) [B, 2]."""
         if image.shape[-1] != self.config.size:
             image = F.interpolate(image, size=(self.config.size, self.config.size), mode="bilinear", antialias=True)
         x = image * 2 - 1  # from [0, 1] to [-1, 1]
         for down, more, norm in zip(self.convs, self.more, self.norms, strict=True):
             x = F.silu(norm(down(x)))
             x = x + F.silu(more(x))
-        code, pose = self.out(F.silu(self.hidden(x.flatten(1)))).split([self.config.z_dim, 2], dim=-1)
+        code, pose = self.out(F.silu(self.hidden(x.flatten(1)))).split([self.config.z_dim - 1, 2], dim=-1)
         return code, pose
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """image [B, 3, S, S] sRGB in [0, 1], any S -> identity code [B, z_dim] of mean square 1, (yaw, pitch) [B, 2] radians."""
+        amounts, pose = self.amounts(image)
+        return lift(amounts), pose
 
 
 def shipped_encoder() -> PortraitEncoder:

@@ -16,10 +16,10 @@ from torch import Tensor
 from ..alignment import AlignedPortrait
 from ..camera import rays
 from ..field.triplane import TriplaneField
-from ..field.volume_rendering import RenderConfig, render_rays
+from ..field.volume_rendering import RenderConfig, draw, render_rays
 from ..head import Head
-from .embedded import EmbeddedGenerator
 from .encoder import PortraitEncoder
+from .panohead import PanoHeadGenerator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +103,10 @@ def ray_loss(field: TriplaneField, target: Target, config: InversionConfig, gene
     pick = torch.multinomial(target.weight.cpu(), config.rays, generator=generator).to(target.rgb.device)
     backdrop = torch.rand(3, generator=generator).to(target.rgb)
     sampling = RenderConfig(coarse=config.coarse, fine=config.fine)
-    colour, _, opacity = render_rays(
-        field, target.origins[pick], target.directions[pick], sampling, box_side=field.config.box_side, generator=generator
-    )
-    mask = target.mask[pick]
+    origins, directions = target.origins[None, pick], target.directions[None, pick]
+    seen = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, generator))
+    opacity, mask = seen.opacity[0], target.mask[pick]
+    colour = field.rgb(seen.features, seen.opacity[..., None])[0]
     truth = target.rgb[pick] * mask[:, None] + backdrop * (1 - mask[:, None])
     shown = colour + (1 - opacity[:, None]) * backdrop
     return (shown - truth).abs().mean() + 2 * (shown - truth).square().mean() + 0.3 * (opacity - mask).square().mean()
@@ -122,6 +122,12 @@ def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Gen
     return (alpha - pivot_alpha).abs().mean(), ((colour - pivot_colour).abs().mean(-1) * pivot_alpha).mean()
 
 
+def makes_field(name: str) -> bool:
+    """Whether a generator's parameter is tuned: those that the field depends on, but no strengths of noise, which fit nothing."""
+    elsewhere = ("backbone.mapping.", "superresolution.", "bcg_synthesis.", "t_mapping.")
+    return not name.startswith(elsewhere) and not name.endswith("noise_strength")
+
+
 class Inversion:
     """The variables of one inversion and one step of each stage; `invert` runs it.
 
@@ -129,7 +135,7 @@ class Inversion:
     """
 
     def __init__(
-        self, prior: EmbeddedGenerator, start: Tensor, reference: AlignedPortrait, config: InversionConfig, generator: torch.Generator
+        self, prior: PanoHeadGenerator, start: Tensor, reference: AlignedPortrait, config: InversionConfig, generator: torch.Generator
     ) -> None:
         self.config, self.reference, self.draws = config, reference, generator
         self.start = start.detach().clone()
@@ -139,12 +145,12 @@ class Inversion:
         self.target = photo_target(reference, config.size)
         self.step_count = 0
         self.pivot: TriplaneField | None = None
-        self._tuned = [self.latents, *self.generator.parameters()]
+        self._tuned = [self.latents, *(p for name, p in self.generator.named_parameters() if makes_field(name))]
         self._moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self._tuned]
 
     def field(self) -> TriplaneField:
         """The head as it stands, differentiable with respect to latents and generator."""
-        return TriplaneField(self.generator.synthesis(self.latents), self.generator.decoder, self.generator.config.field)
+        return self.generator.field(self.generator.planes(self.latents), self.latents)
 
     def step(self) -> float:
         """One step of the stage that `step_count` is in; the loss before it.
@@ -156,8 +162,7 @@ class Inversion:
         tuning = self.step_count >= config.latent_steps
         if tuning and self.pivot is None:
             with torch.no_grad():
-                planes = self.pivot_generator.synthesis(self.latents)
-            self.pivot = TriplaneField(planes, self.pivot_generator.decoder, self.pivot_generator.config.field)
+                self.pivot = self.pivot_generator.field(self.pivot_generator.planes(self.latents), self.latents)
         field = self.field()
         loss = ray_loss(field, self.target, config, self.draws)
         if tuning:
@@ -185,7 +190,7 @@ class Inversion:
         """The head as it stands, detached."""
         generator = deepcopy(self.generator).requires_grad_(False)
         latents = self.latents.detach().clone()
-        return Head(generator.synthesis(latents), generator.decoder, generator.config.field, self.reference, latents, generator)
+        return Head(generator.planes(latents), generator.decoder, generator.config.field, self.reference, latents, generator)
 
     def state(self) -> dict[str, Tensor]:
         """Everything that `restore` needs to go on with the same bits."""
@@ -218,7 +223,7 @@ def adam_step(value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, ra
 
 
 def invert(
-    prior: EmbeddedGenerator,
+    prior: PanoHeadGenerator,
     encoder: PortraitEncoder,
     reference: AlignedPortrait,
     config: InversionConfig,

@@ -1,7 +1,6 @@
-"""The shape of a head: measures from parameters, and signed distances of skin, eyeballs, hair and clothing.
+"""The shape of a head: measures from parameters, and signed distances of skin, eyeballs, hair, clothing and glasses.
 
-World frame of `models/__init__.py`; lengths in scene units (0.7 m). Every measure is a smooth function of the parameters
-and the surface a continuous function of the measures. Left and right agree but for the hair's parting.
+World frame of `models/__init__.py`; lengths in scene units (0.7 m). Left and right agree but for the hair's parting.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import sdf
-from .head import PARAMETER_NAMES
+from .head import CLOTHING_STYLES, HAIR_STYLES, PARAMETER_NAMES, choice
 from .sdf import Coordinates, Point
 
 FLOOR = -0.40  # every head's geometry ends here
@@ -23,7 +22,6 @@ BOX_MAX: Point = (0.40, 0.24, 0.18)
 
 MOUTH_Y = -0.094
 EYE_Y = 0.0
-EAR_TILT = math.radians(24)  # how far an ear stands off the head at its back edge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,47 +29,72 @@ class Anatomy:
     """Measures of one head, scene units unless said otherwise."""
 
     skull: Point  # half axes
+    forehead: float  # how far it stands forward
     jaw: float  # half width of the lower face
+    jaw_y: float  # height of its angle
     chin: Point  # centre of the chin's ball
-    chin_radius: float  # its height and depth
-    cheek: float  # radius of the cheekbone's ball
+    chin_radius: Point
+    cheekbone: float  # radius
+    cheek: float  # radius of the soft part under it
     brow: float  # radius of the brow ridge
+    brow_raise: float  # of the eyebrows, by expression
+    eyebrow_arch: float
     nose_tip: Point
     nose_radius: float
     nose_root_z: float
     nostril_x: float
-    lip: float  # radius of a lip in its middle
+    lip: float  # radius of the upper lip in its middle
+    lower_lip: float
     mouth_half_width: float
     smile: float  # rise of the mouth's corners
+    mouth_open: float  # half the gap between the lips
     eye: float  # radius of an eyeball
     eye_x: float  # half the distance of the pupils
+    eye_tilt: float  # slope of the eye's axis, outwards and up
+    socket: float  # depth of the sockets
+    lid: float  # how far the upper lid hangs, 0 .. 1
+    eye_open: float  # 0 closed .. 1
     ear: float  # scale
-    hair_thickness: float  # over the skull; negative: below the skin, so bald
+    ear_tilt: float  # radians that an ear stands off the head
+    hair_style: str
+    hair_thickness: float  # over the skull
     hair_density: float  # 0 bald .. 1: how far the scalp shows hair's colour
-    hair_bottom: float  # y at which long hair ends; inside the skull when short
+    hair_bottom: float  # y at which long hair ends
     hairline: float  # y of the hairline over the forehead
     parting: float  # x of the parting
+    tail: float  # 0 bun .. 1 pony tail, of tied hair
     neck: float
     shoulder: float  # half width
+    shoulder_drop: float
+    clothing_style: str
+    glasses: bool
+    lens: tuple[float, float, float]  # half width, half height, radius of the corners of a lens
 
     @property
     def eye_centre(self) -> Point:
         """Of the subject's left eyeball (x > 0)."""
-        return (self.eye_x, EYE_Y, 0.0985 - self.eye)
+        return (self.eye_x, EYE_Y, 0.0985 - self.eye - 0.002 * self.socket)
+
+    @property
+    def lower_drop(self) -> float:
+        """How far the chin falls with an open mouth."""
+        return 1.2 * self.mouth_open
 
 
 class Parts(NamedTuple):
-    """Signed distances [N] of what a head is made of."""
+    """Signed distances [N] of what a head is made of; glasses are None where nobody wears them."""
 
     skin: Tensor
     eyes: Tensor
     hair: Tensor
     clothing: Tensor
+    glasses: Tensor | None
 
     def whole(self) -> Tensor:
         """[N]: the union, cut at the floor by the caller."""
-        solid = torch.minimum(sdf.union(self.skin, self.eyes, 0.004), self.clothing)
-        return sdf.union(solid, self.hair, 0.005)
+        solid = torch.minimum(sdf.union(self.skin, self.eyes, 0.001), self.clothing)
+        solid = sdf.union(solid, self.hair, 0.005)
+        return solid if self.glasses is None else torch.minimum(solid, self.glasses)
 
 
 def anatomy(parameters: Tensor) -> Anatomy:
@@ -85,40 +108,80 @@ def anatomy(parameters: Tensor) -> Anatomy:
     if not bool((parameters.abs() <= 1).all()):
         raise ValueError("anatomy: expected parameters in [-1, 1], got values outside or NaN; clamp them")
     p = dict(zip(PARAMETER_NAMES, parameters.tolist()))
-    density = _step(-0.95, -0.55, p["hair_volume"])
-    long = _step(-0.3, 1.0, p["hair_length"]) * _step(-0.85, -0.3, p["hair_volume"])
+    opening = 0.0085 * _step(0.1, 1.0, p["mouth_open"])
+    drop = 1.2 * opening
     return Anatomy(
         skull=(0.104 * (1 + 0.06 * p["skull_width"]), 0.108 * (1 + 0.05 * p["skull_height"]), 0.132 * (1 + 0.06 * p["skull_depth"])),
+        forehead=0.006 * p["forehead"],
         jaw=0.081 * (1 + 0.10 * p["jaw_width"]),
-        chin=(0.0, -0.130 - 0.005 * p["chin"], 0.080 + 0.007 * p["chin"]),
-        chin_radius=0.026 + 0.003 * p["jaw_width"],
-        cheek=0.028 + 0.006 * p["cheeks"],
+        jaw_y=-0.080 + 0.010 * p["jaw_height"],
+        chin=(0.0, -0.130 - 0.004 * p["chin"] - drop, 0.080 + 0.007 * p["chin"]),
+        chin_radius=(0.041 + 0.007 * p["chin_width"], 0.025, 0.026),
+        cheekbone=0.028 + 0.006 * p["cheekbones"],
+        cheek=0.026 + 0.004 * p["cheeks"],
         brow=0.012 + 0.0035 * p["brow_ridge"],
-        nose_tip=(0.0, -0.050 - 0.007 * p["nose_length"], 0.128 + 0.006 * p["nose_length"]),
+        brow_raise=0.004 * _step(-0.2, 1.0, p["brow_raise"]) - 0.002 * _step(-0.2, -1.0, p["brow_raise"]),
+        eyebrow_arch=0.0045 + 0.003 * p["eyebrow_arch"],
+        nose_tip=(0.0, -0.050 - 0.007 * p["nose_length"] + 0.003 * p["nose_tip"], 0.128 + 0.006 * p["nose_length"]),
         nose_radius=0.0135 + 0.0025 * p["nose_width"],
         nose_root_z=0.101 + 0.006 * p["nose_bridge"],
         nostril_x=0.0145 + 0.004 * p["nose_width"],
-        lip=0.0078 + 0.0026 * p["lip_thickness"],
-        mouth_half_width=0.031 + 0.005 * p["lip_width"],
+        lip=(0.0072 + 0.0022 * p["lip_thickness"]) * (1 - 0.15 * p["lip_ratio"]),
+        lower_lip=(0.0082 + 0.0026 * p["lip_thickness"]) * (1 + 0.15 * p["lip_ratio"]),
+        mouth_half_width=0.031 + 0.005 * p["lip_width"] + 0.004 * max(p["smile"], 0.0) - 0.15 * opening,
         smile=0.001 + 0.006 * p["smile"],
+        mouth_open=opening,
         eye=0.0190 + 0.0014 * p["eye_size"],
         eye_x=0.045 + 0.004 * p["eye_spacing"],
+        eye_tilt=0.04 + 0.09 * p["eye_tilt"],
+        socket=p["socket_depth"],
+        lid=0.5 + 0.5 * p["eyelid"],
+        eye_open=1 - _step(0.70, 0.85, p["eyes_closed"]),
         ear=1 + 0.18 * p["ear_size"],
-        hair_thickness=0.012 + 0.016 * p["hair_volume"],
-        hair_density=density,
-        hair_bottom=0.04 - 0.31 * long,
-        hairline=0.092 - 0.024 * p["hair_fringe"],
-        parting=0.045 * p["hair_parting"],
-        neck=0.065 + 0.008 * p["neck_width"],
+        ear_tilt=math.radians(24 + 10 * p["ear_angle"]),
+        **_hair_measures(p),
+        neck=0.064 + 0.008 * p["neck_width"],
         shoulder=0.275 + 0.03 * p["shoulder_width"],
+        shoulder_drop=0.012 * p["shoulder_slope"],
+        clothing_style=CLOTHING_STYLES[choice(p["clothing_style"], len(CLOTHING_STYLES))],
+        glasses=p["glasses"] > 0.45,
+        lens=(0.0285 + 0.002 * p["glasses_shape"], 0.0215 - 0.003 * p["glasses_shape"], 0.016 - 0.007 * p["glasses_shape"]),
     )
 
 
+def _hair_measures(p: dict[str, float]) -> dict[str, float | str]:
+    """What the style makes of volume, length, fringe and parting."""
+    style, volume = HAIR_STYLES[choice(p["hair_style"], len(HAIR_STYLES))], p["hair_volume"]
+    thickness = {
+        "bald": -0.02,
+        "cropped": 0.006 + 0.003 * volume,
+        "curly": 0.026 + 0.012 * volume,
+        "parted": 0.018 + 0.008 * volume,
+        "long": 0.016 + 0.007 * volume,
+        "tied": 0.008 + 0.004 * volume,
+    }[style]
+    fringe = {"bald": 0.0, "cropped": 0.010, "curly": 0.014, "parted": 0.024, "long": 0.022, "tied": 0.008}[style]
+    return {
+        "hair_style": style,
+        "hair_thickness": thickness,
+        "hair_density": 0.0 if style == "bald" else 1.0,
+        "hair_bottom": {"long": -0.185 - 0.075 * p["hair_length"], "curly": -0.045 - 0.035 * p["hair_length"]}.get(style, 0.06),
+        "hairline": {"cropped": 0.098, "curly": 0.094, "tied": 0.100}.get(style, 0.092) - fringe * p["hair_fringe"],
+        "parting": 0.045 * p["hair_parting"] if style in ("parted", "long") else 0.0,
+        "tail": _step(-0.2, 0.6, p["hair_length"]),
+    }
+
+
 def parts(head: Anatomy, p: Coordinates) -> Parts:
-    """Signed distances of the four parts at coordinates `p`, each [N]."""
+    """Signed distances of the five parts at coordinates `p`, each [N]."""
+    from .hair import hair_distance  # here: hair reads this room's hairline
+    from .wear import clothing_distance, glasses_distance
+
     x, y, z = p
     half = (x.abs(), y, z)
-    return Parts(_skin(head, half), sdf.sphere(half, head.eye_centre, head.eye), _hair(head, x, half), _clothing(head, half))
+    glasses = glasses_distance(head, half) if head.glasses else None
+    eyes = sdf.sphere(half, head.eye_centre, head.eye)
+    return Parts(_skin(head, half, eyes), eyes, hair_distance(head, p), clothing_distance(head, half), glasses)
 
 
 def distance(head: Anatomy, p: Coordinates) -> Tensor:
@@ -127,90 +190,101 @@ def distance(head: Anatomy, p: Coordinates) -> Tensor:
 
 
 def mouth_line(head: Anatomy, x: Tensor) -> Tensor:
-    """y [N] at which the lips meet."""
+    """y [N] of the middle between the lips."""
     u = x / head.mouth_half_width
-    return MOUTH_Y + head.smile * (u * u).clamp_max(1.5)
+    return MOUTH_Y - 0.5 * head.lower_drop + head.smile * (u * u).clamp_max(1.5)
+
+
+def mouth_gap(head: Anatomy, x: Tensor) -> Tensor:
+    """Half the lips' distance [N]: widest in the middle, 0 at the corners."""
+    u = (x / head.mouth_half_width).clamp(-1, 1)
+    return head.mouth_open * (1 - u * u)
+
+
+def almond(head: Anatomy, side: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """u across the eye (-1 .. 1 inside), v above its middle, and how far outside the lids' opening a point is; each [N]."""
+    scale = head.eye / 0.019
+    u = (side - head.eye_x) / (0.0175 * scale)
+    v = y - EYE_Y - head.eye_tilt * 0.3 * (side - head.eye_x) + 0.0045 * (1 - head.eye_open)
+    room = (1 - u * u).clamp_min(0)
+    upper = (0.0098 - 0.0036 * head.lid) * room.sqrt() * head.eye_open
+    lower = 0.0070 * room * (0.25 + 0.75 * head.eye_open)
+    lower = torch.where(torch.full_like(u, head.eye_open) > 0.02, lower, -upper)
+    edge = torch.where(v > 0, v - upper * scale, -v - lower * scale) + 0.004 * (u.abs() - 1).clamp_min(0)
+    return u, v, edge
 
 
 def hairline(head: Anatomy, x: Tensor, z: Tensor) -> Tensor:
     """y [N] under which the scalp ends: high over the forehead, low before and above the ear, lowest in the nape."""
     back = z + 0.012
     front = back / (x * x + back * back + 1e-5).sqrt()  # 1 in front, 0 at the ears, -1 behind
-    nape, side = -0.088, 0.018
+    nape, side = (-0.088, 0.018) if head.hair_style != "tied" else (-0.070, 0.030)
     tilt = 0.40 * head.parting * (x / 0.09).clamp(-1, 1) - 3.0 * (x * x).clamp_max(0.006)
     return nape + (side - nape) * sdf.step(-0.8, -0.1, front) + (head.hairline + tilt - side) * sdf.step(0.42, 0.86, front)
 
 
-def _skin(head: Anatomy, p: Coordinates) -> Tensor:
-    """Skull, face, ears and neck; `p` has x >= 0."""
+def _skin(head: Anatomy, p: Coordinates, eyes: Tensor) -> Tensor:
+    """Skull, face, lids, ears and neck; `p` has x >= 0."""
     x, y, z = p
     paired = ((x * x + 1.2e-4).sqrt(), y, z)  # no crease where the two sides' bones meet in the middle
     face = sdf.ellipsoid(p, (0.0, -0.045, 0.018), (head.jaw, 0.107, 0.090))
     d = sdf.union(sdf.ellipsoid(p, (0.0, 0.045, -0.020), head.skull), face, 0.035)
-    d = sdf.union(d, sdf.ellipsoid(p, head.chin, (head.chin_radius + 0.015, head.chin_radius, head.chin_radius)), 0.030)
-    d = sdf.union(d, sdf.sphere(paired, (head.jaw * 0.61, -0.080, 0.014), 0.027), 0.050)  # angle of the jaw
-    d = sdf.union(d, sdf.sphere(paired, (0.050, -0.040, 0.060), head.cheek), 0.045)
-    d = sdf.union(d, sdf.sphere(paired, (0.037, -0.078, 0.054), 0.026), 0.045)  # the soft of the cheek
+    d = sdf.union(d, sdf.ellipsoid(p, (0.0, 0.062, 0.040 + head.forehead), (0.068, 0.050, 0.062)), 0.040)
+    d = sdf.union(d, sdf.ellipsoid(p, head.chin, head.chin_radius), 0.030)
+    d = sdf.union(d, sdf.sphere(paired, (head.jaw * 0.61, head.jaw_y - 0.5 * head.lower_drop, 0.014), 0.027), 0.050)  # angle of the jaw
+    d = sdf.union(d, sdf.sphere(paired, (0.050, -0.040, 0.060), head.cheekbone), 0.045)
+    d = sdf.union(d, sdf.sphere(paired, (0.037, -0.078, 0.054), head.cheek), 0.045)
     d = sdf.union(d, sdf.capsule(paired, (0.006, 0.026, 0.101), (0.064, 0.026, 0.074), head.brow, head.brow * 0.8), 0.024)
     d = sdf.union(d, sdf.ellipsoid(p, (0.0, -0.092, 0.078), (0.038, 0.036, 0.032)), 0.024)  # the teeth under the lips
-    d = sdf.subtraction(d, sdf.ellipsoid(paired, (head.eye_x, EYE_Y + 0.001, 0.110), (0.027, 0.017, 0.026)), 0.016)
+    hollow = (0.027, 0.0175, 0.026 + 0.003 * head.socket)
+    d = sdf.subtraction(d, sdf.ellipsoid(paired, (head.eye_x, EYE_Y + 0.001, 0.110), hollow), 0.016)
+    d = torch.minimum(d, _lids(head, p, eyes))
     d = sdf.union(d, sdf.capsule(p, (0.0, 0.012, head.nose_root_z), head.nose_tip, 0.009, head.nose_radius), 0.014)
     nostril = (head.nostril_x, head.nose_tip[1] - 0.004, head.nose_tip[2] - 0.017)
     d = sdf.union(d, sdf.sphere(p, nostril, 0.0105), 0.010)
     d = sdf.union(d, _lips(head, p), 0.006)
+    if head.mouth_open > 0:
+        between = (y - mouth_line(head, x)).abs() - mouth_gap(head, x)
+        cavity = torch.maximum(torch.maximum(between, x - 0.85 * head.mouth_half_width), 0.080 - z)
+        d = sdf.subtraction(d, cavity, min(0.003, head.mouth_open))
     d = sdf.union(d, _ears(head, p), 0.014)
     return sdf.union(d, sdf.capsule(p, (0.0, -0.080, -0.032), (0.0, -0.30, -0.052), head.neck, head.neck * 1.06), 0.030)
 
 
+def _lids(head: Anatomy, p: Coordinates, eyes: Tensor) -> Tensor:
+    """A shell over the front of the eyeball that leaves the almond open."""
+    _, _, edge = almond(head, p[0], p[1])
+    shell = eyes - 0.0022
+    return sdf.intersection(sdf.intersection(shell, -edge, 0.0016), 0.068 - p[2], 0.004) * 0.9
+
+
 def _lips(head: Anatomy, p: Coordinates) -> Tensor:
-    """Two bent tubes that thin out towards the corners and meet at `mouth_line`."""
+    """Two bent tubes that thin out towards the corners; they meet at `mouth_line` where the mouth is closed."""
     x, y, z = p
     u = (x / head.mouth_half_width).clamp_max(1)
-    radius = head.lip * (1 - 0.75 * u * u)
+    thin, gap = 1 - 0.75 * u * u, mouth_gap(head, x)
     beyond = (x - head.mouth_half_width).clamp_min(0)
     height = y - mouth_line(head, x)
     forward = z - (0.1045 - 7.0 * x.clamp_max(0.04).square())
     base = beyond * beyond + forward * forward
-    upper = (base + (height - 0.75 * radius).square()).sqrt() - radius * 0.95
-    lower = (base + (height + 0.85 * radius).square()).sqrt() - radius * 1.1
+    top, bottom = head.lip * thin, head.lower_lip * thin
+    upper = (base + (height - 0.75 * top - gap).square()).sqrt() - top * 0.95
+    lower = (base + (height + 0.80 * bottom + gap).square()).sqrt() - bottom * 1.0
     return torch.minimum(upper, lower) * 0.9
 
 
 def _ears(head: Anatomy, p: Coordinates) -> Tensor:
-    """A tilted disc with a hollow."""
+    """A tilted disc with a hollow and a lobe."""
     s = head.ear
     x, y, z = p[0] - (head.skull[0] - 0.004), p[1] + 0.006, p[2] + 0.014
-    cos, sin = math.cos(EAR_TILT), math.sin(EAR_TILT)
+    cos, sin = math.cos(head.ear_tilt), math.sin(head.ear_tilt)
     out, along = cos * x + sin * z, cos * z - sin * x
     along = along - 0.15 * y  # leans back at the top
     local = (out, y, along)
     disc = sdf.ellipsoid(local, (0.0, 0.0, 0.0), (0.0095 * s, 0.034 * s, 0.021 * s))
+    disc = sdf.union(disc, sdf.sphere(local, (0.0, -0.030 * s, 0.006), 0.009 * s), 0.010)
     hollow = sdf.ellipsoid(local, (0.010 * s, 0.004, 0.002), (0.007 * s, 0.022 * s, 0.012 * s))
     return sdf.subtraction(disc, hollow, 0.006) * 0.9
-
-
-def _hair(head: Anatomy, x: Tensor, p: Coordinates) -> Tensor:
-    """A cap over the skull that ends at the hairline, and long hair behind and beside the face."""
-    side, y, z = p
-    t = head.hair_thickness
-    groove = torch.exp(-((x - head.parting) / 0.007).square()) * sdf.step(-0.06, 0.0, z) * (0.35 * max(t, 0.0))
-    a, b, c = head.skull
-    cap = sdf.ellipsoid(p, (0.0, 0.045, -0.022), (a + t, b + t, c + t)) + groove
-    cap = sdf.intersection(cap, (hairline(head, x, z) - y) * 0.7, 0.024)
-    around = sdf.ellipse(side, z + 0.040, a + 0.8 * t, c - 0.022 + 0.8 * t)
-    ends = torch.maximum(head.hair_bottom - y, y - 0.05)
-    curtain = sdf.intersection(around, ends, 0.035)
-    front = z - (-0.045 + 0.070 * sdf.step(0.045, 0.085, side))  # leaves the neck free
-    curtain = sdf.intersection(curtain, front * 0.6, 0.020)
-    return sdf.union(cap, curtain, 0.020) * 0.95 + 0.015 * (1 - head.hair_density)
-
-
-def _clothing(head: Anatomy, p: Coordinates) -> Tensor:
-    """Chest and shoulders."""
-    chest = sdf.ellipsoid(p, (0.0, -0.44, -0.035), (head.shoulder * 0.95, 0.215, 0.140))
-    end = head.shoulder - 0.065
-    shoulder = sdf.capsule(p, (0.07, -0.272, -0.050), (end, -0.312, -0.055), 0.058, 0.068)
-    return sdf.union(chest, shoulder, 0.060)
 
 
 def _step(edge_0: float, edge_1: float, x: float) -> float:

@@ -1,4 +1,7 @@
-"""`train encoder`: aligned photo -> identity code and pose, by regression on the factory's renders, augmented."""
+"""`train encoder`: aligned photo -> identity code and pose.
+
+By regression on the factory's renders, augmented; then, for the last part of the run, end to end through the frozen prior.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checkpoint import shipped, write
+from ..head import load_generator
+from ..prior.eg3d import Generator
 from ..prior.encoder import EncoderConfig, PortraitEncoder
+from ..synthetic.codes import identity_codes, lift
 from .local import LocalRun, pick_device
+from .prior import planes_of
+from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
 from .renders import Renders, cached_renders
 
-MAX_YAW = math.radians(61)
 BATCH = 32
-
-
-def usable_views(renders: Renders) -> Tensor:
-    """[M, 2] indices (head, view) of the views from which a face can be read."""
-    return (renders.yaw.abs() < MAX_YAW).nonzero()
+END_TO_END = 6  # heads of a batch that are rendered, too
+END_TO_END_FROM = 0.7  # share of the run
 
 
 def augment(image: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
@@ -52,9 +56,10 @@ def augment(image: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
     )
     grid = F.affine_grid(turn, list(image.shape), align_corners=False)
     image, ragged = (F.grid_sample(x, grid, padding_mode="border", align_corners=False) for x in (image, ragged))
-    image = image.clamp(0, 1) ** uniform(0.7, 1.4, 1, 1, 1) * uniform(0.8, 1.2, 3, 1, 1)
-    mean = image.mean((1, 2, 3), keepdim=True)
-    image = (image - mean) * uniform(0.75, 1.25, 1, 1, 1) + mean
+    recoloured = image.clamp(0, 1) ** uniform(0.75, 1.3, 1, 1, 1) * uniform(0.85, 1.15, 3, 1, 1)
+    mean = recoloured.mean((1, 2, 3), keepdim=True)
+    recoloured = (recoloured - mean) * uniform(0.75, 1.25, 1, 1, 1) + mean
+    image = torch.where(uniform(0, 1, 1, 1, 1) < 0.5, recoloured, image)  # the others keep the colours that the code names
     blurred = F.interpolate(F.avg_pool2d(image, 2), size=(S, S), mode="bilinear")
     image = torch.where(uniform(0, 1, 1, 1, 1) < 0.4, blurred, image)
     image = image + torch.randn(image.shape, generator=generator).to(image) * uniform(0, 0.04, 1, 1, 1)
@@ -68,56 +73,76 @@ def augment(image: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def validate(encoder: PortraitEncoder, renders: Renders, device) -> dict[str, float]:
-    """On validation heads: share of the codes' variance explained in front, and the pose's mean error in degrees."""
-    picks = usable_views(renders)
-    images = renders.rgb[picks[:, 0], picks[:, 1]].to(device).float() / 255
-    codes, pose = encoder(images)
-    truth = renders.parameters[picks[:, 0]].to(device)
-    angles = torch.stack([renders.yaw[picks[:, 0], picks[:, 1]], renders.pitch[picks[:, 0], picks[:, 1]]], -1).to(device)
-    front = picks[:, 1].to(device) == 0
-    left = (codes - truth)[front].square().mean() / truth[front].var(0).mean()
+    """On validation heads: share of the codes' variance explained in front, and the pose's mean error in degrees over all views."""
+    amounts, pose = encoder.amounts(renders.rgb.flatten(0, 1).to(device).float() / 255)
+    truth = identity_codes(renders.parameters)[:, :-1].to(device)
+    angles = torch.stack([renders.yaw, renders.pitch], -1).flatten(0, 1).to(device)
+    front = amounts.view(*renders.yaw.shape, -1)[:, 0]
+    left = (front - truth).square().mean() / truth.var(0).mean()
     return {"code_r2_front": 1 - left.item(), "pose_error_degrees": math.degrees((pose - angles).abs().mean().item())}
+
+
+def rendered_loss(prior: Generator, amounts: Tensor, truth: Renders, heads: Tensor, draws: torch.Generator) -> Tensor:
+    """How the heads of predicted codes [B, z_dim - 1] look on rays of their true views."""
+    _, planes = planes_of(prior, lift(amounts), prior.backbone.synthesis.resolutions[-2])
+    batch = draw_rays(truth, heads, 1, 256, draws, amounts.device)
+    t = guided_samples(batch, GuidedSampling(band=0.06), prior.config.field.box_side, draws)
+    losses = ray_losses(render_guided(prior.field(planes), batch, t), batch, torch.rand(3, generator=draws).to(amounts))
+    return losses["colour"] + 0.05 * losses["opacity"]
+
+
+def shipped_prior(device) -> Generator | None:
+    """The prior that ships, frozen; None before there is one."""
+    return load_generator(shipped("prior")).to(device) if shipped("prior").is_file() else None
 
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = argparse.ArgumentParser(prog="portrait-diffusion train encoder", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--heads", type=int, default=1000)
+    parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--heads", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
+    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
+    parser.add_argument("--end", type=float, default=1.0, help="share of the run to end at; weights are written at 1")
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     device = pick_device()
-    truth, held_out = cached_renders(range(options.heads)), cached_renders(range(90_000, 90_025))
-    config = EncoderConfig(z_dim=truth.parameters.shape[1])
+    truth = cached_renders(range(options.heads), views=3, size=128, faces=True)
+    held_out = cached_renders(range(90_000, 90_050), views=3, size=128, faces=True)
+    codes = identity_codes(truth.parameters)[:, :-1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)  # the initial weights
-        encoder = PortraitEncoder(config).to(device)
-    optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-3, weight_decay=1e-4)
-    local = LocalRun("encoder", encoder, optimiser, options.minutes)
-    draws = torch.Generator().manual_seed(1)
-    started, step, picks = time.monotonic(), local.resume(), usable_views(truth)
-    while local.progress() < 1:
-        heads, views = picks[torch.randint(len(picks), (BATCH,), generator=draws)].unbind(1)
+        encoder = PortraitEncoder(EncoderConfig(z_dim=codes.shape[1] + 1)).to(device)
+    optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-3, weight_decay=0.02)
+    local, draws = LocalRun("encoder", encoder, optimiser, options.minutes), torch.Generator().manual_seed(1)
+    started, step, prior = time.monotonic(), local.resume(), shipped_prior(device) if options.end > END_TO_END_FROM else None
+    while (share := local.progress()) < 1:
+        progress = options.begin + (options.end - options.begin) * share
+        heads = torch.randint(len(codes), (BATCH,), generator=draws)
+        views = torch.randint(truth.rgb.shape[1], (BATCH,), generator=draws)
         image = truth.rgb[heads, views].to(device).float() / 255
         image = augment(image, truth.mask[heads, views][:, None].to(device).float(), draws)
-        codes, pose = encoder(image)
+        with torch.autocast(device.type, torch.bfloat16):
+            amounts, pose = (x.float() for x in encoder.amounts(image))
         angles = torch.stack([truth.yaw[heads, views], truth.pitch[heads, views]], -1).to(device)
-        loss = (codes - truth.parameters[heads].to(device)).square().mean() + 2 * (pose - angles).square().mean()
+        loss = (amounts - codes[heads].to(device)).square().mean() + 2 * (pose - angles).square().mean()
+        if prior is not None and progress > END_TO_END_FROM and step % 2:
+            loss = loss + 2 * rendered_loss(prior, amounts[:END_TO_END], truth, heads[:END_TO_END], draws)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
         for group in optimiser.param_groups:
-            group["lr"] = 1e-3 * min(1, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(local.progress(), 1))))
+            group["lr"] = 1e-3 * min(1, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
         optimiser.step()
         step += 1
-        if step % 100 == 0:
+        if step % 200 == 1:
             print(f"step {step}  {time.monotonic() - started:.0f} s  loss {loss.item():.4f}", flush=True)
-        if step % 500 == 0:
+        if step % 1000 == 0:
             local.save(step)
             print("validation", validate(encoder, held_out, device), flush=True)
     local.save(step)
     figures = validate(encoder, held_out, device)
-    write(shipped("encoder"), "encoder", config, encoder, **{key: f"{value:.3f}" for key, value in figures.items()}, steps=str(step))
-    print(f"{step} steps; validation {figures}; wrote {shipped('encoder').name}", flush=True)
+    if options.end >= 1:
+        write(shipped("encoder"), "encoder", encoder.config, encoder, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(step))
+    print(f"{step} steps; validation {figures}", flush=True)

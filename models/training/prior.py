@@ -1,177 +1,245 @@
-"""`train prior`: the embedded generator, from the factory's identity codes and exact views.
+"""`train prior`: the embedded generator and its discriminator, from the factory's identity codes and exact views.
 
-Reconstruction with known codes, poses and depth: rays are sampled where the factory says that their surface is, which makes a
-step several times cheaper than rendering blindly, and every gradient lands on the surface.
+Multi-view reconstruction with known codes, cameras and depths carries geometry and colour, planes growing from coarse to fine; the
+last part adds the super-resolved picture and the adversarial loss of EG3D (dual, camera-conditioned, R1), which only sharpen.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..camera import Camera, orbit, rays
+from ..camera import orbit
 from ..checkpoint import shipped, write
-from ..field.triplane import FieldConfig, TriplaneField
-from ..field.volume_rendering import RenderConfig, box_range, ray_weights, render
-from ..prior.embedded import EmbeddedGenerator, GeneratorConfig
+from ..field.volume_rendering import render
+from ..prior.discriminator import Discriminator, DiscriminatorConfig
+from ..prior.eg3d import Generator
+from ..prior.embedded import embedded_config
+from ..prior.panohead import PanoHeadGenerator
+from ..synthetic.codes import identity_codes
 from .local import LocalRun, pick_device
+from .prior_pictures import PictureBatch, draw_pictures, picture_losses, render_pictures
+from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
 from .renders import Renders, cached_renders
-
-# A wall needs some 500 per scene unit: with EG3D's scale of 1 the features themselves grow to hundreds and nothing else is learnt.
-FIELD = FieldConfig(density_shift=-4.0, density_scale=100.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PriorTraining:
-    """Attributes: heads, views, rays per step; learning_rate and its warm-up in steps; surface_band in scene units."""
+    """Sizes and rates of a training.
+
+    Attributes:
+        heads, views, rays: per step; rays per view.
+        rate, discriminator_rate: of Adam. mapping_rate: times that for the mapping, whose stored weights are 100 times larger.
+        warm_up: steps.
+        fine_from, pictures_from, adversary_from: shares of the run after which planes are fine, pictures whole, the critic heard.
+        pictures_every: steps between steps on whole pictures. pictures: per such step.
+        adversary: weight. r1: its gradient penalty. r1_every: critic steps between penalties.
+    """
 
     heads: int = 4
-    views: int = 3
-    rays: int = 400
-    learning_rate: float = 2e-3
+    views: int = 2
+    rays: int = 320
+    rate: float = 2.5e-3
+    discriminator_rate: float = 2e-3
+    mapping_rate: float = 100.0
     warm_up: int = 200
-    surface_band: float = 0.05
+    fine_from: float = 0.40
+    pictures_from: float = 0.65
+    adversary_from: float = 0.80
+    pictures_every: int = 3
+    pictures: int = 2
+    adversary: float = 0.02
+    r1: float = 2.0
+    r1_every: int = 8
+    sampling: GuidedSampling = GuidedSampling()
 
 
-@dataclass(frozen=True)
-class RayBatch:
-    """Rays of B heads: origins, directions [B, R, 3]; rgb [B, R, 3] on white; mask, distance [B, R]."""
+class Pair(nn.Module):
+    """Generator and discriminator under one state dict, for the local checkpoint."""
 
-    origins: Tensor
-    directions: Tensor
-    rgb: Tensor
-    mask: Tensor
-    distance: Tensor
+    def __init__(self, generator: Generator, discriminator: Discriminator) -> None:
+        super().__init__()
+        self.generator, self.discriminator = generator, discriminator
 
 
-def draw_rays(renders: Renders, index: Tensor, config: PriorTraining, generator: torch.Generator, device) -> RayBatch:
-    """Rays of the heads `index` [B]: three quarters inside the silhouette, more where the picture has detail."""
-    B, V, R = len(index), config.views, config.rays
-    total = renders.rgb.shape[1]
-    view = torch.stack([torch.randperm(total, generator=generator)[:V] for _ in range(B)])
-    pick = (index[:, None], view)
-    rgb = renders.rgb[pick].to(device).float() / 255  # [B, V, 3, S, S]
-    mask = renders.mask[pick].to(device).float()
-    S = mask.shape[-1]
-    grey = rgb.mean(2)
-    detail = F.pad((grey[..., 1:, :] - grey[..., :-1, :]).abs(), (0, 0, 0, 1)) + F.pad((grey[..., 1:] - grey[..., :-1]).abs(), (0, 1))
-    near_edge = F.max_pool2d(mask.flatten(0, 1)[:, None], 9, 1, 4)[:, 0].view_as(mask)
-    wanted = mask * (0.25 + 4 * detail.clamp(max=0.5)) + 0.12 * near_edge + 0.03
-    noise = torch.rand(wanted.shape, generator=generator).to(device)  # Gumbel: weighted draw without replacement
-    pixel = (wanted.log() - (-noise.clamp(min=1e-9).log()).log()).flatten(2).topk(R, dim=-1).indices  # [B, V, R]
-    camera = orbit(renders.yaw[pick], renders.pitch[pick]).to(device)
-    origins, directions = rays(camera, S, S)
-
-    def at(image: Tensor) -> Tensor:  # [B, V, S, S, c] -> [B, V * R, c]
-        flat = image.flatten(2, 3)
-        return flat.gather(2, pixel[..., None].expand(-1, -1, -1, flat.shape[-1])).flatten(1, 2)
-
-    distance = renders.distance[pick].to(device).float()
-    return RayBatch(at(origins), at(directions), at(rgb.movedim(2, -1)), at(mask[..., None])[..., 0], at(distance[..., None])[..., 0])
+def fast_precision(device: torch.device) -> contextlib.AbstractContextManager:
+    """Convolutions in bfloat16, which processors and accelerators multiply several times faster."""
+    return torch.autocast(device.type, torch.bfloat16)
 
 
-def guided_edges(batch: RayBatch, config: PriorTraining, box_side: float, generator: torch.Generator) -> Tensor:
-    """Bin edges [B, R, 18]: six through the free space, twelve around the surface; all spread evenly on empty rays."""
-    near, far = box_range(batch.origins, batch.directions, box_side)
-    hit = batch.mask > 0.5
-    front = torch.where(hit, (batch.distance - config.surface_band).clamp(min=near), near)
-    end = torch.where(hit, batch.distance + config.surface_band, far)
-
-    def spread(a: Tensor, b: Tensor, count: int) -> Tensor:
-        jitter = torch.rand(*a.shape, count, generator=generator).to(a)
-        u = (torch.arange(count, device=a.device) + jitter) / count
-        return a[..., None] + (b - a)[..., None] * u
-
-    # empty rays: the "free space" third runs through the first third of the box
-    middle = torch.where(hit, front, near + (far - near) / 3)
-    return torch.cat([spread(near, middle, 6), spread(middle, end, 12)], -1)
+def planes_of(generator: Generator, codes: Tensor, stop: int | None) -> tuple[Tensor, Tensor]:
+    """Styles and float32 planes of codes [B, z_dim]."""
+    ws = generator.mapping(codes)
+    with fast_precision(codes.device):
+        planes = generator.planes(ws, "none", stop=stop)
+    return ws, planes.float()
 
 
-def loss_terms(field: TriplaneField, batch: RayBatch, edges: Tensor, backdrop: Tensor) -> dict[str, Tensor]:
-    """Colour over a random backdrop [3], opacity, and the spread of each ray's weight about the exact distance."""
-    middle = (edges[..., 1:] + edges[..., :-1]) / 2
-    points = batch.origins[..., None, :] + batch.directions[..., None, :] * middle[..., None]
-    density, colour = field(points)
-    weights = ray_weights(density, edges)
-    opacity = weights.sum(-1)
-    rgb = (weights[..., None] * colour).sum(-2) + (1 - opacity)[..., None] * backdrop
-    truth = torch.where(batch.mask[..., None] > 0.5, batch.rgb, backdrop)
-    off = (weights * (middle - batch.distance[..., None]).abs()).sum(-1) * batch.mask
-    return {
-        "colour": (rgb - truth).abs().mean(),
-        "opacity": F.binary_cross_entropy(opacity.clamp(1e-4, 1 - 1e-4), batch.mask),
-        "distance": off.mean() * 10,
-    }
+def ray_step(
+    generator: Generator, codes: Tensor, truth: Renders, index: Tensor, config: PriorTraining, stop: int | None, draws: torch.Generator
+) -> dict[str, Tensor]:
+    """Reconstruction losses on rays of the heads `index` [B] with codes [B, z_dim]."""
+    batch = draw_rays(truth, index, config.views, config.rays, draws, codes.device)
+    t = guided_samples(batch, config.sampling, generator.config.field.box_side, draws)
+    _, planes = planes_of(generator, codes, stop)
+    return ray_losses(render_guided(generator.field(planes), batch, t), batch, torch.rand(3, generator=draws).to(codes))
+
+
+def critic_loss(critic: Discriminator, fake: PictureBatch, real: PictureBatch, penalty: float) -> Tensor:
+    """Non-saturating logistic loss, and R1 on the real pictures (Mescheder et al. 2018) where `penalty` > 0."""
+    image, raw = real.image.detach().requires_grad_(penalty > 0), real.raw.detach().requires_grad_(penalty > 0)
+    on_real = critic(image, raw, real.label)
+    loss = F.softplus(critic(fake.image.detach(), fake.raw.detach(), fake.label)).mean() + F.softplus(-on_real).mean()
+    if penalty > 0:
+        slopes = torch.autograd.grad(on_real.sum(), (image, raw), create_graph=True)
+        loss = loss + penalty / 2 * sum(slope.square().sum((1, 2, 3)).mean() for slope in slopes)
+    return loss
 
 
 @torch.no_grad()
-def validate(generator: EmbeddedGenerator, renders: Renders, heads: int, device) -> dict[str, float]:
-    """Mean PSNR in dB over whole images, in front and over all views, of validation heads fed with their true codes."""
+def validate(generator: Generator, renders: Renders, heads: int, device) -> dict[str, float]:
+    """Mean PSNR in dB at 128 pixels over whole images of validation heads fed with their true codes: in front, and all views."""
     errors = []
     for i in range(heads):
-        planes = generator(renders.parameters[i : i + 1].to(device))
-        field = TriplaneField(planes, generator.decoder, generator.config.field)
-        camera: Camera = orbit(renders.yaw[i, :4], renders.pitch[i, :4]).to(device)
-        picture = render(field, camera, 64, 64, RenderConfig(), normals=False)
-        truth = F.interpolate(renders.rgb[i, :4].to(device).float() / 255, size=(64, 64), mode="area")
+        ws, planes = planes_of(generator, identity_codes(renders.parameters[i : i + 1]).to(device), None)
+        camera = orbit(renders.yaw[i], renders.pitch[i]).to(device)
+        picture = render(generator.field(planes, ws), camera, 128, 128, generator.config.render, normals=False)
+        truth = F.interpolate(renders.rgb[i].to(device).float() / 255, size=(128, 128), mode="area")
         errors.append((picture.rgb - truth).square().mean((1, 2, 3)))
     psnr = -10 * torch.stack(errors).log10()
     return {"front_psnr_db": psnr[:, 0].mean().item(), "all_psnr_db": psnr.mean().item()}
 
 
-def step_rate(step: int, progress: float, config: PriorTraining) -> float:
-    """Learning rate: linear warm-up, then a cosine over the run's share done."""
-    return config.learning_rate * min(1, (step + 1) / config.warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
+def step_rate(step: int, progress: float, warm_up: int) -> float:
+    """Share of the learning rate: linear warm-up, constant, then a cosine over the last half of the run."""
+    late = max(0.0, min(1.0, (progress - 0.5) / 0.5))
+    return min(1, (step + 1) / warm_up) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * late)))
+
+
+def optimisers(pair: Pair, config: PriorTraining) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+    """Adam for the generator, its mapping apart, and for the discriminator."""
+    mapping = list(pair.generator.backbone.mapping.parameters())
+    known = {id(p) for p in mapping}
+    others = [p for p in pair.generator.parameters() if id(p) not in known]
+    groups = [{"params": others, "scale": 1.0}, {"params": mapping, "scale": config.mapping_rate}]
+    critic = [{"params": list(pair.discriminator.parameters()), "scale": config.discriminator_rate / config.rate}]
+    return torch.optim.Adam(groups, lr=config.rate, betas=(0.5, 0.99)), torch.optim.Adam(critic, lr=config.rate, betas=(0.0, 0.99))
+
+
+def descend(loss: Tensor, optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """One step with the gradient's norm clipped, which a first wild batch needs."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    for group in optimiser.param_groups:
+        torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
+        group["lr"] = rate * group["scale"]
+    optimiser.step()
+
+
+class PriorRun:
+    """One training: its networks, data and draws, and what a step does at each share of the run."""
+
+    def __init__(self, truth: Renders, config: PriorTraining, device: torch.device, generator: Generator, critic: Discriminator) -> None:
+        self.truth, self.config, self.device = truth, config, device
+        self.codes = identity_codes(truth.parameters).to(device)
+        self.generator, self.critic = generator, critic
+        self.pair = Pair(generator, critic)
+        self.optimiser, self.critic_optimiser = optimisers(self.pair, config)
+        self.draws = torch.Generator().manual_seed(0)
+        self.step_count = 0
+
+    def heads(self, count: int) -> Tensor:
+        """Indices [count] of random heads."""
+        return torch.randint(len(self.truth.parameters), (count,), generator=self.draws)
+
+    def step(self, progress: float) -> dict[str, float]:
+        """One step; the losses."""
+        config = self.config
+        rate = config.rate * step_rate(self.step_count, progress, config.warm_up)
+        stop = None if progress > config.fine_from else self.generator.backbone.synthesis.resolutions[-2]
+        if progress > config.pictures_from and self.step_count % config.pictures_every == 0:
+            losses = self.picture_step(rate, progress > config.adversary_from)
+        else:
+            index = self.heads(config.heads)
+            terms = ray_step(self.generator, self.codes[index], self.truth, index, config, stop, self.draws)
+            descend(4 * terms["colour"] + 0.3 * terms["opacity"] + terms["distance"], self.optimiser, rate)
+            losses = {key: value.item() for key, value in terms.items()}
+        self.step_count += 1
+        return losses
+
+    def picture_step(self, rate: float, adversary: bool) -> dict[str, float]:
+        """One step on whole pictures: generator, then critic."""
+        config, index = self.config, self.heads(self.config.pictures)
+        real = draw_pictures(self.truth, index, self.generator, self.draws, self.device)
+        ws, planes = planes_of(self.generator, self.codes[index], None)
+        fake = render_pictures(self.generator, planes, ws, real, config.sampling, self.draws)
+        terms = picture_losses(fake, real, self.critic)
+        loss = 4 * terms["raw"] + 4 * terms["image"] + 0.1 * terms["features"]
+        if adversary:
+            terms["adversary"] = F.softplus(-self.critic(fake.image, fake.raw, fake.label)).mean()
+            loss = loss + config.adversary * terms["adversary"]
+        descend(loss, self.optimiser, rate)
+        count = self.step_count // config.pictures_every
+        penalty = config.r1 * config.r1_every if count % config.r1_every == 0 else 0.0
+        terms["critic"] = critic_loss(self.critic, fake, real, penalty)
+        descend(terms["critic"], self.critic_optimiser, rate)
+        return {f"picture_{key}": value.item() for key, value in terms.items()}
+
+
+def finish(run: PriorRun, held_out: Renders) -> dict[str, float]:
+    """The mean style, the figures, and the two weights files that ship."""
+    with torch.no_grad():
+        styles = run.generator.backbone.mapping.style(run.codes)
+        run.generator.backbone.mapping.w_avg.copy_(styles.mean(0))
+    figures = validate(run.generator, held_out, len(held_out.parameters), run.device)
+    notes = {key: f"{value:.3f}" for key, value in figures.items()} | {"steps": str(run.step_count)}
+    write(shipped("prior"), "prior", run.generator.config, run.generator, **notes)
+    write(shipped("discriminator"), "discriminator", run.critic.config, run.critic, steps=str(run.step_count))
+    return figures
 
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = argparse.ArgumentParser(prog="portrait-diffusion train prior", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--minutes", type=float, default=80)
     parser.add_argument("--heads", type=int, default=1000, help="factory heads to learn from")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
+    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
+    parser.add_argument("--end", type=float, default=1.0, help="share of the run to end at; weights are written at 1")
+    parser.add_argument("--sheet", type=Path, help="PNG of validation heads beside their truth")
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    device, training = pick_device(), PriorTraining()
-    truth = cached_renders(range(options.heads))
-    held_out = cached_renders(range(90_000, 90_025))
-    config = GeneratorConfig(z_dim=truth.parameters.shape[1], field=FIELD)
-    draws = torch.Generator().manual_seed(0)
+    device = pick_device()
+    truth, held_out = cached_renders(range(options.heads)), cached_renders(range(90_000, 90_025))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the initial weights
-        generator = EmbeddedGenerator(config).to(device)
-    optimiser = torch.optim.Adam(generator.parameters(), lr=training.learning_rate, betas=(0.9, 0.99))
-    local = LocalRun("prior", generator, optimiser, options.minutes)
-    started, step = time.monotonic(), local.resume()
-    while local.progress() < 1:
-        index = torch.randint(len(truth.parameters), (training.heads,), generator=draws)
-        batch = draw_rays(truth, index, training, draws, device)
-        edges = guided_edges(batch, training, config.field.box_side, draws)
-        field = TriplaneField(generator(truth.parameters[index].to(device)), generator.decoder, config.field)
-        terms = loss_terms(field, batch, edges, torch.rand(3, generator=draws).to(device))
-        optimiser.zero_grad(set_to_none=True)
-        (4 * terms["colour"] + 0.3 * terms["opacity"] + terms["distance"]).backward()
-        torch.nn.utils.clip_grad_norm_(generator.parameters(), 1.0)
-        for group in optimiser.param_groups:
-            group["lr"] = step_rate(step, local.progress(), training)
-        optimiser.step()
-        step += 1
-        if step % 100 == 0:
-            shown = "  ".join(f"{key} {value.item():.4f}" for key, value in terms.items())
-            print(f"step {step}  {time.monotonic() - started:.0f} s  {shown}", flush=True)
-        if step % 1000 == 0:
-            local.save(step)
-            print("validation", validate(generator, held_out, 4, device), flush=True)
-    with torch.no_grad():
-        generator.w_mean.copy_(generator.mapping(truth.parameters.to(device))[:, 0].mean(0))
-    local.save(step)
-    figures = validate(generator, held_out, 25, device)
-    write(shipped("prior"), "prior", config, generator, **{key: f"{value:.3f}" for key, value in figures.items()}, steps=str(step))
-    print(f"{step} steps; validation {figures}; wrote {shipped('prior').name}", flush=True)
+        generator = PanoHeadGenerator(embedded_config()).to(device)
+        nn.init.zeros_(generator.backbone.synthesis.get_submodule(f"b{generator.config.field.resolution}").torgb.weight)
+        critic = Discriminator(DiscriminatorConfig()).to(device)
+    state = PriorRun(truth, PriorTraining(), device, generator, critic)
+    local = LocalRun("prior", state.pair, state.optimiser, options.minutes)
+    started, state.step_count = time.monotonic(), local.resume()
+    while (share := local.progress()) < 1:
+        terms = state.step(options.begin + (options.end - options.begin) * share)
+        if state.step_count % 50 < 2:
+            shown = "  ".join(f"{key} {value:.4f}" for key, value in terms.items())
+            print(f"step {state.step_count}  {time.monotonic() - started:.0f} s  {shown}", flush=True)
+        if state.step_count % 500 == 0:
+            local.save(state.step_count)
+            print("validation", validate(generator, held_out, 3, device), flush=True)
+    local.save(state.step_count)
+    if options.end >= 1:
+        print(f"{state.step_count} steps; validation {finish(state, held_out)}; wrote prior and discriminator", flush=True)
+    if options.sheet:
+        from ..benchmarks.prior_sheet import training_sheet  # the bench's drawing
+
+        training_sheet(generator, held_out, options.sheet)

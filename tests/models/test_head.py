@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from portrait_diffusion.models.camera import orbit
+from portrait_diffusion.models.camera import label_from_camera, orbit
 from portrait_diffusion.models.checkpoint import read_tensors, save_tensors
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
 from portrait_diffusion.models.head import load_head, save_head
 
-from .small import head
+from .small import CONFIG, FIELD, generator, head
 
 SAMPLING = RenderConfig(coarse=8, fine=8)
 
@@ -22,7 +22,7 @@ def test_a_saved_head_renders_the_same_bits(tmp_path):
     camera = orbit(torch.tensor([0.4]), torch.tensor([0.1]))
     assert torch.equal(before.render(camera, 8, SAMPLING).rgb, after.render(camera, 8, SAMPLING).rgb)
     assert torch.equal(before.latents, after.latents)
-    assert torch.equal(after.generator.synthesis(after.latents), after.planes)
+    assert torch.equal(after.generator.planes(after.latents), after.planes)
     assert torch.equal(before.reference.image, after.reference.image)
     assert after.reference.photo_size == before.reference.photo_size
 
@@ -50,7 +50,7 @@ def test_a_head_without_generator_and_reference_is_a_head(tmp_path):
         (lambda t, m: t["planes"].fill_(float("nan")), "planes in head.safetensors contains NaN"),
         (lambda t, m: t.update(planes=torch.zeros(1, 3, 4, 2, 8, 8)), "expected planes"),
         (lambda t, m: t.pop("planes"), "lacks or garbles"),
-        (lambda t, m: t.pop("decoder.hidden.weight"), "hidden.weight is missing"),
+        (lambda t, m: t.pop("decoder.net.0.weight"), "net.0.weight is missing"),
         (lambda t, m: m.update(config="[]"), "lacks or garbles"),
     ],
 )
@@ -68,3 +68,60 @@ def test_a_colour_is_what_a_ray_onto_the_surface_sees():
     points = torch.rand(50, 3, generator=torch.Generator().manual_seed(0)) - 0.5
     colour = head().colour(points, torch.nn.functional.normalize(points, dim=-1))
     assert colour.shape == (50, 3) and 0 <= colour.min() <= colour.max() <= 1
+
+
+def test_a_head_of_version_1_is_the_same_field_without_its_generator(tmp_path):
+    path = tmp_path / "first.safetensors"
+    save_head(head(), path)
+    tensors, metadata = read_tensors(path, "head file")
+    for old, new, inputs in (("hidden", "net.0", FIELD.channels), ("out", "net.2", FIELD.hidden)):
+        tensors[f"decoder.{old}.weight"] = tensors.pop(f"decoder.{new}.weight") / inputs**0.5
+        tensors[f"decoder.{old}.bias"] = tensors.pop(f"decoder.{new}.bias")
+    kept = {key: value for key, value in tensors.items() if not key.startswith("generator.")}
+    save_tensors(path, kept, metadata | {"format_version": "1"})
+    after, points = load_head(path), torch.rand(40, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    assert after.generator is None and after.reference is not None
+    for ours, theirs in zip(after.field()(points), head().field()(points), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_above_the_raw_size_a_head_is_super_resolved_unless_it_is_to_be_raw():
+    subject, camera = head(), orbit(torch.tensor([0.2, 2.0]), torch.tensor([0.0, 0.1]))
+    small, fine, raw = (subject.render(camera, size, raw=raw) for size, raw in ((16, False), (40, False), (40, True)))
+    assert fine.rgb.shape == raw.rgb.shape == (2, 3, 40, 40) and fine.normal.shape == (2, 3, 40, 40)
+    assert fine.depth.shape == fine.opacity.shape == (2, 1, 40, 40)
+    assert not torch.allclose(fine.rgb, raw.rgb, atol=1e-2)
+    shrunk = torch.nn.functional.interpolate(fine.opacity, size=(16, 16), mode="bilinear", antialias=True)
+    assert (shrunk - small.opacity).abs().mean() < 0.05
+    full = raw.opacity > 0.9
+    assert (fine.depth - raw.depth)[full].abs().median() < 0.03
+    lengths = fine.normal.norm(dim=1)
+    assert ((lengths - 1).abs() < 1e-4).logical_or(lengths == 0).all()
+
+
+def test_super_resolution_sees_what_the_generator_would_show():
+    subject, camera = head(), orbit(torch.tensor([0.2]), torch.tensor([0.0]))
+    seen = subject.generator.synthesis(subject.latents, label_from_camera(camera))
+    shown = subject.render(camera, 32)
+    torch.testing.assert_close(shown.rgb, ((seen.image + 1) / 2).clamp(0, 1), atol=1e-4, rtol=1e-4)
+
+
+def test_another_backdrop_changes_only_what_shows_through():
+    subject, camera = head(), orbit(torch.tensor([0.2]), torch.tensor([0.0]))
+    white, red = (subject.render(camera, 32, background=colour) for colour in ((1.0, 1.0, 1.0), (1.0, 0.0, 0.0)))
+    torch.testing.assert_close(white.rgb[:, 0], red.rgb[:, 0])
+    solid = white.opacity[:, 0] > 0.999
+    torch.testing.assert_close(white.rgb.movedim(1, -1)[solid], red.rgb.movedim(1, -1)[solid], atol=2e-3, rtol=0)
+
+
+def test_colours_with_a_layer_of_their_own_are_the_fields_colours():
+    config = replace(CONFIG, field=replace(FIELD, activation="none"), raw_rgb=True, render=replace(CONFIG.render, white_back=False))
+    net = generator(config=config)
+    latents = net.mapping(torch.randn(1, 6, generator=torch.Generator().manual_seed(0)))
+    subject = replace(head(), planes=net.planes(latents), decoder=net.decoder, config=config.field, latents=latents, generator=net)
+    camera = orbit(torch.tensor([0.2]), torch.tensor([0.0]))
+    black = (0.0, 0.0, 0.0)
+    seen = net.synthesis(latents, label_from_camera(camera))
+    # the colour layer's bias is that of an opaque head: what is left of it shows the backdrop
+    expected = (seen.image_raw + 1) / 2 - (1 - seen.opacity) * (net.torgb.bias[:, None, None] + 1) / 2
+    torch.testing.assert_close(subject.render(camera, 16, background=black).rgb, expected, atol=1e-4, rtol=1e-4)

@@ -114,7 +114,14 @@ def test_chunks_change_nothing():
 
 
 def test_empty_rays_show_the_background_and_no_depth():
-    picture = render(lambda p: (torch.zeros(p.shape[:-1]), torch.ones_like(p)), orbit(torch.zeros(1), torch.zeros(1)), 4, 4, RenderConfig(), background=(0.2, 0.4, 0.6))
+    picture = render(
+        lambda p: (torch.zeros(p.shape[:-1]), torch.ones_like(p)),
+        orbit(torch.zeros(1), torch.zeros(1)),
+        4,
+        4,
+        RenderConfig(),
+        background=(0.2, 0.4, 0.6),
+    )
     assert_close(picture.rgb[0, :, 0, 0], torch.tensor([0.2, 0.4, 0.6]))
     assert picture.depth.max() == 0 and picture.opacity.max() == 0 and picture.normal.abs().max() == 0
 

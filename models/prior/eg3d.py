@@ -1,0 +1,327 @@
+"""EG3D: identity code and camera -> tri-plane -> features along rays -> super-resolved image.
+
+EG3D (Chan et al. 2022), sections 4 and 5; keys and shapes of the parameters are its checkpoints'.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..camera import camera_from_label, rays
+from ..field.triplane import Decoder, FieldConfig, TriplaneField
+from ..field.volume_rendering import Draws, RenderConfig, render_rays
+from .stylegan2 import NOISE_MODES, MappingNetwork, SynthesisBlock, SynthesisNetwork, fir_taps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upscaling:
+    """One of the family's super-resolution modules.
+
+    Attributes:
+        input: pixels that it works from. widths: channels of its two blocks. ups: which of them double the size.
+        enlarge_only: takes larger inputs as they are.
+    """
+
+    input: int
+    widths: tuple[int, int]
+    ups: tuple[bool, bool]
+    enlarge_only: bool = False
+
+
+UPSCALINGS = {
+    "8XDC": Upscaling(input=128, widths=(256, 128), ups=(True, True)),
+    "8X": Upscaling(input=128, widths=(128, 64), ups=(True, True)),
+    "4X": Upscaling(input=128, widths=(128, 64), ups=(False, True), enlarge_only=True),
+    "Deepfp32": Upscaling(input=128, widths=(128, 64), ups=(False, True), enlarge_only=True),
+    "2X": Upscaling(input=64, widths=(128, 64), ups=(False, True)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """What a generator of the family is made of; comes with the checkpoint.
+
+    Attributes:
+        z_dim: length of an identity code. w_dim: of a style. c_dim: of a camera label; 0 for a mapping of codes alone.
+        mapping_layers: fully connected layers of the mapping. embed_features, layer_features: its widths; None for w_dim.
+        channel_base, channel_max: the backbone has min(channel_base / r, channel_max) channels at r pixels.
+        base_resolution: pixels of the learned constant. mean_resolution: pixels of a learned mean that the planes add to; 0 for none,
+            as in the family; heads that share one frame have eyes, lips and hairline there. conv_clamp: largest magnitude in the backbone, None for any.
+        field: what the backbone writes. render: how it is read.
+        raw_resolution: pixels of the image before super-resolution.
+        super_resolution: one of `UPSCALINGS`, or "none". sr_resolution: pixels that it works from; None for the module's own.
+        sr_channels: widths of its two blocks; None for the module's own. sr_noise_mode: of its layers.
+        sr_antialias: when its input is resized. sr_clamp: largest magnitude in it, None for any.
+        conditioning_zero: the mapping sees a label of zeros. c_scale: what labels are multiplied with before the mapping.
+        background: PanoHead's separate image behind the head. raw_rgb: colours are read off the features by a layer of their own.
+        camera_offset: the model moves the camera that it is given.
+    """
+
+    z_dim: int = 512
+    w_dim: int = 512
+    c_dim: int = 25
+    mapping_layers: int = 2
+    embed_features: int | None = None
+    layer_features: int | None = None
+    channel_base: int = 32768
+    channel_max: int = 512
+    base_resolution: int = 4
+    mean_resolution: int = 0
+    conv_clamp: float | None = None
+    field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
+    render: RenderConfig = dataclasses.field(default_factory=RenderConfig)
+    raw_resolution: int = 64
+    super_resolution: str = "8XDC"
+    sr_resolution: int | None = None
+    sr_channels: tuple[int, int] | None = None
+    sr_noise_mode: str = "none"
+    sr_antialias: bool = True
+    sr_clamp: float | None = 256.0
+    conditioning_zero: bool = False
+    c_scale: float = 1.0
+    background: bool = False
+    raw_rgb: bool = False
+    camera_offset: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sr_channels is not None:
+            object.__setattr__(self, "sr_channels", tuple(self.sr_channels))  # JSON gives a list
+        if self.super_resolution not in (*UPSCALINGS, "none"):
+            raise ValueError(
+                f"GeneratorConfig: expected super_resolution to be none or one of {', '.join(UPSCALINGS)}, got {self.super_resolution!r}"
+            )
+        if self.sr_noise_mode not in NOISE_MODES:
+            raise ValueError(f"GeneratorConfig: expected sr_noise_mode to be one of {', '.join(NOISE_MODES)}, got {self.sr_noise_mode!r}")
+        if min(self.z_dim, self.w_dim, self.mapping_layers, self.raw_resolution) < 1 or self.c_dim not in (0, 25):
+            raise ValueError(f"GeneratorConfig: sizes must be positive and c_dim 0 or 25, got {self}; fix the checkpoint's config")
+
+    @property
+    def feature_resolution(self) -> int:
+        """Pixels at which super-resolution (and the background before it) works."""
+        if self.super_resolution == "none":
+            return self.sr_resolution or self.raw_resolution
+        return self.sr_resolution or UPSCALINGS[self.super_resolution].input
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """One batch of images.
+
+    Attributes:
+        image: [B, 3, S, S] super-resolved, about -1 .. 1, not clamped. image_raw: [B, 3, R, R], likewise.
+        depth: [B, 1, R, R] distance along rays. opacity: [B, 1, R, R].
+        features: [B, F, R, R], of which image_raw was made, about -1 .. 1.
+        mask: [B, 1, R, R] of the head, a little wider than 0 .. 1; None where the model has none.
+    """
+
+    image: Tensor
+    image_raw: Tensor
+    depth: Tensor
+    opacity: Tensor
+    features: Tensor
+    mask: Tensor | None = None
+
+
+def resized(image: Tensor, size: int, antialias: bool = True) -> Tensor:
+    """[B, C, H, W] -> [B, C, size, size], bilinear."""
+    return F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False, antialias=antialias)
+
+
+class SuperResolution(nn.Module):
+    """Two synthesis blocks that go on from rendered features and their colours, with the last style alone."""
+
+    def __init__(self, config: GeneratorConfig, *, operations=torch.nn) -> None:
+        super().__init__()
+        upscaling = UPSCALINGS[config.super_resolution]
+        self.input = config.feature_resolution
+        self.enlarge_only = upscaling.enlarge_only
+        self.antialias = config.sr_antialias and config.super_resolution != "Deepfp32"
+        if config.super_resolution != "8XDC":
+            self.register_buffer("resample_filter", fir_taps())
+        size, inputs = self.input, config.field.features
+        for i, (outputs, up) in enumerate(zip(config.sr_channels or upscaling.widths, upscaling.ups, strict=True)):
+            size *= 1 + up
+            block = SynthesisBlock(inputs, outputs, config.w_dim, size, 3, up=up, clamp=config.sr_clamp, operations=operations)
+            self.add_module(f"block{i}", block)
+            inputs = outputs
+        self.resolution = size
+
+    def forward(self, rgb: Tensor, features: Tensor, ws: Tensor, noise_mode: str = "none") -> Tensor:
+        """rgb [B, 3, H, W], features [B, F, H, W], ws [B, any, w_dim] -> [B, 3, resolution, resolution]."""
+        H = rgb.shape[-1]
+        if H < self.input or (H > self.input and not self.enlarge_only):
+            rgb, features = (resized(x, self.input, self.antialias) for x in (rgb, features))
+        last = ws[:, -1:].expand(-1, 3, -1)
+        features, rgb = self.block0(features, rgb, last, noise_mode)
+        return self.block1(features, rgb, last, noise_mode)[1]
+
+
+class Backbone(nn.Module):
+    """Mapping and synthesis of the planes."""
+
+    def __init__(self, config: GeneratorConfig, *, operations=torch.nn) -> None:
+        super().__init__()
+        planes = config.field
+        self.synthesis = SynthesisNetwork(
+            config.w_dim,
+            planes.resolution,
+            3 * planes.channels * max(1, planes.depth),
+            channel_base=config.channel_base,
+            channel_max=config.channel_max,
+            clamp=config.conv_clamp,
+            base_resolution=config.base_resolution,
+            operations=operations,
+        )
+        self.mapping = MappingNetwork(
+            config.z_dim,
+            config.c_dim,
+            config.w_dim,
+            self.synthesis.num_ws,
+            num_layers=config.mapping_layers,
+            embed_features=config.embed_features,
+            layer_features=config.layer_features,
+            operations=operations,
+        )
+
+
+class Generator(nn.Module):
+    """A generator of the family as EG3D has it; `PanoHeadGenerator` adds to it."""
+
+    def __init__(self, config: GeneratorConfig, *, operations=torch.nn) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config, operations=operations)
+        self.decoder = Decoder(config.field, operations=operations)
+        if config.mean_resolution:
+            channels = 3 * config.field.channels * max(1, config.field.depth)
+            self.mean_planes = nn.Parameter(torch.zeros(channels, config.mean_resolution, config.mean_resolution))
+        self.superresolution = None if config.super_resolution == "none" else SuperResolution(config, operations=operations)
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of styles."""
+        return self.backbone.synthesis.num_ws
+
+    @property
+    def resolution(self) -> int:
+        """Pixels of the final image."""
+        return self.config.raw_resolution if self.superresolution is None else self.superresolution.resolution
+
+    def _conditioning(self, c: Tensor | None) -> Tensor | None:
+        """The label as the mappings see it."""
+        if c is None:
+            return None
+        return torch.zeros_like(c) if self.config.conditioning_zero else c * self.config.c_scale
+
+    def mapping(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """Identity codes z [B, z_dim], camera labels c [B, 25] (none where c_dim is 0) -> ws [B, num_ws, w_dim].
+
+        Args:
+            c: of the camera that the head is imagined for, best kept frontal while another one renders.
+            psi: truncation, 1 for none. cutoff: rows that are truncated, None for all.
+        """
+        return self.backbone.mapping(z, self._conditioning(c), psi, cutoff)
+
+    def planes(self, ws: Tensor, noise_mode: str = "const", *, generator: torch.Generator | None = None, stop: int | None = None) -> Tensor:
+        """ws [B, num_ws, w_dim] -> [B, 3, C, (D,) H, W]; stop: as `SynthesisNetwork`'s."""
+        flat = self.backbone.synthesis(ws, noise_mode, generator=generator, stop=stop)
+        if self.config.mean_resolution:
+            mean = self.mean_planes.to(flat.dtype)[None]
+            size = flat.shape[-1]
+            flat = flat + (mean if size == mean.shape[-1] else F.interpolate(mean, (size, size), mode="bilinear", align_corners=False))
+        return flat.unflatten(1, self.config.field.planes_shape[:-2])
+
+    def colour_layer(self, ws: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What `TriplaneField.to_rgb` wants of styles [B, any, w_dim]; None where the first features are the colours."""
+        return None
+
+    def field(self, planes: Tensor, ws: Tensor | None = None) -> TriplaneField:
+        """Planes [B, 3, C, (D,) H, W] as a field; its colours need ws [B, any, w_dim] where they have a layer of their own."""
+        return TriplaneField(planes, self.decoder, self.config.field, None if ws is None else self.colour_layer(ws))
+
+    def sample(self, points: Tensor, ws: Tensor, noise_mode: str = "const") -> tuple[Tensor, Tensor]:
+        """Points [B, N, 3] -> raw density [B, N], which is the decoder's constant outside the box, and features [B, N, F]."""
+        return self.field(self.planes(ws, noise_mode)).raw(points)
+
+    def signed(self, features: Tensor) -> Tensor:
+        """Composited features as later layers take them: sigmoids from [0, 1] to [-1, 1], others as they are."""
+        return features * 2 - 1 if self.config.field.activation == "sigmoid" else features
+
+    def colours(self, features: Tensor, ws: Tensor) -> Tensor:
+        """Signed features [B, F, R, R] of styles [B, any, w_dim] -> image_raw [B, 3, R, R]."""
+        return features[:, :3]
+
+    def compose(
+        self, features: Tensor, opacity: Tensor, ws: Tensor, *, ws_background: Tensor | None = None, noise_mode: str = "const"
+    ) -> tuple[Tensor, Tensor]:
+        """What is shown of signed features [B, F, R, R] and their opacity [B, 1, R, R]: features, and image_raw [B, 3, R, R].
+
+        Args:
+            ws_background: [B, any, w_dim] styles of the backdrop, None for those of the head; for models that have one.
+
+        Raises:
+            ValueError: a backdrop for a model without.
+        """
+        if ws_background is not None:
+            raise ValueError("synthesis: expected no ws_background, for this generator draws no background; leave it out")
+        return features, self.colours(features, ws)
+
+    def mask(self, opacity: Tensor) -> Tensor | None:
+        """The head's mask, from the opacity [B, 1, R, R]."""
+        return None
+
+    def super_resolve(self, rgb: Tensor, features: Tensor, ws: Tensor) -> Tensor:
+        """image_raw [B, 3, R, R] and features [B, F, R, R], about -1 .. 1 -> image [B, 3, resolution, resolution]."""
+        if self.superresolution is None:
+            return rgb
+        return self.superresolution(rgb, features, ws, self.config.sr_noise_mode)
+
+    def synthesis(
+        self,
+        ws: Tensor,
+        c: Tensor,
+        *,
+        resolution: int | None = None,
+        noise_mode: str = "const",
+        draws: Draws | None = None,
+        planes: Tensor | None = None,
+        ws_background: Tensor | None = None,
+    ) -> Synthesis:
+        """Images of heads ws [B, num_ws, w_dim] from the cameras of labels c [B, 25].
+
+        Args:
+            resolution: pixels of the raw image, None for the config's. draws: of the renderer, None for the middle.
+            planes: of these ws, where they are already known. ws_background: as `compose`.
+        """
+        R = resolution or self.config.raw_resolution
+        if planes is None:
+            planes = self.planes(ws, noise_mode)
+        origins, directions = (x.flatten(1, 2) for x in rays(camera_from_label(c), R, R))
+        seen = render_rays(self.field(planes, ws), origins, directions, self.config.render, draws=draws)
+        features, depth, opacity = (x.mT.unflatten(2, (R, R)) for x in (seen.features, seen.depth[..., None], seen.opacity[..., None]))
+        features, rgb = self.compose(self.signed(features), opacity, ws, ws_background=ws_background, noise_mode=noise_mode)
+        return Synthesis(self.super_resolve(rgb, features, ws), rgb, depth, opacity, features, self.mask(opacity))
+
+    def rendering_label(self, z: Tensor, c: Tensor, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """The label [B, 25] of the camera from which the whole model renders where it is given c [B, 25]; see `mapping`."""
+        return c
+
+    def forward(
+        self,
+        z: Tensor,
+        c: Tensor,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        *,
+        resolution: int | None = None,
+        noise_mode: str = "const",
+        draws: Draws | None = None,
+    ) -> Synthesis:
+        """The whole model: images of codes z [B, z_dim] from the cameras c [B, 25], which condition them, too."""
+        ws = self.mapping(z, c if self.config.c_dim else None, psi, cutoff)
+        return self.synthesis(ws, self.rendering_label(z, c, psi, cutoff), resolution=resolution, noise_mode=noise_mode, draws=draws)

@@ -1,0 +1,77 @@
+"""Whole pictures for `train prior`: the raw render of a view, its super-resolution, and what both are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..camera import RADIUS, Camera, label_from_camera, orbit, rays
+from ..prior.discriminator import Discriminator
+from ..prior.eg3d import Generator
+from .prior_rays import GuidedSampling, RayBatch, guided_samples, render_guided
+from .renders import Renders
+
+
+@dataclass(frozen=True)
+class PictureBatch:
+    """Pictures of B heads, one view each.
+
+    Attributes:
+        image: [B, 3, S, S] and raw: [B, 3, R, R], on white, in [-1, 1]. label: [B, 25].
+        rays: of the raw picture's pixels; None for fakes.
+    """
+
+    image: Tensor
+    raw: Tensor
+    label: Tensor
+    rays: RayBatch | None = None
+
+
+def draw_pictures(renders: Renders, index: Tensor, generator: Generator, draws: torch.Generator, device) -> PictureBatch:
+    """A random view of each of the heads `index` [B]; distances of the raw picture's rays are the nearest fine pixel's."""
+    view = torch.randint(renders.rgb.shape[1], (len(index),), generator=draws)
+    pick = (index, view)
+    image = renders.rgb[pick].to(device).float() / 127.5 - 1
+    mask, R = renders.mask[pick].to(device).float()[:, None], generator.config.raw_resolution
+    raw = F.interpolate(image, size=(R, R), mode="area")
+    camera: Camera = orbit(renders.yaw[pick], renders.pitch[pick]).to(device)
+    origins, directions = (x.flatten(1, 2) for x in rays(camera, R, R))
+    step = image.shape[-1] // R
+    covered = F.max_pool2d(mask, step)
+    distance = renders.beyond[pick].to(device).float()[:, None] * mask + (mask - 1) * -10  # empty pixels are never the nearest
+    nearest = -F.max_pool2d(-distance, step) + RADIUS
+    batch = RayBatch(origins, directions, (raw.flatten(2).mT + 1) / 2, covered.flatten(1), nearest.flatten(1))
+    return PictureBatch(image, raw, label_from_camera(camera), batch)
+
+
+def render_pictures(
+    generator: Generator, planes: Tensor, ws: Tensor, real: PictureBatch, sampling: GuidedSampling, draws: torch.Generator
+) -> PictureBatch:
+    """The generator's pictures from the cameras of `real`, rendered where the real surface is and on a margin around it."""
+    B, R = len(ws), generator.config.raw_resolution
+    near = F.max_pool2d(real.rays.mask.view(B, 1, R, R), 7, 1, 3).flatten(1) > 0
+    count = int(near.sum(1).max())
+    pick = near.float().topk(count, dim=1).indices  # [B, count]; pads with empty rays
+
+    def of(x: Tensor) -> Tensor:
+        return x.gather(1, pick) if x.ndim == 2 else x.gather(1, pick[..., None].expand(-1, -1, x.shape[-1]))
+
+    batch = RayBatch(*(of(x) for x in (real.rays.origins, real.rays.directions, real.rays.rgb, real.rays.mask, real.rays.distance)))
+    t = guided_samples(batch, sampling, generator.config.field.box_side, draws)
+    seen = render_guided(generator.field(planes, ws), batch, t)
+    on_white = seen.features + (1 - seen.opacity)[..., None]
+    every = on_white.new_ones(B, R * R, on_white.shape[-1]).scatter(1, pick[..., None].expand_as(on_white), on_white)
+    features = generator.signed(every.mT.unflatten(2, (R, R)))
+    return PictureBatch(generator.super_resolve(features[:, :3], features, ws), features[:, :3], real.label)
+
+
+def picture_losses(fake: PictureBatch, real: PictureBatch, critic: Discriminator) -> dict[str, Tensor]:
+    """L1 of raw and final pictures, and of the critic's features (the critic's own weights get no gradient worth keeping)."""
+    with torch.no_grad():
+        truth = critic.features(real.image, real.raw)
+    shown = critic.features(fake.image, fake.raw)
+    features = sum((a - b).abs().mean() / b.abs().mean().clamp(min=1e-3) for a, b in zip(shown[:3], truth[:3], strict=True))
+    return {"raw": (fake.raw - real.raw).abs().mean(), "image": (fake.image - real.image).abs().mean(), "features": features}

@@ -1,0 +1,119 @@
+"""Rays of the factory's views for `train prior`: drawn where a picture has detail, sampled where its surface is known to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..camera import RADIUS, orbit, rays
+from ..field.triplane import TriplaneField
+from ..field.volume_rendering import box_range, interval_weights
+from .renders import Renders
+
+
+@dataclass(frozen=True)
+class RayBatch:
+    """Rays of B heads: origins, directions [B, R, 3]; rgb [B, R, 3] on white; mask, distance [B, R]."""
+
+    origins: Tensor
+    directions: Tensor
+    rgb: Tensor
+    mask: Tensor
+    distance: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuidedSampling:
+    """Attributes: free: samples before the surface. near: about it. band: scene units before and behind it that these cover."""
+
+    free: int = 5
+    near: int = 10
+    band: float = 0.035
+
+
+def interest(rgb: Tensor, mask: Tensor) -> Tensor:
+    """How likely a ray is drawn [..., S, S]: inside the silhouette, at details, at its edge, seldom elsewhere.
+
+    Args:
+        rgb: [..., 3, S, S]. mask: [..., S, S].
+    """
+    grey = rgb.mean(-3)
+    detail = F.pad((grey[..., 1:, :] - grey[..., :-1, :]).abs(), (0, 0, 0, 1)) + F.pad((grey[..., 1:] - grey[..., :-1]).abs(), (0, 1))
+    S = mask.shape[-1]
+    reach = S // 28 | 1
+    edge = F.max_pool2d(mask.reshape(-1, 1, S, S), reach, 1, reach // 2).view_as(mask)
+    return mask * (0.25 + 5 * detail.clamp(max=0.4)) + 0.12 * edge + 0.03
+
+
+def draw_rays(renders: Renders, index: Tensor, views: int, count: int, generator: torch.Generator, device) -> RayBatch:
+    """`count` rays from each of `views` views of the heads `index` [B], without repetition."""
+    total = renders.rgb.shape[1]
+    view = torch.stack([torch.randperm(total, generator=generator)[:views] for _ in range(len(index))])
+    pick = (index[:, None], view)
+    rgb = renders.rgb[pick].to(device).float() / 255  # [B, V, 3, S, S]
+    mask = renders.mask[pick].to(device).float()
+    S = mask.shape[-1]
+    wanted = interest(rgb, mask).flatten(2)
+    # Gumbel: a weighted draw without replacement
+    noise = torch.rand(wanted.shape, generator=generator).to(device).clamp(1e-9, 1 - 1e-7)
+    pixel = (wanted.log() - (-noise.log()).log()).topk(count, dim=-1).indices  # [B, V, R]
+    camera = orbit(renders.yaw[pick], renders.pitch[pick]).to(device)
+    origins, directions = rays(camera, S, S)
+
+    def at(image: Tensor) -> Tensor:  # [B, V, S, S, c] -> [B, V * R, c]
+        flat = image.flatten(2, 3)
+        return flat.gather(2, pixel[..., None].expand(-1, -1, -1, flat.shape[-1])).flatten(1, 2)
+
+    distance = renders.beyond[pick].to(device).float() + RADIUS
+    return RayBatch(at(origins), at(directions), at(rgb.movedim(2, -1)), at(mask[..., None])[..., 0], at(distance[..., None])[..., 0])
+
+
+def guided_samples(batch: RayBatch, sampling: GuidedSampling, box_side: float, generator: torch.Generator) -> Tensor:
+    """Distances [B, R, free + near], sorted: some through the free space, most about the surface; even where a ray is empty."""
+    near, far = box_range(batch.origins, batch.directions, box_side)
+    far = torch.maximum(far, near + 1e-3)
+    hit = batch.mask > 0.5
+    front = torch.where(hit, (batch.distance - sampling.band).clamp(min=near), near + (far - near) / 3)
+    end = torch.where(hit, batch.distance + sampling.band, far)
+
+    def spread(a: Tensor, b: Tensor, count: int) -> Tensor:
+        u = (torch.arange(count, device=a.device) + torch.rand(*a.shape, count, generator=generator).to(a)) / count
+        return a[..., None] + (b - a)[..., None] * u
+
+    return torch.cat([spread(near, front, sampling.free), spread(front, end, sampling.near)], -1)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What guided rays saw: features [B, R, F] over black; opacity, spread (weighted distance from the exact surface) [B, R]."""
+
+    features: Tensor
+    opacity: Tensor
+    spread: Tensor
+
+
+def render_guided(field: TriplaneField, batch: RayBatch, t: Tensor) -> Seen:
+    """The family's compositing at given samples t [B, R, S]."""
+    points = (batch.origins[..., None, :] + batch.directions[..., None, :] * t[..., None]).flatten(1, 2)
+    raw, features = field.raw(points)
+    weights = interval_weights(field, raw.view_as(t), t)
+    ends = (F.pad(weights, (1, 0)) + F.pad(weights, (0, 1))) / 2
+    seen = (ends[..., None, :] @ features.view(*t.shape, -1))[..., 0, :]
+    middle = (t[..., 1:] + t[..., :-1]) / 2
+    spread = (weights * (middle - batch.distance[..., None]).abs()).sum(-1)
+    return Seen(seen, weights.sum(-1), spread)
+
+
+def ray_losses(seen: Seen, batch: RayBatch, backdrop: Tensor) -> dict[str, Tensor]:
+    """Colour over a random backdrop [3], opacity, and the spread of each ray's weight about the exact distance."""
+    rgb = seen.features[..., :3] + (1 - seen.opacity)[..., None] * backdrop
+    truth = torch.where(batch.mask[..., None] > 0.5, batch.rgb, backdrop)
+    error = rgb - truth
+    return {
+        "colour": error.abs().mean() + 2 * error.square().mean(),
+        "opacity": F.binary_cross_entropy(seen.opacity.clamp(1e-4, 1 - 1e-4), batch.mask),
+        "distance": (seen.spread * batch.mask).mean() * 10,
+    }
