@@ -16,8 +16,10 @@ from .field.volume_rendering import RenderConfig, Rendering
 from .head import Head
 from .mesh import isosurface, texture, turntable
 from .mesh.mesh import Mesh
+from .prior.discriminator import Discriminator
 from .prior.encoder import PortraitEncoder
 from .prior.inversion import InversionConfig, InversionProgress, invert
+from .prior.photo_losses import critic_distance
 from .prior.panohead import PanoHeadGenerator
 
 FLOOR = -0.33  # scene units: where shoulders are cut
@@ -51,6 +53,7 @@ class Weights:
     aligner: AlignmentNetwork
     prior: PanoHeadGenerator
     encoder: PortraitEncoder
+    critic: Discriminator
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ def portrait_to_3d(
     stage("alignment")
     reference = align(photo, network=weights.aligner, alpha=alpha)
     stage("inversion")
-    head = invert(weights.prior, weights.encoder, reference, config, generator=generator, callback=callback)
+    eyes = critic_distance(weights.critic)
+    head = invert(weights.prior, weights.encoder, reference, config, generator=generator, perceptual=eyes, callback=callback)
     stage("mesh")
     mesh = head_to_mesh(head, mesh_config)
     stage("turntable")

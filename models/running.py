@@ -20,6 +20,7 @@ from .mesh.video import write_mp4
 from .metrics.image import masked_psnr
 from .photo import read_photo
 from .portrait import MeshConfig, Portrait3D, Weights, portrait_to_3d
+from .prior.discriminator import shipped_critic
 from .prior.encoder import shipped_encoder
 from .prior.inversion import PRESETS
 
@@ -29,7 +30,8 @@ LATER = ("turbo", "fast", "detail")  # refinements of later versions
 def load_weights(device: torch.device) -> Weights:
     """The networks that ship, on a device."""
     aligner = alignment_network_from(*read(shipped("alignment"), "alignment"))
-    return Weights(aligner.to(device), load_generator(shipped("prior")).to(device), shipped_encoder().to(device))
+    prior, encoder, critic = load_generator(shipped("prior")), shipped_encoder(), shipped_critic()
+    return Weights(aligner.to(device), prior.to(device), encoder.to(device), critic.to(device))
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

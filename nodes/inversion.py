@@ -12,6 +12,7 @@ from ..models.camera import orbit
 from ..models.field.volume_rendering import RenderConfig
 from ..models.metrics.image import masked_psnr
 from ..models.prior.inversion import PRESETS, InversionProgress, invert
+from ..models.prior.photo_losses import critic_distance
 from . import convert, loading
 from .optimising import fingerprint, optimise, private
 from .types import CATEGORY, AlignedWire, HeadWire, PriorWire, io
@@ -82,11 +83,11 @@ class InvertPortrait(io.ComfyNode):
         def run(state, callback):
             reference = private(aligned).to(device)
             draws = torch.Generator().manual_seed(seed)
-            return invert(
-                private(prior.generator), private(prior.encoder), reference, config, generator=draws, state=state, callback=callback
-            )
+            networks = private(prior.generator), private(prior.encoder)
+            eyes = critic_distance(private(prior.critic))
+            return invert(*networks, reference, config, generator=draws, perceptual=eyes, state=state, callback=callback)
 
-        head = optimise(run, fingerprint(aligned, config, seed, prior.generator, prior.encoder), picture, config.steps)
+        head = optimise(run, fingerprint(aligned, config, seed, prior.generator, prior.encoder, prior.critic), picture, config.steps)
         wire = loading.wire_head(replace(head, reference=aligned))
         return io.NodeOutput(wire, ui={"text": [front_figure(wire)]})
 

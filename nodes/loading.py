@@ -15,6 +15,7 @@ from torch import nn
 from ..models.alignment_network import alignment_network_from
 from ..models.checkpoint import read, shipped
 from ..models.head import Head, load_generator
+from ..models.prior.discriminator import shipped_critic
 from ..models.prior.encoder import shipped_encoder
 from .types import HeadOnWire, PriorOnWire
 
@@ -52,19 +53,19 @@ def patcher(*modules: nn.Module) -> comfy.model_patcher.ModelPatcher:
 
 
 def load_prior(name: str) -> PriorOnWire:
-    """A head prior with the embedded encoder.
+    """A head prior with the embedded encoder and discriminator.
 
     Raises:
         ValueError: as `checkpoint.read` and `load_into`.
     """
     with torch.inference_mode(False):  # so that gradients can run through it later
-        generator, encoder = load_generator(weights_path(name, "prior")), shipped_encoder()
+        generator, encoder, critic = load_generator(weights_path(name, "prior")), shipped_encoder(), shipped_critic()
         if encoder.config.z_dim != generator.config.z_dim:
             raise ValueError(
                 f"head prior {name}: expected identity codes of length {encoder.config.z_dim} for the embedded encoder, "
                 f"got {generator.config.z_dim}; use the prior that ships"
             )
-        return PriorOnWire(generator, encoder, name, patcher(generator, encoder))
+        return PriorOnWire(generator, encoder, critic, name, patcher(generator, encoder, critic))
 
 
 def wire_head(head: Head) -> HeadOnWire:

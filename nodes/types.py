@@ -11,6 +11,7 @@ from comfy_api.latest import ComfyExtension, InputImpl, Types, io, ui
 from ..models.alignment import AlignedPortrait
 from ..models.camera import Camera
 from ..models.head import Head
+from ..models.prior.discriminator import Discriminator
 from ..models.prior.encoder import PortraitEncoder
 from ..models.prior.panohead import PanoHeadGenerator
 
@@ -24,14 +25,15 @@ CATEGORY = "portrait diffusion"
 
 @dataclass(frozen=True)
 class PriorOnWire:
-    """PORTRAIT_PRIOR: a head prior and the encoder that starts its inversions.
+    """PORTRAIT_PRIOR: a head prior, the encoder that starts its inversions and the critic that they hear.
 
     Attributes:
-        generator, encoder: frozen, in float32. name: of the file, for people. patcher: holds both, moves them together.
+        generator, encoder, critic: frozen, in float32. name: of the file, for people. patcher: holds all, moves them together.
     """
 
     generator: PanoHeadGenerator
     encoder: PortraitEncoder
+    critic: Discriminator
     name: str
     patcher: ModelPatcher
 

@@ -1,17 +1,19 @@
-"""`bench heads`: how fast the data factory renders."""
+"""`bench heads`: how fast the data factory renders; with flags, the pictures of it that the README shows."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import time
+from pathlib import Path
 
 import torch
+from PIL import Image
 
-from ..camera import orbit
+from ..camera import frontal, orbit
 from ..synthetic.head import sample_parameters
 from ..synthetic.rendering import render_head
-from ..synthetic.splits import VALIDATION
+from ..synthetic.splits import SHIPPED, VALIDATION
 from .report import Row, print_table, report, write_json
 
 SIZES = (128, 256)
@@ -27,11 +29,28 @@ def run(arguments: list[str]) -> dict:
         rows = [_measure(size, options.count) for size in SIZES]
     finally:
         torch.set_num_threads(before)
+    if options.sheet:
+        sheet(options.sheet)
+    if options.portrait:
+        save(render_head(sample_parameters(SHIPPED), frontal()[None], 512).rgb[0], options.portrait)
     result = report("heads", rows)
     print_table(result)
     if options.json:
         write_json(result, options.json)
     return result
+
+
+def sheet(path: Path, columns: int = 8, rows: int = 4) -> None:
+    """The first validation heads, each seen from a little to its left or right."""
+    count = columns * rows
+    yaw = torch.tensor([0.0, 0.35, -0.35, 0.7, -0.7, 0.0, 2.6, -1.4]).repeat(rows)[:count]
+    tiles = [render_head(sample_parameters(VALIDATION[i]), orbit(yaw[i : i + 1], torch.zeros(1)), 192).rgb[0] for i in range(count)]
+    save(torch.cat([torch.cat(tiles[i : i + columns], -1) for i in range(0, count, columns)], -2), path)
+
+
+def save(picture: torch.Tensor, path: Path) -> None:
+    """sRGB [3, H, W] in [0, 1] as PNG or JPEG, by the name's ending."""
+    Image.fromarray((picture * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()).save(path, quality=88)
 
 
 def _measure(size: int, count: int) -> Row:
@@ -52,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench heads", description=__doc__)
     parser.add_argument("--count", type=_positive, default=6, help=f"heads to render, {VIEWS} views each (6; at most {len(VALIDATION)})")
     parser.add_argument("--threads", type=_positive, default=None, help="torch threads (as torch finds them)")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="also draw 32 validation heads")
+    parser.add_argument("--portrait", type=Path, metavar="FILE", help="also draw the portrait that ships, 512 pixels")
     parser.add_argument("--json", metavar="FILE", help="also write the report here")
     return parser
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checkpoint import load_into, read, shipped
 from .stylegan2 import FullyConnected, normalize
 
 
@@ -70,11 +71,11 @@ class Discriminator(nn.Module):
         self.out = FullyConnected(widths[-1] * 16, config.embedding)
 
     def features(self, image: Tensor, raw: Tensor) -> list[Tensor]:
-        """Activations after each halving, finest first; shapes as `forward`."""
-        size = self.config.resolution
-        if image.shape[-1] != size or image.shape[1] != 3 or raw.shape[1] != 3:
+        """Activations after each halving, finest first; shapes as `forward`, or pieces of such pictures that halve as often."""
+        size, least = image.shape[-1], 2 ** len(self.convs)
+        if size % least or image.shape[1] != 3 or raw.shape[1] != 3:
             raise ValueError(
-                f"discriminator: expected pictures [B, 3, {size}, {size}] and raw renders [B, 3, r, r], "
+                f"discriminator: expected pictures [B, 3, S, S] with S a multiple of {least} and raw renders [B, 3, r, r], "
                 f"got {list(image.shape)} and {list(raw.shape)}; resize them"
             )
         enlarged = F.interpolate(raw, size=(size, size), mode="bilinear", align_corners=False)
@@ -91,9 +92,19 @@ class Discriminator(nn.Module):
         Args:
             image: [B, 3, S, S]. raw: [B, 3, r, r], both in [-1, 1]. label: [B, 25], cam2world and intrinsics, row-major.
         """
+        if image.shape[-1] != self.config.resolution:
+            raise ValueError(f"discriminator: expected pictures of {self.config.resolution} pixels, got {image.shape[-1]}; resize them")
         x = self.features(image, raw)[-1]
         x = F.adaptive_avg_pool2d(x, 4)
         spread = x.var(0, correction=0).clamp(min=1e-8).sqrt().mean() if x.shape[0] > 1 else x.new_zeros(())
         x = self.last(torch.cat([x, spread.expand(x.shape[0], 1, 4, 4)], 1))
         condition = normalize(self.label_out(F.leaky_relu(self.label(label), 0.2)))
         return (self.out(x.flatten(1)) * condition).mean(1) * self.config.embedding**0.5
+
+
+def shipped_critic() -> Discriminator:
+    """The discriminator that comes with the pack, frozen, on the CPU."""
+    config, state = read(shipped("discriminator"), "discriminator")
+    critic = Discriminator(DiscriminatorConfig(**config)).requires_grad_(False).eval()
+    load_into(critic, state, "discriminator")
+    return critic

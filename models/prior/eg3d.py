@@ -50,8 +50,9 @@ class GeneratorConfig:
         z_dim: length of an identity code. w_dim: of a style. c_dim: of a camera label; 0 for a mapping of codes alone.
         mapping_layers: fully connected layers of the mapping. embed_features, layer_features: its widths; None for w_dim.
         channel_base, channel_max: the backbone has min(channel_base / r, channel_max) channels at r pixels.
-        base_resolution: pixels of the learned constant. mean_resolution: pixels of a learned mean that the planes add to; 0 for none,
-            as in the family; heads that share one frame have eyes, lips and hairline there. conv_clamp: largest magnitude in the backbone, None for any.
+        base_resolution: pixels of the learned constant. conv_clamp: largest magnitude in the backbone, None for any.
+        mean_resolution: pixels of a learned mean of the planes' skip image; 0 for none, as in the family. Heads that share one frame
+            have eyes, lips and hairline there.
         field: what the backbone writes. render: how it is read.
         raw_resolution: pixels of the image before super-resolution.
         super_resolution: one of `UPSCALINGS`, or "none". sr_resolution: pixels that it works from; None for the module's own.
@@ -156,6 +157,10 @@ class SuperResolution(nn.Module):
         H = rgb.shape[-1]
         if H < self.input or (H > self.input and not self.enlarge_only):
             rgb, features = (resized(x, self.input, self.antialias) for x in (rgb, features))
+        return self.blocks(rgb, features, ws, noise_mode)
+
+    def blocks(self, rgb: Tensor, features: Tensor, ws: Tensor, noise_mode: str = "none") -> Tensor:
+        """As the call, for inputs that have the size that the module works from, or for pieces of them where it adds no noise."""
         last = ws[:, -1:].expand(-1, 3, -1)
         features, rgb = self.block0(features, rgb, last, noise_mode)
         return self.block1(features, rgb, last, noise_mode)[1]
@@ -197,6 +202,9 @@ class Generator(nn.Module):
         self.config = config
         self.backbone = Backbone(config, operations=operations)
         self.decoder = Decoder(config.field, operations=operations)
+        sizes = self.backbone.synthesis.resolutions
+        if config.mean_resolution not in (0, *sizes):
+            raise ValueError(f"GeneratorConfig: expected mean_resolution to be 0 or one of {sizes}, got {config.mean_resolution}")
         if config.mean_resolution:
             channels = 3 * config.field.channels * max(1, config.field.depth)
             self.mean_planes = nn.Parameter(torch.zeros(channels, config.mean_resolution, config.mean_resolution))
@@ -229,11 +237,8 @@ class Generator(nn.Module):
 
     def planes(self, ws: Tensor, noise_mode: str = "const", *, generator: torch.Generator | None = None, stop: int | None = None) -> Tensor:
         """ws [B, num_ws, w_dim] -> [B, 3, C, (D,) H, W]; stop: as `SynthesisNetwork`'s."""
-        flat = self.backbone.synthesis(ws, noise_mode, generator=generator, stop=stop)
-        if self.config.mean_resolution:
-            mean = self.mean_planes.to(flat.dtype)[None]
-            size = flat.shape[-1]
-            flat = flat + (mean if size == mean.shape[-1] else F.interpolate(mean, (size, size), mode="bilinear", align_corners=False))
+        mean = self.mean_planes if self.config.mean_resolution else None
+        flat = self.backbone.synthesis(ws, noise_mode, generator=generator, mean=mean, stop=stop)
         return flat.unflatten(1, self.config.field.planes_shape[:-2])
 
     def colour_layer(self, ws: Tensor) -> tuple[Tensor, Tensor] | None:

@@ -11,7 +11,7 @@ from .eg3d import GeneratorConfig
 def embedded_config() -> GeneratorConfig:
     """What the embedded prior is made of.
 
-    It begins at 32 x 32 pixels and adds to a learned mean, for aligned heads share one frame: what most have in one place (eyes,
+    It begins at 40 x 40 pixels and adds to a learned mean, for aligned heads share one frame: what most have in one place (eyes,
     lips, hairline) is learnt there. Its box fits heads closely, its density is sharp, and it is rendered over white from box to box.
     Its two slices a plane meet outside the head, not in its middle: a grid bends where slices are.
     """
@@ -19,12 +19,12 @@ def embedded_config() -> GeneratorConfig:
         z_dim=CODE_DIM,
         w_dim=128,
         c_dim=0,
-        channel_base=6144,
+        channel_base=7680,
         channel_max=192,
-        base_resolution=32,
-        mean_resolution=128,
+        base_resolution=40,
+        mean_resolution=80,
         field=FieldConfig(
-            box_side=0.84, channels=8, depth=2, resolution=256, hidden=32, features=8, density_shift=-4.0, density_scale=100.0
+            box_side=0.76, channels=8, depth=2, resolution=160, hidden=32, features=8, density_shift=-4.0, density_scale=100.0
         ),
         render=RenderConfig(coarse=32, fine=32, white_back=True),
         raw_resolution=128,

@@ -1,6 +1,7 @@
 """Photo -> head: the encoder's start, then latents, then the generator itself are fitted to the photo.
 
-Pivotal tuning (Roich et al. 2022) in the extended latent space W+ (Abdal et al. 2019), on randomly drawn rays.
+Pivotal tuning (Roich et al. 2022) in the extended latent space W+ (Abdal et al. 2019), on randomly drawn rays, and now and then on a
+piece of the super-resolved picture.
 """
 
 from __future__ import annotations
@@ -10,16 +11,15 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..alignment import AlignedPortrait
-from ..camera import rays
 from ..field.triplane import TriplaneField
-from ..field.volume_rendering import RenderConfig, draw, render_rays
+from ..field.volume_rendering import RenderConfig
 from ..head import Head
 from .encoder import PortraitEncoder
 from .panohead import PanoHeadGenerator
+from .photo_losses import Perceptual, crop_loss, field_drift, photo_target, picture_target, ray_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,8 @@ class InversionConfig:
         rays: per step. coarse, fine: samples per ray.
         keep_latents: weight of the latents' mean squared distance from the encoder's.
         keep_shape, keep_colour: weights of the tuned field's distance from the untuned one at random points, which holds unseen sides.
+        crop_every: steps between those that look at a piece of the super-resolved picture; 0 for none. crop: its side in raw pixels.
+        perceptual: weight of such a piece's perceptual distance.
     """
 
     latent_steps: int = 50
@@ -46,9 +48,12 @@ class InversionConfig:
     keep_latents: float = 0.02
     keep_shape: float = 4.0
     keep_colour: float = 0.3
+    crop_every: int = 5
+    crop: int = 48
+    perceptual: float = 0.05
 
     def __post_init__(self) -> None:
-        if min(self.latent_steps, self.tuning_steps) < 0 or min(self.size, self.rays) < 1:
+        if min(self.latent_steps, self.tuning_steps, self.crop_every) < 0 or min(self.size, self.rays, self.crop) < 1:
             raise ValueError(f"InversionConfig: expected steps >= 0 and positive size and rays, got {self}")
 
     @property
@@ -76,55 +81,9 @@ class InversionProgress:
     state: Callable[[], dict[str, Tensor]]
 
 
-@dataclass(frozen=True)
-class Target:
-    """The photo's rays: origins, directions, rgb [P, 3]; mask [P]; weight [P], how likely a ray is drawn."""
-
-    origins: Tensor
-    directions: Tensor
-    rgb: Tensor
-    mask: Tensor
-    weight: Tensor
-
-
-def photo_target(reference: AlignedPortrait, size: int) -> Target:
-    """The photo's rays at `size` pixels; edges and features are drawn more often than flat skin or background."""
-    rgb = F.interpolate(reference.image[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
-    mask = F.interpolate(reference.mask[None], size=(size, size), mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
-    grey = rgb.mean(0)
-    detail = F.pad(grey.diff(dim=0).abs(), (0, 0, 0, 1)) + F.pad(grey.diff(dim=1).abs(), (0, 1))
-    weight = mask * (0.4 + 4 * detail.clamp(max=0.3)) + 0.1
-    origins, directions = rays(reference.camera, size, size)
-    return Target(origins.reshape(-1, 3), directions.reshape(-1, 3), rgb.flatten(1).mT, mask.flatten(), weight.flatten())
-
-
-def ray_loss(field: TriplaneField, target: Target, config: InversionConfig, generator: torch.Generator) -> Tensor:
-    """Colour and opacity error on `config.rays` drawn rays, over a random backdrop so that white is not matter."""
-    pick = torch.multinomial(target.weight.cpu(), config.rays, generator=generator).to(target.rgb.device)
-    backdrop = torch.rand(3, generator=generator).to(target.rgb)
-    sampling = RenderConfig(coarse=config.coarse, fine=config.fine)
-    origins, directions = target.origins[None, pick], target.directions[None, pick]
-    seen = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, generator))
-    opacity, mask = seen.opacity[0], target.mask[pick]
-    colour = field.rgb(seen.features, seen.opacity[..., None])[0]
-    truth = target.rgb[pick] * mask[:, None] + backdrop * (1 - mask[:, None])
-    shown = colour + (1 - opacity[:, None]) * backdrop
-    return (shown - truth).abs().mean() + 2 * (shown - truth).square().mean() + 0.3 * (opacity - mask).square().mean()
-
-
-def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Generator, count: int = 4096) -> tuple[Tensor, Tensor]:
-    """How far a tuned field has moved from its pivot at random points: opacity over 0.02 units, and the colour of matter."""
-    points = (torch.rand(1, count, 3, generator=generator).to(field.planes) - 0.5) * field.config.box_side
-    density, colour = field(points)
-    with torch.no_grad():
-        pivot_density, pivot_colour = pivot(points)
-    alpha, pivot_alpha = 1 - torch.exp(-0.02 * density), 1 - torch.exp(-0.02 * pivot_density)
-    return (alpha - pivot_alpha).abs().mean(), ((colour - pivot_colour).abs().mean(-1) * pivot_alpha).mean()
-
-
-def makes_field(name: str) -> bool:
-    """Whether a generator's parameter is tuned: those that the field depends on, but no strengths of noise, which fit nothing."""
-    elsewhere = ("backbone.mapping.", "superresolution.", "bcg_synthesis.", "t_mapping.")
+def is_tuned(name: str) -> bool:
+    """Whether a generator's parameter is tuned: those that the head's picture depends on, but no strengths of noise, which fit nothing."""
+    elsewhere = ("backbone.mapping.", "bcg_synthesis.", "t_mapping.")
     return not name.startswith(elsewhere) and not name.endswith("noise_strength")
 
 
@@ -135,22 +94,39 @@ class Inversion:
     """
 
     def __init__(
-        self, prior: PanoHeadGenerator, start: Tensor, reference: AlignedPortrait, config: InversionConfig, generator: torch.Generator
+        self,
+        prior: PanoHeadGenerator,
+        start: Tensor,
+        reference: AlignedPortrait,
+        config: InversionConfig,
+        generator: torch.Generator,
+        perceptual: Perceptual | None = None,
     ) -> None:
         self.config, self.reference, self.draws = config, reference, generator
         self.start = start.detach().clone()
         self.latents = start.detach().clone().requires_grad_()
         self.pivot_generator = prior
         self.generator = deepcopy(prior).requires_grad_(True)
+        self.perceptual = perceptual
         self.target = photo_target(reference, config.size)
+        self.picture = picture_target(reference, prior) if config.crop_every and prior.superresolution is not None else None
         self.step_count = 0
         self.pivot: TriplaneField | None = None
-        self._tuned = [self.latents, *(p for name, p in self.generator.named_parameters() if makes_field(name))]
+        self._tuned = [self.latents, *(p for name, p in self.generator.named_parameters() if is_tuned(name))]
         self._moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self._tuned]
 
     def field(self) -> TriplaneField:
         """The head as it stands, differentiable with respect to latents and generator."""
         return self.generator.field(self.generator.planes(self.latents), self.latents)
+
+    def _photo_loss(self, field: TriplaneField) -> Tensor:
+        """How far the head is from the photo: on rays, or on a piece of the picture when that is due."""
+        config = self.config
+        if self.picture is not None and self.step_count % config.crop_every == config.crop_every - 1:
+            sampling = RenderConfig(coarse=config.coarse, fine=config.fine, white_back=True)
+            side, weight = config.crop, config.perceptual
+            return crop_loss(self.generator, field, self.latents, self.picture, sampling, side, self.draws, self.perceptual, weight)
+        return ray_loss(field, self.target, RenderConfig(coarse=config.coarse, fine=config.fine), config.rays, self.draws)
 
     def step(self) -> float:
         """One step of the stage that `step_count` is in; the loss before it.
@@ -164,7 +140,7 @@ class Inversion:
             with torch.no_grad():
                 self.pivot = self.pivot_generator.field(self.pivot_generator.planes(self.latents), self.latents)
         field = self.field()
-        loss = ray_loss(field, self.target, config, self.draws)
+        loss = self._photo_loss(field)
         if tuning:
             shape, colour = field_drift(field, self.pivot, self.draws)
             loss = loss + config.keep_shape * shape + config.keep_colour * colour
@@ -229,6 +205,7 @@ def invert(
     config: InversionConfig,
     *,
     generator: torch.Generator,
+    perceptual: Perceptual | None = None,
     state: dict[str, Tensor] | None = None,
     callback: Callable[[InversionProgress], None] | None = None,
 ) -> Head:
@@ -236,6 +213,7 @@ def invert(
 
     Args:
         prior, encoder: on one device, with the reference. generator: a CPU generator; the seed of all draws.
+        perceptual: a distance of pictures, as `photo_losses` has some; None for pixels alone.
         state: of an earlier call with the same arguments; it goes on there. callback: called after each step.
 
     Returns:
@@ -248,8 +226,8 @@ def invert(
         raise ValueError("inversion: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1")
     with torch.no_grad():
         code, _ = encoder(reference.on_white()[None])
-        start = prior.mapping(code.clamp(-1.2, 1.2))
-    run = Inversion(prior, start, reference, config, generator)
+        start = prior.mapping(code)
+    run = Inversion(prior, start, reference, config, generator, perceptual)
     if state is not None:
         run.restore(state)
     while run.step_count < config.steps:

@@ -331,12 +331,19 @@ class SynthesisNetwork(nn.Module):
         self.num_ws = 2 * len(self.resolutions)  # ToRGB takes the style of the next block's first convolution
 
     def forward(
-        self, ws: Tensor, noise_mode: str = "const", *, generator: torch.Generator | None = None, stop: int | None = None
+        self,
+        ws: Tensor,
+        noise_mode: str = "const",
+        *,
+        generator: torch.Generator | None = None,
+        mean: Tensor | None = None,
+        stop: int | None = None,
     ) -> Tensor:
         """ws [B, num_ws, w_dim] -> [B, image_channels, resolution, resolution], in the styles' precision.
 
         Args:
             noise_mode: "const" adds the stored noise, "random" draws it from `generator`, "none" adds nothing.
+            mean: [image_channels, r, r], added to the skip image at r pixels.
             stop: one of `resolutions`, to end with the skip image of that size, for training from coarse to fine.
 
         Raises:
@@ -352,6 +359,8 @@ class SynthesisNetwork(nn.Module):
             block = self.get_submodule(f"b{r}")
             x, image = block(x, image, ws[:, first : first + block.num_convs + 1], noise_mode, generator=generator)
             first += block.num_convs
+            if mean is not None and r == mean.shape[-1]:
+                image = image + mean.to(image.dtype)
             if r == stop:
                 break
         return image

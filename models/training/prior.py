@@ -51,9 +51,9 @@ class PriorTraining:
     discriminator_rate: float = 2e-3
     mapping_rate: float = 100.0
     warm_up: int = 200
-    fine_from: float = 0.40
-    pictures_from: float = 0.65
-    adversary_from: float = 0.80
+    fine_from: float = 0.15
+    pictures_from: float = 0.60
+    adversary_from: float = 0.78
     pictures_every: int = 3
     pictures: int = 2
     adversary: float = 0.02

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..camera import RADIUS, Camera, label_from_camera, orbit, rays
 from ..prior.discriminator import Discriminator
 from ..prior.eg3d import Generator
+from ..prior.photo_losses import critic_distance
 from .prior_rays import GuidedSampling, RayBatch, guided_samples, render_guided
 from .renders import Renders
 
@@ -70,8 +71,5 @@ def render_pictures(
 
 def picture_losses(fake: PictureBatch, real: PictureBatch, critic: Discriminator) -> dict[str, Tensor]:
     """L1 of raw and final pictures, and of the critic's features (the critic's own weights get no gradient worth keeping)."""
-    with torch.no_grad():
-        truth = critic.features(real.image, real.raw)
-    shown = critic.features(fake.image, fake.raw)
-    features = sum((a - b).abs().mean() / b.abs().mean().clamp(min=1e-3) for a, b in zip(shown[:3], truth[:3], strict=True))
+    features = critic_distance(critic)((fake.image, fake.raw), (real.image, real.raw))
     return {"raw": (fake.raw - real.raw).abs().mean(), "image": (fake.image - real.image).abs().mean(), "features": features}

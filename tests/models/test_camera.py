@@ -6,7 +6,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from portrait_diffusion.models.camera import FOCAL, RADIUS, Camera, field_of_view, frontal, look_at, orbit, project, rays, yaw_pitch
+from portrait_diffusion.models.camera import (
+    FOCAL,
+    RADIUS,
+    Camera,
+    camera_from_label,
+    eg3d_pose,
+    field_of_view,
+    focal_from_fov_degrees,
+    frontal,
+    label_from_camera,
+    look_at,
+    orbit,
+    project,
+    rays,
+    yaw_pitch,
+)
 from torch.testing import assert_close
 
 angles = st.tuples(st.floats(-3.1, 3.1), st.floats(-1.5, 1.5))
@@ -82,3 +97,27 @@ def test_wrong_shapes_are_named():
 def test_look_at_keeps_the_up_direction_up():
     pose = look_at(torch.tensor([1.0, 0.3, 2.0]), (0.0, 0.0, 0.0))
     assert pose[1, 1] < 0  # OpenCV's y runs down
+
+
+@given(st.lists(angles, min_size=1, max_size=4))
+def test_a_label_is_its_camera(chosen):
+    yaw, pitch = torch.tensor(chosen).T
+    camera = orbit(yaw, pitch)
+    label = label_from_camera(camera)
+    assert label.shape == (len(chosen), 25)
+    assert_close(label[:, [3, 7, 11]], camera.position)
+    back = camera_from_label(label)
+    assert torch.equal(back.cam2world, camera.cam2world) and torch.equal(back.intrinsics, camera.intrinsics)
+    with pytest.raises(ValueError, match="expected 25 numbers"):
+        camera_from_label(label[:, :16])
+
+
+@given(st.floats(-1.4, 1.4), st.floats(0.01, 3.1))
+def test_eg3ds_vertical_parameter_sets_the_height_not_the_angle(yaw, vertical):
+    pose = eg3d_pose(torch.tensor(math.pi / 2 + yaw), torch.tensor(vertical))
+    height = 1 - 2 * vertical / math.pi
+    assert_close(pose, orbit(yaw, math.asin(height)).cam2world, atol=1e-4, rtol=1e-4)
+
+
+def test_eg3ds_field_of_view_is_almost_the_canonical_one():
+    assert focal_from_fov_degrees(18.837).item() == pytest.approx(FOCAL, abs=2e-3)

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -68,12 +69,12 @@ def test_a_missing_file_and_another_kind_are_named(tmp_path):
 
 
 def test_wrong_keys_shapes_and_nan_are_named():
-    good = generator().state_dict()
+    good, key = generator().state_dict(), "backbone.synthesis.b4.const"
     cases = {
-        "missing": {key: value for key, value in good.items() if key != "const"},
-        "unknown": good | {"stranger": torch.zeros(1)},
-        "const .* instead of .* is of another shape": good | {"const": torch.zeros(1, 2)},
-        "const is not finite": good | {"const": torch.full_like(good["const"], float("nan"))},
+        f"{key} is missing": {name: value for name, value in good.items() if name != key},
+        "stranger is unknown": good | {"stranger": torch.zeros(1)},
+        f"{key} .* instead of .* is of another shape": good | {key: torch.zeros(1, 2)},
+        f"{key} is not finite": good | {key: torch.full_like(good[key], float("nan"))},
     }
     for says, state in cases.items():
         with pytest.raises(ValueError, match=says):
@@ -81,6 +82,8 @@ def test_wrong_keys_shapes_and_nan_are_named():
 
 
 def test_a_config_of_another_generator_is_named():
-    with pytest.raises(ValueError, match="config of the embedded generator"):
-        generator_from({"field": {}, "z_dimension": 3})
-    assert json.dumps(generator_from({"field": {"resolution": 16}, "channels": [8, 8, 8]}).config.channels) == "[8, 8, 8]"
+    plain = json.loads(json.dumps(asdict(CONFIG)))
+    assert generator_from(plain).config == CONFIG
+    for wrong in ({"field": {}, "z_dim": 3}, plain | {"channels": [8, 8, 8]}, plain | {"field": {"size": 3}}):
+        with pytest.raises(ValueError, match="config of a generator of this version"):
+            generator_from(wrong)

@@ -51,7 +51,7 @@ def test_gradients_run_through_a_loaded_prior(loading, mm):
         with normally():
             generator = private(prior.generator)
             z = torch.zeros(1, generator.config.z_dim, requires_grad=True)
-            generator.synthesis(generator.mapping(z)).square().mean().backward()
+            generator.planes(generator.mapping(z)).square().mean().backward()
             assert z.grad.abs().sum() > 0
     mm.unload_all_models()
 

@@ -66,7 +66,7 @@ def test_a_portrait_and_a_generator_are_copied_whole(optimising):
             mine, net = optimising.private(portrait), optimising.private(generator)
             assert torch.equal(mine.camera.cam2world, portrait.camera.cam2world) and not mine.image.is_inference()
             latents = net.mapping(torch.zeros(1, 6)).detach().requires_grad_()
-            net.synthesis(latents).square().mean().backward()
+            net.planes(latents).square().mean().backward()
             assert latents.grad.abs().sum() > 0
 
 

@@ -106,7 +106,7 @@ def test_a_few_steps_of_every_share_learn(renders):
     generator, critic = networks()
     run = PriorRun(renders, PriorTraining(heads=2, views=2, rays=64, warm_up=1), torch.device("cpu"), generator, critic)
     early = [run.step(0.1)["distance"] for _ in range(80)]
-    assert sum(early[-5:]) < 0.7 * sum(early[:5])
+    assert sum(early[-5:]) < 0.9 * sum(early[:5])
     before = [p.clone() for p in critic.parameters()]
     losses = [run.step(0.9) for _ in range(6)]
     assert any("picture_adversary" in step for step in losses) and all(math.isfinite(v) for step in losses for v in step.values())

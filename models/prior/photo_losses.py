@@ -1,0 +1,130 @@
+"""How far a head is from a photo: on drawn rays, on a piece of the super-resolved picture, in a critic's eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..alignment import AlignedPortrait
+from ..camera import rays
+from ..field.triplane import TriplaneField
+from ..field.volume_rendering import RenderConfig, draw, render_rays
+from .discriminator import Discriminator
+from .eg3d import Generator, resized
+
+# (image, raw), (true image, true raw), all [B, 3, H, W] in [-1, 1] -> one number
+Perceptual = Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor]], Tensor]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The photo's rays: origins, directions, rgb [P, 3]; mask [P]; weight [P], how likely a ray is drawn."""
+
+    origins: Tensor
+    directions: Tensor
+    rgb: Tensor
+    mask: Tensor
+    weight: Tensor
+
+
+def photo_target(reference: AlignedPortrait, size: int) -> Target:
+    """The photo's rays at `size` pixels; edges and features are drawn more often than flat skin or background."""
+    rgb = F.interpolate(reference.image[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    mask = F.interpolate(reference.mask[None], size=(size, size), mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
+    grey = rgb.mean(0)
+    detail = F.pad(grey.diff(dim=0).abs(), (0, 0, 0, 1)) + F.pad(grey.diff(dim=1).abs(), (0, 1))
+    weight = mask * (0.4 + 4 * detail.clamp(max=0.3)) + 0.1
+    origins, directions = rays(reference.camera, size, size)
+    return Target(origins.reshape(-1, 3), directions.reshape(-1, 3), rgb.flatten(1).mT, mask.flatten(), weight.flatten())
+
+
+def ray_loss(field: TriplaneField, target: Target, sampling: RenderConfig, count: int, generator: torch.Generator) -> Tensor:
+    """Colour and opacity error on `count` drawn rays, over a random backdrop so that white is not matter."""
+    pick = torch.multinomial(target.weight.cpu(), count, generator=generator).to(target.rgb.device)
+    backdrop = torch.rand(3, generator=generator).to(target.rgb)
+    origins, directions = target.origins[None, pick], target.directions[None, pick]
+    seen = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, generator))
+    opacity, mask = seen.opacity[0], target.mask[pick]
+    colour = field.rgb(seen.features, seen.opacity[..., None])[0]
+    truth = target.rgb[pick] * mask[:, None] + backdrop * (1 - mask[:, None])
+    shown = colour + (1 - opacity[:, None]) * backdrop
+    return (shown - truth).abs().mean() + 2 * (shown - truth).square().mean() + 0.3 * (opacity - mask).square().mean()
+
+
+def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Generator, count: int = 4096) -> tuple[Tensor, Tensor]:
+    """How far a tuned field has moved from its pivot at random points: opacity over 0.02 units, and the colour of matter."""
+    points = (torch.rand(1, count, 3, generator=generator).to(field.planes) - 0.5) * field.config.box_side
+    density, colour = field(points)
+    with torch.no_grad():
+        pivot_density, pivot_colour = pivot(points)
+    alpha, pivot_alpha = 1 - torch.exp(-0.02 * density), 1 - torch.exp(-0.02 * pivot_density)
+    return (alpha - pivot_alpha).abs().mean(), ((colour - pivot_colour).abs().mean(-1) * pivot_alpha).mean()
+
+
+@dataclass(frozen=True)
+class PictureTarget:
+    """The photo as a generator would make it.
+
+    Attributes:
+        origins, directions: [R, R, 3] of the raw picture. image: [1, 3, S, S] and raw: [1, 3, R, R], on white, in [-1, 1].
+    """
+
+    origins: Tensor
+    directions: Tensor
+    image: Tensor
+    raw: Tensor
+
+
+def picture_target(reference: AlignedPortrait, generator: Generator) -> PictureTarget:
+    """The photo on white at a generator's final and raw sizes."""
+    R, white = generator.config.raw_resolution, reference.on_white()[None].clamp(0, 1) * 2 - 1  # from [0, 1] to [-1, 1]
+    origins, directions = rays(reference.camera, R, R)
+    return PictureTarget(origins, directions, resized(white, generator.resolution), resized(white, R))
+
+
+def crop_loss(
+    generator: Generator,
+    field: TriplaneField,
+    latents: Tensor,
+    target: PictureTarget,
+    sampling: RenderConfig,
+    side: int,
+    draws: torch.Generator,
+    perceptual: Perceptual | None,
+    weight: float,
+) -> Tensor:
+    """Raw and super-resolved error on a random square of `side` raw pixels, and `weight` times its perceptual distance.
+
+    Convolutions do not mind where a piece was cut out; a pixel's width at its border is not compared.
+    """
+    R, scale = len(target.origins), generator.resolution // generator.config.raw_resolution
+    side = min(side, R) // 16 * 16
+    top, left = (int(torch.randint(R - side + 1, (), generator=draws)) for _ in range(2))
+    piece = slice(top, top + side), slice(left, left + side)
+    origins, directions = (x[piece].reshape(1, -1, 3) for x in (target.origins, target.directions))
+    seen = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, draws))
+    features = generator.signed(seen.features.mT.unflatten(2, (side, side)))
+    raw = generator.colours(features, latents)
+    image = generator.superresolution.blocks(raw, features, latents)
+    true_raw = target.raw[..., piece[0], piece[1]]
+    fine = tuple(slice(s.start * scale, s.stop * scale) for s in piece)
+    true_image = target.image[..., fine[0], fine[1]]
+    inner = (..., slice(2, -2), slice(2, -2))
+    loss = (raw - true_raw).abs().mean() + (image - true_image)[inner].abs().mean() + (image - true_image)[inner].square().mean()
+    return loss if perceptual is None else loss + weight * perceptual((image, raw), (true_image, true_raw))
+
+
+def critic_distance(critic: Discriminator) -> Perceptual:
+    """The distance of pictures in the features of the prior's discriminator, each level relative to its size."""
+
+    def distance(shown: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> Tensor:
+        with torch.no_grad():
+            expected = critic.features(*truth)
+        pairs = zip(critic.features(*shown)[:3], expected[:3], strict=True)
+        return sum((a - b).abs().mean() / b.abs().mean().clamp(min=1e-3) for a, b in pairs)
+
+    return distance

@@ -1,0 +1,49 @@
+"""models/prior/photo_losses.py: pieces of a picture are pieces of the whole, and distances vanish where nothing differs."""
+
+import pytest
+import torch
+from portrait_diffusion.models.camera import label_from_camera
+from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
+from portrait_diffusion.models.prior.photo_losses import PictureTarget, critic_distance, crop_loss, picture_target
+
+from ..small import generator, portrait
+
+
+def critic():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Discriminator(DiscriminatorConfig(resolution=32, raw_resolution=16, widths=(6, 6, 6), embedding=8)).requires_grad_(False)
+
+
+def test_the_target_has_the_generators_sizes_and_is_on_white():
+    target = picture_target(portrait(), generator())
+    assert target.image.shape == (1, 3, 32, 32) and target.raw.shape == (1, 3, 16, 16) and target.origins.shape == (16, 16, 3)
+    assert (target.image[..., 0, 0] > 0.99).all() and target.image.min() >= -1
+
+
+def test_a_heads_own_picture_is_no_distance_away():
+    net, reference = generator(), portrait()
+    latents = net.mapping(torch.randn(1, 6, generator=torch.Generator().manual_seed(0)))
+    with torch.no_grad():
+        own = net.synthesis(latents, label_from_camera(reference.camera)[None])
+        blank = picture_target(reference, net)
+        target = PictureTarget(blank.origins, blank.directions, own.image, own.image_raw)
+
+        def loss(of):
+            field, eyes = net.field(net.planes(latents), latents), critic_distance(critic())
+            return crop_loss(net, field, latents, of, net.config.render, 16, torch.Generator().manual_seed(0), eyes, 0.1)
+
+        assert loss(target) < 0.1 * loss(blank)  # not 0: its rays' samples are jittered
+
+
+def test_the_critics_distance_sees_differences_and_refuses_wrong_sizes():
+    distance, draws = critic_distance(critic()), torch.Generator().manual_seed(0)
+    image, raw = torch.randn(1, 3, 32, 32, generator=draws), torch.randn(1, 3, 16, 16, generator=draws)
+    assert distance((image, raw), (image, raw)) == 0
+    assert distance((image + 0.1, raw), (image, raw)) < distance((image + 0.5, raw), (image, raw))
+    piece = image[..., :16, 8:24], raw[..., :8, 4:12]
+    assert distance(piece, piece) == 0
+    with pytest.raises(ValueError, match="multiple of 4"):
+        distance((image[..., :30, :30], raw), (image, raw))
+    with pytest.raises(ValueError, match="32 pixels"):
+        critic()(image[..., :16, :16], raw, torch.zeros(1, 25))
