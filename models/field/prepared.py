@@ -38,26 +38,33 @@ class PreparedField(TriplaneField):
     def raw(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """As `TriplaneField.raw`."""
         if points.requires_grad:
-            return super().raw(points)
-        raw, features = _Evaluate.apply(points.flatten(0, 1).to(self.table.dtype), self.table, *self.layers, self)
+            return TriplaneField.raw(self, points)
+        raw, features = self.raw_of(points.flatten(0, 1), self.heads(points))
         return raw.view(points.shape[:-1]), features.view(*points.shape[:-1], -1)
+
+    def raw_of(self, points: Tensor, heads: Tensor | None) -> tuple[Tensor, Tensor]:
+        """points [N, 3] of the heads [N] (None: there is one) -> raw density [N], features [N, F]; no gradient to points."""
+        heads = None if self.planes.shape[0] == 1 else heads
+        return _Evaluate.apply(points.detach().to(self.table.dtype), self.table, *self.layers, heads, self)
 
     @torch.no_grad()
     def raw_density(self, points: Tensor) -> Tensor:
         """points [B, N, 3] -> density before its activation [B, N], without gradient: half the work of `raw`."""
         W1, b1, W2, b2 = self.layers
-        flat = points.flatten(0, 1).to(self.table.dtype)
+        flat, heads = points.flatten(0, 1).to(self.table.dtype), self.heads(points)
         out, density_row = flat.new_empty(len(flat)), W2[:, 0].contiguous()
         for part in blocks(flat):
-            hidden = self.hidden(self.table, W1, b1, *corners(flat[part], self.config, self.heads(part, len(flat))))[1]
+            hidden = self.hidden(self.table, W1, b1, *corners(flat[part], self.config, None if heads is None else heads[part]))[1]
             torch.mv(hidden, density_row, out=out[part])
         return out.add_(b2[0]).view(points.shape[:-1])
 
     def density(self, points: Tensor) -> Tensor:
-        """As `TriplaneField.density`, without gradient."""
+        """As `TriplaneField.density`."""
         flat = points.reshape(self.planes.shape[0], -1, 3)
         inside = (flat.abs() <= self.config.box_side / 2).all(-1)
-        return (self.activate(self.raw_density(flat)) * inside).view(points.shape[:-1])
+        learns = torch.is_grad_enabled() and any(x.requires_grad for x in (points, self.table, *self.layers))
+        raw = self.raw(flat)[0] if learns else self.raw_density(flat)
+        return (self.activate(raw) * inside).view(points.shape[:-1])
 
     def hidden(self, table: Tensor, W1: Tensor, b1: Tensor, first: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Sums of texels [N, C] and the hidden layer's outputs, softplus(x) = log(1 + exp(x)) [N, hidden]."""
@@ -65,37 +72,35 @@ class PreparedField(TriplaneField):
         hidden = torch.addmm(b1, texels, W1)
         return texels, hidden.exp_().add_(1).log_() if self.bounded else F.softplus(hidden)
 
-    def heads(self, part: slice, total: int) -> Tensor | None:
-        """For the points `part` of `total`, whose planes they see; None where there is but one head."""
-        B = self.planes.shape[0]
-        if B == 1:
-            return None
-        return (torch.arange(part.start, part.stop, device=self.table.device) // (total // B)).int()
+    def heads(self, points: Tensor) -> Tensor | None:
+        """Whose planes points [B, N, 3] see, [B * N]; None where there is but one head."""
+        B, N = points.shape[:2]
+        return None if B == 1 else torch.arange(B, device=points.device).repeat_interleave(N)
 
 
 class _Evaluate(torch.autograd.Function):
     """Points [N, 3] -> raw density [N] and features [N, F], by blocks; the backward pass computes each block again."""
 
     @staticmethod
-    def forward(ctx, points: Tensor, table: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, field: PreparedField):
+    def forward(ctx, points: Tensor, table: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, heads: Tensor | None, field: PreparedField):
         density, features = points.new_empty(len(points)), points.new_empty(len(points), W2.shape[1] - 1)
         for part in blocks(points):
-            _, hidden = field.hidden(table, W1, b1, *corners(points[part], field.config, field.heads(part, len(points))))
+            _, hidden = field.hidden(table, W1, b1, *corners(points[part], field.config, None if heads is None else heads[part]))
             out = torch.addmm(b2, hidden, W2)
             density[part] = out[:, 0]
             activated(out[:, 1:], field.config.activation, features[part])
         ctx.save_for_backward(points, table, W1, b1, W2, features)
-        ctx.field = field
+        ctx.heads, ctx.field = heads, field
         return density, features
 
     @staticmethod
     @once_differentiable
     def backward(ctx, by_density: Tensor, by_features: Tensor):
         points, table, W1, b1, W2, features = ctx.saved_tensors
-        field, grads = ctx.field, [torch.zeros_like(x) for x in (table, W1, b1, W2, W2[0])]
+        heads, field, grads = ctx.heads, ctx.field, [torch.zeros_like(x) for x in (table, W1, b1, W2, W2[0])]
         by_table, by_W1, by_b1, by_W2, by_b2 = grads
         for part in blocks(points):
-            first, weights = corners(points[part], field.config, field.heads(part, len(points)))
+            first, weights = corners(points[part], field.config, None if heads is None else heads[part])
             texels, hidden = field.hidden(table, W1, b1, first, weights)
             slope = slope_from_output(features[part], field.config.activation)
             by_out = torch.cat([by_density[part, None], by_features[part] * slope], 1)
@@ -105,7 +110,7 @@ class _Evaluate(torch.autograd.Function):
             by_W1.addmm_(texels.mT, by_hidden)
             by_b1 += by_hidden.sum(0)
             add_transposed(by_table, first, weights, by_hidden @ W1.mT, field.config)
-        return None, *grads, None
+        return None, *grads, None, None
 
 
 def prepare(field):
@@ -166,7 +171,7 @@ def corners(points: Tensor, config: FieldConfig, heads: Tensor | None = None) ->
     first = texel[rows] * H + texel[columns]
     first += torch.arange(3, dtype=first.dtype, device=first.device)[:, None] * (H * H)
     if heads is not None:
-        first += heads * (3 * H * H)
+        first += heads.int() * (3 * H * H)
     weights = (weight[rows][:, :, None] * weight[columns][:, None]).flatten(1, 2)
     if D:
         thirds = [3 - a - b for a, b in zip(columns, rows, strict=True)]
@@ -222,4 +227,4 @@ def slope_from_output(features: Tensor, activation: str) -> Tensor | float:
     if activation == "sigmoid":
         share = (features + 0.001) / 1.002
         return share.mul_(1 - share).mul_(1.002)
-    return (features > 0) * (0.8 * math.sqrt(2)) + 0.2 * math.sqrt(2) if activation == "lrelu" else 1.0
+    return (features > 0).to(features.dtype).mul_(0.8 * math.sqrt(2)).add_(0.2 * math.sqrt(2)) if activation == "lrelu" else 1.0

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import Camera, rays
+from .prepared import PreparedField, prepare
 from .triplane import FieldConfig
 
 EMPTY, SOLID = -1e3, 1e3  # raw densities
@@ -42,6 +43,7 @@ class RenderConfig:
         white_back: what shines through is white, not black, in every feature.
         cull: samples whose alpha over one scene unit is less are empty; 0 for none.
         binarise: samples whose alpha is less are empty, all others solid; 0 for none. It goes before cull.
+        negligible: shares of a ray less than this are not looked at for colour and gradient, only for density.
         chunk_bytes: memory that one chunk of rays may take in `render`; decides rays per chunk, not the result.
         normal_step: scene units, step of the central differences behind normals.
     """
@@ -54,6 +56,7 @@ class RenderConfig:
     white_back: bool = False
     cull: float = 0.0
     binarise: float = 0.0
+    negligible: float = 1e-5
     chunk_bytes: int = 256 * 2**20
     normal_step: float = 0.006
 
@@ -232,16 +235,59 @@ def cut(raw: Tensor, points: Tensor, field: Field, config: RenderConfig) -> Tens
     return torch.where(thin, raw.new_tensor(EMPTY), raw.new_tensor(SOLID) if config.binarise else raw)
 
 
-def look_up(field: Field, origins: Tensor, directions: Tensor, t: Tensor, config: RenderConfig) -> tuple[Tensor, Tensor]:
-    """Raw density [B, R, S] and features [B, R, S, F] at distances t [B, R, S] along rays [B, R, 3]."""
-    points = (origins[..., None, :] + directions[..., None, :] * t[..., None]).flatten(1, 2)
-    raw, features = field.raw(points)
-    return cut(raw, points, field, config).view_as(t), features.view(*t.shape, -1)
-
-
 def interval_weights(field: Field, raw: Tensor, t: Tensor) -> Tensor:
     """Weights [..., S - 1] of the intervals between samples t [..., S] with raw densities [..., S], averaged before activation."""
     return ray_weights(field.activate((raw[..., 1:] + raw[..., :-1]) / 2), t)
+
+
+def at_ends(weights: Tensor) -> Tensor:
+    """Weights of intervals [..., S - 1] -> of the samples between them [..., S].
+
+    The mean over an interval is half of each end: weighing the ends spares sorting and averaging features.
+    """
+    return (F.pad(weights, (1, 0)) + F.pad(weights, (0, 1))) / 2
+
+
+@torch.no_grad()
+def raw_densities(field: Field, origins: Tensor, directions: Tensor, t: Tensor, config: RenderConfig) -> Tensor:
+    """Raw densities [B, R, S] at distances t [B, R, S] along rays [B, R, 3], without gradient."""
+    points = (origins[..., None, :] + directions[..., None, :] * t[..., None]).flatten(1, 2)
+    raw = field.raw_density(points) if isinstance(field, PreparedField) else field.raw(points)[0]
+    return cut(raw, points, field, config).view_as(t)
+
+
+def shade(field: Field, origins: Tensor, directions: Tensor, t: Tensor, along: Tensor, raw: Tensor | None, config: RenderConfig) -> RayRendering:
+    """Emission and absorption at given samples, with gradient.
+
+    Args:
+        origins, directions: [B, R, 3]. t: [B, R, S] distances, increasing. along: t without the gaps that nothing fills; t if none.
+        raw: [B, R, S], raw densities as known: samples that add less than `negligible` to their ray are not looked at again. None to
+            look at all.
+
+    Returns:
+        What the rays saw, infinitely far where they are empty.
+    """
+    moving = origins.requires_grad or directions.requires_grad or t.requires_grad
+    if raw is None or moving or not isinstance(field, PreparedField):
+        points = (origins[..., None, :] + directions[..., None, :] * t[..., None]).flatten(1, 2)
+        raw, features = field.raw(points)
+        weights = interval_weights(field, cut(raw, points, field, config).view_as(t), along)
+        seen = (at_ends(weights)[..., None, :] @ features.view(*t.shape, -1))[..., 0, :]
+    else:
+        kept = at_ends(interval_weights(field, raw, along.detach())) > config.negligible
+        ray = kept.flatten(0, 1).nonzero()[:, 0]
+        points = origins.flatten(0, 1)[ray] + directions.flatten(0, 1)[ray] * t[kept][:, None]
+        looked_up, features = field.raw_of(points, ray // t.shape[1])
+        weights = interval_weights(field, raw.masked_scatter(kept, cut(looked_up, points, field, config)), along)
+        seen = features.new_zeros(origins.shape[:2].numel(), features.shape[-1])
+        seen = seen.index_add(0, ray, features * at_ends(weights)[kept][:, None]).view(*t.shape[:2], -1)
+    opacity = weights.sum(-1)
+    distance = (weights * (t[..., 1:] + t[..., :-1]) / 2).sum(-1)
+    filled = opacity > 0
+    depth = torch.where(filled, distance / torch.where(filled, opacity, 1), torch.inf)
+    if config.white_back:
+        seen = seen + (1 - opacity)[..., None]
+    return RayRendering(seen, depth, opacity)
 
 
 def march(
@@ -254,29 +300,13 @@ def march(
     """
     draws = draws or middle_draws(origins, config)
     t = coarse_samples(near, far, draws.coarse, disparity=config.disparity)
-    raw, features = look_up(field, origins, directions, t, config)
-    passes = [features]
-    order = None
+    raw = raw_densities(field, origins, directions, t, config)
     if config.fine:
-        more = importance_samples(t, interval_weights(field, raw.detach(), t), draws.fine)
-        more_raw, more_features = look_up(field, origins, directions, more, config)
-        passes.append(more_features)
+        more = importance_samples(t, interval_weights(field, raw, t), draws.fine)
+        more_raw = raw_densities(field, origins, directions, more, config)
         t, order = torch.cat([t, more], -1).sort(-1)
         raw = torch.cat([raw, more_raw], -1).gather(-1, order)
-    weights = interval_weights(field, raw, t)
-    # the mean over an interval is half of each end: weighing the ends spares sorting and averaging features
-    ends = (F.pad(weights, (1, 0)) + F.pad(weights, (0, 1))) / 2
-    if order is not None:
-        ends = ends.gather(-1, order.argsort(-1))
-    shares = ends.split([p.shape[-2] for p in passes], -1)
-    seen = sum((share[..., None, :] @ p)[..., 0, :] for share, p in zip(shares, passes, strict=True))
-    opacity = weights.sum(-1)
-    distance = (weights * (t[..., 1:] + t[..., :-1]) / 2).sum(-1)
-    filled = opacity > 0
-    depth = torch.where(filled, distance / torch.where(filled, opacity, 1), torch.inf)
-    if config.white_back:
-        seen = seen + (1 - opacity)[..., None]
-    return RayRendering(seen, depth, opacity), t
+    return shade(field, origins, directions, t, t, raw, config), t
 
 
 def render_rays(field: Field, origins: Tensor, directions: Tensor, config: RenderConfig, *, draws: Draws | None = None) -> RayRendering:
@@ -285,9 +315,16 @@ def render_rays(field: Field, origins: Tensor, directions: Tensor, config: Rende
     Args:
         origins, directions: [B, R, 3], unit directions, for B heads. draws: None for the deterministic middle.
     """
+    field = prepare(field)
     near, far = ray_range(origins, directions, config, field.config.box_side)
-    seen, t = march(field, origins, directions, near, far, config, draws)
-    return replace(seen, depth=seen.depth.clamp(t.detach().min(), t.detach().max()))
+    parts, low, high = [], torch.inf, -torch.inf
+    for part in chunks(origins, config, field.config):
+        some = draws and Draws(draws.coarse[:, part], draws.fine[:, part])
+        seen, t = march(field, origins[:, part], directions[:, part], near[:, part], far[:, part], config, some)
+        parts.append((seen.features, seen.depth, seen.opacity))
+        low, high = min(low, t.min().item()), max(high, t.max().item())
+    features, depth, opacity = (torch.cat(x, 1) for x in zip(*parts, strict=True))
+    return RayRendering(features, depth.clamp(low, high), opacity)
 
 
 def surface_normals(field: Field, points: Tensor, step: float) -> Tensor:
@@ -302,6 +339,13 @@ def rays_per_chunk(config: RenderConfig, field: FieldConfig) -> int:
     """Rays whose samples fit `chunk_bytes`, by the float32 values that are alive per sample at once."""
     values = 4 * field.channels + 2 * field.hidden + 2 * field.features
     return max(64, config.chunk_bytes // (4 * values * (config.coarse + config.fine)))
+
+
+def chunks(origins: Tensor, config: RenderConfig, field: FieldConfig) -> list[slice]:
+    """Parts of the rays [B, R, 3]; at least one."""
+    B, R = origins.shape[:2]
+    step = max(1, rays_per_chunk(config, field) // B)
+    return [slice(start, start + step) for start in range(0, max(R, 1), step)]
 
 
 def render_features(
@@ -329,14 +373,12 @@ def render_features(
         near, far = box_range(origins, directions, field.config.box_side)
     else:
         near, far = ray_range(origins, directions, config, field.config.box_side)
-    parts = []
-    total, step = origins.shape[1], rays_per_chunk(config, field.config)
-    for start in range(0, total, step):
-        part = slice(start, start + step)
+    field, parts, total = prepare(field), [], origins.shape[1]
+    for part in chunks(origins, config, field.config):
         seen, _ = march(field, origins[:, part], directions[:, part], near[:, part], far[:, part], config, None)
         parts.append((seen.features, torch.where(seen.opacity > 1e-6, seen.depth, 0), seen.opacity))
         if callback is not None:
-            callback(min(start + step, total), total)
+            callback(min(part.stop, total), total)
     return RayRendering(*(torch.cat(part, 1) for part in zip(*parts, strict=True)))
 
 
@@ -359,6 +401,7 @@ def render(
     Raises:
         ValueError: as `render_features`.
     """
+    field = prepare(field)
     seen = render_features(field, camera, height, width, replace(config, white_back=False), callback=callback)
     opacity = seen.opacity[..., None]
     rgb = field.rgb(seen.features, opacity)

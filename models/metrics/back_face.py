@@ -31,7 +31,6 @@ BOX = (-0.06, 0.06, -0.115, 0.040)  # scene units: left, right, bottom, top of e
 FACE_Z = 0.1  # scene units: about where the face's surface lies
 BAND = (0.0035, 0.011)  # scene units: sigmas of the two blurs whose difference is kept
 REACH = 0.02  # scene units
-CAMERAS = ("front", "back")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def back_face(rgb: Tensor, mask: Tensor, distance: Tensor) -> BackFace:
     """The share of the front's face that is found on the back, of B heads.
 
     Args:
-        rgb: [B, 2, 3, S, S] in [0, 1], from `cameras()`; S about 128 (finer is shrunk by no one, but compares all the same).
+        rgb: [B, 2, 3, S, S] in [0, 1], from `cameras()`; S about 128.
         mask: [B, 2, 1, S, S], matter where over 0.5. distance: [B, 2, 1, S, S] along the rays, scene units; free outside.
 
     Raises:

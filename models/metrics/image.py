@@ -51,12 +51,21 @@ def luminance(rgb: Tensor) -> Tensor:
 
 
 def blur(values: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of [B, C, H, W], zero outside the image; sigma in pixels."""
-    reach = max(1, math.ceil(3 * sigma))
-    kernel = torch.exp(-torch.arange(-reach, reach + 1, dtype=values.dtype, device=values.device).square() / (2 * sigma * sigma))
-    kernel = (kernel / kernel.sum()).expand(values.shape[1], 1, 1, -1)
-    rows = F.conv2d(values, kernel, padding=(0, reach), groups=values.shape[1])
-    return F.conv2d(rows, kernel.mT, padding=(reach, 0), groups=values.shape[1])
+    """Gaussian blur of [..., H, W], zero outside the image; sigma in pixels.
+
+    As two products with banded matrices, which a CPU does many times faster than convolutions of one channel.
+    """
+    rows, columns = (_gaussian(side, sigma).to(values) for side in values.shape[-2:])
+    return rows @ values @ columns
+
+
+def _gaussian(side: int, sigma: float) -> Tensor:
+    """[side, side]: the weight of pixel i in the blurred pixel j; symmetric, cut at four sigma, sums to one far from the edges."""
+    reach = max(1, math.ceil(4 * sigma))
+    kernel = torch.exp(-torch.arange(-reach, reach + 1).double().square() / (2 * sigma * sigma))
+    place = torch.arange(side)
+    apart = (place[:, None] - place + reach).clamp(-1, 2 * reach + 1)
+    return F.pad(kernel / kernel.sum(), (1, 1))[apart + 1]
 
 
 def masked_blur(values: Tensor, mask: Tensor, sigma: float) -> Tensor:

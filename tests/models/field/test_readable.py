@@ -45,7 +45,7 @@ def test_the_fast_twin_sees_the_same_with_the_same_draws(depth, axes):
         for p in decoder.parameters():
             p.copy_(2 * torch.randn(p.shape, generator=generator, dtype=torch.float64))
     origins, directions = (x.reshape(1, -1, 3).double() for x in rays(orbit(0.4, 0.1), 12, 12))
-    sampling = RenderConfig(coarse=12, fine=10)
+    sampling = RenderConfig(coarse=12, fine=10, negligible=0.0)
     draws = draw(origins, sampling, generator)
     seen, gradients = [], []
     for twin, kind in ((readable, ReadableField), (volume_rendering, TriplaneField)):

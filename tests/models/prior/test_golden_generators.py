@@ -1,8 +1,11 @@
 """models/prior/eg3d.py and panohead.py against the reference's generators and super-resolution modules."""
 
 import torch
+from portrait_diffusion.models.camera import camera_from_label, rays
 from portrait_diffusion.models.field.triplane import FieldConfig
+from portrait_diffusion.models.field.volume_rendering import render_rays
 from portrait_diffusion.models.prior.eg3d import GeneratorConfig, SuperResolution
+from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
 
 from ...golden_fixtures import assert_near, each
 from . import family
@@ -54,20 +57,23 @@ def test_generators(golden):
     if golden.has("out/planes_noise_none_strided"):
         stride = config["plane_none_stride"]
         check(golden, {"planes_noise_none_strided": net.planes(ws, "none").flatten(1, -3)[:, :, ::stride, ::stride]})
+    if isinstance(net, PanoHeadGenerator):
+        check_what_panohead_adds(golden, net)
 
 
-@each("panohead_generator*", "panohead_full_*")
-@torch.no_grad()
-def test_what_panohead_adds(golden):
-    config, net = golden.config, family.generator(golden)
+def check_what_panohead_adds(golden, net):
+    """The camera's offset, the whole model, the background and its exchange."""
+    config = golden.config
     truncation = config["truncation_psi"], config["truncation_cutoff"]
     z, c = golden.given("z"), golden.given("c")
     draws = family.draws(golden, len(c))
-    label = net.rendering_label(z, c, *truncation)
-    check(golden, {"delta_c": net.offset(z, c, *truncation), "c_new": label})
+    check(golden, {"delta_c": net.offset(z, c, *truncation), "c_new": net.rendering_label(z, c, *truncation)})
     check(golden, shown(net(z, c, *truncation, draws=draws), config), "forward_")
     ws, other = (net.mapping(code, golden.given("c_cond"), *truncation) for code in (z, golden.given("z_bcg")))
     check(golden, {"ws_bcg": other})
+    origins, directions = (x.flatten(1, 2) for x in rays(camera_from_label(c), *[config["neural_rendering_resolution"]] * 2))
+    seen = render_rays(net.field(net.planes(ws)), origins, directions, net.config.render, draws=draws)
+    check(golden, {"renderer_features_first8": seen.features[:, :64, :8]})
     if not net.config.background:
         return
     stride = config["background_stride"]

@@ -1,0 +1,77 @@
+"""Fields for benches: planes and decoder fitted to the exact views of one head of the factory, cached outside the tree."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from ..checkpoint import read_tensors, save_tensors
+from ..field.prepared import prepare
+from ..field.triplane import EG3D, Decoder, FieldConfig, TriplaneField
+from ..training.prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
+from ..training.renders import FACTORY_VERSION, Renders, cache_folder, render_seed
+
+TRIPLANE = FieldConfig(plane_axes=EG3D, channels=32, depth=0, resolution=128, hidden=64, features=32)  # EG3D's, at half its resolution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Attributes: views, size: of the exact pictures. steps, rays: per fit, per step. rate: of Adam at the start."""
+
+    views: int = 24
+    size: int = 192
+    steps: int = 700
+    rays: int = 1536
+    rate: float = 0.02
+
+
+def fitted_field(seed: int, config: FieldConfig, fit: Fit) -> TriplaneField:
+    """A field of the head `seed`, from the cache, or fitted and put there; prints progress."""
+    key = f"{seed}-{config.resolution}x{config.channels}x{config.depth}-{fit.views}x{fit.size}-{fit.steps}"
+    path = cache_folder() / f"fitted-{FACTORY_VERSION}" / f"{key}.safetensors"
+    if not path.is_file():
+        field = fit_field(exact_views(seed, fit), config, fit)
+        state = {f"decoder.{name}": value for name, value in field.decoder.state_dict().items()}
+        save_tensors(path, {"planes": field.planes, **state}, {"config": repr(asdict(config))})
+    tensors = read_tensors(path, "fitted field")[0]
+    decoder = Decoder(config)
+    decoder.load_state_dict({name.removeprefix("decoder."): value for name, value in tensors.items() if name != "planes"})
+    return TriplaneField(tensors["planes"], decoder.requires_grad_(False), config)
+
+
+def exact_views(seed: int, fit: Fit) -> Renders:
+    """One head's pictures as the trainings read them."""
+    return Renders(**{key: value[None] for key, value in render_seed(seed, fit.views, fit.size).items()})
+
+
+def fit_field(truth: Renders, config: FieldConfig, fit: Fit) -> TriplaneField:
+    """Adam on planes and decoder, on rays sampled about the known surface."""
+    generator = torch.Generator().manual_seed(0)
+    decoder = Decoder(config)
+    with torch.no_grad():
+        for weights in decoder.parameters():
+            weights.copy_(torch.randn(weights.shape, generator=generator) * (weights.ndim > 1))
+    planes = (torch.randn(1, *config.planes_shape, generator=generator) * 0.1).requires_grad_()
+    optimiser = torch.optim.Adam([planes, *decoder.parameters()], lr=fit.rate, betas=(0.9, 0.99))
+    started = time.monotonic()
+    for step in range(fit.steps):
+        optimiser.param_groups[0]["lr"] = fit.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / fit.steps)))
+        loss = fit_loss(TriplaneField(planes, decoder, config), truth, fit.rays, generator)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step % 100 == 99:
+            print(f"fitting: step {step + 1} of {fit.steps}, loss {loss.item():.4f}, {time.monotonic() - started:.0f} s", flush=True)
+    return TriplaneField(planes.detach(), decoder.requires_grad_(False), config)
+
+
+def fit_loss(field: TriplaneField, truth: Renders, count: int, generator: torch.Generator) -> Tensor:
+    """Of `count` rays from six views."""
+    batch = draw_rays(truth, torch.zeros(1, dtype=torch.long), 6, count // 6, generator, field.planes.device)
+    t = guided_samples(batch, GuidedSampling(), field.config.box_side, generator)
+    terms = ray_losses(render_guided(prepare(field), batch, t), batch, torch.rand(3, generator=generator))
+    return 4 * terms["colour"] + 0.3 * terms["opacity"] + terms["distance"]
