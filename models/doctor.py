@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from .checkpoint import read, shipped
+from .prior.vgg import load_vgg
 
 PACKAGES = (
     "torch",
@@ -27,7 +28,7 @@ PACKAGES = (
     "trimesh",
     "xatlas",
 )
-SHIPPED = ("prior", "encoder", "alignment")
+SHIPPED = ("prior", "encoder", "discriminator", "alignment")
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,21 @@ def devices() -> list[Finding]:
     return findings
 
 
-def weights(user_files: list[Path] = ()) -> list[Finding]:
-    """The weights that ship, and the user's."""
+def weights(user_files: list[Path] = (), vgg: Path | None = None) -> list[Finding]:
+    """The weights that ship, and the user's: priors, and a VGG16 if there is one."""
     findings = [_weight(kind, shipped(kind), "get a complete copy of the pack: this file comes with it") for kind in SHIPPED]
     findings += [_weight("prior", path, "choose a file made by this pack") for path in user_files]
-    return findings
+    return findings if vgg is None else [*findings, _vgg(vgg)]
+
+
+def _vgg(path: Path) -> Finding:
+    """The user's VGG16."""
+    subject = f"weights: {path.name}"
+    try:
+        load_vgg(path)
+    except ValueError as error:
+        return Finding(subject, str(error), "replace it, or take it away: the prior's discriminator then compares pictures")
+    return Finding(subject, "VGG16; inversions compare pictures with it")
 
 
 def _weight(kind: str, path: Path, remedy: str) -> Finding:
@@ -81,9 +92,9 @@ def _weight(kind: str, path: Path, remedy: str) -> Finding:
     )
 
 
-def examine(user_files: list[Path] = ()) -> list[Finding]:
-    """Everything, in the order in which one would ask."""
-    return [*versions(), *devices(), *weights(user_files)]
+def examine(user_files: list[Path] = (), vgg: Path | None = None) -> list[Finding]:
+    """Everything, in the order in which one would ask; user_files and vgg as `weights`."""
+    return [*versions(), *devices(), *weights(user_files, vgg)]
 
 
 def as_text(findings: list[Finding]) -> str:

@@ -19,8 +19,9 @@ from .mesh.mesh import Mesh
 from .prior.discriminator import Discriminator
 from .prior.encoder import PortraitEncoder
 from .prior.inversion import InversionConfig, InversionProgress, invert
-from .prior.photo_losses import critic_distance
 from .prior.panohead import PanoHeadGenerator
+from .prior.photo_losses import Perceptual, critic_distance
+from .prior.vgg import VGG16, vgg_distance
 
 FLOOR = -0.33  # scene units: where shoulders are cut
 
@@ -48,12 +49,17 @@ class MeshConfig:
 
 @dataclass(frozen=True)
 class Weights:
-    """The networks of the main path, on one device."""
+    """The networks of the main path, on one device; vgg: the user's, where there is one."""
 
     aligner: AlignmentNetwork
     prior: PanoHeadGenerator
     encoder: PortraitEncoder
     critic: Discriminator
+    vgg: VGG16 | None = None
+
+    def perceptual(self) -> Perceptual:
+        """What inversions hear: the user's VGG16, or else the prior's own discriminator."""
+        return critic_distance(self.critic) if self.vgg is None else vgg_distance(self.vgg)
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,7 @@ def portrait_to_3d(
     stage("alignment")
     reference = align(photo, network=weights.aligner, alpha=alpha)
     stage("inversion")
-    eyes = critic_distance(weights.critic)
+    eyes = weights.perceptual()
     head = invert(weights.prior, weights.encoder, reference, config, generator=generator, perceptual=eyes, callback=callback)
     stage("mesh")
     mesh = head_to_mesh(head, mesh_config)

@@ -23,15 +23,17 @@ from .portrait import MeshConfig, Portrait3D, Weights, portrait_to_3d
 from .prior.discriminator import shipped_critic
 from .prior.encoder import shipped_encoder
 from .prior.inversion import PRESETS
+from .prior.vgg import load_vgg
 
 LATER = ("turbo", "fast", "detail")  # refinements of later versions
 
 
-def load_weights(device: torch.device) -> Weights:
-    """The networks that ship, on a device."""
+def load_weights(device: torch.device, vgg: Path | None = None) -> Weights:
+    """The networks that ship, and the user's VGG16 from a file, on a device."""
     aligner = alignment_network_from(*read(shipped("alignment"), "alignment"))
     prior, encoder, critic = load_generator(shipped("prior")), shipped_encoder(), shipped_critic()
-    return Weights(aligner.to(device), prior.to(device), encoder.to(device), critic.to(device))
+    judge = None if vgg is None else load_vgg(vgg).to(device)
+    return Weights(aligner.to(device), prior.to(device), encoder.to(device), critic.to(device), judge)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -46,6 +48,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--inversion", choices=list(PRESETS), default="quick")
     parser.add_argument("--refine", choices=["none", *LATER], default="none")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--vgg", type=Path, help="a VGG16 of yours (.safetensors, .pth): judges instead of the prior's discriminator")
     parser.add_argument("--json", help="also write the report here")
     options = parser.parse_args(arguments)
     if options.refine in LATER:
@@ -75,7 +78,7 @@ def run(arguments: list[str]) -> None:
     photo, alpha = read_photo(options.photo)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
     marks = [("weights", time.monotonic())]
-    weights = load_weights(device)
+    weights = load_weights(device, options.vgg)
 
     def stage(name: str) -> None:
         marks.append((name, time.monotonic()))

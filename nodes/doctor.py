@@ -35,11 +35,10 @@ class Doctor(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        loading.register_folder()
-        files = [Path(folder_paths.get_full_path_or_raise(loading.FOLDER, name)) for name in folder_paths.get_filename_list(loading.FOLDER)]
+        files = [Path(folder_paths.get_full_path_or_raise(loading.FOLDER, name)) for name in loading.user_weights()]
         device = mm.get_torch_device()
         findings = [
-            *examine(files),
+            *examine(files, loading.vgg_file()),
             Finding("ComfyUI works on", f"{device}, {mm.get_total_memory(device) / 2**30:.1f} GiB, {mm.vram_state.name}"),
         ]
         text = as_text(findings)

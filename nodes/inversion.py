@@ -13,6 +13,7 @@ from ..models.field.volume_rendering import RenderConfig
 from ..models.metrics.image import masked_psnr
 from ..models.prior.inversion import PRESETS, InversionProgress, invert
 from ..models.prior.photo_losses import critic_distance
+from ..models.prior.vgg import vgg_distance
 from . import convert, loading
 from .optimising import fingerprint, optimise, private
 from .types import CATEGORY, AlignedWire, HeadWire, PriorWire, io
@@ -31,7 +32,8 @@ class InvertPortrait(io.ComfyNode):
             display_name="Invert Portrait",
             category=CATEGORY,
             description="Finds the head in the prior that looks like the portrait, then tunes a copy of the generator to it. "
-            "Shows a turning head while it works; an interrupted run goes on where it stopped when you run it again.",
+            "Shows a turning head while it works; an interrupted run goes on where it stopped when you run it again. "
+            "Pictures are compared in the features of the prior's discriminator, or of your VGG16 (models/portrait_diffusion/vgg16*).",
             search_aliases=["gan inversion", "pivotal tuning", "pti", "photo to 3d", "portrait to head"],
             inputs=[
                 PriorWire.Input("prior", tooltip="From Load Head Prior."),
@@ -71,25 +73,32 @@ class InvertPortrait(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, **inputs):
+        return loading.vgg_facts()  # a VGG16 that came, went or changed makes other heads
+
+    @classmethod
     def execute(cls, prior, aligned, preset: str, seed: int, latent_steps: int = -1, tuning_steps: int = -1) -> io.NodeOutput:
         config = PRESETS[preset]
         if latent_steps >= 0:
             config = replace(config, latent_steps=latent_steps)
         if tuning_steps >= 0:
             config = replace(config, tuning_steps=tuning_steps)
-        mm.load_models_gpu([prior.patcher], memory_required=MEMORY)
+        vgg = loading.vgg_file()
+        judge = None if vgg is None else loading.load_vgg_patcher(vgg)
+        mm.load_models_gpu([prior.patcher] if judge is None else [prior.patcher, judge], memory_required=MEMORY)
         device = prior.patcher.load_device
 
         def run(state, callback):
             reference = private(aligned).to(device)
             draws = torch.Generator().manual_seed(seed)
             networks = private(prior.generator), private(prior.encoder)
-            eyes = critic_distance(private(prior.critic))
+            eyes = critic_distance(private(prior.critic)) if judge is None else vgg_distance(private(judge.model))
             return invert(*networks, reference, config, generator=draws, perceptual=eyes, state=state, callback=callback)
 
-        head = optimise(run, fingerprint(aligned, config, seed, prior.generator, prior.encoder, prior.critic), picture, config.steps)
-        wire = loading.wire_head(replace(head, reference=aligned))
-        return io.NodeOutput(wire, ui={"text": [front_figure(wire)]})
+        key = fingerprint(aligned, config, seed, prior.generator, prior.encoder, prior.critic if judge is None else judge.model)
+        wire = loading.wire_head(replace(optimise(run, key, picture, config.steps), reference=aligned))
+        seen_by = "the prior's discriminator" if vgg is None else vgg.name
+        return io.NodeOutput(wire, ui={"text": [f"{front_figure(wire)}; pictures compared by {seen_by}"]})
 
 
 def picture(now: InversionProgress):

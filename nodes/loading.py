@@ -17,10 +17,12 @@ from ..models.checkpoint import read, shipped
 from ..models.head import Head, load_generator
 from ..models.prior.discriminator import shipped_critic
 from ..models.prior.encoder import shipped_encoder
+from ..models.prior.vgg import SUFFIXES, load_vgg
 from .types import HeadOnWire, PriorOnWire
 
 FOLDER = "portrait_diffusion"
 EMBEDDED = "embedded"
+VGG = "vgg16"  # how the name of a user's VGG16 begins
 
 
 def register_folder() -> None:
@@ -32,8 +34,40 @@ def register_folder() -> None:
 
 def weight_files() -> list[str]:
     """The embedded weights, then the user's files in models/portrait_diffusion."""
+    return [EMBEDDED, *user_weights()]
+
+
+def user_weights() -> list[str]:
+    """Names of the user's files in models/portrait_diffusion that may hold a prior."""
     register_folder()
-    return [EMBEDDED, *folder_paths.get_filename_list(FOLDER)]
+    return [name for name in folder_paths.get_filename_list(FOLDER) if not Path(name).name.lower().startswith(VGG)]
+
+
+def vgg_file() -> Path | None:
+    """The user's VGG16 in models/portrait_diffusion, vgg16*.safetensors rather than vgg16*.pth; None where there is none."""
+    register_folder()
+    for suffix in SUFFIXES:
+        for folder in folder_paths.get_folder_paths(FOLDER):
+            for path in sorted(Path(folder).glob(f"*{suffix}")):
+                if path.name.lower().startswith(VGG):
+                    return path
+    return None
+
+
+def vgg_facts() -> list:
+    """What changes when the user's VGG16 does."""
+    path = vgg_file()
+    return [] if path is None else [str(path), path.stat().st_mtime_ns, path.stat().st_size]
+
+
+def load_vgg_patcher(path: Path) -> comfy.model_patcher.ModelPatcher:
+    """The user's VGG16, as `patcher.model`.
+
+    Raises:
+        ValueError: as `load_vgg`.
+    """
+    with torch.inference_mode(False):  # so that gradients can run through it later
+        return single(load_vgg(path))
 
 
 def weights_path(name: str, kind: str) -> Path:
@@ -45,10 +79,14 @@ def weights_path(name: str, kind: str) -> Path:
 
 
 def patcher(*modules: nn.Module) -> comfy.model_patcher.ModelPatcher:
-    """Modules that are moved together. A plain ModelPatcher: we back-propagate through them."""
-    bundle = nn.ModuleList(modules)
+    """Modules that are moved together."""
+    return single(nn.ModuleList(modules))
+
+
+def single(module: nn.Module) -> comfy.model_patcher.ModelPatcher:
+    """A module as ComfyUI moves it. A plain ModelPatcher: we back-propagate through it."""
     return comfy.model_patcher.ModelPatcher(
-        bundle, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device(), size=mm.module_size(bundle)
+        module, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device(), size=mm.module_size(module)
     )
 
 
@@ -98,6 +136,4 @@ def load_aligner() -> comfy.model_patcher.ModelPatcher:
     """The alignment network that ships, as `patcher.model`."""
     with torch.inference_mode(False):
         network = alignment_network_from(*read(shipped("alignment"), "alignment"))
-    return comfy.model_patcher.ModelPatcher(
-        network, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device(), size=mm.module_size(network)
-    )
+    return single(network)

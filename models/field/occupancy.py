@@ -6,6 +6,7 @@ Instant-NGP (Mueller et al. 2022), appendix C, for the grid and its upkeep; NeRF
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,8 @@ SOLID_ENOUGH = 1e-3  # opacity over one cell above which it is looked into
 DARK = 1e-3  # transmittance under which nothing behind is looked at
 EVEN = 0.3  # share of a ray's samples that is spread evenly over its occupied cells, since the grid is coarse
 BLOCK = 1 << 11  # rays that are led through the grid together
+CHUNK = 1 << 13  # rays that are rendered together
+SAMPLES = 20  # per ray that meets matter
 
 
 @dataclass(frozen=True)
@@ -153,10 +156,153 @@ def place(
     Args:
         origins, directions: [R, 3]. near, far: [R]. generator: moves each sample by up to half a step; None for the middle.
     """
-    ray, step, thickness = occupied_steps(grid, origins, directions, near, far)
-    first = F.pad(ray[1:] != ray[:-1], (1, 0), value=True)
-    rank = first.cumsum(0) - 1  # which of the H rays
-    heads = first.nonzero()[:, 0]
-    depth = thickness.double().cumsum(0)
-    depth -= (depth[heads] - thickness[heads])[rank]  # optical, behind each step
-    weights = torch.exp(-(depth - thickness)) * -torch.expm1(-thickness)
+    ray, start, density = occupied_steps(grid, origins, directions, near, far)
+    thickness = density.double() * grid.cell
+    head, rank = heads_of(ray)
+    behind = thickness.cumsum(0)  # optical depth at each step's end
+    behind -= (behind[head] - thickness[head])[rank]
+    weights = (torch.exp(thickness - behind) * -torch.expm1(-thickness)).float()
+    before = torch.where(ray == ray.roll(2), behind.roll(2), 0.0)  # a cell's margin, since the grid knows no surface better
+    seen = (before < -math.log(DARK)).nonzero()[:, 0]
+    ray, start, weights = ray[seen], start[seen], F.max_pool1d(weights[None], 3, 1, 1)[0][seen]
+    head, rank = heads_of(ray)
+    steps = torch.diff(head, append=head.new_tensor([len(ray)]))
+    total = weights.new_zeros(len(head)).index_add_(0, rank, weights)
+    mass = (1 - EVEN) * weights / total.clamp(min=1e-9)[rank] + EVEN / steps[rank]
+    mass = mass.double() / mass.new_zeros(len(head)).index_add_(0, rank, mass)[rank]  # sums to 1 for each ray
+    upto = mass.cumsum(0)
+    quantile = torch.arange(count, dtype=torch.float64, device=ray.device)
+    if generator is not None:
+        quantile = quantile + torch.rand(len(head), count, generator=generator, device=generator.device).to(mass) - 0.5
+    quantile = (quantile / (count - 1)).clamp(0, 1).expand(len(head), count)
+    place = quantile + torch.arange(len(head), device=ray.device)[:, None]
+    step = torch.searchsorted(upto, place, right=True)
+    step = torch.minimum(torch.maximum(step, head[:, None]), (head + steps - 1)[:, None])
+    share = ((place - upto[step]) / mass[step] + 1).clamp(0, 1).float()
+    along = (step - head[:, None] + share) * grid.cell
+    return Samples(ray[head], start[step] + share * grid.cell, along)
+
+
+def heads_of(ray: Tensor) -> tuple[Tensor, Tensor]:
+    """For sorted ray numbers [M]: where each ray begins [H], and of which of the H rays each entry is [M]."""
+    first = torch.ones_like(ray, dtype=torch.bool)
+    first[1:] = ray[1:] != ray[:-1]
+    return first.nonzero()[:, 0], first.cumsum(0) - 1
+
+
+def occupied_steps(grid: OccupancyGrid, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Steps of one cell's length along rays [R, 3] whose middles lie in occupied cells.
+
+    Returns:
+        [M] each, sorted: the step's ray, the distance at which it begins, its cell's density.
+    """
+    enter, leave = slab(grid.low, grid.high, origins, directions)
+    near, far = torch.maximum(near, enter), torch.minimum(far, leave)
+    alive = (far > near).nonzero()[:, 0]
+    parts = [_steps_of(grid, part, origins[part], directions[part], near[part], far[part]) for part in alive.split(BLOCK)]
+    if not parts:
+        return alive, near[alive], near[alive]
+    return tuple(torch.cat(x) for x in zip(*parts, strict=True))
+
+
+def _steps_of(
+    grid: OccupancyGrid, number: Tensor, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`occupied_steps` of some rays that have these numbers."""
+    n, cell = len(grid.density), grid.cell
+    count = int(((far - near).amax() / cell).ceil())
+    middle = torch.arange(count, dtype=near.dtype, device=near.device) + 0.5
+    begin = (origins + near[:, None] * directions) / cell + n / 2
+    index = None
+    for axis in range(3):
+        place = torch.addcmul(begin[:, axis, None], directions[:, axis, None], middle).int().clamp_(0, n - 1)
+        index = place if index is None else index.mul_(n).add_(place)
+    density = grid.guide[index]
+    density.masked_fill_(middle * cell > (far - near)[:, None], -1)
+    ray, step = (density >= 0).nonzero(as_tuple=True)
+    return number[ray], near[ray] + step * cell, density[ray, step]
+
+
+def slab(low: Tensor, high: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Where rays [R, 3] enter and leave the box from low to high [3]; they leave before they enter where they miss it."""
+    safe = torch.where(directions.abs() < 1e-9, 1e-9, directions)
+    a, b = (low - origins) / safe, (high - origins) / safe
+    return torch.minimum(a, b).amax(-1).clamp(min=0), torch.maximum(a, b).amin(-1)
+
+
+def render_rays_fast(
+    field: Field,
+    grid: OccupancyGrid,
+    origins: Tensor,
+    directions: Tensor,
+    config: RenderConfig,
+    *,
+    samples: int = SAMPLES,
+    generator: torch.Generator | None = None,
+) -> RayRendering:
+    """What rays see, as `volume_rendering.render_rays`, with gradient to the field, at a fraction of the samples.
+
+    Matter outside the box, which the family's constant decoder may put there, is not seen.
+
+    Args:
+        grid: of this field. origins, directions: [1, R, 3] for one head. config: of it, coarse, fine and disparity do not matter here.
+        samples: per ray that meets matter. generator: jitters them; None for the same samples each time.
+
+    Returns:
+        As `render_rays`; the depth of empty rays is the farthest at which one leaves the box.
+    """
+    if len(origins) != 1:
+        raise ValueError(f"render_rays_fast: expected rays [1, R, 3] of the one head that the grid is of, got {list(origins.shape)}")
+    field = prepare(field)
+    near, far = box_range(origins[0].detach(), directions[0].detach(), field.config.box_side)
+    if config.near is not None:
+        near, far = near.clamp(min=config.near), far.clamp(max=config.far)
+    found = place(grid, origins[0].detach(), directions[0].detach(), near, far, samples, generator)
+    some = shade(
+        field, origins[:, found.ray], directions[:, found.ray], found.t[None], found.along[None], None, replace(config, white_back=False)
+    )
+    R = origins.shape[1]
+    features = some.features.new_zeros(1, R, some.features.shape[-1]).index_copy(1, found.ray, some.features)
+    opacity = some.opacity.new_zeros(1, R).index_copy(1, found.ray, some.opacity)
+    depth = some.depth.new_full((1, R), torch.inf).index_copy(1, found.ray, some.depth).clamp(max=far.max().item() if R else 0)
+    if config.white_back:
+        features = features + (1 - opacity)[..., None]
+    return RayRendering(features, depth, opacity)
+
+
+def render_fast(
+    field: Field,
+    grid: OccupancyGrid,
+    camera: Camera,
+    height: int,
+    width: int,
+    config: RenderConfig,
+    *,
+    samples: int = SAMPLES,
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    normals: bool = True,
+    callback: Callable[[int, int], None] | None = None,
+) -> Rendering:
+    """Whole images of one field from V cameras; all as `volume_rendering.render`, with the field's grid.
+
+    Raises:
+        ValueError: camera without batch, or inside the box.
+    """
+    if len(camera.shape) != 1:
+        raise ValueError(f"render: expected a batch of cameras [V], got batch dimensions {list(camera.shape)}; index or unsqueeze")
+    check_outside(camera, field.config.box_side)
+    field, config = prepare(field), replace(config, white_back=False)
+    origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, height, width))
+    parts, total = [], origins.shape[1]
+    for start in range(0, total, CHUNK):
+        part = slice(start, start + CHUNK)
+        parts.append(render_rays_fast(field, grid, origins[:, part], directions[:, part], config, samples=samples))
+        if callback is not None:
+            callback(min(part.stop, total), total)
+    seen = RayRendering(*(torch.cat([getattr(x, name) for x in parts], 1) for name in ("features", "depth", "opacity")))
+    seen = replace(seen, depth=torch.where(seen.opacity > 1e-6, seen.depth, 0))
+    opacity = seen.opacity[..., None]
+    rgb = field.rgb(seen.features, opacity)
+    rgb = rgb + (1 - opacity) * torch.tensor(background, dtype=rgb.dtype, device=rgb.device)
+    normal = camera_normals(field, camera, seen, height, width, config.normal_step) if normals else None
+    return Rendering(*(as_images(x, height, width) for x in (rgb, seen.depth[..., None], opacity)), normal)

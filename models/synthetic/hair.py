@@ -111,7 +111,11 @@ def _strands(head: Anatomy, p: Coordinates) -> Tensor:
     locks = noise((bend * 34, down * 8), 1, period=34)
     strands = noise((bend * 110, down * 12), 2, period=110)
     fine = noise((bend * 230, down * 20), 3, period=230)
-    sheen = 0.45 * torch.exp(-((y - 0.118) / 0.020).square()) if head.hair_style != "tied" else 0.45 * torch.exp(-((y - 0.125) / 0.018).square())
+    sheen = (
+        0.45 * torch.exp(-((y - 0.118) / 0.020).square())
+        if head.hair_style != "tied"
+        else 0.45 * torch.exp(-((y - 0.125) / 0.018).square())
+    )
     level = 0.45 * locks + 0.45 * strands + 0.35 * fine + sheen
     if head.hair_style in ("parted", "long"):
         line = torch.exp(-((x - head.parting) / 0.0035).square()) * sdf.step(0.07, 0.11, y) * sdf.step(-0.07, -0.01, z)
@@ -121,11 +125,10 @@ def _strands(head: Anatomy, p: Coordinates) -> Tensor:
 
 def _stubble(head: Anatomy, p: Coordinates) -> Tensor:
     """Short hair that lies forwards and down: dashes."""
-    x, y, z = p
     turn, down = flow(head, p)
     dashes = noise((turn * 150, down * 70), 4, period=150)
     fine = noise((turn * 260, down * 160), 5, period=260)
-    return 0.40 * dashes + 0.30 * fine + 0.25 * torch.exp(-((y - 0.125) / 0.025).square())
+    return 0.40 * dashes + 0.30 * fine + 0.25 * torch.exp(-((p[1] - 0.125) / 0.025).square())
 
 
 def _curl_strands(head: Anatomy, p: Coordinates) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import sdf
-from .anatomy import EYE_Y, Anatomy, Parts, almond, distance, hairline, mouth_gap, mouth_line, parts
+from .anatomy import EYE_Y, Anatomy, almond, distance, hairline, mouth_gap, mouth_line, parts
 from .hair import hair_paint
 from .head import PARAMETER_NAMES, radians_of
 from .noise import noise

@@ -10,16 +10,18 @@ import argparse
 import contextlib
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from ..camera import orbit
 from ..checkpoint import shipped, write
 from ..field.volume_rendering import render
+from ..head import Head
 from ..prior.discriminator import Discriminator, DiscriminatorConfig
 from ..prior.eg3d import Generator
 from ..prior.embedded import embedded_config
@@ -59,7 +61,7 @@ class PriorTraining:
     adversary: float = 0.02
     r1: float = 2.0
     r1_every: int = 8
-    sampling: GuidedSampling = GuidedSampling()
+    sampling: GuidedSampling = field(default_factory=GuidedSampling)
 
 
 class Pair(nn.Module):
@@ -206,6 +208,20 @@ def finish(run: PriorRun, held_out: Renders) -> dict[str, float]:
     return figures
 
 
+@torch.no_grad()
+def sample_sheet(generator: Generator, renders: Renders, path: Path, heads: int = 8) -> None:
+    """Validation heads of true codes as the generator finally shows them, each row below its truth."""
+    rows = []
+    for i in range(heads):
+        ws, planes = planes_of(generator, identity_codes(renders.parameters[i : i + 1]).to(generator.decoder.net[0].weight.device), None)
+        head = Head(planes, generator.decoder, generator.config.field, None, ws, generator)
+        camera, truth = orbit(renders.yaw[i], renders.pitch[i]), renders.rgb[i].float() / 255
+        shown = head.render(camera.to(planes.device), truth.shape[-1], normals=False).rgb
+        rows += [torch.cat(list(x), -1) for x in (truth, shown.cpu())]
+    picture = (torch.cat(rows, -2).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
+    Image.fromarray(picture.numpy()).save(path)
+
+
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = argparse.ArgumentParser(prog="portrait-diffusion train prior", description=__doc__)
@@ -214,7 +230,7 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
     parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
     parser.add_argument("--end", type=float, default=1.0, help="share of the run to end at; weights are written at 1")
-    parser.add_argument("--sheet", type=Path, help="PNG of validation heads beside their truth")
+    parser.add_argument("--sheet", type=Path, help="PNG of validation heads below their truth")
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -240,6 +256,4 @@ def run(arguments: list[str]) -> None:
     if options.end >= 1:
         print(f"{state.step_count} steps; validation {finish(state, held_out)}; wrote prior and discriminator", flush=True)
     if options.sheet:
-        from ..benchmarks.prior_sheet import training_sheet  # the bench's drawing
-
-        training_sheet(generator, held_out, options.sheet)
+        sample_sheet(generator, held_out, options.sheet)

@@ -47,7 +47,9 @@ def test_strands_are_seen_up_close(style):
 
     def energy(parameters):
         grey = render_head(parameters, behind, 128).rgb.mean(1, keepdim=True)
-        return (grey - torch.nn.functional.avg_pool2d(grey, 5, 1, 2, count_include_pad=False))[patch].square().mean() / grey[patch].mean().square()
+        return (grey - torch.nn.functional.avg_pool2d(grey, 5, 1, 2, count_include_pad=False))[patch].square().mean() / grey[
+            patch
+        ].mean().square()
 
     assert energy(styled(style)) > 2 * energy(styled("bald"))
 

@@ -1,0 +1,221 @@
+"""`bench prior`: from one frontal picture to all sides: how near is the inverted head to the exact one, at every yaw?
+
+Beside it, in the same run: the mean head, the feed-forward encoder alone, the same field fitted to all views (the oracle), and photos
+that are not frontal. With `--backs`: is there a face on the back of the prior's heads?
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..checkpoint import shipped
+from ..head import Head
+from ..metrics.bootstrap import interval
+from ..metrics.discriminator import discriminator_score
+from ..metrics.geometry import depth_error, silhouette_iou
+from ..metrics.image import high_frequency, masked_psnr, psnr, ssim
+from ..portrait import Weights
+from ..prior.inversion import PRESETS, invert
+from ..prior.photo_losses import critic_distance
+from ..running import load_weights
+from ..synthetic.multiview import MultiView
+from ..training.renders import cache_folder
+from .back_faces import back_rows
+from .oracle import ORACLE_STEPS, fit_oracle
+from .prior_heads import BINS, ExactHead, as_photo, bin_of, factory_heads, folder_heads
+from .report import ROOT, Row, finish
+
+UNITS = {
+    "PSNR": "dB",
+    "PSNR in the masks": "dB",
+    "SSIM": "",
+    "IoU": "",
+    "depth error": "mm",
+    "fine detail": "",
+    "detail correlation": "",
+    "critic": "",
+}
+GOALS = {0: 28.0, 45: 24.0, 180: 23.0}  # dB, PSNR of whole images
+OVER_MEAN = 5.0  # dB, in every bin
+DETAIL_IN_FRONT = 0.5
+MM_PER_UNIT = 700
+FEW = 8  # heads of the costly rows
+Figures = dict[str, dict[str, float]]  # bin -> metric -> mean over its views
+
+
+def measure(head: Head, views: MultiView, critic) -> Figures:
+    """One head against exact views at their size, averaged within each bin of |yaw|."""
+    size = views.views.rgb.shape[-1]
+    collected: dict[str, list[dict[str, float]]] = {}
+    for i, bin_degrees in enumerate(bin_of(views)):
+        seen = head.render(views.camera[i : i + 1], size, normals=False)
+        exact, mask = views.views.rgb[i : i + 1], views.views.mask[i : i + 1]
+        union, both = torch.maximum(mask, (seen.opacity > 0.5).float()), mask * (seen.opacity > 0.5)
+        share, correlation = high_frequency(seen.rgb, exact, mask)
+        figures = {
+            "PSNR": psnr(seen.rgb, exact),
+            "PSNR in the masks": masked_psnr(seen.rgb, exact, union),
+            "SSIM": ssim(seen.rgb, exact),
+            "IoU": silhouette_iou(seen.opacity, mask),
+            "depth error": MM_PER_UNIT * depth_error(seen.depth, views.views.ray_distance[i : i + 1], both),
+            "fine detail": share,
+            "detail correlation": correlation,
+        }
+        if size == critic.config.resolution:
+            figures["critic"] = discriminator_score(critic, seen.rgb, views.camera[i : i + 1])
+        collected.setdefault(str(bin_degrees), []).append(figures)
+    return {b: {key: sum(one[key] for one in many) / len(many) for key in many[0]} for b, many in collected.items()}
+
+
+class Bench:
+    """Heads, weights and a store of figures that a stopped bench goes on from."""
+
+    def __init__(self, weights: Weights, preset: str, heads: list[ExactHead], store: Path, minutes: float) -> None:
+        self.weights, self.preset, self.heads, self.store = weights, preset, heads, store
+        self.done: dict[str, dict[str, Figures]] = json.loads(store.read_text()) if store.is_file() else {}
+        self.until = time.monotonic() + 60 * minutes
+        self.eyes = critic_distance(weights.critic)
+
+    def row(self, name: str, make: Callable[[ExactHead], Head | None], heads: list[ExactHead]) -> None:
+        """Figures of one row for the heads that have none yet; stops at the clock."""
+        for head in heads:
+            kept = self.done.setdefault(name, {})
+            if head.name in kept or time.monotonic() > self.until:
+                continue
+            started, made = time.monotonic(), make(head)
+            if made is None:
+                continue
+            kept[head.name] = measure(made, head.exact, self.weights.critic)
+            self.store.parent.mkdir(parents=True, exist_ok=True)
+            self.store.write_text(json.dumps(self.done))
+            print(f"{name}: {head.name} ({time.monotonic() - started:.0f} s)", flush=True)
+
+    def inverted(self, views: MultiView, index: int) -> Head:
+        """The main path's head from one view."""
+        prior, encoder = self.weights.prior, self.weights.encoder
+        draws = torch.Generator().manual_seed(0)
+        return invert(prior, encoder, as_photo(views, index), PRESETS[self.preset], generator=draws, perceptual=self.eyes)
+
+    @torch.no_grad()
+    def of_styles(self, ws: Tensor) -> Head:
+        """The prior's head of styles [1, num_ws, w_dim]."""
+        prior = self.weights.prior
+        return Head(prior.planes(ws), prior.decoder, prior.config.field, None, ws, prior)
+
+    @torch.no_grad()
+    def encoded(self, views: MultiView) -> Head:
+        """The feed-forward head of the frontal view."""
+        code, _ = self.weights.encoder(as_photo(views, views.frontal).on_white()[None])
+        return self.of_styles(self.weights.prior.mapping(code))
+
+    def mean_head(self) -> Head:
+        """The head of the mean style."""
+        return self.of_styles(self.weights.prior.backbone.mapping.w_avg.expand(1, self.weights.prior.num_ws, -1).clone())
+
+    def run(self, few: int) -> None:
+        """All rows, the cheap ones first."""
+        self.row("mean head", lambda head: self.mean_head(), self.heads)
+        self.row("encoder alone", lambda head: self.encoded(head.exact), self.heads)
+        self.row(f"inversion, {self.preset}", lambda head: self.inverted(head.exact, head.exact.frontal), self.heads)
+        self.row(
+            f"oracle, {ORACLE_STEPS} steps on all views", lambda head: fit_oracle(self.encoded(head.exact), head.exact), self.heads[:few]
+        )
+        for name in sorted({key for head in self.heads for key in head.inputs}):
+            self.row(
+                f"from {name}",
+                lambda head, name=name: self.inverted(head.inputs[name], 0) if name in head.inputs else None,
+                self.heads[:few],
+            )
+
+    def rows(self) -> list[Row]:
+        """The table, with 95 % intervals over heads."""
+        rows = []
+        for name, heads in self.done.items():
+            for b in map(str, BINS):
+                having = [figures[b] for figures in heads.values() if b in figures]
+                for metric in having[0] if having else ():
+                    values = torch.tensor([figures[metric] for figures in having if metric in figures])
+                    mean, low, high = interval(values, torch.Generator().manual_seed(0))
+                    rows.append(Row(f"{name}, |yaw| {b}", metric, mean, UNITS[metric], low, high, len(values)))
+        return rows
+
+
+def against_goals(done: dict[str, dict[str, Figures]], row: str) -> list[Row]:
+    """The inversion's figures less what they should reach at least, over the heads that both rows have."""
+    ours, mean = done.get(row, {}), done.get("mean head", {})
+    rows = []
+    for b in BINS:
+        key = str(b)
+        both = [name for name in ours if key in ours[name] and key in mean.get(name, {})]
+        if not both:
+            continue
+        psnr_of = torch.tensor([ours[name][key]["PSNR"] for name in both])
+        over = psnr_of - torch.tensor([mean[name][key]["PSNR"] for name in both])
+        checks = [("PSNR over the mean head's, less the goal", over - OVER_MEAN)]
+        if b in GOALS:
+            checks.append(("PSNR less the goal", psnr_of - GOALS[b]))
+        for metric, values in checks:
+            value, low, high = interval(values, torch.Generator().manual_seed(0))
+            rows.append(Row(f"goal, |yaw| {b}", metric, value, "dB", low, high, len(both)))
+        if b == 0:
+            detail = torch.tensor([ours[name][key]["fine detail"] for name in both]) - DETAIL_IN_FRONT
+            value, low, high = interval(detail, torch.Generator().manual_seed(0))
+            rows.append(Row("goal, |yaw| 0", "fine detail less the goal", value, "", low, high, len(both)))
+    return rows
+
+
+def state_key(preset: str, where: str) -> str:
+    """What figures depend on: weights, code and settings."""
+    digest = hashlib.sha256(f"{preset} {where}".encode())
+    for name in ("prior", "encoder", "discriminator"):
+        digest.update(shipped(name).read_bytes())
+    folders = [ROOT / "models" / room for room in ("field", "prior", "metrics", "synthetic")]
+    files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
+    for path in [*files, ROOT / "models" / "head.py", ROOT / "models" / "benchmarks" / "oracle.py", Path(__file__)]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The bench's options."""
+    made = argparse.ArgumentParser(prog="portrait-diffusion bench prior", description=__doc__)
+    made.add_argument("--heads", type=Path, metavar="DIR", help="multi-view head files in place of the factory's heads")
+    made.add_argument("--count", type=int, default=24)
+    made.add_argument("--few", type=int, default=FEW, help="heads of the oracle and of photos that are not frontal")
+    made.add_argument("--split", choices=["held_out", "validation"], default="held_out")
+    made.add_argument("--preset", choices=list(PRESETS), default="quick")
+    made.add_argument("--backs", type=int, default=0, metavar="N", help="instead: the face-on-the-back metric on N samples of the prior")
+    made.add_argument("--minutes", type=float, default=40)
+    made.add_argument("--threads", type=int, default=0)
+    made.add_argument("--json", metavar="FILE")
+    made.add_argument("--sheet", type=Path, metavar="FILE", help="PNG: eight heads beside their truth at seven yaws")
+    return made
+
+
+def run(arguments: list[str]) -> None:
+    """Print the table; what the clock cuts off, the next call goes on with."""
+    options = parser().parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    weights = load_weights(torch.device("cpu"))
+    if options.backs:
+        finish("prior, backs", back_rows(weights.prior, options.backs), options.json)
+        return
+    heads = folder_heads(options.heads, options.count) if options.heads else factory_heads(options.split, options.count)
+    where = str(options.heads.resolve()) if options.heads else options.split
+    store = cache_folder() / "bench" / f"prior-{state_key(options.preset, where)}.json"
+    bench = Bench(weights, options.preset, heads, store, options.minutes)
+    bench.run(options.few)
+    finish("prior", bench.rows() + against_goals(bench.done, f"inversion, {options.preset}"), options.json)
+    if options.sheet:
+        from .prior_sheet import draw_sheet  # inverts eight heads again
+
+        draw_sheet([(head, bench.inverted(head.exact, head.exact.frontal)) for head in heads[:8]], options.sheet)
