@@ -9,12 +9,16 @@ export OMP_WAIT_POLICY ?= passive
 PHOTO ?=
 export PHOTO
 PYTHON = "$$(python3 .ci/environment.py)"
+# Reference fixtures beside the checkout, where there are any; a few of them are in tests/golden.
+GOLDEN = ../shared/golden
+GOLDEN_TESTS = tests/models/prior/test_golden_*.py tests/models/field/test_golden_*.py tests/models/test_golden_camera.py
 
 demo:
 	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.demo $${PHOTO:+--photo "$$PHOTO"}
 
 test:
-	@python=$(PYTHON); exec "$${python%/*}/pytest" -q
+	@python=$(PYTHON); "$${python%/*}/pytest" -q && \
+	if [ -d "$(GOLDEN)" ]; then GOLDEN_DIR="$$PWD/$(GOLDEN)" "$${python%/*}/pytest" -q $(GOLDEN_TESTS); fi
 
 unit:
 	@python=$(PYTHON); exec "$${python%/*}/pytest" -q -m "not comfy"

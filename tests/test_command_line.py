@@ -40,6 +40,8 @@ ROWS = {
     "all transparent": (["transparent.png"], ["expected"]),
     "no face, in another alphabet": (["никто 誰.png"], ["expected a photo with a visible face"]),
     "a refinement of the future": (["nobody.png", "--refine", "turbo"], ["--refine: expected none", "turbo", "leave it out"]),
+    "a VGG16 that is a photo": (["nobody.png", "--vgg", "words.jpg"], ["vgg: expected a .safetensors or .pth file", "words.jpg"]),
+    "no VGG16": (["nobody.png", "--vgg", "none.pth"], ["vgg: expected", "found none called none.pth"]),
     "out is a file": (["nobody.png", "--out", "dot.png"], ["--out: expected a folder", "dot.png", "another name"]),
 }
 
@@ -103,6 +105,7 @@ def test_doctor_prints_what_is_there(capsys):
         "accelerator",
         "prior.safetensors",
         "encoder.safetensors",
+        "discriminator.safetensors",
         "alignment.safetensors",
     ):
         assert word in text
@@ -114,11 +117,11 @@ def test_doctor_names_what_is_missing_and_the_remedy(tmp_path, monkeypatch, caps
     (tmp_path / "prior.safetensors").write_bytes(b"PK" + bytes(20))
     assert main(["doctor"]) == 0
     text = capsys.readouterr().out
-    assert "pickle" in text and "found none called encoder.safetensors" in text and text.count("->") == 3
+    assert "pickle" in text and "found none called encoder.safetensors" in text and text.count("->") == 4
 
 
 def test_weights_that_do_not_fit_stop_run_in_one_line(tmp_path, monkeypatch, capsys, root):
-    for kind in ("prior", "encoder", "alignment"):
+    for kind in ("prior", "encoder", "discriminator", "alignment"):
         (tmp_path / f"{kind}.safetensors").write_bytes(checkpoint.shipped(kind).read_bytes()[:3000])
     monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path)
     assert main(["run", str(root / "web" / "pictures" / "portrait.png"), "--out", str(tmp_path / "out")]) == 2

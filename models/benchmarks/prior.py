@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..camera import label_from_camera
 from ..checkpoint import shipped
 from ..head import Head
 from ..metrics.bootstrap import interval
@@ -54,23 +55,24 @@ Figures = dict[str, dict[str, float]]  # bin -> metric -> mean over its views
 def measure(head: Head, views: MultiView, critic) -> Figures:
     """One head against exact views at their size, averaged within each bin of |yaw|."""
     size = views.views.rgb.shape[-1]
+    seen = head.render(views.camera, size, normals=False)
     collected: dict[str, list[dict[str, float]]] = {}
     for i, bin_degrees in enumerate(bin_of(views)):
-        seen = head.render(views.camera[i : i + 1], size, normals=False)
-        exact, mask = views.views.rgb[i : i + 1], views.views.mask[i : i + 1]
-        union, both = torch.maximum(mask, (seen.opacity > 0.5).float()), mask * (seen.opacity > 0.5)
-        share, correlation = high_frequency(seen.rgb, exact, mask)
+        rgb, opacity, depth = (x[i : i + 1] for x in (seen.rgb, seen.opacity, seen.depth))
+        exact, mask, distance = (x[i : i + 1] for x in (views.views.rgb, views.views.mask, views.views.ray_distance))
+        union, both = torch.maximum(mask, (opacity > 0.5).float()), mask * (opacity > 0.5)
+        share, correlation = high_frequency(rgb, exact, mask)
         figures = {
-            "PSNR": psnr(seen.rgb, exact),
-            "PSNR in the masks": masked_psnr(seen.rgb, exact, union),
-            "SSIM": ssim(seen.rgb, exact),
-            "IoU": silhouette_iou(seen.opacity, mask),
-            "depth error": MM_PER_UNIT * depth_error(seen.depth, views.views.ray_distance[i : i + 1], both),
+            "PSNR": psnr(rgb, exact),
+            "PSNR in the masks": masked_psnr(rgb, exact, union),
+            "SSIM": ssim(rgb, exact),
+            "IoU": silhouette_iou(opacity, mask),
+            "depth error": MM_PER_UNIT * depth_error(depth, distance, both),
             "fine detail": share,
             "detail correlation": correlation,
         }
         if size == critic.config.resolution:
-            figures["critic"] = discriminator_score(critic, seen.rgb, views.camera[i : i + 1])
+            figures["critic"] = discriminator_score(critic, rgb, label_from_camera(views.camera[i : i + 1]))
         collected.setdefault(str(bin_degrees), []).append(figures)
     return {b: {key: sum(one[key] for one in many) / len(many) for key in many[0]} for b, many in collected.items()}
 

@@ -1,17 +1,15 @@
-"""Rendering that looks only where matter is: a grid of densities says where, and samples go about the first surfaces.
+"""Rendering that looks only where matter is: a grid of raw densities says where, and stands in for all other places.
 
-Instant-NGP (Mueller et al. 2022), appendix C, for the grid and its upkeep; NeRF's importance sampling (Mildenhall et al. 2020, section
-5.2) on the grid's densities instead of a coarse pass. `readable` and `volume_rendering` are its twins: the same images.
+Instant-NGP (Mueller et al. 2022), appendix C, for the grid and its upkeep. The samples are those of `volume_rendering`, so that the
+images are, too; but only those in occupied cells that light still reaches are looked up, and rays without any are left out.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import Camera, rays
@@ -22,19 +20,23 @@ from .volume_rendering import (
     RenderConfig,
     Rendering,
     as_images,
+    at_ends,
+    Draws,
     box_range,
     camera_normals,
     check_outside,
+    coarse_samples,
     cut,
-    shade,
+    importance_samples,
+    interval_weights,
+    middle_draws,
+    sum_over_rays,
+    summed,
 )
 
-SOLID_ENOUGH = 1e-3  # opacity over one cell above which it is looked into
-DARK = 1e-3  # transmittance under which nothing behind is looked at
-EVEN = 0.3  # share of a ray's samples that is spread evenly over its occupied cells, since the grid is coarse
-BLOCK = 1 << 11  # rays that are led through the grid together
-CHUNK = 1 << 13  # rays that are rendered together
-SAMPLES = 20  # per ray that meets matter
+SEEN = 1e-3  # opacity over one cell above which it is looked into
+DARK = 1e-3  # transmittance under which nothing is looked at
+CHUNK = 1 << 12  # rays that are rendered together
 
 
 @dataclass(frozen=True)
@@ -42,229 +44,213 @@ class OccupancyGrid:
     """Where a field has matter.
 
     Attributes:
-        density: [n, n, n] over x, y, z: per scene unit, at the cells' centres.
-        guide: [n * n * n], the density in cells that are looked into, -1 in the others.
-        low, high: [3] scene units, the corners of the box around all cells that are looked into; equal where there are none.
-        box_side: scene units.
+        raw: [n^3] over x, y, z, the last fastest: raw density at the cells' centres; what is not looked up is taken from here.
+        density: [n^3] per scene unit, at the centres; may lag behind, see `refresh`.
+        occupied: bool [n^3], cells that are looked into: those with matter and their neighbours.
+        low, high: [3] scene units, the corners of the box around all of these; high below low where there are none.
+        box_side: scene units. resolution: n.
     """
 
+    raw: Tensor
     density: Tensor
-    guide: Tensor
+    occupied: Tensor
     low: Tensor
     high: Tensor
     box_side: float
-
-    @property
-    def cell(self) -> float:
-        """Scene units along a cell's side."""
-        return self.box_side / len(self.density)
-
-    @property
-    def occupied(self) -> Tensor:
-        """Whether cells are looked into, bool [n, n, n]."""
-        return (self.guide >= 0).view(self.density.shape)
+    resolution: int
 
 
 @torch.no_grad()
 def build(field: Field, resolution: int = 128, *, config: RenderConfig | None = None) -> OccupancyGrid:
-    """The grid of one head's field: its density at the centres of all cells.
+    """The grid of one head's field.
 
     Args:
         resolution: cells along each side of the box. config: what is not to be seen, as when rendering.
     """
-    field, config = prepare(field), config or RenderConfig()
-    axis = centres(resolution, field)
-    square = torch.cartesian_prod(axis, axis)
-    slabs = [densities(field, torch.cat([x.expand(len(square), 1), square], 1), config) for x in axis]
-    return grid_of(torch.stack(slabs).view(resolution, resolution, resolution), field.config.box_side)
+    field = prepare(field)
+    raw = raw_at(field, centres(resolution, field), config)
+    return grid_of(raw, field.activate(raw), field.config.box_side)
 
 
 @torch.no_grad()
 def refresh(
-    grid: OccupancyGrid, field: Field, *, generator: torch.Generator, share: float = 0.1, decay: float = 0.0, config: RenderConfig | None = None
+    grid: OccupancyGrid,
+    field: Field,
+    *,
+    generator: torch.Generator,
+    share: float = 0.1,
+    decay: float = 0.5,
+    config: RenderConfig | None = None,
 ) -> OccupancyGrid:
     """The grid of a field that has moved a little: what is looked into and a random share of the rest are looked at again.
 
-    For optimisations, once every few steps: a surface may move by one cell in between, and matter in the dark is found after 1 / share
-    calls or so.
+    For optimisations, once every few steps: a surface may move by one cell in between, and matter that comes up elsewhere is found
+    after 1 / share calls or so.
 
     Args:
-        decay: of its old density a cell keeps at least this share, for fields that flicker; 0 to forget at once.
+        decay: a cell's density falls to no less than this share of what it was.
     """
-    field, occupied = prepare(field), grid.guide >= 0
-    pick = occupied | (torch.rand(len(grid.guide), generator=generator) < share).to(occupied.device)
+    field = prepare(field)
+    pick = grid.occupied | (torch.rand(len(grid.raw), generator=generator) < share).to(grid.occupied.device)
     pick = pick.nonzero()[:, 0]
-    n, density = len(grid.density), grid.density.flatten().clone()
-    axis = centres(n, field).to(density)
-    points = axis[torch.stack([pick // n**2, pick // n % n, pick % n], -1)]
-    density[pick] = torch.maximum(densities(field, points, config or RenderConfig()), density[pick] * decay)
-    return grid_of(density.view_as(grid.density), grid.box_side)
+    raw, density = grid.raw.clone(), grid.density.clone()
+    raw[pick] = raw_at(field, centres(grid.resolution, field)[pick], config)
+    density[pick] = torch.maximum(field.activate(raw[pick]), density[pick] * decay)
+    return grid_of(raw, density, grid.box_side)
 
 
-def centres(resolution: int, field: Field) -> Tensor:
-    """[n] scene units, of the cells along one axis."""
-    device = field.planes.device if isinstance(field, PreparedField) else None
-    return ((torch.arange(resolution, device=device) + 0.5) / resolution - 0.5) * field.config.box_side
+def centres(n: int, field: Field) -> Tensor:
+    """[n^3, 3] scene units, of all cells."""
+    device = field.table.device if isinstance(field, PreparedField) else None
+    axis = ((torch.arange(n, device=device) + 0.5) / n - 0.5) * field.config.box_side
+    return torch.cartesian_prod(axis, axis, axis)
 
 
-def densities(field: Field, points: Tensor, config: RenderConfig) -> Tensor:
-    """[N] >= 0 per scene unit at points [N, 3], float32, with what is not to be seen emptied."""
-    raw = field.raw_density(points[None]) if isinstance(field, PreparedField) else field.raw(points[None])[0]
-    return field.activate(cut(raw, points[None], field, config))[0].float()
+def raw_at(field: Field, points: Tensor, config: RenderConfig | None = None) -> Tensor:
+    """Raw densities [N] at points [N, 3], float32, without gradient; with what is not to be seen emptied."""
+    with torch.no_grad():
+        raw = field.raw_density(points[None]) if isinstance(field, PreparedField) else field.raw(points[None])[0]
+        return cut(raw, points[None], field, config or RenderConfig())[0].float()
 
 
-def grid_of(density: Tensor, box_side: float) -> OccupancyGrid:
-    """The grid around densities [n, n, n]: cells with matter, and those beside them, so that thin parts survive."""
-    n = len(density)
-    occupied = -torch.expm1(-density * (box_side / n)) > SOLID_ENOUGH
-    for axis in range(3):
-        a, b = occupied.narrow(axis, 1, n - 1), occupied.narrow(axis, 0, n - 1)
-        grown = occupied.clone()
-        grown.narrow(axis, 0, n - 1).logical_or_(a)
-        grown.narrow(axis, 1, n - 1).logical_or_(b)
-        occupied = grown
+def grid_of(raw: Tensor, density: Tensor, box_side: float) -> OccupancyGrid:
+    """The grid around raw and other densities [n^3]: cells with matter, and those beside them, so that thin parts survive."""
+    n = round(len(raw) ** (1 / 3))
+    occupied = (-torch.expm1(-density * (box_side / n)) > SEEN).view(n, n, n)
     low, high = [], []
     for axis in range(3):
+        grown = occupied.clone()
+        grown.narrow(axis, 0, n - 1).logical_or_(occupied.narrow(axis, 1, n - 1))
+        grown.narrow(axis, 1, n - 1).logical_or_(occupied.narrow(axis, 0, n - 1))
+        occupied = grown
+    for axis in range(3):
         filled = occupied.movedim(axis, 0).flatten(1).any(1).nonzero()[:, 0]
-        low.append(filled[0] if len(filled) else filled.new_zeros(()))
-        high.append(filled[-1] + 1 if len(filled) else filled.new_zeros(()))
-    low, high = (torch.stack(x) / n - 0.5 for x in (low, high))
-    guide = torch.where(occupied, density, -1.0).flatten()
-    return OccupancyGrid(density, guide, low * box_side, high * box_side, box_side)
+        low.append(filled[0] if len(filled) else filled.new_tensor(n))
+        high.append(filled[-1] + 1 if len(filled) else filled.new_tensor(0))
+    low, high = ((torch.stack(x) / n - 0.5) * box_side for x in (low, high))
+    return OccupancyGrid(raw, density, occupied.flatten(), low, high, box_side, n)
+
+
+def meets(grid: OccupancyGrid, origins: Tensor, directions: Tensor) -> Tensor:
+    """Whether rays [R, 3] meet the box around all that is occupied, bool [R] (the slab test)."""
+    safe = torch.where(directions.abs() < 1e-9, 1e-9, directions)
+    a, b = (grid.low - origins) / safe, (grid.high - origins) / safe
+    return torch.minimum(a, b).amax(-1) < torch.maximum(a, b).amin(-1)
+
+
+def cells(grid: OccupancyGrid, origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
+    """The cells, int32 [R, S], at distances t [R, S] along rays [R, 3]; points outside the box count to its outermost cells."""
+    n, index = grid.resolution, None
+    begin, slope = origins * (n / grid.box_side) + n / 2, directions * (n / grid.box_side)
+    for axis in range(3):
+        place = torch.addcmul(begin[:, axis, None], slope[:, axis, None], t).clamp_(0, n - 1).int()
+        index = place if index is None else index.mul_(n).add_(place)
+    return index
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Where H rays that meet matter are looked at.
+class Looked:
+    """One pass along rays [R, 3] through a grid.
 
     Attributes:
-        ray: [H], which rays they are. t: [H, S] distances, increasing.
-        along: [H, S] the same without the gaps between occupied cells: nothing fills those.
+        t, raw: [R, S] distances and raw densities. worth: bool [R, S], which of them were looked up; the others are the grid's.
+        features: [N, F] of those. ray: [N], theirs.
     """
 
-    ray: Tensor
     t: Tensor
-    along: Tensor
+    raw: Tensor
+    worth: Tensor
+    features: Tensor
+    ray: Tensor
 
 
-@torch.no_grad()
-def place(
-    grid: OccupancyGrid, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, count: int, generator: torch.Generator | None
-) -> Samples:
-    """`count` samples per ray in occupied cells, most where the grid's densities say that the ray is stopped.
-
-    Args:
-        origins, directions: [R, 3]. near, far: [R]. generator: moves each sample by up to half a step; None for the middle.
-    """
-    ray, start, density = occupied_steps(grid, origins, directions, near, far)
-    thickness = density.double() * grid.cell
-    head, rank = heads_of(ray)
-    behind = thickness.cumsum(0)  # optical depth at each step's end
-    behind -= (behind[head] - thickness[head])[rank]
-    weights = (torch.exp(thickness - behind) * -torch.expm1(-thickness)).float()
-    before = torch.where(ray == ray.roll(2), behind.roll(2), 0.0)  # a cell's margin, since the grid knows no surface better
-    seen = (before < -math.log(DARK)).nonzero()[:, 0]
-    ray, start, weights = ray[seen], start[seen], F.max_pool1d(weights[None], 3, 1, 1)[0][seen]
-    head, rank = heads_of(ray)
-    steps = torch.diff(head, append=head.new_tensor([len(ray)]))
-    total = weights.new_zeros(len(head)).index_add_(0, rank, weights)
-    mass = (1 - EVEN) * weights / total.clamp(min=1e-9)[rank] + EVEN / steps[rank]
-    mass = mass.double() / mass.new_zeros(len(head)).index_add_(0, rank, mass)[rank]  # sums to 1 for each ray
-    upto = mass.cumsum(0)
-    quantile = torch.arange(count, dtype=torch.float64, device=ray.device)
-    if generator is not None:
-        quantile = quantile + torch.rand(len(head), count, generator=generator, device=generator.device).to(mass) - 0.5
-    quantile = (quantile / (count - 1)).clamp(0, 1).expand(len(head), count)
-    place = quantile + torch.arange(len(head), device=ray.device)[:, None]
-    step = torch.searchsorted(upto, place, right=True)
-    step = torch.minimum(torch.maximum(step, head[:, None]), (head + steps - 1)[:, None])
-    share = ((place - upto[step]) / mass[step] + 1).clamp(0, 1).float()
-    along = (step - head[:, None] + share) * grid.cell
-    return Samples(ray[head], start[step] + share * grid.cell, along)
+def look(
+    field: Field, grid: OccupancyGrid, cell: Tensor, worth: Tensor, origins: Tensor, directions: Tensor, t: Tensor, config: RenderConfig
+) -> Looked:
+    """Raw densities and features at distances t [R, S] in the cells [R, S]: looked up where it is worth that."""
+    ray = worth.nonzero()[:, 0]
+    points = (origins[ray] + directions[ray] * t[worth][:, None])[None]
+    raw, features = field.raw(points)
+    raw = grid.raw[cell].to(t.dtype).masked_scatter(worth, cut(raw, points, field, config).to(t.dtype))
+    return Looked(t, raw, worth, features[0], ray)
 
 
-def heads_of(ray: Tensor) -> tuple[Tensor, Tensor]:
-    """For sorted ray numbers [M]: where each ray begins [H], and of which of the H rays each entry is [M]."""
-    first = torch.ones_like(ray, dtype=torch.bool)
-    first[1:] = ray[1:] != ray[:-1]
-    return first.nonzero()[:, 0], first.cumsum(0) - 1
+def dark_from(t: Tensor, weights: Tensor) -> Tensor:
+    """Distance [R, 1] from which on nothing is seen, for samples t [R, S] and their intervals' weights; infinite where all is seen."""
+    dark = weights.cumsum(-1) > 1 - DARK
+    return torch.where(dark, t[..., 1:], torch.inf).amin(-1, keepdim=True)
 
 
-def occupied_steps(grid: OccupancyGrid, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Steps of one cell's length along rays [R, 3] whose middles lie in occupied cells.
+def march(
+    field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, config: RenderConfig, draws: Draws
+) -> tuple[Tensor, RayRendering]:
+    """Both passes along rays [R, 3] between near and far [R]; draws [R, S].
 
     Returns:
-        [M] each, sorted: the step's ray, the distance at which it begins, its cell's density.
+        The H rays that come by matter, [H], and what they saw, [H].
     """
-    enter, leave = slab(grid.low, grid.high, origins, directions)
-    near, far = torch.maximum(near, enter), torch.minimum(far, leave)
-    alive = (far > near).nonzero()[:, 0]
-    parts = [_steps_of(grid, part, origins[part], directions[part], near[part], far[part]) for part in alive.split(BLOCK)]
-    if not parts:
-        return alive, near[alive], near[alive]
-    return tuple(torch.cat(x) for x in zip(*parts, strict=True))
-
-
-def _steps_of(
-    grid: OccupancyGrid, number: Tensor, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`occupied_steps` of some rays that have these numbers."""
-    n, cell = len(grid.density), grid.cell
-    count = int(((far - near).amax() / cell).ceil())
-    middle = torch.arange(count, dtype=near.dtype, device=near.device) + 0.5
-    begin = (origins + near[:, None] * directions) / cell + n / 2
-    index = None
-    for axis in range(3):
-        place = torch.addcmul(begin[:, axis, None], directions[:, axis, None], middle).int().clamp_(0, n - 1)
-        index = place if index is None else index.mul_(n).add_(place)
-    density = grid.guide[index]
-    density.masked_fill_(middle * cell > (far - near)[:, None], -1)
-    ray, step = (density >= 0).nonzero(as_tuple=True)
-    return number[ray], near[ray] + step * cell, density[ray, step]
-
-
-def slab(low: Tensor, high: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Where rays [R, 3] enter and leave the box from low to high [3]; they leave before they enter where they miss it."""
-    safe = torch.where(directions.abs() < 1e-9, 1e-9, directions)
-    a, b = (low - origins) / safe, (high - origins) / safe
-    return torch.minimum(a, b).amax(-1).clamp(min=0), torch.maximum(a, b).amin(-1)
+    t = coarse_samples(near, far, draws.coarse, disparity=config.disparity)
+    cell = cells(grid, origins, directions, t)
+    worth = grid.occupied[cell]
+    hit = worth.any(-1).nonzero()[:, 0]
+    origins, directions, t = origins[hit], directions[hit], t[hit]
+    first = look(field, grid, cell[hit], worth[hit], origins, directions, t, config)
+    if not config.fine:
+        weights = interval_weights(field, first.raw, t)
+        return hit, summed(sum_over_rays(first.features, at_ends(weights)[first.worth], first.ray, t.shape[:1]), weights, t, config)
+    with torch.no_grad():
+        weights = interval_weights(field, first.raw, t)
+        more = importance_samples(t, weights, draws.fine[hit])
+        cell = cells(grid, origins, directions, more)
+        worth = grid.occupied[cell] & (more < dark_from(t, weights))
+    second = look(field, grid, cell, worth, origins, directions, more, config)
+    t, order = torch.cat([t, more], -1).sort(-1)
+    weights = interval_weights(field, torch.cat([first.raw, second.raw], -1).gather(-1, order), t)
+    ends = at_ends(weights)
+    ends = torch.zeros_like(ends).scatter(-1, order, ends).split([config.coarse, config.fine], -1)
+    seen = sum(sum_over_rays(x.features, end[x.worth], x.ray, t.shape[:1]) for x, end in zip((first, second), ends, strict=True))
+    return hit, summed(seen, weights, t, config)
 
 
 def render_rays_fast(
-    field: Field,
-    grid: OccupancyGrid,
-    origins: Tensor,
-    directions: Tensor,
-    config: RenderConfig,
-    *,
-    samples: int = SAMPLES,
-    generator: torch.Generator | None = None,
+    field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, config: RenderConfig, *, draws: Draws | None = None
 ) -> RayRendering:
-    """What rays see, as `volume_rendering.render_rays`, with gradient to the field, at a fraction of the samples.
+    """What rays see, as `volume_rendering.render_rays`, with gradient to the field, for a fraction of the look-ups.
 
     Matter outside the box, which the family's constant decoder may put there, is not seen.
 
     Args:
-        grid: of this field. origins, directions: [1, R, 3] for one head. config: of it, coarse, fine and disparity do not matter here.
-        samples: per ray that meets matter. generator: jitters them; None for the same samples each time.
+        grid: of this field. origins, directions: [1, R, 3] for one head. draws: None for the deterministic middle.
 
     Returns:
         As `render_rays`; the depth of empty rays is the farthest at which one leaves the box.
     """
     if len(origins) != 1:
         raise ValueError(f"render_rays_fast: expected rays [1, R, 3] of the one head that the grid is of, got {list(origins.shape)}")
-    field = prepare(field)
-    near, far = box_range(origins[0].detach(), directions[0].detach(), field.config.box_side)
+    field, draws, parts = prepare(field), draws or middle_draws(origins, config), []
+    for start in range(0, max(1, origins.shape[1]), CHUNK):
+        part = slice(start, start + CHUNK)
+        parts.append(
+            some_rays(field, grid, origins[:, part], directions[:, part], config, Draws(draws.coarse[0, part], draws.fine[0, part]))
+        )
+    seen = RayRendering(*(torch.cat([getattr(x, name) for x in parts], 1) for name in ("features", "depth", "opacity")))
+    _, far = box_range(origins.detach(), directions.detach(), field.config.box_side)
+    return replace(seen, depth=seen.depth.clamp(max=far.amax().item() if far.numel() else 0))
+
+
+def some_rays(field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, config: RenderConfig, draws: Draws) -> RayRendering:
+    """`render_rays_fast` of a chunk, infinitely far where rays are empty; draws [R, S]."""
+    R, o, d = origins.shape[1], origins[0].detach(), directions[0].detach()
+    near, far = box_range(o, d, field.config.box_side)
     if config.near is not None:
-        near, far = near.clamp(min=config.near), far.clamp(max=config.far)
-    found = place(grid, origins[0].detach(), directions[0].detach(), near, far, samples, generator)
-    some = shade(
-        field, origins[:, found.ray], directions[:, found.ray], found.t[None], found.along[None], None, replace(config, white_back=False)
-    )
-    R = origins.shape[1]
-    features = some.features.new_zeros(1, R, some.features.shape[-1]).index_copy(1, found.ray, some.features)
-    opacity = some.opacity.new_zeros(1, R).index_copy(1, found.ray, some.opacity)
-    depth = some.depth.new_full((1, R), torch.inf).index_copy(1, found.ray, some.depth).clamp(max=far.max().item() if R else 0)
+        near, far = torch.full_like(near, config.near), torch.full_like(far, config.far)
+    able = (meets(grid, o, d) & (far > near)).nonzero()[:, 0]
+    some = Draws(draws.coarse[able], draws.fine[able])
+    hit, seen = march(field, grid, origins[0, able], directions[0, able], near[able], far[able], replace(config, white_back=False), some)
+    hit = able[hit]
+    features = seen.features.new_zeros(1, R, seen.features.shape[-1]).index_copy(1, hit, seen.features[None])
+    opacity = seen.opacity.new_zeros(1, R).index_copy(1, hit, seen.opacity[None])
+    depth = seen.depth.new_full((1, R), torch.inf).index_copy(1, hit, seen.depth[None])
     if config.white_back:
         features = features + (1 - opacity)[..., None]
     return RayRendering(features, depth, opacity)
@@ -278,7 +264,6 @@ def render_fast(
     width: int,
     config: RenderConfig,
     *,
-    samples: int = SAMPLES,
     background: tuple[float, float, float] = (1.0, 1.0, 1.0),
     normals: bool = True,
     callback: Callable[[int, int], None] | None = None,
@@ -296,7 +281,7 @@ def render_fast(
     parts, total = [], origins.shape[1]
     for start in range(0, total, CHUNK):
         part = slice(start, start + CHUNK)
-        parts.append(render_rays_fast(field, grid, origins[:, part], directions[:, part], config, samples=samples))
+        parts.append(render_rays_fast(field, grid, origins[:, part], directions[:, part], config))
         if callback is not None:
             callback(min(part.stop, total), total)
     seen = RayRendering(*(torch.cat([getattr(x, name) for x in parts], 1) for name in ("features", "depth", "opacity")))

@@ -1,7 +1,7 @@
 """A tri-plane field made ready for many look-ups: same numbers, several times faster on a CPU, most of all with gradients.
 
-Features of one texel lie together in one table, so that a point is a weighted sum of twelve rows of it (a tri-grid's: of up to 24)
-and its gradient is the transposed sum, over points sorted by their texel. Points go through in blocks that stay in the processor's
+Features of one texel lie together in one table (a tri-grid's: of all its slices), so that a point is a weighted sum of twelve rows of
+it, and its gradient the transposed sum, over points sorted by their texel. Points go through in blocks that stay in the processor's
 cache; a gradient computes the blocks anew, so nothing per point is kept but what comes out.
 """
 
@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from .triplane import AXES, Decoder, FieldConfig, TriplaneField
 
-BLOCK = 1 << 13  # points; 64 hidden values of each fill 2 MB
+BLOCK = 1 << 12  # points; 64 hidden values of each fill 1 MB
 STEEP = 60.0  # exp of more than this squared leaves single precision
 
 
@@ -26,13 +26,16 @@ class PreparedField(TriplaneField):
     """`prepare` makes it. It is as differentiable as the field it came from, except with respect to points.
 
     Attributes:
-        table: [B * 3 * H * W * D, C] texels.
-        layers: W1 [C, hidden], b1 [hidden], W2 [hidden, 1 + F], b2 [1 + F]: the decoder, with its gains and the mean over planes.
+        table: [B * 3 * H * W, D * C] texels (D is 1 for a tri-plane).
+        layers: W1 [P * C, hidden], b1 [hidden], W2 [hidden, 1 + F], b2 [1 + F]: the decoder, with its gains and the mean over planes.
+            P is 1 for a tri-plane; a tri-grid's slices are weighed and summed on the way, too, P = 3 * D.
+        lattice: from points to the table's rows.
         bounded: no hidden value can be so large that its exponential overflows.
     """
 
     table: Tensor
     layers: tuple[Tensor, Tensor, Tensor, Tensor]
+    lattice: Lattice
     bounded: bool
 
     def raw(self, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,7 +57,7 @@ class PreparedField(TriplaneField):
         flat, heads = points.flatten(0, 1).to(self.table.dtype), self.heads(points)
         out, density_row = flat.new_empty(len(flat)), W2[:, 0].contiguous()
         for part in blocks(flat):
-            hidden = self.hidden(self.table, W1, b1, *corners(flat[part], self.config, None if heads is None else heads[part]))[1]
+            hidden = self.hidden(self.table, W1, b1, *self.corners(flat, heads, part))[1]
             torch.mv(hidden, density_row, out=out[part])
         return out.add_(b2[0]).view(points.shape[:-1])
 
@@ -66,9 +69,15 @@ class PreparedField(TriplaneField):
         raw = self.raw(flat)[0] if learns else self.raw_density(flat)
         return (self.activate(raw) * inside).view(points.shape[:-1])
 
-    def hidden(self, table: Tensor, W1: Tensor, b1: Tensor, first: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums of texels [N, C] and the hidden layer's outputs, softplus(x) = log(1 + exp(x)) [N, hidden]."""
-        texels = sums(table, first, weights, self.config)
+    def corners(self, points: Tensor, heads: Tensor | None, part: slice) -> tuple[Tensor, Tensor, Tensor | None]:
+        """`Lattice.corners` of a part of the points."""
+        return self.lattice.corners(points[part], None if heads is None else heads[part])
+
+    def hidden(self, table: Tensor, W1: Tensor, b1: Tensor, rows: Tensor, weights: Tensor, slices: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Weighted sums of texels [N, P * C] and the hidden layer's outputs, softplus(x) = log(1 + exp(x)) [N, hidden]."""
+        texels = F.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
+        if slices is not None:
+            texels = texels.view(slices.shape).mul_(slices)
         hidden = torch.addmm(b1, texels, W1)
         return texels, hidden.exp_().add_(1).log_() if self.bounded else F.softplus(hidden)
 
@@ -82,10 +91,12 @@ class _Evaluate(torch.autograd.Function):
     """Points [N, 3] -> raw density [N] and features [N, F], by blocks; the backward pass computes each block again."""
 
     @staticmethod
-    def forward(ctx, points: Tensor, table: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, heads: Tensor | None, field: PreparedField):
+    def forward(
+        ctx, points: Tensor, table: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, heads: Tensor | None, field: PreparedField
+    ):
         density, features = points.new_empty(len(points)), points.new_empty(len(points), W2.shape[1] - 1)
         for part in blocks(points):
-            _, hidden = field.hidden(table, W1, b1, *corners(points[part], field.config, None if heads is None else heads[part]))
+            _, hidden = field.hidden(table, W1, b1, *field.corners(points, heads, part))
             out = torch.addmm(b2, hidden, W2)
             density[part] = out[:, 0]
             activated(out[:, 1:], field.config.activation, features[part])
@@ -100,8 +111,8 @@ class _Evaluate(torch.autograd.Function):
         heads, field, grads = ctx.heads, ctx.field, [torch.zeros_like(x) for x in (table, W1, b1, W2, W2[0])]
         by_table, by_W1, by_b1, by_W2, by_b2 = grads
         for part in blocks(points):
-            first, weights = corners(points[part], field.config, None if heads is None else heads[part])
-            texels, hidden = field.hidden(table, W1, b1, first, weights)
+            rows, weights, slices = field.corners(points, heads, part)
+            texels, hidden = field.hidden(table, W1, b1, rows, weights, slices)
             slope = slope_from_output(features[part], field.config.activation)
             by_out = torch.cat([by_density[part, None], by_features[part] * slope], 1)
             by_W2.addmm_(hidden.mT, by_out)
@@ -109,7 +120,10 @@ class _Evaluate(torch.autograd.Function):
             by_hidden = (by_out @ W2.mT).mul_(hidden.neg_().expm1_().neg_())  # softplus' = 1 - exp(-softplus)
             by_W1.addmm_(texels.mT, by_hidden)
             by_b1 += by_hidden.sum(0)
-            add_transposed(by_table, first, weights, by_hidden @ W1.mT, field.config)
+            by_texels = by_hidden @ W1.mT
+            if slices is not None:
+                by_texels = by_texels.mul_(slices).view(len(rows), -1)
+            add_transposed(by_table, rows, weights, by_texels)
         return None, *grads, None, None
 
 
@@ -124,13 +138,24 @@ def prepare(field):
     planes = planes if planes.dtype == torch.float64 else planes.float()
     table = planes.movedim(2, -1)  # [B, 3, (D,) H, W, C]
     if config.depth:
-        table = table.movedim(2, -2)
-    table = table.reshape(-1, config.channels)
+        table = table.movedim(2, -2).flatten(-2)
+    table = table.reshape(-1, table.shape[-1])
     W1, b1 = affine(field.decoder.net[0], config.channels, table)
     W2, b2 = affine(field.decoder.net[2], config.hidden, table)
     with torch.no_grad():
-        largest = (table.abs().amax() * W1.abs().sum(0) + b1.abs()).amax() if len(table) else 0
-    return PreparedField(planes, field.decoder, config, field.to_rgb, table=table, layers=(W1 / 3, b1, W2, b2), bounded=bool(largest < STEEP))
+        largest = (table.abs().amax() * W1.abs().sum(0) + b1.abs()).amax()
+    W1 = W1.repeat(3 * config.depth or 1, 1)
+    layers = W1 / 3, b1, W2, b2
+    return PreparedField(
+        planes,
+        field.decoder,
+        config,
+        field.to_rgb,
+        table=table,
+        layers=layers,
+        lattice=lattice(config, table),
+        bounded=bool(largest < STEEP),
+    )
 
 
 def affine(layer: nn.Module, inputs: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,69 +171,91 @@ def blocks(points: Tensor) -> list[slice]:
     return [slice(start, min(start + size, len(points))) for start in range(0, len(points), size)]
 
 
-def tents(position: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Linear interpolation between `count` texels: the first of two, int32 [...], and both weights [..., 2, N]; 0 outside.
+@dataclass(frozen=True)
+class Lattice:
+    """From points to the table's rows, as small matrices: a processor multiplies them faster than it rearranges numbers.
 
-    Args:
-        position: [..., N] in texels, 0 at the first one's centre.
+    Four corners lie around a point in each of three planes, so K = 12.
+
+    Attributes:
+        texels, slices: factor and summand, from scene units to either, 0 at the first one's centre.
+        last: texel where the last pair begins. rows: of one head.
+        strides [3, K], start [K]: from a pair's texels to rows.
+        row, column: [6, K], which of the axes' linear weights make each corner's.
+        third: [3 * D, 3 * D * C], which slice's weight each of a corner's features takes; None for a tri-plane.
     """
-    first = position.floor().clamp_(0, max(count - 2, 0))
-    offset = position - first
-    weights = torch.stack([offset, offset - 1], -2) if count > 1 else offset[..., None, :]
-    return first.int(), weights.abs_().neg_().add_(1).relu_()
+
+    texels: tuple[float, float]
+    slices: tuple[float, float]
+    last: int
+    rows: int
+    strides: Tensor
+    start: Tensor
+    row: Tensor
+    column: Tensor
+    third: Tensor | None
+
+    def corners(self, points: Tensor, heads: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Around points [N, 3] of the heads [N]: the table's rows, int32, and their weights, 0 outside the planes.
+
+        Returns:
+            Both [N, K] and None for a tri-plane; for a tri-grid [3 * N, 4], a plane each, and [N, 3 * D * C], the slices' weights.
+        """
+        position = points * self.texels[0] + self.texels[1]
+        first = position.floor().clamp_(0, self.last)
+        rows = torch.addmm(self.start, first, self.strides).int()
+        if heads is not None:
+            rows += (heads * self.rows).int()[:, None]
+        linear = tents(position.sub_(first), 2)
+        weights = (linear @ self.row).mul_(linear @ self.column)
+        if self.third is None:
+            return rows, weights, None
+        slices = tents(points * self.slices[0] + self.slices[1], len(self.third) // 3)
+        return rows.view(-1, 4), weights.view(-1, 4), slices @ self.third
 
 
-def corners(points: Tensor, config: FieldConfig, heads: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The table's rows that points [N, 3] of the heads [N] lie between.
+def tents(position: Tensor, count: int) -> Tensor:
+    """Linear weights [N, count * 3] of `count` texels at positions [N, 3]: 1 at a texel, falling to 0 at its neighbours."""
+    return torch.cat([position - i for i in range(count)], 1).abs_().neg_().add_(1).relu_()
 
-    Returns:
-        The first row of each plane's, int32 [3, N], and the weights of all its corners [3, K, N]; the rows after the first are
-        `steps` away.
-    """
-    H, D, scaled = config.resolution, config.depth, points.mT / config.box_side
-    texel, weight = tents(scaled * H + (H / 2 - 0.5), H)
+
+def lattice(config: FieldConfig, like: Tensor) -> Lattice:
+    """The lattice of a config, in the precision of `like`."""
+    H, D, C = config.resolution, max(config.depth, 1), config.channels
     columns, rows = ([AXES[axes[i]] for axes in config.plane_axes] for i in (0, 1))
-    first = texel[rows] * H + texel[columns]
-    first += torch.arange(3, dtype=first.dtype, device=first.device)[:, None] * (H * H)
-    if heads is not None:
-        first += heads.int() * (3 * H * H)
-    weights = (weight[rows][:, :, None] * weight[columns][:, None]).flatten(1, 2)
-    if D:
-        thirds = [3 - a - b for a, b in zip(columns, rows, strict=True)]
-        slices, tent = tents(scaled * D + (D / 2 - 0.5), D)
-        first = first * D + slices[thirds]
-        weights = (weights[:, :, None] * tent[thirds][:, None]).flatten(1, 2)
-    return first, weights
+    corners = [(plane, r, c) for plane in range(3) for r in (0, 1) for c in (0, 1)]
+    axes, third = torch.eye(3).to(like), None
+    if config.depth:
+        axis = [3 * d + 3 - columns[plane] - rows[plane] for plane in range(3) for d in range(D)]
+        third = torch.eye(3 * D).to(like)[:, axis].repeat_interleave(C, 1)
+    return Lattice(
+        texels=(H / config.box_side, H / 2 - 0.5),
+        slices=(D / config.box_side, D / 2 - 0.5),
+        last=max(H - 2, 0),
+        rows=3 * H * H,
+        strides=torch.stack([H * axes[rows[plane]] + axes[columns[plane]] for plane, _, _ in corners], 1),
+        start=like.new_tensor([plane * H * H + min(r, H - 1) * H + min(c, H - 1) for plane, r, c in corners]),
+        row=torch.stack([torch.eye(6).to(like)[3 * r + rows[plane]] for plane, r, _ in corners], 1),
+        column=torch.stack([torch.eye(6).to(like)[3 * c + columns[plane]] for plane, _, c in corners], 1),
+        third=third,
+    )
 
 
-def steps(config: FieldConfig) -> list[int]:
-    """How far each corner's row in the table is from the first one's."""
-    H, D = config.resolution, config.depth
-    square = [0, 1, H, H + 1] if H > 1 else [0]
-    return [s * D + i for s in square for i in range(min(2, D))] if D else square
+def add_transposed(table: Tensor, rows: Tensor, weights: Tensor, values: Tensor) -> None:
+    """Add to the table what weighted sums over its rows took from it, in place: values [M, C] times weights [M, K], to rows [M, K].
 
-
-def sums(table: Tensor, first: Tensor, weights: Tensor, config: FieldConfig) -> Tensor:
-    """Weighted sums [N, C] of the table's rows around points; arguments as `corners` returns them."""
-    rows = first[:, None] + first.new_tensor(steps(config))[:, None]
-    rows, weights = rows.flatten(0, 1).mT.contiguous(), weights.flatten(0, 1).mT.contiguous()
-    return F.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
-
-
-def add_transposed(table: Tensor, first: Tensor, weights: Tensor, values: Tensor, config: FieldConfig) -> None:
-    """Add to the table what `sums` takes from it, in place: each point's values [N, C] times its weights.
-
-    Points between the same texels are summed before they go there.
+    Values between the same texels are summed before they go there.
     """
-    N = len(values)
-    key, order = first.flatten().sort()
-    key, count = torch.unique_consecutive(key, return_counts=True)
+    planes = rows.shape[1] // 4
+    rows, weights = rows.view(-1, 4), weights.view(-1, 4)
+    first, order = rows[:, 0].sort()
+    first, count = torch.unique_consecutive(first, return_counts=True)
     bounds = F.pad(count.cumsum(0), (1, 0))
-    weights = weights.transpose(0, 1).flatten(1)[:, order]  # [K, 3 * N]
-    order = order % N
-    for step, weight in zip(steps(config), weights, strict=True):
+    weights = weights[order].mT.contiguous()
+    order = order // planes
+    for step, weight in zip((rows[0] - rows[0, 0]).tolist(), weights, strict=True):
         summed = F.embedding_bag(order, values, bounds, per_sample_weights=weight, mode="sum", include_last_offset=True)
-        table.index_add_(0, key.long() + step, summed)
+        table.index_add_(0, first.long() + step, summed)
 
 
 def activated(out: Tensor, activation: str, into: Tensor) -> None:

@@ -6,6 +6,7 @@ bound S - 1 intervals, raw densities and features are averaged over each, and th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -56,7 +57,7 @@ class RenderConfig:
     white_back: bool = False
     cull: float = 0.0
     binarise: float = 0.0
-    negligible: float = 1e-5
+    negligible: float = 1e-6
     chunk_bytes: int = 256 * 2**20
     normal_step: float = 0.006
 
@@ -256,31 +257,39 @@ def raw_densities(field: Field, origins: Tensor, directions: Tensor, t: Tensor, 
     return cut(raw, points, field, config).view_as(t)
 
 
-def shade(field: Field, origins: Tensor, directions: Tensor, t: Tensor, along: Tensor, raw: Tensor | None, config: RenderConfig) -> RayRendering:
+def shade(field: Field, origins: Tensor, directions: Tensor, t: Tensor, raw: Tensor, config: RenderConfig) -> RayRendering:
     """Emission and absorption at given samples, with gradient.
 
     Args:
-        origins, directions: [B, R, 3]. t: [B, R, S] distances, increasing. along: t without the gaps that nothing fills; t if none.
-        raw: [B, R, S], raw densities as known: samples that add less than `negligible` to their ray are not looked at again. None to
-            look at all.
+        origins, directions: [B, R, 3]. t, raw: [B, R, S] distances, increasing, and raw densities without gradient.
 
     Returns:
         What the rays saw, infinitely far where they are empty.
     """
     moving = origins.requires_grad or directions.requires_grad or t.requires_grad
-    if raw is None or moving or not isinstance(field, PreparedField):
+    if moving or not isinstance(field, PreparedField):
         points = (origins[..., None, :] + directions[..., None, :] * t[..., None]).flatten(1, 2)
         raw, features = field.raw(points)
-        weights = interval_weights(field, cut(raw, points, field, config).view_as(t), along)
-        seen = (at_ends(weights)[..., None, :] @ features.view(*t.shape, -1))[..., 0, :]
-    else:
-        kept = at_ends(interval_weights(field, raw, along.detach())) > config.negligible
-        ray = kept.flatten(0, 1).nonzero()[:, 0]
-        points = origins.flatten(0, 1)[ray] + directions.flatten(0, 1)[ray] * t[kept][:, None]
-        looked_up, features = field.raw_of(points, ray // t.shape[1])
-        weights = interval_weights(field, raw.masked_scatter(kept, cut(looked_up, points, field, config)), along)
-        seen = features.new_zeros(origins.shape[:2].numel(), features.shape[-1])
-        seen = seen.index_add(0, ray, features * at_ends(weights)[kept][:, None]).view(*t.shape[:2], -1)
+        weights = interval_weights(field, cut(raw, points, field, config).view_as(t), t)
+        return summed((at_ends(weights)[..., None, :] @ features.view(*t.shape, -1))[..., 0, :], weights, t, config)
+    weights = interval_weights(field, raw, t)
+    kept = at_ends(weights) > config.negligible
+    ray = kept.flatten(0, 1).nonzero()[:, 0]
+    points = origins.flatten(0, 1)[ray] + directions.flatten(0, 1)[ray] * t[kept][:, None]
+    looked_up, features = field.raw_of(points, ray // t.shape[1])
+    if looked_up.requires_grad:
+        weights = interval_weights(field, raw.masked_scatter(kept, cut(looked_up, points, field, config)), t)
+    return summed(sum_over_rays(features, at_ends(weights)[kept], ray, t.shape[:2]), weights, t, config)
+
+
+def sum_over_rays(features: Tensor, weights: Tensor, ray: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Features [N, F] times weights [N], summed where they belong to the same ray [N] -> [*shape, F]."""
+    total = features.new_zeros(math.prod(shape), features.shape[-1])
+    return total.index_add(0, ray, features * weights[:, None]).view(*shape, -1)
+
+
+def summed(seen: Tensor, weights: Tensor, t: Tensor, config: RenderConfig) -> RayRendering:
+    """What rays saw: features [..., F], from weights [..., S - 1] of the intervals between t [..., S]; empty ones infinitely far."""
     opacity = weights.sum(-1)
     distance = (weights * (t[..., 1:] + t[..., :-1]) / 2).sum(-1)
     filled = opacity > 0
@@ -306,7 +315,7 @@ def march(
         more_raw = raw_densities(field, origins, directions, more, config)
         t, order = torch.cat([t, more], -1).sort(-1)
         raw = torch.cat([raw, more_raw], -1).gather(-1, order)
-    return shade(field, origins, directions, t, t, raw, config), t
+    return shade(field, origins, directions, t, raw, config), t
 
 
 def render_rays(field: Field, origins: Tensor, directions: Tensor, config: RenderConfig, *, draws: Draws | None = None) -> RayRendering:

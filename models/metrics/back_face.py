@@ -2,18 +2,21 @@
 
 How it sees one. The head is seen from yaw 0 and from yaw 180 (`cameras`), and the back view is mirrored left-right, so that
 one pixel is one (x, y) in both. A face that leaks through planes shared by front and back lies at the same x, y; one that a
-diffusion prior painted there lies nearly so. Both views are reduced to what makes a face and hardly anything else at the
-back of a head: the structure between BAND[0] and BAND[1] scene units (lids, irises, brows, nostrils, lips; not the shading
-of a skull), the same left and right (hair is not), inside the box of eyes, nose and mouth. Then
+diffusion prior painted there lies nearly so. Both views are reduced to what makes a face and is rare on the back of a head:
+structure between BAND[0] and BAND[1] scene units (lids, irises, brows, nostrils, lips; not the shading of a skull), and of it
+what is the same left and right (hair is not). Front and back are then compared within the box of the eyes and within that of
+nose and mouth,
 
-    share = <front, back> / <front, front>
+    likeness = <front, back> / sqrt(<front, front> (<back, back> + FAINT^2 <front, front>)),
 
-is the share of the front's pattern that is found on the back: 0 without one, f where the back is f parts face and 1 - f
-parts hair, 1 for a whole second face. It is taken twice, on the luminance (a print) and on the slopes of the surface (a
-relief: sockets, nose, lips), each the largest over shifts of up to REACH up or down.
+their correlation, but for FAINT: a print that faint, which nobody sees, does not count as a face however smooth the hair
+around it is. A head's figure is the mean over the two boxes (strands or the nape's hairline match one of them by chance,
+seldom both), the largest over shifts of up to REACH up or down. It is taken twice, of the luminance (a print) and of the
+surface's normals (a relief: sockets, nose, lips): about 0 without a face on the back, 1 for the front's own face.
 
-What an exact head gives by chance (strands, the nape's hairline, a collar) is the control: `thresholds` of many exact heads'
-shares. Not seen: a second face that looks to the side, or at another size; a head whose front has no face.
+What exact heads give by chance is the control: `thresholds` of many of them, taken as they are and softened like the heads of
+a generator (`control`), since soft hair and a soft face match by chance more often than sharp ones. Not seen: a second face that looks to the side
+or has another size, eyes or a mouth alone on hair of much structure, a head whose front has no face.
 """
 
 from __future__ import annotations
@@ -22,23 +25,27 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import FOCAL, RADIUS, Camera, orbit
 from .image import luminance, masked_blur
 
-BOX = (-0.06, 0.06, -0.115, 0.040)  # scene units: left, right, bottom, top of eyes, brows, nose and mouth
+BOXES = ((-0.07, 0.07, -0.02, 0.04), (-0.06, 0.06, -0.115, -0.02))  # scene units, left, right, bottom, top: eyes and brows; nose and mouth
 FACE_Z = 0.1  # scene units: about where the face's surface lies
-BAND = (0.0035, 0.011)  # scene units: sigmas of the two blurs whose difference is kept
-REACH = 0.02  # scene units
+BAND = (0.003, 0.0085)  # scene units: sigmas of the two blurs whose difference is kept
+FAINT = 0.1  # of the front's contrast
+REACH = 0.015  # scene units
+SOFT = 0.005  # scene units, sigma: how soft the heads of a small generator are
+LEAST = 64  # exact heads: fewer tell nothing about one in a hundred
 
 
 @dataclass(frozen=True)
 class BackFace:
-    """Share of the front's face found on the back; 0 for none, 1 for all.
+    """Likeness of the back to the front's face; about 0 for none, 1 for the same.
 
     Attributes:
-        colour: [B] in luminance. relief: [B] in the surface's slopes.
+        colour: [B] in luminance. relief: [B] in the surface's normals.
     """
 
     colour: Tensor
@@ -60,18 +67,18 @@ def cameras() -> Camera:
 
 
 def thresholds(control: BackFace, quantile: float = 0.99) -> BackFace:
-    """What exact heads stay below by chance: a quantile of each share, as 0-dim tensors.
+    """What exact heads stay below by chance: a quantile of each likeness, as 0-dim tensors.
 
     Raises:
-        ValueError: fewer than 64 heads, which tell nothing about one in a hundred.
+        ValueError: fewer than LEAST heads.
     """
-    if len(control.colour) < 64:
-        raise ValueError(f"thresholds: expected at least 64 exact heads, got {len(control.colour)}; measure more of them")
+    if len(control.colour) < LEAST:
+        raise ValueError(f"thresholds: expected at least {LEAST} exact heads, got {len(control.colour)}; measure more of them")
     return BackFace(torch.quantile(control.colour, quantile), torch.quantile(control.relief, quantile))
 
 
 def back_face(rgb: Tensor, mask: Tensor, distance: Tensor) -> BackFace:
-    """The share of the front's face that is found on the back, of B heads.
+    """How much the back looks like the front's face, of B heads.
 
     Args:
         rgb: [B, 2, 3, S, S] in [0, 1], from `cameras()`; S about 128.
@@ -87,13 +94,18 @@ def back_face(rgb: Tensor, mask: Tensor, distance: Tensor) -> BackFace:
             f"{list(rgb.shape)}, {list(mask.shape)}, {list(distance.shape)}; render `cameras()`"
         )
     solid = (mask > 0.5).to(rgb)
-    parts = []
-    for pattern in (_print, _relief):
-        (front, front_mask), (back, back_mask) = pattern(rgb[:, 0], solid[:, 0], distance[:, 0]), pattern(
-            rgb[:, 1].flip(-1), solid[:, 1].flip(-1), distance[:, 1].flip(-1)
-        )
-        parts.append(_share(front, front_mask * _box(S).to(rgb), back, back_mask))
-    return BackFace(*parts)
+    front = rgb[:, 0], solid[:, 0], distance[:, 0]
+    back = rgb[:, 1].flip(-1), solid[:, 1].flip(-1), distance[:, 1].flip(-1)
+    return BackFace(*(_likeness(*pattern(*front), *pattern(*back)) for pattern in (_print, _relief)))
+
+
+def control(rgb: Tensor, mask: Tensor, distance: Tensor) -> BackFace:
+    """What B exact heads give by chance: the larger figure of each as it is and softened by SOFT. Arguments as `back_face`."""
+    solid = (mask > 0.5).to(rgb).flatten(0, 1)
+    sigma = SOFT * _pixels_per_unit(mask.shape[-1])
+    soft_rgb, soft_distance = (masked_blur(x.flatten(0, 1), solid, sigma).unflatten(0, mask.shape[:2]) for x in (rgb, distance))
+    both = back_face(rgb, mask, distance), back_face(soft_rgb, mask, soft_distance)
+    return BackFace(torch.maximum(both[0].colour, both[1].colour), torch.maximum(both[0].relief, both[1].relief))
 
 
 def _print(rgb: Tensor, mask: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,17 +115,16 @@ def _print(rgb: Tensor, mask: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _relief(rgb: Tensor, mask: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-    """What is modelled: the x and y components of the normals, [B, 2, S, S], and where they are known.
+    """What is modelled: x and y components of the normals that the distances imply, [B, 2, S, S], and where they are known.
 
     Normals are bounded, so that a step between two parts, as at a collar, weighs no more than a steep nose.
     """
-    S = mask.shape[-1]
-    pixel = distance[..., 1:-1, 1:-1].clamp_min(1e-3) / (FOCAL * S)  # scene units that a pixel covers at the surface
+    pixel = distance[..., 1:-1, 1:-1].clamp_min(1e-3) / (FOCAL * mask.shape[-1])  # scene units that a pixel covers at the surface
     across = (distance[..., 1:-1, 2:] - distance[..., 1:-1, :-2]) / (2 * pixel)
     down = (distance[..., 2:, 1:-1] - distance[..., :-2, 1:-1]) / (2 * pixel)
-    known = torch.nn.functional.pad(-torch.nn.functional.max_pool2d(-mask, 3, 1), [1] * 4)
     slopes = torch.cat([across, down], dim=1)
-    normals = torch.nn.functional.pad(slopes * torch.rsqrt(1 + slopes.square().sum(1, keepdim=True)), [1] * 4) * known
+    known = F.pad(-F.max_pool2d(-mask, 3, 1), [1] * 4)  # its neighbours are on the head, too
+    normals = F.pad(slopes * torch.rsqrt(1 + slopes.square().sum(1, keepdim=True)), [1] * 4) * known
     pattern = _band(normals, known)
     mirrored = pattern.flip(-1) * pattern.new_tensor([-1.0, 1.0])[:, None, None]
     return (pattern + mirrored) / 2, known * known.flip(-1)
@@ -121,25 +132,33 @@ def _relief(rgb: Tensor, mask: Tensor, distance: Tensor) -> tuple[Tensor, Tensor
 
 def _band(values: Tensor, mask: Tensor) -> Tensor:
     """Structure of the sizes of BAND within the mask: a difference of Gaussians, [B, C, S, S]."""
-    pixels = mask.shape[-1] * FOCAL / (RADIUS - FACE_Z)  # per scene unit
-    fine, coarse = (masked_blur(values, mask, sigma * pixels) for sigma in BAND)
+    fine, coarse = (masked_blur(values, mask, sigma * _pixels_per_unit(mask.shape[-1])) for sigma in BAND)
     return (fine - coarse) * mask
 
 
-def _box(size: int) -> Tensor:
-    """[size, size]: 1 where eyes, nose and mouth are in both views, 0 elsewhere."""
-    place = ((torch.arange(size) + 0.5) / size - 0.5) * (RADIUS - FACE_Z) / FOCAL  # scene units, right and down
-    left, right, bottom, top = BOX
+def _pixels_per_unit(size: int) -> float:
+    return size * FOCAL / (RADIUS - FACE_Z)
+
+
+def _box(size: int, box: tuple[float, float, float, float]) -> Tensor:
+    """[size, size]: 1 inside a box of the face, as both views show it, 0 elsewhere."""
+    place = (torch.arange(size) + 0.5 - size / 2) / _pixels_per_unit(size)  # scene units, right and down
+    left, right, bottom, top = box
     columns, rows = (place > left) & (place < right), (-place > bottom) & (-place < top)
     return (rows[:, None] & columns).float()
 
 
-def _share(front: Tensor, region: Tensor, back: Tensor, known: Tensor) -> Tensor:
-    """[B]: the largest of <front, back> / <front, front> over vertical shifts of the back; 0 where the front is empty."""
+def _likeness(front: Tensor, front_known: Tensor, back: Tensor, back_known: Tensor) -> Tensor:
+    """[B]: the module's figure of two patterns [B, C, S, S], known where [B, 1, S, S] is 1; 0 where either is empty."""
     S = front.shape[-1]
-    reach = round(REACH * S * FOCAL / (RADIUS - FACE_Z))
-    energy = (region * front.square()).sum((1, 2, 3))
-    found = [
-        (region * front * torch.roll(back * known, shift, -2)).sum((1, 2, 3)) / energy.clamp_min(1e-9) for shift in range(-reach, reach + 1)
-    ]
-    return torch.stack(found).amax(0)
+    reach = round(REACH * _pixels_per_unit(S))
+    regions = [front_known * _box(S, box).to(front) for box in BOXES]
+    shifted = [torch.roll(back * back_known, shift, -2) for shift in range(-reach, reach + 1)]
+    return torch.stack([torch.stack([_correlation(front, x, region) for region in regions]).mean(0) for x in shifted]).amax(0)
+
+
+def _correlation(front: Tensor, back: Tensor, region: Tensor) -> Tensor:
+    """[B]: correlation of two patterns within a region, falling to 0 where the back's is faint against the front's."""
+    front, back = (x - (region * x).sum(2, keepdim=True) / region.sum(2, keepdim=True).clamp_min(1) for x in (front, back))  # no strands
+    product, energy, back_energy = ((region * a * b).sum((1, 2, 3)) for a, b in ((front, back), (front, front), (back, back)))
+    return product / (energy * (back_energy + FAINT**2 * energy)).sqrt().clamp_min(1e-9)

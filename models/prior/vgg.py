@@ -6,9 +6,7 @@ every channel counting alike.
 
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
 from pathlib import Path
 
 import torch
@@ -121,17 +119,12 @@ def stored_tensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"vgg: expected a .safetensors or .pth file, got {path.name}; choose another, or convert it")
     if path.suffix == ".safetensors" or not path.is_file():
         return read_tensors(path, "vgg")[0]
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                raise ValueError(
-                    f"vgg: expected plain tensors, but {path.name} is TorchScript, which is a program; save its state dict as .safetensors"
-                )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except Exception as error:  # a damaged pickle fails in whatever way it likes
         first = str(error).strip().partition("\n")[0]
-        raise ValueError(f"vgg: expected plain tensors, but {path.name} is damaged or holds more ({first}); use a .safetensors") from error
+        what = "is TorchScript, which is a program" if "TorchScript" in first else f"is damaged or holds more ({first})"
+        raise ValueError(f"vgg: expected plain tensors, but {path.name} {what}; save its state dict as .safetensors") from error
     if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
         raise ValueError(f"vgg: expected named tensors, but {path.name} holds something else; save its state dict as .safetensors")
     return state

@@ -28,7 +28,7 @@ from ..prior.embedded import embedded_config
 from ..prior.panohead import PanoHeadGenerator
 from ..synthetic.codes import identity_codes
 from .local import LocalRun, pick_device
-from .prior_pictures import PictureBatch, draw_pictures, picture_losses, render_pictures
+from .prior_pictures import PictureBatch, draw_pictures, picture_losses, render_features, super_resolved
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
 from .renders import Renders, cached_renders
 
@@ -93,6 +93,15 @@ def ray_step(
     t = guided_samples(batch, config.sampling, generator.config.field.box_side, draws)
     _, planes = planes_of(generator, codes, stop)
     return ray_losses(render_guided(generator.field(planes), batch, t), batch, torch.rand(3, generator=draws).to(codes))
+
+
+def begin_plain(generator: Generator) -> None:
+    """Let the finest planes and super-resolution begin as plain enlargements: what they then add is learnt, not unlearnt."""
+    blocks = [generator.backbone.synthesis.get_submodule(f"b{generator.config.field.resolution}")]
+    if generator.superresolution is not None:
+        blocks += [generator.superresolution.block0, generator.superresolution.block1]
+    for block in blocks:
+        nn.init.zeros_(block.torgb.weight)
 
 
 def critic_loss(critic: Discriminator, fake: PictureBatch, real: PictureBatch, penalty: float) -> Tensor:
@@ -181,8 +190,10 @@ class PriorRun:
         """One step on whole pictures: generator, then critic."""
         config, index = self.config, self.heads(self.config.pictures)
         real = draw_pictures(self.truth, index, self.generator, self.draws, self.device)
-        ws, planes = planes_of(self.generator, self.codes[index], None)
-        fake = render_pictures(self.generator, planes, ws, real, config.sampling, self.draws)
+        with torch.set_grad_enabled(adversary):  # until the critic is heard, only super-resolution learns from pictures: half the time
+            ws, planes = planes_of(self.generator, self.codes[index], None)
+            features = render_features(self.generator, planes, ws, real, config.sampling, self.draws)
+        fake = super_resolved(self.generator, features, ws, real.label)
         terms = picture_losses(fake, real, self.critic)
         loss = 4 * terms["raw"] + 4 * terms["image"] + 0.1 * terms["features"]
         if adversary:
@@ -239,7 +250,7 @@ def run(arguments: list[str]) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the initial weights
         generator = PanoHeadGenerator(embedded_config()).to(device)
-        nn.init.zeros_(generator.backbone.synthesis.get_submodule(f"b{generator.config.field.resolution}").torgb.weight)
+        begin_plain(generator)
         critic = Discriminator(DiscriminatorConfig()).to(device)
     state = PriorRun(truth, PriorTraining(), device, generator, critic)
     local = LocalRun("prior", state.pair, state.optimiser, options.minutes)

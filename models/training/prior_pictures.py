@@ -48,10 +48,10 @@ def draw_pictures(renders: Renders, index: Tensor, generator: Generator, draws: 
     return PictureBatch(image, raw, label_from_camera(camera), batch)
 
 
-def render_pictures(
+def render_features(
     generator: Generator, planes: Tensor, ws: Tensor, real: PictureBatch, sampling: GuidedSampling, draws: torch.Generator
-) -> PictureBatch:
-    """The generator's pictures from the cameras of `real`, rendered where the real surface is and on a margin around it."""
+) -> Tensor:
+    """What super-resolution is fed with [B, F, R, R], from the cameras of `real`; rendered where its surface is and a margin around."""
     B, R = len(ws), generator.config.raw_resolution
     near = F.max_pool2d(real.rays.mask.view(B, 1, R, R), 7, 1, 3).flatten(1) > 0
     count = int(near.sum(1).max())
@@ -65,8 +65,12 @@ def render_pictures(
     seen = render_guided(generator.field(planes, ws), batch, t)
     on_white = seen.features + (1 - seen.opacity)[..., None]
     every = on_white.new_ones(B, R * R, on_white.shape[-1]).scatter(1, pick[..., None].expand_as(on_white), on_white)
-    features = generator.signed(every.mT.unflatten(2, (R, R)))
-    return PictureBatch(generator.super_resolve(features[:, :3], features, ws), features[:, :3], real.label)
+    return generator.signed(every.mT.unflatten(2, (R, R)))
+
+
+def super_resolved(generator: Generator, features: Tensor, ws: Tensor, label: Tensor) -> PictureBatch:
+    """The generator's pictures of rendered features."""
+    return PictureBatch(generator.super_resolve(features[:, :3], features, ws), features[:, :3], label)
 
 
 def picture_losses(fake: PictureBatch, real: PictureBatch, critic: Discriminator) -> dict[str, Tensor]:

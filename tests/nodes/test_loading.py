@@ -64,12 +64,32 @@ def test_the_user_s_folder_is_known_and_an_extra_path_comes_first(loading, monke
     monkeypatch.setattr(folder_paths, "folder_names_and_paths", names)
     (tmp_path / "mine.safetensors").write_bytes(b"")
     (tmp_path / "mine.ckpt").write_bytes(b"")
+    (tmp_path / "VGG16-mine.safetensors").write_bytes(b"")  # no prior
     assert loading.weight_files() == [loading.EMBEDDED, "mine.safetensors"]
     assert folder_paths.get_folder_paths(loading.FOLDER)[0] == str(tmp_path) and len(folder_paths.get_folder_paths(loading.FOLDER)) == 2
     loading.register_folder()
     assert len(folder_paths.get_folder_paths(loading.FOLDER)) == 2
     assert loading.weights_path("mine.safetensors", "prior") == tmp_path / "mine.safetensors"
     assert loading.weights_path(loading.EMBEDDED, "encoder") == checkpoint.shipped("encoder")
+
+
+def test_the_user_s_vgg_is_found_and_told_apart(loading, monkeypatch, tmp_path):
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", dict(folder_paths.folder_names_and_paths))
+    folder_paths.folder_names_and_paths[loading.FOLDER] = ([str(tmp_path)], {".safetensors"})
+    assert loading.vgg_file() is None and loading.vgg_facts() == []
+    (tmp_path / "vgg16-397923af.pth").write_bytes(b"a")
+    (tmp_path / "vgg19.safetensors").write_bytes(b"")
+    (tmp_path / "vgg16.pt").write_bytes(b"")  # as a rule TorchScript
+    assert loading.vgg_file() == tmp_path / "vgg16-397923af.pth"
+    facts = loading.vgg_facts()
+    (tmp_path / "vgg16-397923af.pth").write_bytes(b"ab")
+    assert loading.vgg_facts() != facts
+    (tmp_path / "VGG16_features.safetensors").write_bytes(b"")
+    assert loading.vgg_file() == tmp_path / "VGG16_features.safetensors"
+    with pytest.raises(ValueError, match="vgg: expected safetensors"):
+        loading.load_vgg_patcher(loading.vgg_file())
 
 
 def test_output_files_are_numbered_inside_the_output_folder(loading):

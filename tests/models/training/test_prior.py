@@ -12,8 +12,8 @@ from portrait_diffusion.models.prior.discriminator import Discriminator, Discrim
 from portrait_diffusion.models.prior.embedded import embedded_config
 from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
 from portrait_diffusion.models.synthetic.codes import CODE_DIM
-from portrait_diffusion.models.training.prior import PriorRun, PriorTraining, critic_loss, planes_of, step_rate
-from portrait_diffusion.models.training.prior_pictures import draw_pictures, render_pictures
+from portrait_diffusion.models.training.prior import PriorRun, PriorTraining, begin_plain, critic_loss, planes_of, step_rate
+from portrait_diffusion.models.training.prior_pictures import draw_pictures, render_features, super_resolved
 from portrait_diffusion.models.training.prior_rays import GuidedSampling, draw_rays, guided_samples
 from portrait_diffusion.models.training.renders import Renders, render_seed, view_angles
 
@@ -86,7 +86,8 @@ def test_pictures_agree_with_their_rays(renders):
     points = real.rays.origins + real.rays.directions * real.rays.distance[..., None]
     assert (points[hit].abs() < 0.42).all()
     ws, planes = planes_of(generator, F.normalize(torch.randn(2, CODE_DIM, generator=torch.Generator().manual_seed(0))), None)
-    fake = render_pictures(generator, planes, ws, real, GuidedSampling(), torch.Generator().manual_seed(0))
+    features = render_features(generator, planes, ws, real, GuidedSampling(), torch.Generator().manual_seed(0))
+    fake = super_resolved(generator, features, ws, real.label)
     assert fake.image.shape == real.image.shape and fake.raw.shape == real.raw.shape
     larger = real.rays.mask.sum(1).argmax()  # the other picture's rays are padded with some of its background's
     far = ~(F.max_pool2d(real.rays.mask.view(2, 1, 32, 32), 9, 1, 4) > 0).expand(-1, 3, -1, -1)[larger]
@@ -116,3 +117,14 @@ def test_a_few_steps_of_every_share_learn(renders):
 def test_the_rate_warms_up_and_falls():
     rates = [step_rate(step, step / 1000, 200) for step in range(1001)]
     assert rates[0] < 0.01 and max(rates) == 1 and rates[-1] == pytest.approx(0.03)
+
+
+def test_super_resolution_begins_as_a_plain_enlargement():
+    generator, _ = networks()
+    begin_plain(generator)
+    draws = torch.Generator().manual_seed(0)
+    rgb = F.interpolate(torch.rand(1, 3, 6, 6, generator=draws), (32, 32), mode="bicubic")
+    features = torch.rand(1, 4, 32, 32, generator=draws)
+    ws = generator.mapping(torch.randn(1, CODE_DIM, generator=torch.Generator().manual_seed(0)))
+    image = generator.super_resolve(rgb, features, ws)
+    assert (F.interpolate(rgb, (64, 64), mode="bilinear") - image).abs()[..., 4:-4, 4:-4].mean() < 0.05

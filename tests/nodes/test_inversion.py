@@ -1,0 +1,59 @@
+"""Invert Portrait without a server: whose features compare pictures, and that the run's key and the node's text tell."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
+from portrait_diffusion.models.prior.vgg import VGG16
+
+from ..models import small
+
+
+@pytest.fixture
+def node(monkeypatch, tmp_path):
+    """nodes/inversion.py with a small prior, an empty models folder, and the keys of its runs."""
+    import folder_paths
+
+    from portrait_diffusion.nodes import inversion, loading
+    from portrait_diffusion.nodes.types import PriorOnWire
+
+    names = dict(folder_paths.folder_names_and_paths)
+    names[loading.FOLDER] = ([str(tmp_path)], {".safetensors"})
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", names)
+    monkeypatch.setattr(inversion, "picture", lambda now: None)
+    inversion.keys = []
+    optimise = inversion.optimise
+    monkeypatch.setattr(inversion, "optimise", lambda run, key, *rest: inversion.keys.append(key) or optimise(run, key, *rest))
+    networks = small.generator(), small.encoder(), Discriminator(DiscriminatorConfig(resolution=32, raw_resolution=16, widths=(6, 6, 6)))
+    inversion.prior = PriorOnWire(*networks, "small", loading.patcher(*networks))
+    return inversion
+
+
+def run(node):
+    """The text of a run, in the mode in which ComfyUI runs nodes: one pass over a piece of the picture."""
+    with torch.inference_mode():
+        return node.InvertPortrait.execute(node.prior, small.portrait(), "quick", 0, latent_steps=5, tuning_steps=0).ui["text"][0]
+
+
+def random_vgg(seed: int) -> dict[str, torch.Tensor]:
+    draws = torch.Generator().manual_seed(seed)
+    return {key: torch.randn(value.shape, generator=draws) * 0.05 for key, value in VGG16().state_dict().items()}
+
+
+def test_the_user_s_vgg_replaces_the_prior_s_discriminator(node, tmp_path: Path):
+    facts = [node.InvertPortrait.fingerprint_inputs(prior=None, seed=0)]
+    assert "dB inside the mask; pictures compared by the prior's discriminator" in run(node)
+    for seed in (0, 1):
+        save_file(random_vgg(seed), tmp_path / "vgg16.safetensors")
+        facts.append(node.InvertPortrait.fingerprint_inputs(prior=None, seed=0))
+        assert run(node).endswith("; pictures compared by vgg16.safetensors")
+    assert len(set(node.keys)) == 3 and len({str(fact) for fact in facts}) == 3
+
+
+def test_a_broken_vgg_stops_the_run_with_one_sentence(node, tmp_path):
+    (tmp_path / "vgg16.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(ValueError, match="vgg: expected safetensors, but vgg16.safetensors is truncated or of another format"):
+        run(node)
