@@ -5,7 +5,7 @@ Conventions, stated once and used everywhere below:
 World
     Right-handed, +y up, the face looks along +z (glTF's frame, so exports need no flip). The frame is that of EG3D and
     PanoHead: the frontal camera stands at (0, 0, 2.7), looks at the origin and has a focal length of 4.2647 image
-    widths, so a frontal frame shows 0.633 units at the origin. The box of a head is -0.5 .. 0.5; about 0.7 metres a unit.
+    widths, so a frontal frame shows 0.633 units at the origin. A head lies within -0.5 .. 0.5; about 0.7 metres a unit.
 Cameras
     OpenCV axes (x right, y down, z forward); `cam2world` [..., 4, 4]; `intrinsics` [..., 3, 3] divided by image size;
     pixel centres at (i + 0.5) / size. Yaw is atan2(x, z) of the camera's position, pitch its elevation, both 0 in front;

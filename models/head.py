@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -14,13 +15,16 @@ from torch import Tensor, nn
 from .alignment import AlignedPortrait
 from .camera import Camera
 from .checkpoint import load_into, read, read_tensors, save_tensors
+from .field import occupancy
 from .field.triplane import Decoder, FieldConfig, TriplaneField
-from .field.volume_rendering import RenderConfig, Rendering, as_images, camera_normals, render, render_features
+from .field.volume_rendering import RayRendering, RenderConfig, Rendering, as_images, camera_normals, render, render_features
 from .prior.eg3d import Generator, GeneratorConfig
 from .prior.panohead import PanoHeadGenerator
 
 FORMAT_VERSION = 2
 WHITE = (1.0, 1.0, 1.0)
+GRID = 64  # cells along each side of the grid that says where a head is
+WORTH_A_GRID = 30_000  # rays, of which that grid saves more than it costs
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,16 @@ class Head:
         weights = torch.exp(-(thickness.cumsum(-1) - thickness)) * -torch.expm1(-thickness) + 1e-6
         return ((weights[..., None] * colour).sum(-2) / weights.sum(-1, keepdim=True)).clamp(0, 1)
 
+    @cached_property
+    def occupancy(self) -> occupancy.OccupancyGrid:
+        """Where its matter is, for rendering many rays; made on first use."""
+        return occupancy.build(self.field(), GRID, config=self.sampling)
+
+    def grid_for(self, rays: int) -> occupancy.OccupancyGrid | None:
+        """The grid, where so many rays are worth it: the same picture either way, to 50 dB or better."""
+        bounded = self.sampling.near is None  # the grid has the box only
+        return self.occupancy if bounded and ("occupancy" in self.__dict__ or rays > WORTH_A_GRID) else None
+
     @property
     def sampling(self) -> RenderConfig:
         """How its generator has its rays sampled, or the usual way."""
@@ -85,7 +99,11 @@ class Head:
         fine = generator is not None and generator.superresolution is not None and self.latents is not None
         if fine and not raw and size > generator.config.raw_resolution:
             return super_resolved(self, camera, size, config, background, normals, callback)
-        return render(self.field(), camera, size, size, config, background=background, normals=normals, callback=callback)
+        field, grid = self.field(), self.grid_for(len(camera.cam2world) * size**2) if camera.shape else None
+        options = {"background": background, "normals": normals, "callback": callback}
+        if grid is None:
+            return render(field, camera, size, size, config, **options)
+        return occupancy.render_fast(field, grid, camera, size, size, config, **options)
 
 
 def super_resolved(
@@ -100,7 +118,7 @@ def super_resolved(
     """A head from V cameras through its generator's super-resolution; depth, opacity and normals are enlarged."""
     generator, field, R = head.generator, head.field(), head.generator.config.raw_resolution
     white = generator.config.render.white_back
-    seen = render_features(field, camera, R, R, replace(config, white_back=white), callback=callback)
+    seen = seen_features(head, camera, R, replace(config, white_back=white), callback)
     features, opacity, depth = (as_images(x, R, R) for x in (seen.features, seen.opacity[..., None], seen.depth[..., None]))
     normal = camera_normals(field, camera, seen, R, R, config.normal_step) if normals else None
     signed, styles = generator.signed(features), head.latents.expand(len(features), -1, -1)
@@ -117,6 +135,14 @@ def super_resolved(
         mask,
         None if normal is None else F.normalize(enlarged(normal, size), dim=1) * (mask > 0.05),
     )
+
+
+def seen_features(head: Head, camera: Camera, size: int, config: RenderConfig, callback: Callable[[int, int], None] | None) -> RayRendering:
+    """As `volume_rendering.render_features`, by the grid where that is worth it."""
+    grid = head.grid_for(len(camera.cam2world) * size**2)
+    if grid is None:
+        return render_features(head.field(), camera, size, size, config, callback=callback)
+    return occupancy.render_features_fast(head.field(), grid, camera, size, size, config, callback=callback)
 
 
 def enlarged(image: Tensor, size: int) -> Tensor:

@@ -70,7 +70,7 @@ class RenderViews(io.ComfyNode):
                     size,
                     config,
                     background=backdrop,
-                    callback=lambda done, _, before=before: progress.update(before + done),
+                    callback=lambda done, total, before=before: progress.update(before + done * size * size // total),
                 )
             )
             progress.update((i + 1) * size * size, convert.to_pil(parts[-1].rgb[0]))

@@ -11,22 +11,26 @@ from torch import Tensor
 
 from ..checkpoint import read_tensors, save_tensors
 from ..field.prepared import prepare
-from ..field.triplane import EG3D, Decoder, FieldConfig, TriplaneField
+from ..field.triplane import Decoder, FieldConfig, TriplaneField
 from ..training.prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
 from ..training.renders import FACTORY_VERSION, Renders, cache_folder, render_seed
 
-TRIPLANE = FieldConfig(plane_axes=EG3D, channels=32, depth=0, resolution=128, hidden=64, features=32)  # EG3D's, at half its resolution
+TRIPLANE = FieldConfig(channels=32, depth=0, resolution=128, hidden=64, features=32)  # as EG3D's, at half its resolution
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Attributes: views, size: of the exact pictures. steps, rays: per fit, per step. rate: of Adam at the start."""
+    """Attributes:
+    views, size: of the exact pictures. steps, rays: per fit, per step. rate: of Adam at the start.
+    sampling: of the rays.
+    """
 
     views: int = 24
     size: int = 192
-    steps: int = 700
+    steps: int = 800
     rays: int = 1536
     rate: float = 0.02
+    sampling: GuidedSampling = GuidedSampling(free=6, near=12, band=0.05)
 
 
 def fitted_field(seed: int, config: FieldConfig, fit: Fit) -> TriplaneField:
@@ -55,12 +59,13 @@ def fit_field(truth: Renders, config: FieldConfig, fit: Fit) -> TriplaneField:
     with torch.no_grad():
         for weights in decoder.parameters():
             weights.copy_(torch.randn(weights.shape, generator=generator) * (weights.ndim > 1))
+        decoder.net[2].weight[0] *= 40 / config.density_scale**0.5  # walls need densities of hundreds
     planes = (torch.randn(1, *config.planes_shape, generator=generator) * 0.1).requires_grad_()
     optimiser = torch.optim.Adam([planes, *decoder.parameters()], lr=fit.rate, betas=(0.9, 0.99))
     started = time.monotonic()
     for step in range(fit.steps):
         optimiser.param_groups[0]["lr"] = fit.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / fit.steps)))
-        loss = fit_loss(TriplaneField(planes, decoder, config), truth, fit.rays, generator)
+        loss = fit_loss(TriplaneField(planes, decoder, config), truth, fit, generator)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -69,9 +74,9 @@ def fit_field(truth: Renders, config: FieldConfig, fit: Fit) -> TriplaneField:
     return TriplaneField(planes.detach(), decoder.requires_grad_(False), config)
 
 
-def fit_loss(field: TriplaneField, truth: Renders, count: int, generator: torch.Generator) -> Tensor:
-    """Of `count` rays from six views."""
-    batch = draw_rays(truth, torch.zeros(1, dtype=torch.long), 6, count // 6, generator, field.planes.device)
-    t = guided_samples(batch, GuidedSampling(), field.config.box_side, generator)
+def fit_loss(field: TriplaneField, truth: Renders, fit: Fit, generator: torch.Generator) -> Tensor:
+    """Of rays from six views."""
+    batch = draw_rays(truth, torch.zeros(1, dtype=torch.long), 6, fit.rays // 6, generator, field.planes.device)
+    t = guided_samples(batch, fit.sampling, field.config.box_side, generator)
     terms = ray_losses(render_guided(prepare(field), batch, t), batch, torch.rand(3, generator=generator))
     return 4 * terms["colour"] + 0.3 * terms["opacity"] + terms["distance"]

@@ -63,8 +63,9 @@ def run(arguments: list[str]) -> None:
                 "dB",
             )
         )
+        field = result.head.render(reference.camera[None], 256, raw=True, normals=False).rgb  # the mesh's colours are the field's
         rows.append(
-            Row(f"{head}: mesh against field", "PSNR, front", psnr(render_mesh(result.mesh, reference.camera, 256).rgb[None], view), "dB")
+            Row(f"{head}: mesh against field", "PSNR, front", psnr(render_mesh(result.mesh, reference.camera, 256).rgb[None], field), "dB")
         )
         rows.append(Row(f"{head}: mesh", "faces", len(result.mesh.faces), ""))
     rows.append(Row("process", "peak memory", peak_gib(), "GiB"))

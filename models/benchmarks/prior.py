@@ -20,7 +20,7 @@ from ..camera import label_from_camera
 from ..checkpoint import shipped
 from ..head import Head
 from ..metrics.bootstrap import interval
-from ..metrics.discriminator import discriminator_score
+from ..metrics.discriminator import discriminator_scores
 from ..metrics.geometry import depth_error, silhouette_iou
 from ..metrics.image import high_frequency, masked_psnr, psnr, ssim
 from ..portrait import Weights
@@ -43,6 +43,7 @@ UNITS = {
     "fine detail": "",
     "detail correlation": "",
     "critic": "",
+    "critic on the exact view": "",
 }
 GOALS = {0: 28.0, 45: 24.0, 180: 23.0}  # dB, PSNR of whole images
 OVER_MEAN = 5.0  # dB, in every bin
@@ -55,26 +56,36 @@ Figures = dict[str, dict[str, float]]  # bin -> metric -> mean over its views
 def measure(head: Head, views: MultiView, critic) -> Figures:
     """One head against exact views at their size, averaged within each bin of |yaw|."""
     size = views.views.rgb.shape[-1]
-    seen = head.render(views.camera, size, normals=False)
+    seen, exact_rgb = head.render(views.camera, size, normals=False), views.views.rgb
+    judged = []
+    if size == critic.config.resolution:
+        labels = label_from_camera(views.camera)
+        judged = [discriminator_scores(critic, rgb, labels) for rgb in (seen.rgb, exact_rgb)]
     collected: dict[str, list[dict[str, float]]] = {}
     for i, bin_degrees in enumerate(bin_of(views)):
         rgb, opacity, depth = (x[i : i + 1] for x in (seen.rgb, seen.opacity, seen.depth))
-        exact, mask, distance = (x[i : i + 1] for x in (views.views.rgb, views.views.mask, views.views.ray_distance))
+        exact, mask, distance = (x[i : i + 1] for x in (exact_rgb, views.views.mask, views.views.ray_distance))
         union, both = torch.maximum(mask, (opacity > 0.5).float()), mask * (opacity > 0.5)
-        share, correlation = high_frequency(rgb, exact, mask)
         figures = {
             "PSNR": psnr(rgb, exact),
             "PSNR in the masks": masked_psnr(rgb, exact, union),
             "SSIM": ssim(rgb, exact),
             "IoU": silhouette_iou(opacity, mask),
-            "depth error": MM_PER_UNIT * depth_error(depth, distance, both),
-            "fine detail": share,
-            "detail correlation": correlation,
         }
-        if size == critic.config.resolution:
-            figures["critic"] = discriminator_score(critic, rgb, label_from_camera(views.camera[i : i + 1]))
+        if both.any():  # an empty head has neither depth nor detail
+            share, correlation = high_frequency(rgb, exact, both)
+            error = MM_PER_UNIT * depth_error(depth, distance, both)
+            figures |= {"depth error": error, "fine detail": share, "detail correlation": correlation}
+        if judged:
+            figures |= {"critic": judged[0][i].item(), "critic on the exact view": judged[1][i].item()}
         collected.setdefault(str(bin_degrees), []).append(figures)
-    return {b: {key: sum(one[key] for one in many) / len(many) for key in many[0]} for b, many in collected.items()}
+    return {b: averaged(many) for b, many in collected.items()}
+
+
+def averaged(many: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each figure over those that have it."""
+    keys = {key: None for one in many for key in one}
+    return {key: sum(one[key] for one in many if key in one) / sum(key in one for one in many) for key in keys}
 
 
 class Bench:
@@ -143,7 +154,7 @@ class Bench:
         for name, heads in self.done.items():
             for b in map(str, BINS):
                 having = [figures[b] for figures in heads.values() if b in figures]
-                for metric in having[0] if having else ():
+                for metric in [m for m in UNITS if any(m in figures for figures in having)]:
                     values = torch.tensor([figures[metric] for figures in having if metric in figures])
                     mean, low, high = interval(values, torch.Generator().manual_seed(0))
                     rows.append(Row(f"{name}, |yaw| {b}", metric, mean, UNITS[metric], low, high, len(values)))

@@ -15,13 +15,13 @@ from torch import Tensor
 from ..camera import Camera, rays
 from .prepared import PreparedField, prepare
 from .volume_rendering import (
+    Draws,
     Field,
     RayRendering,
     RenderConfig,
     Rendering,
     as_images,
     at_ends,
-    Draws,
     box_range,
     camera_normals,
     check_outside,
@@ -256,6 +256,36 @@ def some_rays(field: Field, grid: OccupancyGrid, origins: Tensor, directions: Te
     return RayRendering(features, depth, opacity)
 
 
+def render_features_fast(
+    field: Field,
+    grid: OccupancyGrid,
+    camera: Camera,
+    height: int,
+    width: int,
+    config: RenderConfig,
+    *,
+    callback: Callable[[int, int], None] | None = None,
+) -> RayRendering:
+    """One head's features from V cameras; all as `volume_rendering.render_features`, with the field's grid.
+
+    Raises:
+        ValueError: camera without batch, or inside the box.
+    """
+    if len(camera.shape) != 1:
+        raise ValueError(f"render: expected a batch of cameras [V], got batch dimensions {list(camera.shape)}; index or unsqueeze")
+    check_outside(camera, field.config.box_side)
+    field = prepare(field)
+    origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, height, width))
+    parts, total = [], origins.shape[1]
+    for start in range(0, total, CHUNK):
+        part = slice(start, start + CHUNK)
+        parts.append(render_rays_fast(field, grid, origins[:, part], directions[:, part], config))
+        if callback is not None:
+            callback(min(part.stop, total), total)
+    seen = RayRendering(*(torch.cat([getattr(x, name) for x in parts], 1) for name in ("features", "depth", "opacity")))
+    return replace(seen, depth=torch.where(seen.opacity > 1e-6, seen.depth, 0))
+
+
 def render_fast(
     field: Field,
     grid: OccupancyGrid,
@@ -273,19 +303,8 @@ def render_fast(
     Raises:
         ValueError: camera without batch, or inside the box.
     """
-    if len(camera.shape) != 1:
-        raise ValueError(f"render: expected a batch of cameras [V], got batch dimensions {list(camera.shape)}; index or unsqueeze")
-    check_outside(camera, field.config.box_side)
-    field, config = prepare(field), replace(config, white_back=False)
-    origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, height, width))
-    parts, total = [], origins.shape[1]
-    for start in range(0, total, CHUNK):
-        part = slice(start, start + CHUNK)
-        parts.append(render_rays_fast(field, grid, origins[:, part], directions[:, part], config))
-        if callback is not None:
-            callback(min(part.stop, total), total)
-    seen = RayRendering(*(torch.cat([getattr(x, name) for x in parts], 1) for name in ("features", "depth", "opacity")))
-    seen = replace(seen, depth=torch.where(seen.opacity > 1e-6, seen.depth, 0))
+    field = prepare(field)
+    seen = render_features_fast(field, grid, camera, height, width, replace(config, white_back=False), callback=callback)
     opacity = seen.opacity[..., None]
     rgb = field.rgb(seen.features, opacity)
     rgb = rgb + (1 - opacity) * torch.tensor(background, dtype=rgb.dtype, device=rgb.device)

@@ -43,7 +43,7 @@ class PreparedField(TriplaneField):
         if points.requires_grad:
             return TriplaneField.raw(self, points)
         raw, features = self.raw_of(points.flatten(0, 1), self.heads(points))
-        return raw.view(points.shape[:-1]), features.view(*points.shape[:-1], -1)
+        return raw.view(points.shape[:-1]), features.view(*points.shape[:-1], features.shape[-1])
 
     def raw_of(self, points: Tensor, heads: Tensor | None) -> tuple[Tensor, Tensor]:
         """points [N, 3] of the heads [N] (None: there is one) -> raw density [N], features [N, F]; no gradient to points."""

@@ -271,7 +271,7 @@ def shade(field: Field, origins: Tensor, directions: Tensor, t: Tensor, raw: Ten
         points = (origins[..., None, :] + directions[..., None, :] * t[..., None]).flatten(1, 2)
         raw, features = field.raw(points)
         weights = interval_weights(field, cut(raw, points, field, config).view_as(t), t)
-        return summed((at_ends(weights)[..., None, :] @ features.view(*t.shape, -1))[..., 0, :], weights, t, config)
+        return summed((at_ends(weights)[..., None, :] @ features.view(*t.shape, features.shape[-1]))[..., 0, :], weights, t, config)
     weights = interval_weights(field, raw, t)
     kept = at_ends(weights) > config.negligible
     ray = kept.flatten(0, 1).nonzero()[:, 0]
@@ -285,7 +285,7 @@ def shade(field: Field, origins: Tensor, directions: Tensor, t: Tensor, raw: Ten
 def sum_over_rays(features: Tensor, weights: Tensor, ray: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Features [N, F] times weights [N], summed where they belong to the same ray [N] -> [*shape, F]."""
     total = features.new_zeros(math.prod(shape), features.shape[-1])
-    return total.index_add(0, ray, features * weights[:, None]).view(*shape, -1)
+    return total.index_add(0, ray, features * weights[:, None]).view(*shape, features.shape[-1])
 
 
 def summed(seen: Tensor, weights: Tensor, t: Tensor, config: RenderConfig) -> RayRendering:

@@ -106,7 +106,7 @@ def _check(resolution: int, box_side: float, floor: float | None, target_faces: 
     if resolution < SMALLEST:
         raise ValueError(f"extract: expected a resolution of at least {SMALLEST} grid cells, got {resolution}; try 128 to 256")
     if not box_side > 0:
-        raise ValueError(f"extract: expected a positive box_side in scene units, got {box_side}; a head's box is 1.0")
+        raise ValueError(f"extract: expected a positive box_side in scene units, got {box_side}; a head's config names its own")
     if floor is not None and floor >= box_side / 2 - box_side / resolution:
         raise ValueError(f"extract: the floor y = {floor} lies above the box, which ends at y = {box_side / 2}; lower the floor")
     if target_faces is not None and target_faces < 1:

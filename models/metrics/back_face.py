@@ -159,6 +159,5 @@ def _likeness(front: Tensor, front_known: Tensor, back: Tensor, back_known: Tens
 
 def _correlation(front: Tensor, back: Tensor, region: Tensor) -> Tensor:
     """[B]: correlation of two patterns within a region, falling to 0 where the back's is faint against the front's."""
-    front, back = (x - (region * x).sum(2, keepdim=True) / region.sum(2, keepdim=True).clamp_min(1) for x in (front, back))  # no strands
     product, energy, back_energy = ((region * a * b).sum((1, 2, 3)) for a, b in ((front, back), (front, front), (back, back)))
     return product / (energy * (back_energy + FAINT**2 * energy)).sqrt().clamp_min(1e-9)

@@ -106,7 +106,9 @@ def load_vgg(path: Path) -> VGG16:
 
 
 def _fault(path: Path, what: str) -> ValueError:
-    return ValueError(f"vgg: expected the 26 tensors of VGG16's convolutions (without batch norm), but in {path.name} {what}; choose another")
+    return ValueError(
+        f"vgg: expected the 26 tensors of VGG16's convolutions (without batch norm), but in {path.name} {what}; choose another"
+    )
 
 
 def stored_tensors(path: Path) -> dict[str, Tensor]:

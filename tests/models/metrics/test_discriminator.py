@@ -24,8 +24,8 @@ class Recorder:
         return torch.tensor([self.logits[len(self.asked) - 1]])
 
 
-def cameras(count):
-    return orbit(torch.linspace(0, 1, count), torch.zeros(count))
+def labels(count):
+    return label_from_camera(orbit(torch.linspace(0, 1, count), torch.zeros(count)))
 
 
 def test_the_pair_is_the_image_and_its_means():
@@ -40,8 +40,8 @@ def test_the_pair_is_the_image_and_its_means():
 def test_the_score_is_the_mean_of_the_sigmoids():
     network = Recorder(0.0, math.log(3))  # sigmoids 1 / 2 and 3 / 4
     image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert discriminator_score(network, image, cameras(2)) == pytest.approx(0.625)
-    assert_close(torch.cat([label for _, _, label in network.asked]), label_from_camera(cameras(2)))
+    assert discriminator_score(network, image, labels(2)) == pytest.approx(0.625)
+    assert_close(torch.cat([label for _, _, label in network.asked]), labels(2))
     assert [raw.shape for _, raw, _ in network.asked] == [(1, 3, 4, 4)] * 2
 
 
@@ -49,7 +49,7 @@ def test_a_head_is_scored_alike_alone_and_among_others():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Discriminator(DiscriminatorConfig(resolution=32, raw_resolution=16, widths=(4, 6, 8))).requires_grad_(False)
-    image, camera = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)), cameras(3)
-    alone = [discriminator_score(network, image[i : i + 1], camera[i : i + 1]) for i in range(3)]
-    assert discriminator_score(network, image, camera) == pytest.approx(sum(alone) / 3, abs=1e-6)
+    image, label = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)), labels(3)
+    alone = [discriminator_score(network, image[i : i + 1], label[i : i + 1]) for i in range(3)]
+    assert discriminator_score(network, image, label) == pytest.approx(sum(alone) / 3, abs=1e-6)
     assert all(0 < score < 1 for score in alone)

@@ -70,7 +70,9 @@ def test_blur_damps_a_wave_as_a_gaussian_does():
     place = torch.arange(size).double()
     wave = torch.cos(place * (2 * math.pi * per_image / size)).expand(1, 1, size, size)
     inner = (..., slice(16, -16), slice(16, -16))
-    assert_close(blur(wave, sigma)[inner], (wave * math.exp(-0.5 * (sigma * 2 * math.pi * per_image / size) ** 2))[inner], atol=1e-4, rtol=0)
+    assert_close(
+        blur(wave, sigma)[inner], (wave * math.exp(-0.5 * (sigma * 2 * math.pi * per_image / size) ** 2))[inner], atol=1e-4, rtol=0
+    )
 
 
 @given(st.integers(0, 1000), st.floats(0.4, 5))

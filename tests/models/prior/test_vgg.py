@@ -125,6 +125,7 @@ class Evil:
         return (pytest.fail, ("the pickle was run",))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_nothing_in_a_file_is_run(tmp_path, state):
     rows = {"zip.pth": True, "legacy.pth": False}
     for name, zipped in rows.items():
@@ -139,6 +140,7 @@ def test_nothing_in_a_file_is_run(tmp_path, state):
         load_vgg(tmp_path / "renamed.safetensors")
 
 
+@pytest.mark.filterwarnings("ignore:.*TorchScript")
 def test_torchscript_is_refused_by_name(tmp_path):
     torch.jit.save(torch.jit.script(nn.Conv2d(1, 1, 1)), str(tmp_path / "vgg16.pth"))
     with pytest.raises(ValueError, match="vgg16.pth is TorchScript, which is a program; save its state dict"):

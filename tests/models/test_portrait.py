@@ -1,0 +1,60 @@
+"""models/portrait.py: the mesh keeps to the head's own box and to the floor, the sheet shows the field, the user's VGG16 goes first."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from portrait_diffusion.models.portrait import FLOOR, MeshConfig, Weights, contact_sheet, eight_views, head_to_mesh
+from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
+from portrait_diffusion.models.prior.vgg import VGG16
+
+from . import small
+
+
+def pillar(box_side):
+    """Stands for a head: a column of radius 0.2 that runs through the whole box, and beyond it where somebody looks there."""
+
+    def density(points):
+        return 60 * torch.sigmoid(100 * (0.2 - points[..., ::2].norm(dim=-1)))
+
+    def colour(points, normals):
+        assert points.abs().max() <= box_side / 2 + 1e-6
+        return torch.full_like(points, 0.5)
+
+    config = SimpleNamespace(box_side=box_side, surface_density=30.0)
+    return SimpleNamespace(field=lambda: SimpleNamespace(density=density), config=config, colour=colour, planes=torch.zeros(1))
+
+
+@pytest.mark.parametrize("box_side", [0.76, 1.0])
+def test_a_mesh_ends_at_the_floor_and_at_the_box_of_its_head(box_side):
+    shares = []
+    mesh = head_to_mesh(pillar(box_side), MeshConfig(resolution=24, texture_size=0), callback=shares.append)
+    low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
+    assert low[1].item() == pytest.approx(FLOOR, abs=1e-6)
+    spacing = box_side / 24
+    assert box_side / 2 - spacing < high[1].item() <= box_side / 2 + 1e-6
+    torch.testing.assert_close(high[::2], torch.full((2,), 0.2), atol=2e-3, rtol=0)
+    assert shares == sorted(shares) and mesh.vertex_colors is not None
+
+
+def test_the_sheet_of_small_views_is_the_field_itself():
+    head = small.head()
+    size = head.generator.config.raw_resolution
+    views = eight_views(head, size)
+    assert views.rgb.shape == (8, 3, size, size) and contact_sheet(views).shape == (3, 2 * size, 8 * size)
+    whole = eight_views(head, 2 * size)
+    assert whole.rgb.shape == (8, 3, 2 * size, 2 * size)
+    torch.testing.assert_close(torch.nn.functional.avg_pool2d(whole.opacity, 2), views.opacity, atol=0.2, rtol=0)
+
+
+def test_inversions_hear_the_users_vgg_where_there_is_one():
+    critic = Discriminator(DiscriminatorConfig(resolution=32, raw_resolution=16, widths=(6, 6, 6)))
+    one, other = ((torch.full((1, 3, size, size), value) for size in (32, 16)) for value in (0.2, 0.4))
+    pair = tuple(one), tuple(other)
+    heard = []
+    vgg = VGG16()
+    vgg.register_forward_pre_hook(lambda *_: heard.append("vgg"))
+    critic.from_rgb.register_forward_pre_hook(lambda *_: heard.append("critic"))
+    for weights in (Weights(None, None, None, critic), Weights(None, None, None, critic, vgg)):
+        weights.perceptual()(*pair)
+    assert heard == ["critic"] * 2 + ["vgg"] * 2
