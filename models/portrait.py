@@ -35,7 +35,7 @@ class MeshConfig:
         target_faces: at most so many, or None. surface_density: per scene unit, or None for the prior's.
     """
 
-    resolution: int = 160
+    resolution: int = 120
     texture_size: int = 512
     target_faces: int | None = None
     surface_density: float | None = None

@@ -66,7 +66,7 @@ class InvertPortrait(io.ComfyNode):
                     min=-1,
                     max=5000,
                     advanced=True,
-                    tooltip="Steps of the second stage (generator tuning); -1 takes the preset's.",
+                    tooltip="Steps of the second stage (generator) and of the third (planes), each; -1 takes the preset's.",
                 ),
             ],
             outputs=[HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")],
@@ -82,7 +82,7 @@ class InvertPortrait(io.ComfyNode):
         if latent_steps >= 0:
             config = replace(config, latent_steps=latent_steps)
         if tuning_steps >= 0:
-            config = replace(config, tuning_steps=tuning_steps)
+            config = replace(config, tuning_steps=tuning_steps, detail_steps=tuning_steps)
         vgg = loading.vgg_file()
         judge = None if vgg is None else loading.load_vgg_patcher(vgg)
         mm.load_models_gpu([prior.patcher] if judge is None else [prior.patcher, judge], memory_required=MEMORY)

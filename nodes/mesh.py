@@ -30,7 +30,7 @@ class HeadToMesh(io.ComfyNode):
                 HeadWire.Input("head", tooltip="From Invert Portrait or Load Head."),
                 io.Int.Input(
                     "resolution",
-                    default=160,
+                    default=120,
                     min=32,
                     max=512,
                     step=8,

@@ -143,7 +143,7 @@ def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
     from portrait_diffusion.models.portrait import MeshConfig
     from portrait_diffusion.models.prior.inversion import InversionConfig
 
-    monkeypatch.setitem(running.PRESETS, "quick", InversionConfig(latent_steps=2, tuning_steps=2, rays=256, size=64))
+    monkeypatch.setitem(running.PRESETS, "quick", InversionConfig(latent_steps=2, tuning_steps=2, detail_steps=2, rays=256, size=64))
     monkeypatch.setattr(running, "MeshConfig", lambda: MeshConfig(resolution=56, texture_size=128))
     out = tmp_path / "моя голова"
     threads = torch.get_num_threads()

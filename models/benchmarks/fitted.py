@@ -15,22 +15,26 @@ from ..field.triplane import Decoder, FieldConfig, TriplaneField
 from ..training.prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
 from ..training.renders import FACTORY_VERSION, Renders, cache_folder, render_seed
 
-TRIPLANE = FieldConfig(channels=32, depth=0, resolution=128, hidden=64, features=32)  # as EG3D's, at half its resolution
+TRIPLANE = FieldConfig(box_side=0.84, channels=32, depth=0, resolution=128, hidden=64, features=32)  # as EG3D's, at half its resolution
+
+SAMPLING = GuidedSampling(free=10, near=12, band=0.05)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
     """Attributes:
     views, size: of the exact pictures. steps, rays: per fit, per step. rate: of Adam at the start.
-    sampling: of the rays.
+    smooth, sparse: weights of the planes' total variation and of opacity at random points. sampling: of the rays.
     """
 
     views: int = 24
     size: int = 192
-    steps: int = 800
+    steps: int = 600
     rays: int = 1536
-    rate: float = 0.02
-    sampling: GuidedSampling = GuidedSampling(free=6, near=12, band=0.05)
+    rate: float = 0.03
+    smooth: float = 2.0
+    sparse: float = 0.1
+    sampling: GuidedSampling = SAMPLING
 
 
 def fitted_field(seed: int, config: FieldConfig, fit: Fit) -> TriplaneField:
@@ -59,7 +63,7 @@ def fit_field(truth: Renders, config: FieldConfig, fit: Fit) -> TriplaneField:
     with torch.no_grad():
         for weights in decoder.parameters():
             weights.copy_(torch.randn(weights.shape, generator=generator) * (weights.ndim > 1))
-        decoder.net[2].weight[0] *= 40 / config.density_scale**0.5  # walls need densities of hundreds
+        decoder.net[2].weight[0] *= 8 / config.density_scale**0.25  # walls need densities of hundreds
     planes = (torch.randn(1, *config.planes_shape, generator=generator) * 0.1).requires_grad_()
     optimiser = torch.optim.Adam([planes, *decoder.parameters()], lr=fit.rate, betas=(0.9, 0.99))
     started = time.monotonic()
@@ -75,8 +79,12 @@ def fit_field(truth: Renders, config: FieldConfig, fit: Fit) -> TriplaneField:
 
 
 def fit_loss(field: TriplaneField, truth: Renders, fit: Fit, generator: torch.Generator) -> Tensor:
-    """Of rays from six views."""
+    """Of rays from six views, and what keeps places empty and smooth that no view shows."""
     batch = draw_rays(truth, torch.zeros(1, dtype=torch.long), 6, fit.rays // 6, generator, field.planes.device)
     t = guided_samples(batch, fit.sampling, field.config.box_side, generator)
-    terms = ray_losses(render_guided(prepare(field), batch, t), batch, torch.rand(3, generator=generator))
-    return 4 * terms["colour"] + 0.3 * terms["opacity"] + terms["distance"]
+    prepared = prepare(field)
+    terms = ray_losses(render_guided(prepared, batch, t), batch, torch.rand(3, generator=generator))
+    points = (torch.rand(1, 4096, 3, generator=generator) - 0.5) * field.config.box_side
+    anywhere = -torch.expm1(-0.02 * prepared.density(points)).mean()
+    rough = field.planes.diff(dim=-1).square().mean() + field.planes.diff(dim=-2).square().mean()
+    return 4 * terms["colour"] + 0.3 * terms["opacity"] + terms["distance"] + fit.sparse * anywhere + fit.smooth * rough

@@ -35,20 +35,21 @@ from .volume_rendering import (
 )
 
 SEEN = 1e-3  # opacity over one cell above which it is looked into
+BEYOND = 1.0  # density per scene unit above which what lies beyond the box is looked into: decoders leave some haze there
 DARK = 1e-3  # transmittance under which nothing is looked at
 CHUNK = 1 << 12  # rays that are rendered together
 
 
 @dataclass(frozen=True)
 class OccupancyGrid:
-    """Where a field has matter.
+    """Where a field has matter, in n cells along each axis: those of the box, and one on either side that stands for all beyond.
 
     Attributes:
         raw: [n^3] over x, y, z, the last fastest: raw density at the cells' centres; what is not looked up is taken from here.
         density: [n^3] per scene unit, at the centres; may lag behind, see `refresh`.
         occupied: bool [n^3], cells that are looked into: those with matter and their neighbours.
         low, high: [3] scene units, the corners of the box around all of these; high below low where there are none.
-        box_side: scene units. resolution: n.
+        cell: scene units along a cell's side. resolution: n.
     """
 
     raw: Tensor
@@ -56,7 +57,7 @@ class OccupancyGrid:
     occupied: Tensor
     low: Tensor
     high: Tensor
-    box_side: float
+    cell: float
     resolution: int
 
 
@@ -67,9 +68,9 @@ def build(field: Field, resolution: int = 128, *, config: RenderConfig | None = 
     Args:
         resolution: cells along each side of the box. config: what is not to be seen, as when rendering.
     """
-    field = prepare(field)
-    raw = raw_at(field, centres(resolution, field), config)
-    return grid_of(raw, field.activate(raw), field.config.box_side)
+    field, cell = prepare(field), field.config.box_side / resolution
+    raw = raw_at(field, centres(resolution + 2, cell, field), config)
+    return grid_of(raw, field.activate(raw), cell)
 
 
 @torch.no_grad()
@@ -94,15 +95,15 @@ def refresh(
     pick = grid.occupied | (torch.rand(len(grid.raw), generator=generator) < share).to(grid.occupied.device)
     pick = pick.nonzero()[:, 0]
     raw, density = grid.raw.clone(), grid.density.clone()
-    raw[pick] = raw_at(field, centres(grid.resolution, field)[pick], config)
+    raw[pick] = raw_at(field, centres(grid.resolution, grid.cell, field)[pick], config)
     density[pick] = torch.maximum(field.activate(raw[pick]), density[pick] * decay)
-    return grid_of(raw, density, grid.box_side)
+    return grid_of(raw, density, grid.cell)
 
 
-def centres(n: int, field: Field) -> Tensor:
+def centres(n: int, cell: float, field: Field) -> Tensor:
     """[n^3, 3] scene units, of all cells."""
     device = field.table.device if isinstance(field, PreparedField) else None
-    axis = ((torch.arange(n, device=device) + 0.5) / n - 0.5) * field.config.box_side
+    axis = (torch.arange(n, device=device) + 0.5 - n / 2) * cell
     return torch.cartesian_prod(axis, axis, axis)
 
 
@@ -113,35 +114,40 @@ def raw_at(field: Field, points: Tensor, config: RenderConfig | None = None) -> 
         return cut(raw, points[None], field, config or RenderConfig())[0].float()
 
 
-def grid_of(raw: Tensor, density: Tensor, box_side: float) -> OccupancyGrid:
+def grid_of(raw: Tensor, density: Tensor, cell: float) -> OccupancyGrid:
     """The grid around raw and other densities [n^3]: cells with matter, and those beside them, so that thin parts survive."""
     n = round(len(raw) ** (1 / 3))
-    occupied = (-torch.expm1(-density * (box_side / n)) > SEEN).view(n, n, n)
-    low, high = [], []
+    opacity = -torch.expm1(-density * cell).view(n, n, n)
+    inner = (slice(1, -1),) * 3
+    inside, low, high = opacity[inner] > SEEN, [], []
     for axis in range(3):
-        grown = occupied.clone()
-        grown.narrow(axis, 0, n - 1).logical_or_(occupied.narrow(axis, 1, n - 1))
-        grown.narrow(axis, 1, n - 1).logical_or_(occupied.narrow(axis, 0, n - 1))
-        occupied = grown
+        grown = inside.clone()
+        grown.narrow(axis, 0, n - 3).logical_or_(inside.narrow(axis, 1, n - 3))
+        grown.narrow(axis, 1, n - 3).logical_or_(inside.narrow(axis, 0, n - 3))
+        inside = grown
+    occupied = (density[0] > BEYOND).repeat(n, n, n)
+    occupied[inner] = inside
     for axis in range(3):
         filled = occupied.movedim(axis, 0).flatten(1).any(1).nonzero()[:, 0]
         low.append(filled[0] if len(filled) else filled.new_tensor(n))
         high.append(filled[-1] + 1 if len(filled) else filled.new_tensor(0))
-    low, high = ((torch.stack(x) / n - 0.5) * box_side for x in (low, high))
-    return OccupancyGrid(raw, density, occupied.flatten(), low, high, box_side, n)
+    low, high = ((torch.stack(x) - n / 2) * cell for x in (low, high))
+    return OccupancyGrid(raw, density, occupied.flatten(), low, high, cell, n)
 
 
 def meets(grid: OccupancyGrid, origins: Tensor, directions: Tensor) -> Tensor:
     """Whether rays [R, 3] meet the box around all that is occupied, bool [R] (the slab test)."""
+    if grid.occupied[0]:  # so is all that lies beyond
+        return torch.ones_like(origins[:, 0], dtype=torch.bool)
     safe = torch.where(directions.abs() < 1e-9, 1e-9, directions)
     a, b = (grid.low - origins) / safe, (grid.high - origins) / safe
     return torch.minimum(a, b).amax(-1) < torch.maximum(a, b).amin(-1)
 
 
 def cells(grid: OccupancyGrid, origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
-    """The cells, int32 [R, S], at distances t [R, S] along rays [R, 3]; points outside the box count to its outermost cells."""
+    """The cells, int32 [R, S], at distances t [R, S] along rays [R, 3]."""
     n, index = grid.resolution, None
-    begin, slope = origins * (n / grid.box_side) + n / 2, directions * (n / grid.box_side)
+    begin, slope = origins / grid.cell + n / 2, directions / grid.cell
     for axis in range(3):
         place = torch.addcmul(begin[:, axis, None], slope[:, axis, None], t).clamp_(0, n - 1).int()
         index = place if index is None else index.mul_(n).add_(place)
@@ -217,7 +223,7 @@ def render_rays_fast(
 ) -> RayRendering:
     """What rays see, as `volume_rendering.render_rays`, with gradient to the field, for a fraction of the look-ups.
 
-    Matter outside the box, which the family's constant decoder may put there, is not seen.
+    Unlike there, rays that miss the box, where that bounds them, see nothing.
 
     Args:
         grid: of this field. origins, directions: [1, R, 3] for one head. draws: None for the deterministic middle.
@@ -228,32 +234,32 @@ def render_rays_fast(
     if len(origins) != 1:
         raise ValueError(f"render_rays_fast: expected rays [1, R, 3] of the one head that the grid is of, got {list(origins.shape)}")
     field, draws, parts = prepare(field), draws or middle_draws(origins, config), []
-    for start in range(0, max(1, origins.shape[1]), CHUNK):
-        part = slice(start, start + CHUNK)
-        parts.append(
-            some_rays(field, grid, origins[:, part], directions[:, part], config, Draws(draws.coarse[0, part], draws.fine[0, part]))
-        )
-    seen = RayRendering(*(torch.cat([getattr(x, name) for x in parts], 1) for name in ("features", "depth", "opacity")))
-    _, far = box_range(origins.detach(), directions.detach(), field.config.box_side)
-    return replace(seen, depth=seen.depth.clamp(max=far.amax().item() if far.numel() else 0))
-
-
-def some_rays(field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, config: RenderConfig, draws: Draws) -> RayRendering:
-    """`render_rays_fast` of a chunk, infinitely far where rays are empty; draws [R, S]."""
-    R, o, d = origins.shape[1], origins[0].detach(), directions[0].detach()
-    near, far = box_range(o, d, field.config.box_side)
+    near, far = box_range(origins[0].detach(), directions[0].detach(), field.config.box_side)
     if config.near is not None:
         near, far = torch.full_like(near, config.near), torch.full_like(far, config.far)
-    able = (meets(grid, o, d) & (far > near)).nonzero()[:, 0]
-    some = Draws(draws.coarse[able], draws.fine[able])
-    hit, seen = march(field, grid, origins[0, able], directions[0, able], near[able], far[able], replace(config, white_back=False), some)
-    hit = able[hit]
-    features = seen.features.new_zeros(1, R, seen.features.shape[-1]).index_copy(1, hit, seen.features[None])
-    opacity = seen.opacity.new_zeros(1, R).index_copy(1, hit, seen.opacity[None])
-    depth = seen.depth.new_full((1, R), torch.inf).index_copy(1, hit, seen.depth[None])
+    for start in range(0, max(1, origins.shape[1]), CHUNK):
+        part = slice(start, start + CHUNK)
+        some = Draws(draws.coarse[0, part], draws.fine[0, part])
+        parts.append(some_rays(field, grid, origins[0, part], directions[0, part], near[part], far[part], config, some))
+    features, depth, opacity = (torch.cat([getattr(x, name) for x in parts])[None] for name in ("features", "depth", "opacity"))
     if config.white_back:
         features = features + (1 - opacity)[..., None]
-    return RayRendering(features, depth, opacity)
+    return RayRendering(features, depth.clamp(max=far.amax().item() if len(far) else 0), opacity)
+
+
+def some_rays(
+    field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, config: RenderConfig, draws: Draws
+) -> RayRendering:
+    """What rays [R, 3] see over black: those that meet matter are marched, the others are empty and infinitely far."""
+    able = (meets(grid, origins, directions) & (far > near)).nonzero()[:, 0]
+    draws, config = Draws(draws.coarse[able], draws.fine[able]), replace(config, white_back=False)
+    hit, seen = march(field, grid, origins[able], directions[able], near[able], far[able], config, draws)
+    hit, R = able[hit], len(origins)
+    return RayRendering(
+        seen.features.new_zeros(R, seen.features.shape[-1]).index_copy(0, hit, seen.features),
+        seen.depth.new_full((R,), torch.inf).index_copy(0, hit, seen.depth),
+        seen.opacity.new_zeros(R).index_copy(0, hit, seen.opacity),
+    )
 
 
 def render_features_fast(

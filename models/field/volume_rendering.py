@@ -198,18 +198,15 @@ def importance_samples(t: Tensor, weights: Tensor, u: Tensor) -> Tensor:
     Returns:
         [..., N] in the order of u, no gradient.
     """
-    S = t.shape[-1]
-    widest = F.max_pool1d(weights.reshape(-1, 1, S - 1), 2, stride=1, padding=1)
-    blurred = F.avg_pool1d(widest, 2, stride=1).view_as(weights) + 0.01  # rays without matter are sampled evenly
-    mass = blurred[..., 1:-1] + 1e-5
-    cdf = F.pad((mass / mass.sum(-1, keepdim=True)).cumsum(-1), (1, 0))  # [..., S - 2]
+    padded = F.pad(weights, (1, 1))
+    widest = torch.maximum(padded[..., 1:], padded[..., :-1])
+    mass = (widest[..., 1:-2] + widest[..., 2:-1]) / 2 + 0.01 + 1e-5  # rays without matter are sampled evenly
+    mass = mass / mass.sum(-1, keepdim=True)
+    cdf = F.pad(mass.cumsum(-1), (1, 0))  # [..., S - 2]
     middle = (t[..., 1:] + t[..., :-1]) / 2
-    above = torch.searchsorted(cdf, u.contiguous(), right=True)
-    below, above = (above - 1).clamp(min=0), above.clamp(max=S - 3)
-    c0, c1 = cdf.gather(-1, below), cdf.gather(-1, above)
-    t0, t1 = middle.gather(-1, below), middle.gather(-1, above)
-    width = torch.where(c1 - c0 < 1e-5, torch.ones_like(c0), c1 - c0)
-    return t0 + (u - c0) / width * (t1 - t0)
+    slope = middle[..., :-1].diff(dim=-1) / mass
+    below = torch.searchsorted(cdf, u.contiguous(), right=True).sub_(1).clamp_(0, mass.shape[-1] - 1)
+    return (middle[..., :-2] - cdf[..., :-1] * slope).gather(-1, below) + slope.gather(-1, below) * u
 
 
 def draw(like: Tensor, config: RenderConfig, generator: torch.Generator) -> Draws:

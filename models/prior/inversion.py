@@ -1,4 +1,4 @@
-"""Photo -> head: the encoder's start, then latents, then the generator itself are fitted to the photo.
+"""Photo -> head: the encoder's start, then latents, then the generator, last the planes themselves are fitted to the photo.
 
 Pivotal tuning (Roich et al. 2022) in the extended latent space W+ (Abdal et al. 2019), on randomly drawn rays, and now and then on a
 piece of the super-resolved picture.
@@ -27,8 +27,8 @@ class InversionConfig:
     """How long and how an inversion fits.
 
     Attributes:
-        latent_steps, tuning_steps: of the two stages.
-        latent_rate, tuning_rate: Adam's learning rates.
+        latent_steps, tuning_steps, detail_steps: of the three stages: latents, generator, planes.
+        latent_rate, tuning_rate, detail_rate: Adam's learning rates.
         size: pixels to which the photo is shrunk for fitting.
         rays: per step. coarse, fine: samples per ray.
         keep_latents: weight of the latents' mean squared distance from the encoder's.
@@ -37,11 +37,13 @@ class InversionConfig:
         perceptual: weight of such a piece's perceptual distance.
     """
 
-    latent_steps: int = 50
-    tuning_steps: int = 100
+    latent_steps: int = 40
+    tuning_steps: int = 50
+    detail_steps: int = 60
     latent_rate: float = 0.03
     tuning_rate: float = 2.5e-3
-    size: int = 128
+    detail_rate: float = 0.02
+    size: int = 256
     rays: int = 1024
     coarse: int = 20
     fine: int = 20
@@ -53,16 +55,21 @@ class InversionConfig:
     perceptual: float = 0.05
 
     def __post_init__(self) -> None:
-        if min(self.latent_steps, self.tuning_steps, self.crop_every) < 0 or min(self.size, self.rays, self.crop) < 1:
+        if min(self.latent_steps, self.tuning_steps, self.detail_steps, self.crop_every) < 0 or min(self.size, self.rays, self.crop) < 1:
             raise ValueError(f"InversionConfig: expected steps >= 0 and positive size and rays, got {self}")
 
     @property
     def steps(self) -> int:
-        """Steps of both stages."""
-        return self.latent_steps + self.tuning_steps
+        """Steps of all stages."""
+        return sum(self.stages)
+
+    @property
+    def stages(self) -> tuple[int, int, int]:
+        """Steps of each stage."""
+        return self.latent_steps, self.tuning_steps, self.detail_steps
 
 
-PRESETS = {"quick": InversionConfig(), "full": InversionConfig(latent_steps=250, tuning_steps=550, tuning_rate=1e-3, size=192, rays=2048)}
+PRESETS = {"quick": InversionConfig(), "full": InversionConfig(latent_steps=200, tuning_steps=300, detail_steps=300, tuning_rate=1e-3, rays=2048)}
 
 
 @dataclass(frozen=True)
@@ -111,13 +118,38 @@ class Inversion:
         self.target = photo_target(reference, config.size)
         self.picture = picture_target(reference, prior) if config.crop_every and prior.superresolution is not None else None
         self.step_count = 0
-        self.pivot: TriplaneField | None = None
-        self._tuned = [self.latents, *(p for name, p in self.generator.named_parameters() if is_tuned(name))]
+        self.pivot: tuple[int, TriplaneField] | None = None  # of which stage, and the field that its start is held to
+        self._made: Tensor | None = None  # the generator's planes, once it is left alone
+        with torch.no_grad():
+            self.offset = torch.zeros_like(prior.planes(self.start)).requires_grad_()  # of the planes
+        self._tuned = [self.latents, *(p for name, p in self.generator.named_parameters() if is_tuned(name)), self.offset]
         self._moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self._tuned]
 
-    def field(self) -> TriplaneField:
-        """The head as it stands, differentiable with respect to latents and generator."""
-        return self.generator.field(self.generator.planes(self.latents), self.latents)
+    def stage(self) -> tuple[int, int]:
+        """The stage that `step_count` is in (0 latents, 1 generator, 2 planes), and the steps that it has done."""
+        done = self.step_count
+        for stage, steps in enumerate(self.config.stages):
+            if done < steps or stage == 2:
+                return stage, done
+            done -= steps
+        raise AssertionError("unreachable")
+
+    def planes(self, stage: int) -> Tensor:
+        """The head's planes as they stand, differentiable with respect to what the stage fits."""
+        if stage < 2:
+            return self.generator.planes(self.latents) + self.offset.detach()
+        if self._made is None:
+            with torch.no_grad():
+                self._made = self.generator.planes(self.latents)
+        return self._made + self.offset
+
+    def _held_to(self, stage: int) -> TriplaneField:
+        """The field of the stage's start; of the planes' stage the generator's own, which `restore` can make again."""
+        if self.pivot is None or self.pivot[0] != stage:
+            generator = self.pivot_generator if stage == 1 else self.generator
+            with torch.no_grad():
+                self.pivot = stage, generator.field(generator.planes(self.latents).detach(), self.latents.detach())
+        return self.pivot[1]
 
     def _photo_loss(self, field: TriplaneField) -> Tensor:
         """How far the head is from the photo: on rays, or on a piece of the picture when that is due."""
@@ -134,15 +166,11 @@ class Inversion:
         Raises:
             ValueError: the loss is not finite.
         """
-        config = self.config
-        tuning = self.step_count >= config.latent_steps
-        if tuning and self.pivot is None:
-            with torch.no_grad():
-                self.pivot = self.pivot_generator.field(self.pivot_generator.planes(self.latents), self.latents)
-        field = self.field()
+        config, (stage, done) = self.config, self.stage()
+        field = self.generator.field(self.planes(stage), self.latents)
         loss = self._photo_loss(field)
-        if tuning:
-            shape, colour = field_drift(field, self.pivot, self.draws)
+        if stage:
+            shape, colour = field_drift(field, self._held_to(stage), self.draws)
             loss = loss + config.keep_shape * shape + config.keep_colour * colour
         else:
             loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
@@ -150,11 +178,10 @@ class Inversion:
             raise ValueError(
                 f"inversion: expected a finite loss, got {loss.item()} at step {self.step_count}; check the photo and its mask"
             )
-        variables = range(1, len(self._tuned)) if tuning else range(1)
+        last = len(self._tuned) - 1
+        variables = (range(1), range(1, last), range(last, last + 1))[stage]
         gradients = torch.autograd.grad(loss, [self._tuned[i] for i in variables], allow_unused=True)
-        done = self.step_count - (config.latent_steps if tuning else 0)
-        share = done / max(1, config.tuning_steps if tuning else config.latent_steps)
-        rate = (config.tuning_rate if tuning else config.latent_rate) * min(1, (1 - share) / 0.25)
+        rate = (config.latent_rate, config.tuning_rate, config.detail_rate)[stage] * min(1, (1 - done / config.stages[stage]) / 0.25)
         for i, gradient in zip(variables, gradients, strict=True):
             if gradient is not None:
                 adam_step(self._tuned[i], gradient, *self._moments[i], rate, done + 1)
@@ -166,7 +193,8 @@ class Inversion:
         """The head as it stands, detached."""
         generator = deepcopy(self.generator).requires_grad_(False)
         latents = self.latents.detach().clone()
-        return Head(generator.planes(latents), generator.decoder, generator.config.field, self.reference, latents, generator)
+        planes = generator.planes(latents) + self.offset.detach()
+        return Head(planes, generator.decoder, generator.config.field, self.reference, latents, generator)
 
     def state(self) -> dict[str, Tensor]:
         """Everything that `restore` needs to go on with the same bits."""
@@ -178,7 +206,7 @@ class Inversion:
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go on from a `state`."""
-        self.step_count = int(tensors["step"])
+        self.step_count, self.pivot, self._made = int(tensors["step"]), None, None
         self.draws.set_state(tensors["draws"])
         for i, (value, (first, second)) in enumerate(zip(self._tuned, self._moments, strict=True)):
             value.copy_(tensors[f"{i}.value"])
@@ -209,7 +237,7 @@ def invert(
     state: dict[str, Tensor] | None = None,
     callback: Callable[[InversionProgress], None] | None = None,
 ) -> Head:
-    """Fit a head to an aligned portrait: encoder start, W+ optimisation, pivotal tuning.
+    """Fit a head to an aligned portrait: encoder start, W+ optimisation, pivotal tuning, then its planes for what these leave out.
 
     Args:
         prior, encoder: on one device, with the reference. generator: a CPU generator; the seed of all draws.

@@ -22,11 +22,14 @@ class LocalRun:
     Args:
         name: of the training; names its checkpoint.
         module, optimiser: whose state is kept.
-        minutes: of this call.
+        minutes: of this call. parts: weights that ship, by the prefix that their keys have in the module; None for one file of the
+            training's name.
     """
 
-    def __init__(self, name: str, module: nn.Module, optimiser: torch.optim.Optimizer, minutes: float) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, module: nn.Module, optimiser: torch.optim.Optimizer, minutes: float, parts: dict[str, str] | None = None
+    ) -> None:
+        self.name, self.parts = name, parts or {"": name}
         self.path = cache_folder() / "train" / f"{name}.safetensors"
         self.module, self.optimiser = module, optimiser
         self.seconds, self.started = minutes * 60, time.monotonic()
@@ -58,13 +61,13 @@ class LocalRun:
 
     def _from_shipped(self) -> None:
         """Load the weights that ship, unless they are of another architecture or absent."""
-        if not shipped(self.name).is_file():
+        if not all(shipped(name).is_file() for name in self.parts.values()):
             return
-        _, state = read(shipped(self.name), self.name)
+        state = {prefix + key: value for prefix, name in self.parts.items() for key, value in read(shipped(name), name)[1].items()}
         own = self.module.state_dict()
         if {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in own.items()}:
             self.module.load_state_dict(state)
-            print(f"going on from the shipped {self.name} weights", flush=True)
+            print(f"going on from the shipped {' and '.join(self.parts.values())} weights", flush=True)
 
     def save(self, step: int) -> None:
         """Write the local checkpoint."""

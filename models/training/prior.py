@@ -253,7 +253,8 @@ def run(arguments: list[str]) -> None:
         begin_plain(generator)
         critic = Discriminator(DiscriminatorConfig()).to(device)
     state = PriorRun(truth, PriorTraining(), device, generator, critic)
-    local = LocalRun("prior", state.pair, state.optimiser, options.minutes)
+    parts = {"generator.": "prior", "discriminator.": "discriminator"}
+    local = LocalRun("prior", state.pair, state.optimiser, options.minutes, parts)
     started, state.step_count = time.monotonic(), local.resume()
     while (share := local.progress()) < 1:
         terms = state.step(options.begin + (options.end - options.begin) * share)
