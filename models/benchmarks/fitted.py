@@ -33,7 +33,7 @@ class Fit:
     rays: int = 1536
     rate: float = 0.03
     smooth: float = 2.0
-    sparse: float = 0.1
+    sparse: float = 0.3
     sampling: GuidedSampling = SAMPLING
 
 
@@ -84,7 +84,7 @@ def fit_loss(field: TriplaneField, truth: Renders, fit: Fit, generator: torch.Ge
     t = guided_samples(batch, fit.sampling, field.config.box_side, generator)
     prepared = prepare(field)
     terms = ray_losses(render_guided(prepared, batch, t), batch, torch.rand(3, generator=generator))
-    points = (torch.rand(1, 4096, 3, generator=generator) - 0.5) * field.config.box_side
-    anywhere = -torch.expm1(-0.02 * prepared.density(points)).mean()
+    points = (torch.rand(1, 4096, 3, generator=generator) - 0.5) * (1.08 * field.config.box_side)  # renderers look past it, too
+    anywhere = -torch.expm1(-0.02 * field.activate(prepared.raw(points)[0])).mean()
     rough = field.planes.diff(dim=-1).square().mean() + field.planes.diff(dim=-2).square().mean()
     return 4 * terms["colour"] + 0.3 * terms["opacity"] + terms["distance"] + fit.sparse * anywhere + fit.smooth * rough

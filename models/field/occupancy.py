@@ -34,9 +34,9 @@ from .volume_rendering import (
     summed,
 )
 
-SEEN = 1e-3  # opacity over one cell above which it is looked into
+SEEN = 3e-4  # opacity over one cell above which it is looked into
 BEYOND = 1.0  # density per scene unit above which what lies beyond the box is looked into: decoders leave some haze there
-DARK = 1e-3  # transmittance under which nothing is looked at
+DARK = 1e-4  # transmittance under which nothing is looked at
 CHUNK = 1 << 12  # rays that are rendered together
 
 
@@ -117,16 +117,14 @@ def raw_at(field: Field, points: Tensor, config: RenderConfig | None = None) -> 
 def grid_of(raw: Tensor, density: Tensor, cell: float) -> OccupancyGrid:
     """The grid around raw and other densities [n^3]: cells with matter, and those beside them, so that thin parts survive."""
     n = round(len(raw) ** (1 / 3))
-    opacity = -torch.expm1(-density * cell).view(n, n, n)
-    inner = (slice(1, -1),) * 3
-    inside, low, high = opacity[inner] > SEEN, [], []
+    density_at, inner = density.view(n, n, n), (slice(1, -1),) * 3
+    occupied, low, high = density_at > BEYOND, [], []
+    occupied[inner] = -torch.expm1(-density_at[inner] * cell) > SEEN
     for axis in range(3):
-        grown = inside.clone()
-        grown.narrow(axis, 0, n - 3).logical_or_(inside.narrow(axis, 1, n - 3))
-        grown.narrow(axis, 1, n - 3).logical_or_(inside.narrow(axis, 0, n - 3))
-        inside = grown
-    occupied = (density[0] > BEYOND).repeat(n, n, n)
-    occupied[inner] = inside
+        grown = occupied.clone()
+        grown.narrow(axis, 0, n - 1).logical_or_(occupied.narrow(axis, 1, n - 1))
+        grown.narrow(axis, 1, n - 1).logical_or_(occupied.narrow(axis, 0, n - 1))
+        occupied = grown
     for axis in range(3):
         filled = occupied.movedim(axis, 0).flatten(1).any(1).nonzero()[:, 0]
         low.append(filled[0] if len(filled) else filled.new_tensor(n))
@@ -137,8 +135,6 @@ def grid_of(raw: Tensor, density: Tensor, cell: float) -> OccupancyGrid:
 
 def meets(grid: OccupancyGrid, origins: Tensor, directions: Tensor) -> Tensor:
     """Whether rays [R, 3] meet the box around all that is occupied, bool [R] (the slab test)."""
-    if grid.occupied[0]:  # so is all that lies beyond
-        return torch.ones_like(origins[:, 0], dtype=torch.bool)
     safe = torch.where(directions.abs() < 1e-9, 1e-9, directions)
     a, b = (grid.low - origins) / safe, (grid.high - origins) / safe
     return torch.minimum(a, b).amax(-1) < torch.maximum(a, b).amin(-1)
@@ -251,7 +247,8 @@ def some_rays(
     field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, config: RenderConfig, draws: Draws
 ) -> RayRendering:
     """What rays [R, 3] see over black: those that meet matter are marched, the others are empty and infinitely far."""
-    able = (meets(grid, origins, directions) & (far > near)).nonzero()[:, 0]
+    able = far > near if config.near is not None else (far > near) & meets(grid, origins, directions)
+    able = able.nonzero()[:, 0]
     draws, config = Draws(draws.coarse[able], draws.fine[able]), replace(config, white_back=False)
     hit, seen = march(field, grid, origins[able], directions[able], near[able], far[able], config, draws)
     hit, R = able[hit], len(origins)

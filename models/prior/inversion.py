@@ -39,10 +39,10 @@ class InversionConfig:
 
     latent_steps: int = 40
     tuning_steps: int = 50
-    detail_steps: int = 60
+    detail_steps: int = 80
     latent_rate: float = 0.03
     tuning_rate: float = 2.5e-3
-    detail_rate: float = 0.02
+    detail_rate: float = 0.04
     size: int = 256
     rays: int = 1024
     coarse: int = 20
