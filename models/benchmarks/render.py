@@ -148,7 +148,7 @@ def preparation_rows(name: str, field: TriplaneField, repeats: int) -> list[Row]
     grid = occupancy.build(field)
     steps = {
         "field prepared": lambda: prepare(field),
-        "grid built (128)": lambda: occupancy.build(field),
+        "grid built (64)": lambda: occupancy.build(field),
         "grid refreshed": lambda: occupancy.refresh(grid, field, generator=generator),
     }
     return [

@@ -62,7 +62,7 @@ class OccupancyGrid:
 
 
 @torch.no_grad()
-def build(field: Field, resolution: int = 128, *, config: RenderConfig | None = None) -> OccupancyGrid:
+def build(field: Field, resolution: int = 64, *, config: RenderConfig | None = None) -> OccupancyGrid:
     """The grid of one head's field.
 
     Args:
@@ -101,9 +101,10 @@ def refresh(
 
 
 def centres(n: int, cell: float, field: Field) -> Tensor:
-    """[n^3, 3] scene units, of all cells."""
+    """[n^3, 3] scene units, of all cells; beyond the box far outside, where the planes along that axis are sure to be read as zero."""
     device = field.table.device if isinstance(field, PreparedField) else None
     axis = (torch.arange(n, device=device) + 0.5 - n / 2) * cell
+    axis[[0, -1]] *= 2
     return torch.cartesian_prod(axis, axis, axis)
 
 
@@ -177,6 +178,14 @@ def look(
     return Looked(t, raw, worth, features[0], ray)
 
 
+def beside(worth: Tensor) -> Tensor:
+    """bool [R, S], with the samples before and behind: those give their intervals half of the density and of the colour."""
+    wider = worth.clone()
+    wider[:, 1:] |= worth[:, :-1]
+    wider[:, :-1] |= worth[:, 1:]
+    return wider
+
+
 def dark_from(t: Tensor, weights: Tensor) -> Tensor:
     """Distance [R, 1] from which on nothing is seen, for samples t [R, S] and their intervals' weights; infinite where all is seen."""
     dark = weights.cumsum(-1) > 1 - DARK
@@ -193,7 +202,7 @@ def march(
     """
     t = coarse_samples(near, far, draws.coarse, disparity=config.disparity)
     cell = cells(grid, origins, directions, t)
-    worth = grid.occupied[cell]
+    worth = beside(grid.occupied[cell])
     hit = worth.any(-1).nonzero()[:, 0]
     origins, directions, t = origins[hit], directions[hit], t[hit]
     first = look(field, grid, cell[hit], worth[hit], origins, directions, t, config)

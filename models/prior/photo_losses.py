@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..alignment import AlignedPortrait
-from ..camera import rays
+from ..camera import Camera, orbit, project, rays
 from ..field.triplane import TriplaneField
-from ..field.volume_rendering import RenderConfig, draw, render_rays
+from ..field.volume_rendering import RenderConfig, draw, render_features, render_rays
 from .discriminator import Discriminator
 from .eg3d import Generator, resized
 
@@ -63,6 +64,42 @@ def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Gen
         pivot_density, pivot_colour = pivot(points)
     alpha, pivot_alpha = 1 - torch.exp(-0.02 * density), 1 - torch.exp(-0.02 * pivot_density)
     return (alpha - pivot_alpha).abs().mean(), ((colour - pivot_colour).abs().mean(-1) * pivot_alpha).mean()
+
+
+HIDDEN_YAWS = tuple(math.radians(x) for x in (70, 110, 145, 180, -145, -110, -70))
+HIDDEN_SIZE = 56  # pixels of the views that find hidden surface
+BEHIND = 0.012  # scene units behind what a camera sees first, from which matter counts as hidden
+
+
+@torch.no_grad()
+def hidden_surface(field: TriplaneField, camera: Camera, sampling: RenderConfig) -> Tensor:
+    """Points [N, 3] on a head's surface that the photo's camera (unbatched) does not see, as other cameras find them."""
+    around = orbit(torch.tensor(HIDDEN_YAWS), torch.tensor([0.0, 0.25, -0.1, 0.1, 0.3, -0.1, 0.2])).to(field.planes.device)
+    seen = render_features(field, around, HIDDEN_SIZE, HIDDEN_SIZE, sampling)
+    origins, directions = (x.reshape(-1, 3) for x in rays(around, HIDDEN_SIZE, HIDDEN_SIZE))
+    points = (origins + directions * seen.depth[0, :, None])[seen.opacity[0] > 0.5]
+    own = render_features(field, camera[None], HIDDEN_SIZE, HIDDEN_SIZE, sampling)
+    first = torch.where(own.opacity > 0.5, own.depth, torch.inf).view(1, 1, HIDDEN_SIZE, HIDDEN_SIZE)
+    first = -F.max_pool2d(-first, 3, 1, 1)  # a pixel's edge sees a little past its centre
+    where, _ = project(camera, points)
+    inside = ((where > 0) & (where < 1)).all(-1)
+    column, row = (where * HIDDEN_SIZE).long().clamp(0, HIDDEN_SIZE - 1).unbind(-1)
+    behind = (points - camera.position).norm(dim=-1) > first[0, 0, row, column] + BEHIND
+    return points[behind | ~inside]
+
+
+def hidden_drift(field: TriplaneField, pivot: TriplaneField, points: Tensor, generator: torch.Generator, count: int = 3072) -> Tensor:
+    """How far colour and opacity at hidden points [N, 3] have moved from the pivot's; planes are shared by front and back."""
+    if not len(points):
+        return field.planes.new_zeros(())
+    pick = torch.randint(len(points), (count,), generator=generator).to(points.device)
+    jitter = (torch.rand(count, 3, generator=generator).to(points) - 0.5) * 0.016
+    some = (points[pick] + jitter)[None]
+    density, colour = field(some)
+    with torch.no_grad():
+        pivot_density, pivot_colour = pivot(some)
+    alpha, pivot_alpha = 1 - torch.exp(-0.01 * density), 1 - torch.exp(-0.01 * pivot_density)
+    return (colour - pivot_colour).abs().mean() + (alpha - pivot_alpha).abs().mean()
 
 
 @dataclass(frozen=True)
