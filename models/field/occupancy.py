@@ -119,17 +119,16 @@ def grid_of(raw: Tensor, density: Tensor, cell: float) -> OccupancyGrid:
     """The grid around raw and other densities [n^3]: cells with matter, and those beside them, so that thin parts survive."""
     n = round(len(raw) ** (1 / 3))
     density_at, inner = density.view(n, n, n), (slice(1, -1),) * 3
-    occupied, low, high = density_at > BEYOND, [], []
-    occupied[inner] = -torch.expm1(-density_at[inner] * cell) > SEEN
+    filled, low, high = density_at > BEYOND, [], []
+    filled[inner] = -torch.expm1(-density_at[inner] * cell) > SEEN
+    occupied = filled.clone()
     for axis in range(3):
-        grown = occupied.clone()
-        grown.narrow(axis, 0, n - 1).logical_or_(occupied.narrow(axis, 1, n - 1))
-        grown.narrow(axis, 1, n - 1).logical_or_(occupied.narrow(axis, 0, n - 1))
-        occupied = grown
+        occupied.narrow(axis, 0, n - 1).logical_or_(filled.narrow(axis, 1, n - 1))
+        occupied.narrow(axis, 1, n - 1).logical_or_(filled.narrow(axis, 0, n - 1))
     for axis in range(3):
-        filled = occupied.movedim(axis, 0).flatten(1).any(1).nonzero()[:, 0]
-        low.append(filled[0] if len(filled) else filled.new_tensor(n))
-        high.append(filled[-1] + 1 if len(filled) else filled.new_tensor(0))
+        slabs = occupied.movedim(axis, 0).flatten(1).any(1).nonzero()[:, 0]
+        low.append(slabs[0] if len(slabs) else slabs.new_tensor(n))
+        high.append(slabs[-1] + 1 if len(slabs) else slabs.new_tensor(0))
     low, high = ((torch.stack(x) - n / 2) * cell for x in (low, high))
     return OccupancyGrid(raw, density, occupied.flatten(), low, high, cell, n)
 

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from .triplane import AXES, Decoder, FieldConfig, TriplaneField
 
 BLOCK = 1 << 12  # points; 64 hidden values of each fill 1 MB
-STEEP = 60.0  # exp of more than this squared leaves single precision
+STEEP = 60.0  # beyond it softplus(x) is 0 or x in any precision, and exp(x) slow or infinite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +30,11 @@ class PreparedField(TriplaneField):
         layers: W1 [P * C, hidden], b1 [hidden], W2 [hidden, 1 + F], b2 [1 + F]: the decoder, with its gains and the mean over planes.
             P is 1 for a tri-plane; a tri-grid's slices are weighed and summed on the way, too, P = 3 * D.
         lattice: from points to the table's rows.
-        bounded: no hidden value can be so large that its exponential overflows.
     """
 
     table: Tensor
     layers: tuple[Tensor, Tensor, Tensor, Tensor]
     lattice: Lattice
-    bounded: bool
 
     def raw(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """As `TriplaneField.raw`."""
@@ -79,7 +77,7 @@ class PreparedField(TriplaneField):
         if slices is not None:
             texels = texels.view(slices.shape).mul_(slices)
         hidden = torch.addmm(b1, texels, W1)
-        return texels, hidden.exp_().add_(1).log_() if self.bounded else F.softplus(hidden)
+        return texels, torch.maximum(hidden.clamp(-STEEP, STEEP).exp_().add_(1).log_(), hidden)
 
     def heads(self, points: Tensor) -> Tensor | None:
         """Whose planes points [B, N, 3] see, [B * N]; None where there is but one head."""
@@ -142,20 +140,9 @@ def prepare(field):
     table = table.reshape(-1, table.shape[-1])
     W1, b1 = affine(field.decoder.net[0], config.channels, table)
     W2, b2 = affine(field.decoder.net[2], config.hidden, table)
-    with torch.no_grad():
-        largest = (table.abs().amax() * W1.abs().sum(0) + b1.abs()).amax()
     W1 = W1.repeat(3 * config.depth or 1, 1)
     layers = W1 / 3, b1, W2, b2
-    return PreparedField(
-        planes,
-        field.decoder,
-        config,
-        field.to_rgb,
-        table=table,
-        layers=layers,
-        lattice=lattice(config, table),
-        bounded=bool(largest < STEEP),
-    )
+    return PreparedField(planes, field.decoder, config, field.to_rgb, table=table, layers=layers, lattice=lattice(config, table))
 
 
 def affine(layer: nn.Module, inputs: int, like: Tensor) -> tuple[Tensor, Tensor]:

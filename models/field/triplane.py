@@ -149,8 +149,8 @@ class TriplaneField:
         return self.decoder(sample_planes(self.planes, points, self.config))
 
     def activate(self, raw: Tensor) -> Tensor:
-        """Raw density -> density >= 0 per scene unit."""
-        return self.config.density_scale * F.softplus(raw + self.config.density_shift)
+        """Raw density -> density >= 0 per scene unit; exactly 0 below exp(-80), where numbers so small make processors slow."""
+        return self.config.density_scale * F.softplus(F.threshold(raw + self.config.density_shift, -80.0, -1e3))
 
     def rgb(self, features: Tensor, opacity: Tensor | float = 1.0) -> Tensor:
         """Features [B, N, F] -> colours [B, N, 3] in about 0 .. 1, both premultiplied by the opacity [B, N, 1]."""

@@ -132,7 +132,8 @@ def ray_weights(density: Tensor, t: Tensor) -> Tensor:
         raise ValueError(f"ray_weights: {S} samples need {S + 1} bin edges in t, got {t.shape[-1]}")
     thickness = density * t.diff(dim=-1)  # optical thickness, unitless
     in_front = thickness.cumsum(dim=-1) - thickness
-    return torch.exp(-in_front) * -torch.expm1(-thickness)
+    transmittance = torch.exp(F.threshold(-in_front, -40.0, -1e3))  # 0, not 1e-18: much smaller numbers make processors slow
+    return transmittance * -torch.expm1(-thickness)
 
 
 def box_range(origins: Tensor, directions: Tensor, box_side: float) -> tuple[Tensor, Tensor]:

@@ -142,7 +142,7 @@ ROWS = {
     "weights that are not there": (prior("absent.safetensors"), ["absent.safetensors"]),
     # heads
     "head file with NaN": (view_of_a_head("nan-head.safetensors"), ["finite", "NaN", "save the head again"]),
-    "head file of the future": (view_of_a_head("future-head.safetensors"), ["version up to 1", "version 99", "update"]),
+    "head file of the future": (view_of_a_head("future-head.safetensors"), ["version up to 2", "version 99", "update"]),
     "head file cut off": (view_of_a_head("cut-head.safetensors"), ["expected safetensors", "truncated", "copy"]),
     "head file of something else": (view_of_a_head("no-head.safetensors"), ["expected a head", "something else"]),
     "head file that is not there": (view_of_a_head("absent.safetensors"), ["expected a head", "absent.safetensors", "save"]),

@@ -40,7 +40,9 @@ class Ball:
 
 def ball_field(depth, dtype=torch.float32, centre=0.0):
     """Planes whose density is a soft ball's: the decoder's row for it adds three squares, one of each axis, up to what fits."""
-    config = FieldConfig(plane_axes=OURS, channels=4, depth=depth, resolution=64, hidden=8, features=5, density_shift=-2.0, density_scale=40.0)
+    config = FieldConfig(
+        plane_axes=OURS, channels=4, depth=depth, resolution=64, hidden=8, features=5, density_shift=-2.0, density_scale=40.0
+    )
     axis = (torch.arange(64, dtype=dtype) + 0.5) / 64 - 0.5
     squares = (axis[:, None] - centre).square() + axis[None].square()
     generator = torch.Generator().manual_seed(1)
