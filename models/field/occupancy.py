@@ -34,8 +34,7 @@ from .volume_rendering import (
     summed,
 )
 
-SEEN = 3e-4  # opacity over one cell above which it is looked into
-BEYOND = 1.0  # density per scene unit above which what lies beyond the box is looked into: decoders leave some haze there
+SEEN = 1e-5  # opacity over one cell above which it is looked into
 DARK = 1e-4  # transmittance under which nothing is looked at
 CHUNK = 1 << 12  # rays that are rendered together
 
@@ -47,13 +46,15 @@ class OccupancyGrid:
     Attributes:
         raw: [n^3] over x, y, z, the last fastest: raw density at the cells' centres; what is not looked up is taken from here.
         density: [n^3] per scene unit, at the centres; may lag behind, see `refresh`.
-        occupied: bool [n^3], cells that are looked into: those with matter and their neighbours.
+        solid: bool [n^3], cells of the box with matter, and their neighbours.
+        occupied: bool [n^3], cells that are looked into: those, and all beyond the box with the haze that decoders leave there.
         low, high: [3] scene units, the corners of the box around all of these; high below low where there are none.
         cell: scene units along a cell's side. resolution: n.
     """
 
     raw: Tensor
     density: Tensor
+    solid: Tensor
     occupied: Tensor
     low: Tensor
     high: Tensor
@@ -116,21 +117,21 @@ def raw_at(field: Field, points: Tensor, config: RenderConfig | None = None) -> 
 
 
 def grid_of(raw: Tensor, density: Tensor, cell: float) -> OccupancyGrid:
-    """The grid around raw and other densities [n^3]: cells with matter, and those beside them, so that thin parts survive."""
+    """The grid around raw and other densities [n^3]; cells beside those with matter count, too, so that thin parts survive."""
     n = round(len(raw) ** (1 / 3))
-    density_at, inner = density.view(n, n, n), (slice(1, -1),) * 3
-    filled, low, high = density_at > BEYOND, [], []
-    filled[inner] = -torch.expm1(-density_at[inner] * cell) > SEEN
-    occupied = filled.clone()
+    filled = (-torch.expm1(-density * cell) > SEEN).view(n, n, n)
+    solid, low, high = torch.zeros_like(filled), [], []
+    inner = (slice(1, -1),) * 3
+    solid[inner] = filled[inner]
     for axis in range(3):
-        occupied.narrow(axis, 0, n - 1).logical_or_(filled.narrow(axis, 1, n - 1))
-        occupied.narrow(axis, 1, n - 1).logical_or_(filled.narrow(axis, 0, n - 1))
+        solid[inner] |= filled[inner].roll(1, axis) | filled[inner].roll(-1, axis)
+    occupied = filled | solid
     for axis in range(3):
         slabs = occupied.movedim(axis, 0).flatten(1).any(1).nonzero()[:, 0]
         low.append(slabs[0] if len(slabs) else slabs.new_tensor(n))
         high.append(slabs[-1] + 1 if len(slabs) else slabs.new_tensor(0))
     low, high = ((torch.stack(x) - n / 2) * cell for x in (low, high))
-    return OccupancyGrid(raw, density, occupied.flatten(), low, high, cell, n)
+    return OccupancyGrid(raw, density, solid.flatten(), occupied.flatten(), low, high, cell, n)
 
 
 def meets(grid: OccupancyGrid, origins: Tensor, directions: Tensor) -> Tensor:
@@ -165,6 +166,10 @@ class Looked:
     features: Tensor
     ray: Tensor
 
+    def seen(self, weights: Tensor) -> Tensor:
+        """What the rays saw of these samples [R, F], by the samples' weights [R, S]."""
+        return sum_over_rays(self.features, weights[self.worth], self.ray, self.t.shape[:1])
+
 
 def look(
     field: Field, grid: OccupancyGrid, cell: Tensor, worth: Tensor, origins: Tensor, directions: Tensor, t: Tensor, config: RenderConfig
@@ -192,34 +197,33 @@ def dark_from(t: Tensor, weights: Tensor) -> Tensor:
 
 
 def march(
-    field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, config: RenderConfig, draws: Draws
-) -> tuple[Tensor, RayRendering]:
-    """Both passes along rays [R, 3] between near and far [R]; draws [R, S].
-
-    Returns:
-        The H rays that come by matter, [H], and what they saw, [H].
-    """
-    t = coarse_samples(near, far, draws.coarse, disparity=config.disparity)
-    cell = cells(grid, origins, directions, t)
-    worth = beside(grid.occupied[cell])
-    hit = worth.any(-1).nonzero()[:, 0]
-    origins, directions, t = origins[hit], directions[hit], t[hit]
-    first = look(field, grid, cell[hit], worth[hit], origins, directions, t, config)
-    if not config.fine:
-        weights = interval_weights(field, first.raw, t)
-        return hit, summed(sum_over_rays(first.features, at_ends(weights)[first.worth], first.ray, t.shape[:1]), weights, t, config)
+    field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, t: Tensor, cell: Tensor, config: RenderConfig, u: Tensor
+) -> RayRendering:
+    """Both passes along rays [R, 3] that come by matter; t, cell: [R, S] of the first pass; u: [R, fine] draws of the second."""
+    first = look(field, grid, cell, beside(grid.occupied[cell]), origins, directions, t, config)
     with torch.no_grad():
         weights = interval_weights(field, first.raw, t)
-        more = importance_samples(t, weights, draws.fine[hit])
+        more = importance_samples(t, weights, u)
         cell = cells(grid, origins, directions, more)
         worth = grid.occupied[cell] & (more < dark_from(t, weights))
     second = look(field, grid, cell, worth, origins, directions, more, config)
     t, order = torch.cat([t, more], -1).sort(-1)
     weights = interval_weights(field, torch.cat([first.raw, second.raw], -1).gather(-1, order), t)
     ends = at_ends(weights)
-    ends = torch.zeros_like(ends).scatter(-1, order, ends).split([config.coarse, config.fine], -1)
-    seen = sum(sum_over_rays(x.features, end[x.worth], x.ray, t.shape[:1]) for x, end in zip((first, second), ends, strict=True))
-    return hit, summed(seen, weights, t, config)
+    ends = torch.zeros_like(ends).scatter(-1, order, ends).split([first.t.shape[-1], more.shape[-1]], -1)
+    return summed(first.seen(ends[0]) + second.seen(ends[1]), weights, t, config)
+
+
+def glance(
+    field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, t: Tensor, cell: Tensor, config: RenderConfig
+) -> RayRendering:
+    """The first pass alone, from where the first of the rays [R, 3] meets something; arguments as `march`."""
+    worth = beside(grid.occupied[cell])
+    start = int(worth.any(0).nonzero()[0])
+    t = t[:, start:]
+    first = look(field, grid, cell[:, start:], worth[:, start:], origins, directions, t, config)
+    weights = interval_weights(field, first.raw, t)
+    return summed(first.seen(at_ends(weights)), weights, t, config)
 
 
 def render_rays_fast(
@@ -254,16 +258,29 @@ def render_rays_fast(
 def some_rays(
     field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, config: RenderConfig, draws: Draws
 ) -> RayRendering:
-    """What rays [R, 3] see over black: those that meet matter are marched, the others are empty and infinitely far."""
+    """What rays [R, 3] see over black: those that come by matter in the box are marched, for haze beyond it a glance is enough.
+
+    The second pass goes about matter, and leaves out the last interval, in which a ray leaves the box.
+    """
     able = far > near if config.near is not None else (far > near) & meets(grid, origins, directions)
-    able = able.nonzero()[:, 0]
-    draws, config = Draws(draws.coarse[able], draws.fine[able]), replace(config, white_back=False)
-    hit, seen = march(field, grid, origins[able], directions[able], near[able], far[able], config, draws)
-    hit, R = able[hit], len(origins)
+    able, R, parts, config = able.nonzero()[:, 0], len(origins), [], replace(config, white_back=False)
+    t = coarse_samples(near[able], far[able], draws.coarse[able], disparity=config.disparity)
+    cell = cells(grid, origins[able], directions[able], t)
+    near_matter, near_any = grid.solid[cell].any(-1), grid.occupied[cell].any(-1)
+    for chosen, twice in ((near_matter, config.fine > 0), (near_any & ~near_matter, False)):
+        if len(some := chosen.nonzero()[:, 0]):
+            ray = able[some]
+            rest = (origins[ray], directions[ray], t[some], cell[some], config)
+            parts.append((ray, march(field, grid, *rest, draws.fine[ray]) if twice else glance(field, grid, *rest)))
+    if not parts:
+        F = field.raw(origins.new_zeros(1, 1, 3))[1].shape[-1]
+        return RayRendering(origins.new_zeros(R, F), origins.new_full((R,), torch.inf), origins.new_zeros(R))
+    ray = torch.cat([number for number, _ in parts])
+    features, depth, opacity = (torch.cat([getattr(seen, name) for _, seen in parts]) for name in ("features", "depth", "opacity"))
     return RayRendering(
-        seen.features.new_zeros(R, seen.features.shape[-1]).index_copy(0, hit, seen.features),
-        seen.depth.new_full((R,), torch.inf).index_copy(0, hit, seen.depth),
-        seen.opacity.new_zeros(R).index_copy(0, hit, seen.opacity),
+        features.new_zeros(R, features.shape[-1]).index_copy(0, ray, features),
+        depth.new_full((R,), torch.inf).index_copy(0, ray, depth),
+        opacity.new_zeros(R).index_copy(0, ray, opacity),
     )
 
 

@@ -211,7 +211,9 @@ def lattice(config: FieldConfig, like: Tensor) -> Lattice:
     H, D, C = config.resolution, max(config.depth, 1), config.channels
     columns, rows = ([AXES[axes[i]] for axes in config.plane_axes] for i in (0, 1))
     corners = [(plane, r, c) for plane in range(3) for r in (0, 1) for c in (0, 1)]
-    axes, third = torch.eye(3).to(like), None
+    axes, pick, third = torch.eye(3).to(like), torch.eye(6).to(like), None
+    if H == 1:
+        pick[3:] = 0  # a single texel has no second
     if config.depth:
         axis = [3 * d + 3 - columns[plane] - rows[plane] for plane in range(3) for d in range(D)]
         third = torch.eye(3 * D).to(like)[:, axis].repeat_interleave(C, 1)
@@ -222,8 +224,8 @@ def lattice(config: FieldConfig, like: Tensor) -> Lattice:
         rows=3 * H * H,
         strides=torch.stack([H * axes[rows[plane]] + axes[columns[plane]] for plane, _, _ in corners], 1),
         start=like.new_tensor([plane * H * H + min(r, H - 1) * H + min(c, H - 1) for plane, r, c in corners]),
-        row=torch.stack([torch.eye(6).to(like)[3 * r + rows[plane]] for plane, r, _ in corners], 1),
-        column=torch.stack([torch.eye(6).to(like)[3 * c + columns[plane]] for plane, _, c in corners], 1),
+        row=torch.stack([pick[3 * r + rows[plane]] for plane, r, _ in corners], 1),
+        column=torch.stack([pick[3 * c + columns[plane]] for plane, _, c in corners], 1),
         third=third,
     )
 

@@ -15,6 +15,9 @@ CONFIG = RenderConfig(coarse=48, fine=48)
 NAMES = ("features", "depth", "opacity")
 
 
+SOFT = FieldConfig(density_shift=0.0, density_scale=30.0)
+
+
 @dataclass(frozen=True)
 class Ball:
     """A soft ball as a field, of the colours of its places."""
@@ -22,7 +25,7 @@ class Ball:
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     radius: float = 0.2
     blur: float = 0.01
-    config: FieldConfig = FieldConfig(density_shift=0.0, density_scale=30.0)
+    config: FieldConfig = SOFT
 
     def raw(self, points):
         distance = (points - torch.tensor(self.centre).to(points)).norm(dim=-1)
@@ -104,8 +107,7 @@ def test_gradients_are_the_readable_ones_with_the_same_draws(depth):
         found.append(torch.autograd.grad(loss, [planes, *decoder.parameters()]))
     for wanted, exact, fast in zip(*found, strict=True):
         assert (exact - wanted).norm() < 1e-3 * wanted.norm()
-        least = 1e-2 if wanted is found[0][0] else 0.1  # haze that is not looked into adds up in the decoder, where much else cancels
-        assert (fast - wanted).norm() < least * wanted.norm()
+        assert (fast - wanted).norm() < 1e-2 * wanted.norm()
 
 
 def test_rays_past_all_matter_cost_nothing_and_see_nothing():
@@ -206,6 +208,20 @@ def test_a_given_range_of_distances_is_kept():
     wanted = volume_rendering.render_rays(field, origins, directions, config)
     seen = occupancy.render_rays_fast(field, occupancy.build(field, 48), origins, directions, config)
     assert decibels(over_white(seen), over_white(wanted)) > 45
+
+
+@pytest.mark.parametrize("fine", [0, 48])
+def test_haze_beyond_the_box_is_seen(fine):
+    field = ball_field(0)
+    planes = field.planes.clone()
+    planes[:, 2, 0] = 4.0  # the plane of y and z reads x nowhere: matter in it goes on for ever along x
+    field, (origins, directions) = replace(field, planes=planes), view()
+    config = replace(CONFIG, fine=fine)
+    for sampling in (config, replace(config, near=2.25, far=3.3)):
+        wanted = volume_rendering.render_rays(field, origins, directions, sampling)
+        seen = occupancy.render_rays_fast(field, occupancy.build(field), origins, directions, sampling)
+        assert wanted.opacity.min() > 0.01
+        assert decibels(over_white(seen), over_white(wanted)) > 45
 
 
 def test_two_heads_in_one_batch_are_refused():
