@@ -3,7 +3,7 @@
 readable: `field/readable.py`, the papers' equations on whole images. exact-fast: `volume_rendering.render_rays`, the same samples.
 occupancy: `occupancy.render_rays_fast`, those of them that a grid does not rule out; building the grid is a row of its own. With one
 thread on a processor, time is the processor's, so that other programs do not count; else it is the clock's. Memory is what a call adds
-to a fresh process's peak, or to the accelerator's.
+to the peak of a fresh process (VmHWM), the grid included, or to the accelerator's peak.
 """
 
 from __future__ import annotations
@@ -167,29 +167,27 @@ def peak_bytes() -> int:
 
 
 def added_memory(name: str, size: int, kind: str, backward: bool, device: torch.device) -> int:
-    """Bytes that one call adds to this process's peak, or to the accelerator's."""
+    """Bytes that one call, and the grid if it needs one, adds to this process's peak, or to the accelerator's."""
     field = load_field(name, device)
-    render = renderer(kind, field, size)
-    once(renderer(kind, field, 8), field.planes, backward)  # what torch keeps from its first call on
-    if device.type != "cpu":
-        torch.accelerator.empty_cache()
-        torch.accelerator.reset_peak_memory_stats()
-        before = torch.accelerator.memory_allocated()
-        once(render, field.planes, backward)
-        return torch.accelerator.max_memory_allocated() - before
-    before = peak_bytes()
-    once(render, field.planes, backward)
-    return peak_bytes() - before
+    once(renderer("readable", field, 8), field.planes, backward)  # what torch keeps from its first call on
+    if device.type == "cpu":
+        before = peak_bytes()
+        once(renderer(kind, field, size), field.planes, backward)
+        return peak_bytes() - before
+    torch.accelerator.empty_cache()
+    torch.accelerator.reset_peak_memory_stats()
+    before = torch.accelerator.memory_allocated()
+    once(renderer(kind, field, size), field.planes, backward)
+    return torch.accelerator.max_memory_allocated() - before
 
 
-def memory_rows(name: str, size: int, options: argparse.Namespace) -> list[Row]:
+def memory_rows(name: str, size: int, threads: int, device: torch.device) -> list[Row]:
     """`added_memory` of all renderers, each in a process of its own."""
-    rows = []
+    rows, command = [], [sys.executable, "-m", __package__.partition(".")[0], "bench", "render", "--threads", str(threads)]
     for backward, way in enumerate(PASSES):
         first = None
         for kind in RENDERERS:
-            words = [sys.executable, "-m", __package__.partition(".")[0], "bench", "render", "--threads", str(options.threads)]
-            words += ["--device", options.device, "--memory-of", name, str(size), kind, str(backward)]
+            words = [*command, "--memory-of", name, str(size), kind, str(backward), str(device)]
             done = subprocess.run(words, check=False, capture_output=True, text=True)
             if done.returncode:
                 raise ValueError(f"bench render: the process that measures memory failed: {done.stderr.strip()[-500:]}")
@@ -202,28 +200,32 @@ def memory_rows(name: str, size: int, options: argparse.Namespace) -> list[Row]:
     return rows
 
 
+def measure(name: str, options: argparse.Namespace, device: torch.device, end: float) -> list[Row]:
+    """All rows of one field on one device, as far as the time goes."""
+    field = load_field(name, device)
+    rows = preparation_rows(name, field, options.repeats) + agreement_rows(name, field, min(options.sizes))
+    for size in options.sizes:
+        if time.monotonic() > end:
+            print(f"{name} {size} px: left out, the {options.minutes:g} minutes are over; call again with --sizes {size}", flush=True)
+            continue
+        rows += time_rows(name, field, size, options.repeats) + memory_rows(name, size, options.threads, device)
+        print(f"{name} {size} px on {device}: done", flush=True)
+    return rows if device.type == "cpu" else [replace(row, row=f"{device.type}: {row.row}") for row in rows]
+
+
 def run(arguments: list[str]) -> None:
-    """Measure all, print a table."""
+    """Measure all, here and on an accelerator where there is one; print a table."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
-    device = torch.device(options.device)
     if options.memory_of:
-        name, size, kind, backward = options.memory_of
-        print(added_memory(name, int(size), kind, backward == "1", device))
+        name, size, kind, backward, device = options.memory_of
+        print(added_memory(name, int(size), kind, backward == "1", torch.device(device)))
         return
-    end, rows = time.monotonic() + 60 * options.minutes, []
-    for name in options.fields:
-        field = load_field(name, device)
-        rows += preparation_rows(name, field, options.repeats)
-        rows += agreement_rows(name, field, min(options.sizes))
-        for size in options.sizes:
-            if time.monotonic() > end:
-                print(f"{name} {size} px: left out, the {options.minutes:g} minutes are over; call again with --sizes {size}", flush=True)
-                continue
-            rows += time_rows(name, field, size, options.repeats)
-            rows += memory_rows(name, size, options)
-            print(f"{name} {size} px: done", flush=True)
-    finish("render", rows, options.json)
+    devices = [torch.device("cpu")]
+    if torch.accelerator.is_available():
+        devices.append(torch.accelerator.current_accelerator())
+    end = time.monotonic() + 60 * options.minutes
+    finish("render", [row for device in devices for name in options.fields for row in measure(name, options, device, end)], options.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -233,7 +235,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fields", nargs="+", choices=FIELDS, default=list(FIELDS), help="what to render (both)")
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each, of which the median is taken (3)")
     parser.add_argument("--minutes", type=float, default=40, help="start nothing new after so long (40)")
-    parser.add_argument("--device", default="cpu", help="torch device (cpu)")
     parser.add_argument("--json", metavar="FILE", help="also write the report here")
-    parser.add_argument("--memory-of", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", nargs=5, help=argparse.SUPPRESS)
     return parser
