@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -39,13 +42,23 @@ class Fit:
 
 def fitted_field(seed: int, config: FieldConfig, fit: Fit) -> TriplaneField:
     """A field of the head `seed`, from the cache, or fitted and put there; prints progress."""
-    key = f"{seed}-{config.resolution}x{config.channels}x{config.depth}-{fit.views}x{fit.size}-{fit.steps}"
-    path = cache_folder() / f"fitted-{FACTORY_VERSION}" / f"{key}.safetensors"
+    key = hashlib.sha256(repr((config, fit)).encode()).hexdigest()[:12]
+    path = cache_folder() / f"fitted-{FACTORY_VERSION}" / f"{seed}-{key}.safetensors"
     if not path.is_file():
-        field = fit_field(exact_views(seed, fit), config, fit)
-        state = {f"decoder.{name}": value for name, value in field.decoder.state_dict().items()}
-        save_tensors(path, {"planes": field.planes, **state}, {"config": repr(asdict(config))})
-    tensors = read_tensors(path, "fitted field")[0]
+        save_field(fit_field(exact_views(seed, fit), config, fit), path)
+    return load_field(path)
+
+
+def save_field(field: TriplaneField, path: Path) -> None:
+    """Write planes, decoder and config."""
+    state = {f"decoder.{name}": value.contiguous() for name, value in field.decoder.state_dict().items()}
+    save_tensors(path, {"planes": field.planes.contiguous(), **state}, {"config": json.dumps(asdict(field.config))})
+
+
+def load_field(path: Path) -> TriplaneField:
+    """Read what `save_field` wrote."""
+    tensors, metadata = read_tensors(path, "fitted field")
+    config = FieldConfig(**json.loads(metadata["config"]))
     decoder = Decoder(config)
     decoder.load_state_dict({name.removeprefix("decoder."): value for name, value in tensors.items() if name != "planes"})
     return TriplaneField(tensors["planes"], decoder.requires_grad_(False), config)

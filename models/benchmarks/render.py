@@ -12,6 +12,7 @@ import argparse
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +35,7 @@ from ..prior.embedded import embedded_config
 from ..synthetic.codes import identity_codes
 from ..synthetic.head import sample_parameters
 from ..synthetic.splits import SHIPPED
-from .fitted import TRIPLANE, Fit, fitted_field
+from .fitted import TRIPLANE, Fit, fitted_field, load_field, save_field
 from .report import Row, finish
 
 RENDERERS = ("readable", "exact-fast", "occupancy")
@@ -44,9 +45,13 @@ CONFIG = RenderConfig(coarse=48, fine=48)
 YAW, PITCH = 0.4, 0.1  # radians, of the view that is measured
 
 
-def load_field(name: str, device: torch.device) -> TriplaneField:
+def field_of(name: str, device: torch.device) -> TriplaneField:
     """The tri-plane, fitted, or the embedded prior's tri-grid of the same head; without a prior that fits the code, fitted as well."""
-    field = fitted_field(SHIPPED, TRIPLANE, Fit()) if name == "tri-plane" else _embedded()
+    return on_device(fitted_field(SHIPPED, TRIPLANE, Fit()) if name == "tri-plane" else _embedded(), device)
+
+
+def on_device(field: TriplaneField, device: torch.device) -> TriplaneField:
+    """A field there, in single precision."""
     return replace(field, planes=field.planes.to(device).float(), decoder=field.decoder.to(device))
 
 
@@ -166,9 +171,9 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10)
 
 
-def added_memory(name: str, size: int, kind: str, backward: bool, device: torch.device) -> int:
+def added_memory(path: Path, size: int, kind: str, backward: bool, device: torch.device) -> int:
     """Bytes that one call, and the grid if it needs one, adds to this process's peak, or to the accelerator's."""
-    field = load_field(name, device)
+    field = on_device(load_field(path), device)
     once(renderer("readable", field, 8), field.planes, backward)  # what torch keeps from its first call on
     if device.type == "cpu":
         before = peak_bytes()
@@ -181,19 +186,26 @@ def added_memory(name: str, size: int, kind: str, backward: bool, device: torch.
     return torch.accelerator.max_memory_allocated() - before
 
 
-def memory_rows(name: str, size: int, threads: int, device: torch.device) -> list[Row]:
-    """`added_memory` of all renderers, each in a process of its own."""
+def memory_rows(name: str, field: TriplaneField, size: int, threads: int) -> list[Row]:
+    """`added_memory` of all renderers, each in a process of its own, which finds the field in a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "field.safetensors")
+        save_field(field, path)
+        return _memory_rows(f"{name} {size} px", path, size, threads, field.planes.device)
+
+
+def _memory_rows(title: str, path: Path, size: int, threads: int, device: torch.device) -> list[Row]:
     rows, command = [], [sys.executable, "-m", __package__.partition(".")[0], "bench", "render", "--threads", str(threads)]
     for backward, way in enumerate(PASSES):
         first = None
         for kind in RENDERERS:
-            words = [*command, "--memory-of", name, str(size), kind, str(backward), str(device)]
+            words = [*command, "--memory-of", str(path), str(size), kind, str(backward), str(device)]
             done = subprocess.run(words, check=False, capture_output=True, text=True)
             if done.returncode:
                 raise ValueError(f"bench render: the process that measures memory failed: {done.stderr.strip()[-500:]}")
             added = int(done.stdout.split()[-1])
             first = first or added
-            row = f"{name} {size} px, {way}, {kind}"
+            row = f"{title}, {way}, {kind}"
             rows.append(Row(row, "memory added", added / 2**20, "MiB"))
             if kind != "readable":
                 rows.append(Row(row, "of readable's memory", added / first, ""))
@@ -202,13 +214,13 @@ def memory_rows(name: str, size: int, threads: int, device: torch.device) -> lis
 
 def measure(name: str, options: argparse.Namespace, device: torch.device, end: float) -> list[Row]:
     """All rows of one field on one device, as far as the time goes."""
-    field = load_field(name, device)
+    field = field_of(name, device)
     rows = preparation_rows(name, field, options.repeats) + agreement_rows(name, field, min(options.sizes))
     for size in options.sizes:
         if time.monotonic() > end:
             print(f"{name} {size} px: left out, the {options.minutes:g} minutes are over; call again with --sizes {size}", flush=True)
             continue
-        rows += time_rows(name, field, size, options.repeats) + memory_rows(name, size, options.threads, device)
+        rows += time_rows(name, field, size, options.repeats) + memory_rows(name, field, size, options.threads)
         print(f"{name} {size} px on {device}: done", flush=True)
     return rows if device.type == "cpu" else [replace(row, row=f"{device.type}: {row.row}") for row in rows]
 
@@ -218,8 +230,8 @@ def run(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     if options.memory_of:
-        name, size, kind, backward, device = options.memory_of
-        print(added_memory(name, int(size), kind, backward == "1", torch.device(device)))
+        path, size, kind, backward, device = options.memory_of
+        print(added_memory(Path(path), int(size), kind, backward == "1", torch.device(device)))
         return
     devices = [torch.device("cpu")]
     if torch.accelerator.is_available():

@@ -124,7 +124,7 @@ def grid_of(raw: Tensor, density: Tensor, cell: float) -> OccupancyGrid:
     inner = (slice(1, -1),) * 3
     solid[inner] = filled[inner]
     for axis in range(3):
-        solid[inner] |= filled[inner].roll(1, axis) | filled[inner].roll(-1, axis)
+        solid[inner] |= filled[inner].roll(1, axis) | filled[inner].roll(-1, axis)  # what wraps around does no harm
     occupied = filled | solid
     for axis in range(3):
         slabs = occupied.movedim(axis, 0).flatten(1).any(1).nonzero()[:, 0]

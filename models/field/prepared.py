@@ -23,7 +23,7 @@ STEEP = 60.0  # beyond it softplus(x) is 0 or x in any precision, and exp(x) slo
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedField(TriplaneField):
-    """`prepare` makes it. It is as differentiable as the field it came from, except with respect to points.
+    """`prepare` makes it, anew for other planes. It is as differentiable as the field it came from; points get their gradient there.
 
     Attributes:
         table: [B * 3 * H * W, D * C] texels (D is 1 for a tri-plane).
@@ -46,7 +46,8 @@ class PreparedField(TriplaneField):
     def raw_of(self, points: Tensor, heads: Tensor | None) -> tuple[Tensor, Tensor]:
         """points [N, 3] of the heads [N] (None: there is one) -> raw density [N], features [N, F]; no gradient to points."""
         heads = None if self.planes.shape[0] == 1 else heads
-        return _Evaluate.apply(points.detach().to(self.table.dtype), self.table, *self.layers, heads, self)
+        with torch.autocast(points.device.type, enabled=False):  # row numbers need all their digits
+            return _Evaluate.apply(points.detach().to(self.table.dtype), self.table, *self.layers, heads, self)
 
     @torch.no_grad()
     def raw_density(self, points: Tensor) -> Tensor:
@@ -54,9 +55,10 @@ class PreparedField(TriplaneField):
         W1, b1, W2, b2 = self.layers
         flat, heads = points.flatten(0, 1).to(self.table.dtype), self.heads(points)
         out, density_row = flat.new_empty(len(flat)), W2[:, 0].contiguous()
-        for part in blocks(flat):
-            hidden = self.hidden(self.table, W1, b1, *self.corners(flat, heads, part))[1]
-            torch.mv(hidden, density_row, out=out[part])
+        with torch.autocast(points.device.type, enabled=False):
+            for part in blocks(flat):
+                hidden = self.hidden(self.table, W1, b1, *self.corners(flat, heads, part))[1]
+                torch.mv(hidden, density_row, out=out[part])
         return out.add_(b2[0]).view(points.shape[:-1])
 
     def density(self, points: Tensor) -> Tensor:
@@ -105,24 +107,34 @@ class _Evaluate(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, by_density: Tensor, by_features: Tensor):
-        points, table, W1, b1, W2, features = ctx.saved_tensors
-        heads, field, grads = ctx.heads, ctx.field, [torch.zeros_like(x) for x in (table, W1, b1, W2, W2[0])]
-        by_table, by_W1, by_b1, by_W2, by_b2 = grads
-        for part in blocks(points):
-            rows, weights, slices = field.corners(points, heads, part)
-            texels, hidden = field.hidden(table, W1, b1, rows, weights, slices)
-            slope = slope_from_output(features[part], field.config.activation)
-            by_out = torch.cat([by_density[part, None], by_features[part] * slope], 1)
+        with torch.autocast(by_density.device.type, enabled=False):
+            return None, *_gradients(ctx, by_density, by_features), None, None
+
+
+def _gradients(ctx, by_density: Tensor, by_features: Tensor) -> list[Tensor]:
+    """Of the table and of the layers; those of the layers stay zero where none is wanted."""
+    points, table, W1, b1, W2, features = ctx.saved_tensors
+    heads, field, grads = ctx.heads, ctx.field, [torch.zeros_like(x) for x in (table, W1, b1, W2, W2[0])]
+    by_table, by_W1, by_b1, by_W2, by_b2 = grads
+    decoder_learns = any(ctx.needs_input_grad[2:6])
+    for part in blocks(points):
+        rows, weights, slices = field.corners(points, heads, part)
+        texels, hidden = field.hidden(table, W1, b1, rows, weights, slices)
+        slope = slope_from_output(features[part], field.config.activation)
+        by_out = torch.cat([by_density[part, None], by_features[part] * slope], 1)
+        if decoder_learns:
             by_W2.addmm_(hidden.mT, by_out)
             by_b2 += by_out.sum(0)
-            by_hidden = (by_out @ W2.mT).mul_(hidden.neg_().expm1_().neg_())  # softplus' = 1 - exp(-softplus)
+        by_hidden = (by_out @ W2.mT).mul_(hidden.neg_().expm1_().neg_())  # softplus' = 1 - exp(-softplus)
+        if decoder_learns:
             by_W1.addmm_(texels.mT, by_hidden)
             by_b1 += by_hidden.sum(0)
+        if ctx.needs_input_grad[1]:
             by_texels = by_hidden @ W1.mT
             if slices is not None:
                 by_texels = by_texels.mul_(slices).view(len(rows), -1)
             add_transposed(by_table, rows, weights, by_texels)
-        return None, *grads, None, None
+    return grads
 
 
 def prepare(field):

@@ -12,7 +12,7 @@ from ..camera import RADIUS, Camera, label_from_camera, orbit, rays
 from ..prior.discriminator import Discriminator
 from ..prior.eg3d import Generator
 from ..prior.photo_losses import critic_distance
-from .prior_rays import GuidedSampling, RayBatch, guided_samples, render_guided
+from .prior_rays import GuidedSampling, RayBatch, draw_views, guided_samples, render_guided
 from .renders import Renders
 
 
@@ -33,8 +33,7 @@ class PictureBatch:
 
 def draw_pictures(renders: Renders, index: Tensor, generator: Generator, draws: torch.Generator, device) -> PictureBatch:
     """A random view of each of the heads `index` [B]; distances of the raw picture's rays are the nearest fine pixel's."""
-    view = torch.randint(renders.rgb.shape[1], (len(index),), generator=draws)
-    pick = (index, view)
+    pick = (index, draw_views(renders.yaw[index], 1, draws)[:, 0])
     image = renders.rgb[pick].to(device).float() / 127.5 - 1
     mask, R = renders.mask[pick].to(device).float()[:, None], generator.config.raw_resolution
     raw = F.interpolate(image, size=(R, R), mode="area")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -48,11 +49,16 @@ def interest(rgb: Tensor, mask: Tensor) -> Tensor:
     return mask * (0.25 + 5 * detail.clamp(max=0.4)) + 0.12 * edge + 0.03
 
 
+def draw_views(yaw: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` different views [B, count] of those at `yaw` [B, V], from behind with twice the weight: few see the back, and what no ray
+    has seen shows a ghost of the face."""
+    behind = yaw.abs() > math.radians(100)
+    return torch.multinomial(1.0 + behind.float(), count, generator=generator)
+
+
 def draw_rays(renders: Renders, index: Tensor, views: int, count: int, generator: torch.Generator, device) -> RayBatch:
     """`count` rays from each of `views` views of the heads `index` [B], without repetition."""
-    total = renders.rgb.shape[1]
-    view = torch.stack([torch.randperm(total, generator=generator)[:views] for _ in range(len(index))])
-    pick = (index[:, None], view)
+    pick = (index[:, None], draw_views(renders.yaw[index], views, generator))
     rgb = renders.rgb[pick].to(device).float() / 255  # [B, V, 3, S, S]
     mask = renders.mask[pick].to(device).float()
     S = mask.shape[-1]

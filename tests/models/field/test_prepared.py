@@ -78,6 +78,15 @@ def test_points_still_get_gradients():
     assert_close(seen, wanted)
 
 
+def test_lower_precision_around_it_changes_nothing():
+    field = random_field(dtype=torch.float32, resolution=200)
+    points, ready = some_points(field), prepare(field)
+    with torch.autocast("cpu", torch.bfloat16):
+        low, density = ready.raw(points), ready.raw_density(points)
+    assert_close(low, ready.raw(points))
+    assert_close(density, low[0])
+
+
 def test_no_points_are_no_values():
     raw, features = prepare(random_field(2)).raw(torch.zeros(1, 0, 3, dtype=torch.float64))
     assert raw.shape == (1, 0) and features.shape == (1, 0, 5)
