@@ -153,7 +153,7 @@ class Inversion:
             with torch.no_grad():
                 field = generator.field(generator.planes(self.latents), self.latents)
             sampling = RenderConfig(coarse=self.config.coarse, fine=self.config.fine)
-            self.pivot = stage, field, hidden_surface(field, self.reference.camera, sampling)
+            self.pivot = stage, field, hidden_surface(field, self.reference, sampling)
         return self.pivot[1:]
 
     def _photo_loss(self, field: TriplaneField) -> Tensor:

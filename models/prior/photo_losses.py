@@ -72,9 +72,14 @@ BEHIND = 0.012  # scene units behind what a camera sees first, from which matter
 
 
 @torch.no_grad()
-def hidden_surface(field: TriplaneField, camera: Camera, sampling: RenderConfig) -> Tensor:
-    """Points [N, 3] on a head's surface that the photo's camera (unbatched) does not see, as other cameras find them."""
-    around = orbit(torch.tensor(HIDDEN_YAWS), torch.tensor([0.0, 0.25, -0.1, 0.1, 0.3, -0.1, 0.2])).to(field.planes.device)
+def hidden_surface(field: TriplaneField, reference: AlignedPortrait, sampling: RenderConfig) -> Tensor:
+    """Points [N, 3] on a head's surface, as other cameras find them, that lie behind what the photo shows.
+
+    Only well within its silhouette: what is drawn on the face may not show through there, but the outline is the photo's to say, and
+    holding hidden surface near it held the outline, too (2 dB of the front).
+    """
+    camera = reference.camera
+    around = orbit(torch.tensor(HIDDEN_YAWS), torch.tensor([0.0, 0.25, -0.1, 0.1, 0.3, -0.1, 0.2])).to(reference.image.device)
     seen = render_features(field, around, HIDDEN_SIZE, HIDDEN_SIZE, sampling)
     origins, directions = (x.reshape(-1, 3) for x in rays(around, HIDDEN_SIZE, HIDDEN_SIZE))
     points = (origins + directions * seen.depth[0, :, None])[seen.opacity[0] > 0.5]
@@ -82,10 +87,12 @@ def hidden_surface(field: TriplaneField, camera: Camera, sampling: RenderConfig)
     first = torch.where(own.opacity > 0.5, own.depth, torch.inf).view(1, 1, HIDDEN_SIZE, HIDDEN_SIZE)
     first = -F.max_pool2d(-first, 3, 1, 1)  # a pixel's edge sees a little past its centre
     where, _ = project(camera, points)
-    inside = ((where > 0) & (where < 1)).all(-1)
+    mask = F.interpolate(reference.mask[None], size=(HIDDEN_SIZE, HIDDEN_SIZE), mode="area")
+    deep = F.max_pool2d(1 - mask, 3, 1, 1)[0, 0] < 0.01
     column, row = (where * HIDDEN_SIZE).long().clamp(0, HIDDEN_SIZE - 1).unbind(-1)
     behind = (points - camera.position).norm(dim=-1) > first[0, 0, row, column] + BEHIND
-    return points[behind | ~inside]
+    inside = ((where > 0) & (where < 1)).all(-1)
+    return points[behind & inside & deep[row, column]]
 
 
 def hidden_drift(field: TriplaneField, pivot: TriplaneField, points: Tensor, generator: torch.Generator, count: int = 3072) -> Tensor:

@@ -1,11 +1,15 @@
 """models/prior/photo_losses.py: pieces of a picture are pieces of the whole, and distances vanish where nothing differs."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from portrait_diffusion.models.camera import label_from_camera
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
-from portrait_diffusion.models.prior.photo_losses import PictureTarget, critic_distance, crop_loss, picture_target
+from portrait_diffusion.models.field.volume_rendering import RenderConfig
+from portrait_diffusion.models.prior.photo_losses import PictureTarget, critic_distance, crop_loss, hidden_surface, picture_target
 
+from ..field.test_volume_rendering import RADIUS, Ball
 from ..small import generator, portrait
 
 
@@ -47,3 +51,12 @@ def test_the_critics_distance_sees_differences_and_refuses_wrong_sizes():
         distance((image[..., :30, :30], raw), (image, raw))
     with pytest.raises(ValueError, match="32 pixels"):
         critic()(image[..., :16, :16], raw, torch.zeros(1, 25))
+
+
+def test_hidden_surface_is_the_back_within_the_silhouette():
+    points = hidden_surface(Ball(), portrait(56), RenderConfig(coarse=48, fine=48))
+    assert len(points) > 100
+    assert (points.norm(dim=-1) - RADIUS).abs().max() < 0.01
+    assert points[:, 2].max() < 0  # never what the photo sees
+    small = hidden_surface(Ball(), replace(portrait(56), mask=portrait(56).mask * (torch.arange(56) < 28)), RenderConfig(coarse=48, fine=48))
+    assert 0 < len(small) < len(points) and small[:, 0].max() < 0.005  # the photo's mask decides, not the field's outline
