@@ -68,7 +68,7 @@ def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Gen
 
 HIDDEN_YAWS = tuple(math.radians(x) for x in (70, 110, 145, 180, -145, -110, -70))
 HIDDEN_SIZE = 56  # pixels of the views that find hidden surface
-BEHIND = 0.012  # scene units behind what a camera sees first, from which matter counts as hidden
+BEHIND = 0.04  # scene units behind what a camera sees first, from which matter counts as hidden; less would count steep cheeks
 
 
 @torch.no_grad()
