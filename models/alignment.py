@@ -86,6 +86,16 @@ class AlignedPortrait:
         return replace(self, image=self.image.to(*args), mask=self.mask.to(*args), camera=self.camera.to(*args))
 
 
+def uncropped(image: Tensor, mask: Tensor, camera: Camera) -> AlignedPortrait:
+    """A view that is in the canonical frame already, as an aligned portrait whose crop is the photo itself.
+
+    Args:
+        image: [3, S, S] in [0, 1]. mask: [1, S, S]. camera: unbatched.
+    """
+    size = image.shape[-1]
+    return AlignedPortrait(image, mask, camera, torch.eye(2, 3, dtype=torch.float64), (size, size))
+
+
 @dataclass(frozen=True)
 class Pose:
     """Where the canonical frame lies in a photo, and from where it is seen.

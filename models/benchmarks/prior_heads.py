@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..alignment import AlignedPortrait
+from ..alignment import AlignedPortrait, uncropped
 from ..camera import orbit
 from ..synthetic.head import sample_parameters
 from ..synthetic.multiview import MultiView, read_views, write_views
@@ -95,7 +95,4 @@ def _seen_from(views: MultiView, yaw: float, pitch: float, tolerance: float = 3.
 
 def as_photo(views: MultiView, index: int) -> AlignedPortrait:
     """One exact view as the portrait that an inversion starts from: exact mask and camera, a crop that is the photo itself."""
-    image, mask = views.views.rgb[index], views.views.mask[index]
-    size = image.shape[-1]
-    identity = torch.tensor([[1.0, 0, 0], [0, 1, 0]], dtype=torch.float64)
-    return AlignedPortrait(image, mask, views.camera[index], identity, (size, size))
+    return uncropped(views.views.rgb[index], views.views.mask[index], views.camera[index])

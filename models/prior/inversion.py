@@ -71,7 +71,10 @@ class InversionConfig:
         return self.latent_steps, self.tuning_steps, self.detail_steps
 
 
-PRESETS = {"quick": InversionConfig(), "full": InversionConfig(latent_steps=200, tuning_steps=300, detail_steps=300, tuning_rate=1e-3, rays=2048)}
+PRESETS = {
+    "quick": InversionConfig(),
+    "full": InversionConfig(latent_steps=200, tuning_steps=300, detail_steps=300, tuning_rate=1e-3, rays=2048),
+}
 
 
 @dataclass(frozen=True)

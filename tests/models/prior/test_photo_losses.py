@@ -58,5 +58,7 @@ def test_hidden_surface_is_the_back_within_the_silhouette():
     assert len(points) > 100
     assert (points.norm(dim=-1) - RADIUS).abs().max() < 0.015
     assert points[:, 2].max() < RADIUS / 2  # never what the photo sees, but for the rim
-    small = hidden_surface(Ball(), replace(portrait(56), mask=portrait(56).mask * (torch.arange(56) < 28)), RenderConfig(coarse=48, fine=48))
+    small = hidden_surface(
+        Ball(), replace(portrait(56), mask=portrait(56).mask * (torch.arange(56) < 28)), RenderConfig(coarse=48, fine=48)
+    )
     assert 0 < len(small) < len(points) and small[:, 0].max() < 0.005  # the photo's mask decides, not the field's outline
