@@ -1,0 +1,200 @@
+"""The embedded diffusion model: a small latent diffusion of diffusers' own classes that ships with the pack and runs on a CPU.
+
+Same classes, keys and call as Stable Diffusion's; only the numbers in the configs are smaller, and five learned prompts stand in CLIP's place.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoint import load_into, read, shipped
+from .denoiser import Conditioning, DiffusersDenoiser
+from .schedule import stable_diffusion_schedule
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+PROMPTS = ("side", "front", "back", "overhead", "empty")  # threestudio's order of views; "empty" is what guidance leaves out
+SIZE = 256  # pixels of the images that the embedded weights were trained on
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderConfig:
+    """An AutoencoderKL. Attributes: channels: per level, finest first. layers: ResNets per level. groups: of its norms.
+    scaling_factor: makes latents of unit variance; known after training."""
+
+    channels: tuple[int, ...] = (16, 32, 64, 96)
+    layers: int = 1
+    groups: int = 8
+    latent_channels: int = 4
+    scaling_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        if not self.channels or any(width % self.groups for width in self.channels):
+            raise ValueError(f"AutoencoderConfig: expected channels that are multiples of groups {self.groups}, got {self.channels}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """A UNet2DConditionModel and its prompts. Attributes: channels: per level. heads: of attention, per level. layers: ResNets per level.
+    groups: of its norms. in_channels: more than the latents' where others go beside them. context: width of a prompt's tokens.
+    tokens: of a prompt."""
+
+    channels: tuple[int, ...] = (40, 64, 88)
+    heads: tuple[int, ...] = (1, 4, 4)
+    layers: int = 1
+    groups: int = 8
+    in_channels: int = 4
+    latent_channels: int = 4
+    context: int = 48
+    tokens: int = 4
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        object.__setattr__(self, "heads", tuple(self.heads))
+        if len(self.channels) != len(self.heads) or any(c % self.groups or c % h for c, h in zip(self.channels, self.heads, strict=False)):
+            raise ValueError(
+                f"UNetConfig: expected as many channels as heads, multiples of groups {self.groups} and heads, got {self.channels} and {self.heads}"
+            )
+
+
+def library():
+    """The package diffusers, imported when first used: it takes seconds.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import diffusers
+    except ImportError as error:
+        raise ImportError("diffusion models need the package diffusers; install it with pip install diffusers") from error
+    return diffusers
+
+
+def autoencoder(config: AutoencoderConfig) -> AutoencoderKL:
+    """A stock AutoencoderKL with random weights."""
+    levels = len(config.channels)
+    return library().AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=config.channels,
+        layers_per_block=config.layers,
+        latent_channels=config.latent_channels,
+        norm_num_groups=config.groups,
+        sample_size=SIZE,
+        scaling_factor=config.scaling_factor,
+    )
+
+
+def unet(config: UNetConfig) -> UNet2DConditionModel:
+    """A stock UNet2DConditionModel with random weights.
+
+    Attention on the levels between, in the middle, and on the finest one only on the way up, where what is seen there is used: the
+    finest level's attention is most of the cost of a small UNet.
+    """
+    between = len(config.channels) - 2
+    return library().UNet2DConditionModel(
+        sample_size=SIZE // 8,
+        in_channels=config.in_channels,
+        out_channels=config.latent_channels,
+        block_out_channels=config.channels,
+        layers_per_block=config.layers,
+        norm_num_groups=config.groups,
+        cross_attention_dim=config.context,
+        attention_head_dim=config.heads,
+        use_linear_projection=True,
+        down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * between + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (between + 1),
+    )
+
+
+class ViewPrompts(nn.Module):
+    """A learned token sequence per view, in CLIP's place. Its one weight, `tokens`, is [5, L, D] in the order of PROMPTS."""
+
+    def __init__(self, config: UNetConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.tokens = nn.Parameter(torch.randn(len(PROMPTS), config.tokens, config.context, generator=generator))
+
+    def forward(self, index: Tensor) -> Conditioning:
+        """index [B] into PROMPTS -> one row each."""
+        return Conditioning(self.tokens[index])
+
+    def named(self, *names: str) -> Conditioning:
+        """One row for each name.
+
+        Raises:
+            ValueError: a name that is none of PROMPTS.
+        """
+        unknown = [name for name in names if name not in PROMPTS]
+        if unknown:
+            raise ValueError(f"view prompts: expected some of {', '.join(PROMPTS)}, got {unknown[0]}")
+        return self(torch.tensor([PROMPTS.index(name) for name in names], device=self.tokens.device))
+
+
+def prompt_index(
+    yaw: Tensor,
+    pitch: Tensor,
+    *,
+    front: float = math.radians(45),
+    back: float = math.radians(45),
+    overhead: float = math.radians(60),
+) -> Tensor:
+    """Which of PROMPTS a camera gets (threestudio): within `front` of the front, within `back` of the back, above `overhead`, else side.
+
+    Args:
+        yaw, pitch: [...] radians; yaw may be beyond half a turn.
+
+    Returns:
+        int64 [...].
+    """
+    azimuth = (yaw + math.pi) % (2 * math.pi) - math.pi
+    index = torch.zeros_like(azimuth, dtype=torch.int64)
+    index = torch.where(azimuth.abs() < front, PROMPTS.index("front"), index)
+    index = torch.where(azimuth.abs() > math.pi - back, PROMPTS.index("back"), index)
+    return torch.where(pitch > overhead, PROMPTS.index("overhead"), index)
+
+
+class EmbeddedUNet(nn.Module):
+    """UNet and prompts under one state dict, as the weights file holds them."""
+
+    def __init__(self, config: UNetConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.unet, self.prompts = unet(config), ViewPrompts(config, generator)
+
+    def denoiser(self) -> DiffusersDenoiser:
+        """Behind the contract."""
+        return DiffusersDenoiser(self.unet, stable_diffusion_schedule())
+
+
+def shipped_autoencoder(path: Path | None = None) -> AutoencoderKL:
+    """The autoencoder that comes with the pack, or one of its kind, frozen, on the CPU.
+
+    Raises:
+        ValueError: as `checkpoint.read` and `load_into`.
+    """
+    config, state = read(path or shipped("autoencoder"), "autoencoder")
+    vae = autoencoder(AutoencoderConfig(**config)).requires_grad_(False).eval()
+    load_into(vae, state, "autoencoder")
+    return vae
+
+
+def shipped_unet(path: Path | None = None) -> EmbeddedUNet:
+    """The UNet and prompts that come with the pack, or some of their kind, frozen, on the CPU.
+
+    Raises:
+        ValueError: as `checkpoint.read` and `load_into`.
+    """
+    config, state = read(path or shipped("diffusion"), "diffusion")
+    network = EmbeddedUNet(UNetConfig(**config)).requires_grad_(False).eval()
+    load_into(network, state, "diffusion")
+    return network

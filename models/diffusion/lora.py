@@ -1,0 +1,277 @@
+"""Low-rank adapters (Hu et al. 2022) without peft: read, merge, train as parametrisations, save bound to the base they were made on.
+
+W' = W + s B A, with A [rank, in] or [rank, C_in, k, k] and B [out, rank] or [C_out, rank, 1, 1].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ..checkpoint import read_tensors, save_tensors
+
+KIND = "lora"
+PEFT_ALPHA = 8.0  # peft's default, which Difix' files were made with and do not hold
+# img2img-turbo's list for the UNet, Difix' for the decoder: the last parts of modules' names
+UNET_TARGETS = (
+    *("to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "conv_in", "conv_out", "conv_shortcut"),
+    *("proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"),
+)
+DECODER_TARGETS = ("conv1", "conv2", "conv_in", "conv_shortcut", "conv", "conv_out", "to_q", "to_k", "to_v", "to_out.0")
+_PEFT_KEY = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?P<adapter>[^.]+))?\.weight$")
+
+
+@dataclass(frozen=True)
+class Update:
+    """What is added to one module's weight: scale * B A."""
+
+    a: Tensor
+    b: Tensor
+    scale: float
+
+    def delta(self) -> Tensor:
+        """[out, in] or [C_out, C_in, k, k], in the factors' precision."""
+        return self.scale * product(self.a, self.b)
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """B A, in A's shape but for the first dimension."""
+    return (b.flatten(1) @ a.flatten(1)).reshape(len(b), *a.shape[1:])
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Updates by the names of the modules that they are for."""
+
+    updates: dict[str, Update]
+
+    def within(self, prefix: str) -> Lora:
+        """Those whose names begin with a prefix, without it."""
+        return Lora({name.removeprefix(prefix): update for name, update in self.updates.items() if name.startswith(prefix)})
+
+    def without(self, prefix: str) -> Lora:
+        """The others."""
+        return Lora({name: update for name, update in self.updates.items() if not name.startswith(prefix)})
+
+    def below(self, prefix: str) -> Lora:
+        """The same, for a module that has these modules below a prefix."""
+        return Lora({prefix + name: update for name, update in self.updates.items()})
+
+    def times(self, strength: float) -> Lora:
+        """With all scales multiplied."""
+        return Lora({name: replace(update, scale=update.scale * strength) for name, update in self.updates.items()})
+
+
+def read_peft(state: dict[str, Tensor], alpha: float = PEFT_ALPHA) -> Lora:
+    """The adapter in a state dict of peft's, `<module>.lora_A[.<adapter>].weight`; scale alpha / rank. Other keys are passed over.
+
+    Raises:
+        ValueError: there is none, more than one, or half of one.
+    """
+    sides: dict[str, dict[str, Tensor]] = {}
+    adapters = set()
+    for key, value in state.items():
+        if found := _PEFT_KEY.match(key):
+            sides.setdefault(found["module"], {})[found["side"]] = value
+            adapters.add(found["adapter"])
+    halves = [name for name, pair in sides.items() if len(pair) != 2]
+    if len(adapters) != 1 or halves:
+        raise ValueError(
+            f"LoRA: expected one peft adapter of pairs lora_A and lora_B, got {len(adapters)} adapters in {len(state)} tensors"
+            + (f" and no pair for {halves[0]}" if halves else "")
+            + "; choose a file saved by peft"
+        )
+    return Lora({name: Update(pair["A"], pair["B"], alpha / len(pair["A"])) for name, pair in sides.items()})
+
+
+def _weight_of(module: nn.Module, name: str, update: Update) -> nn.Module:
+    """The submodule that an update is for.
+
+    Raises:
+        ValueError: there is none of this name, or its weight has another shape.
+    """
+    modules = dict(module.named_modules())
+    target = modules.get(name)
+    shape = [len(update.b), *update.a.shape[1:]]
+    if target is None or not hasattr(target, "weight") or list(target.weight.shape) != shape:
+        found = (
+            "no such module" if target is None else list(target.weight.shape) if hasattr(target, "weight") else "a module without weight"
+        )
+        raise ValueError(f"LoRA: expected a weight {shape} at {name}, found {found}; the LoRA was made for another network")
+    return target
+
+
+@torch.no_grad()
+def merge_(module: nn.Module, lora: Lora) -> None:
+    """Add a LoRA to a module's own weights.
+
+    Raises:
+        ValueError: a target that the module does not have; nothing has been merged then.
+    """
+    targets = [(_weight_of(module, name, update), update) for name, update in lora.updates.items()]
+    for target, update in targets:
+        delta = replace(update, a=update.a.to(target.weight.device).float(), b=update.b.to(target.weight.device).float()).delta()
+        target.weight.copy_(target.weight.float() + delta)
+
+
+def merged(module: nn.Module, lora: Lora) -> nn.Module:
+    """A copy of a module with a LoRA in its weights."""
+    copy = deepcopy(module)
+    merge_(copy, lora)
+    return copy
+
+
+@contextmanager
+def merging(module: nn.Module, lora: Lora) -> Iterator[nn.Module]:
+    """Inside, a module has a LoRA in its weights; then its own again, to the bit."""
+    before = {name: _weight_of(module, name, update).weight.detach().clone() for name, update in lora.updates.items()}
+    merge_(module, lora)
+    try:
+        yield module
+    finally:
+        with torch.no_grad():
+            for name, value in before.items():
+                module.get_submodule(name).weight.copy_(value)
+
+
+def target_names(module: nn.Module, endings: Iterable[str]) -> list[str]:
+    """Names of the linear and convolutional modules whose last parts are among the endings."""
+    ends = tuple(endings)
+    return [
+        name
+        for name, part in module.named_modules()
+        if isinstance(part, (nn.Linear, nn.Conv2d)) and any(name == end or name.endswith("." + end) for end in ends)
+    ]
+
+
+class _Adapted(nn.Module):
+    """The parametrisation W -> W + s B A while A and B are trained; A Gaussian and B zero at first."""
+
+    def __init__(self, weight: Tensor, rank: int, scale: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.scale = scale
+        a = torch.randn(rank, *weight.shape[1:], generator=generator) / rank
+        self.a = nn.Parameter(a.to(weight))
+        self.b = nn.Parameter(weight.new_zeros(len(weight), rank, *[1] * (weight.ndim - 2)))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + self.scale * product(self.a, self.b)
+
+
+def inject(
+    module: nn.Module, names: Iterable[str], *, rank: int, generator: torch.Generator, alpha: float | None = None
+) -> list[nn.Parameter]:
+    """Give the named modules trainable factors and freeze their own weights.
+
+    Args:
+        alpha: scale times rank; None for a scale of 1.
+
+    Returns:
+        the factors, for an optimiser. `injected` reads them, `eject` takes them out.
+    """
+    factors = []
+    for name in names:
+        target = module.get_submodule(name)
+        target.weight.requires_grad_(False)
+        adapted = _Adapted(target.weight, rank, 1.0 if alpha is None else alpha / rank, generator)
+        parametrize.register_parametrization(target, "weight", adapted, unsafe=True)
+        factors += adapted.parameters()
+    return factors
+
+
+def _adapted(module: nn.Module) -> dict[str, _Adapted]:
+    """Injected factors by the names of their modules."""
+    found = {}
+    for name, part in module.named_modules():
+        if parametrize.is_parametrized(part, "weight") and isinstance(part.parametrizations.weight[0], _Adapted):
+            found[name] = part.parametrizations.weight[0]
+    return found
+
+
+def injected(module: nn.Module) -> Lora:
+    """A copy of the LoRA that a module has been given by `inject`, as trained so far."""
+    return Lora({name: Update(part.a.detach().clone(), part.b.detach().clone(), part.scale) for name, part in _adapted(module).items()})
+
+
+def eject(module: nn.Module) -> Lora:
+    """Take the factors out again; the module is as before `inject`, but for what is frozen."""
+    lora = injected(module)
+    for name in lora.updates:
+        parametrize.remove_parametrizations(module.get_submodule(name), "weight", leave_parametrized=False)
+    return lora
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a base is recognised by, in whatever precision it is stored.
+
+    Attributes:
+        layout: hash of the names and shapes of its tensors. samples: a few of its numbers.
+    """
+
+    layout: str
+    samples: tuple[float, ...]
+
+    def same(self, other: Fingerprint) -> bool:
+        """Whether both are of one base; numbers may differ as bfloat16 does."""
+        ours, theirs = torch.tensor(self.samples), torch.tensor(other.samples)
+        return self.layout == other.layout and torch.allclose(ours, theirs, rtol=2**-7, atol=1e-6)
+
+
+def fingerprint(base: nn.Module | dict[str, Tensor], count: int = 32) -> Fingerprint:
+    """Of a module or its state dict, whether or not a LoRA is injected."""
+    state = base.state_dict() if isinstance(base, nn.Module) else base
+    plain = {
+        key.replace(".parametrizations.weight.original", ".weight"): value
+        for key, value in state.items()
+        if ".parametrizations.weight.0." not in key
+    }
+    names = sorted(plain)
+    layout = hashlib.sha256(json.dumps([(name, list(plain[name].shape)) for name in names]).encode()).hexdigest()
+    weights = [plain[name] for name in names if plain[name].ndim > 1]
+    chosen = weights[:: max(len(weights) // count, 1)][:count]
+    return Fingerprint(layout[:32], tuple(round(weight.flatten()[weight.numel() // 2].float().item(), 8) for weight in chosen))
+
+
+def save_lora(path: Path, lora: Lora, base: Fingerprint, **facts: str) -> None:
+    """Write a LoRA in half precision, with its base's fingerprint and `facts` in the metadata."""
+    tensors = {}
+    for name, update in lora.updates.items():
+        tensors[f"{name}.lora_A.weight"] = update.a.detach().cpu().half().contiguous()
+        tensors[f"{name}.lora_B.weight"] = update.b.detach().cpu().half().contiguous()
+    scales = {name: update.scale for name, update in lora.updates.items()}
+    bound = {"layout": base.layout, "samples": base.samples}
+    save_tensors(path, tensors, {"kind": KIND, "scales": json.dumps(scales), "base": json.dumps(bound), **facts})
+
+
+def load_lora(path: Path, base: Fingerprint) -> Lora:
+    """A LoRA of ours, for this base.
+
+    Raises:
+        ValueError: as `read_tensors`; another kind of file; or the LoRA of another base.
+    """
+    state, metadata = read_tensors(path, "LoRA")
+    if metadata.get("kind") != KIND:
+        raise ValueError(f"LoRA: expected a file of kind {KIND}, but {Path(path).name} holds {metadata.get('kind', 'no kind of ours')}")
+    bound = json.loads(metadata["base"])
+    check_base(Fingerprint(bound["layout"], tuple(bound["samples"])), base, Path(path).name)
+    lora, scales = read_peft({key: value.float() for key, value in state.items()}), json.loads(metadata["scales"])
+    return Lora({name: replace(update, scale=scales[name]) for name, update in lora.updates.items()})
+
+
+def check_base(made_on: Fingerprint, base: Fingerprint, what: str) -> None:
+    """Raises ValueError, with what differs, unless a LoRA was made on this base."""
+    if made_on.same(base):
+        return
+    differs = "the same layout with other weights" if made_on.layout == base.layout else "a network of another layout"
+    raise ValueError(f"LoRA: {what} was made on another base: this one is {differs}; load the model that it was trained on")

@@ -1,0 +1,122 @@
+"""Perceptual distance: how different two pictures look, by a small network of our own.
+
+The form is LPIPS' (Zhang et al. 2018, eq. 1): unit features, squared differences, learned weights of the channels, the mean over the
+picture. The network is not: it is small, and it learnt from procedural heads alone (`train perceptual`), so its figures compare with
+other figures of ours only. Its unit: 1 is the mean distance of two different heads of the factory, seen from the front.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checkpoint import load_into, read, shipped
+from ..prior.vgg import unit
+
+LEAST = 64  # pixels: less leaves no structure at the deepest level
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceptualConfig:
+    """Size of a perceptual network.
+
+    Attributes:
+        stem: channels at full size. channels: of each level, at 1/2, 1/4, ... of it.
+    """
+
+    stem: int = 16
+    channels: tuple[int, ...] = (24, 48, 80, 96)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        if min(self.stem, *self.channels) < 1 or not 3 <= len(self.channels) <= 5:
+            raise ValueError(f"PerceptualConfig: expected 3 to 5 levels of at least one channel, got {self.channels}; use the defaults")
+
+
+class PerceptualNetwork(nn.Module):
+    """Features of a picture at several sizes, and how much each channel counts.
+
+    Levels are halved by averages, so that a shift by a pixel moves features a little instead of changing them; nothing is normalised
+    over the picture, so that a change in one place stays there.
+    """
+
+    def __init__(self, config: PerceptualConfig, *, operations=torch.nn) -> None:
+        super().__init__()
+        self.config = config
+        widths = (config.stem, *config.channels)
+        self.stem = operations.Conv2d(3, config.stem, 3, padding=1)
+        self.first = nn.ModuleList(operations.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
+        self.second = nn.ModuleList(operations.Conv2d(b, b, 3, padding=1) for b in config.channels)
+        self.log_weights = nn.ParameterList(nn.Parameter(torch.zeros(b)) for b in config.channels)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """image [B, 3, H, W] sRGB in [0, 1], H, W >= 64 -> features of each level [B, C, H / 2^i, W / 2^i], i = 1, 2, ...
+
+        Raises:
+            ValueError: not three channels, or too few pixels.
+        """
+        if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[-2:]) < LEAST:
+            raise ValueError(
+                f"perceptual: expected images [B, 3, H, W] of at least {LEAST} pixels a side, got {list(image.shape)}; enlarge them"
+            )
+        x = F.leaky_relu(self.stem(image * 2 - 1), 0.1)  # from [0, 1] to [-1, 1]
+        kept = []
+        for first, second in zip(self.first, self.second, strict=True):
+            x = F.leaky_relu(first(F.avg_pool2d(x, 2)), 0.1)
+            x = F.leaky_relu(second(x), 0.1)
+            kept.append(x)
+        return kept
+
+    def weights(self) -> list[Tensor]:
+        """How much each channel counts: [C] > 0 for each level."""
+        return [value.exp() for value in self.log_weights]
+
+
+def feature_distance(features_a: list[Tensor], features_b: list[Tensor], weights: list[Tensor]) -> Tensor:
+    """Sum over levels of mean over places of sum over channels of w_c (a_c - b_c)^2, a and b of unit length over channels: [B]."""
+    levels = zip(features_a, features_b, weights, strict=True)
+    return sum(((unit(a) - unit(b)).square() * w[:, None, None]).sum(1).mean((1, 2)) for a, b, w in levels)
+
+
+def perceptual_distance(network: PerceptualNetwork, a: Tensor, b: Tensor) -> Tensor:
+    """How different the pictures of two batches look, pair by pair; 0 for equal ones, symmetric.
+
+    Args:
+        a, b: [B, 3, H, W] sRGB in [0, 1], H, W >= 64.
+
+    Returns:
+        [B] >= 0; 1 is about as far as another person.
+
+    Raises:
+        ValueError: batches of different shapes, or pictures that are too small.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"perceptual_distance: expected two batches of one shape, got {list(a.shape)} and {list(b.shape)}; resize one")
+    return feature_distance(network(a), network(b), network.weights())
+
+
+def embedding(network: PerceptualNetwork, image: Tensor) -> Tensor:
+    """One vector a picture for `distribution.kernel_distance`: the deepest level, unit vectors, averaged over the picture.
+
+    Scaled by the root of its length, as the kernel expects products of the order of the length.
+
+    Args:
+        image: [B, 3, H, W] sRGB in [0, 1].
+
+    Returns:
+        [B, D].
+    """
+    deepest = network(image)[-1]
+    return unit(deepest).mean((2, 3)) * deepest.shape[1] ** 0.5
+
+
+def shipped_perceptual() -> PerceptualNetwork:
+    """The network that comes with the pack, frozen, on the CPU."""
+    config, state = read(shipped("perceptual"), "perceptual")
+    network = PerceptualNetwork(PerceptualConfig(**config)).requires_grad_(False).eval()
+    load_into(network, state, "perceptual")
+    return network

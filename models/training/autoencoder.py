@@ -1,0 +1,153 @@
+"""`train autoencoder`: the embedded AutoencoderKL, on the factory's second split.
+
+Pixels, their gradients and the features of the prior's critic, with a faint pull of the posterior towards a unit Gaussian (Rombach et
+al. 2022, appendix G). The scaling factor is measured at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ..checkpoint import shipped, write
+from ..diffusion.autoencoder import decode, draw, encode, posterior_of
+from ..diffusion.embedded import AutoencoderConfig, autoencoder
+from ..metrics.discriminator import image_pair
+from ..prior.discriminator import shipped_critic
+from ..prior.photo_losses import critic_distance
+from ..synthetic.splits import UPPER, VALIDATION
+from .local import LocalRun, pick_device
+from .renders import Renders, cached_renders
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+BATCH = 4
+CROP = 160  # pixels of the squares that are learnt from: cheaper than whole images, and convolutions do not mind
+RATE = 1.5e-3
+KL = 1e-6
+CRITIC = 0.05
+
+
+def random_pieces(renders: Renders, count: int, side: int, draws: torch.Generator, device) -> Tensor:
+    """`count` squares [count, 3, side, side] in [0, 1] of random views, some on a coloured backdrop, some mirrored."""
+    heads, views = (torch.randint(n, (count,), generator=draws) for n in renders.rgb.shape[:2])
+    S = renders.rgb.shape[-1]
+    corners = torch.randint((S - side) // 8 + 1, (count, 2), generator=draws) * 8
+    backdrops = torch.rand(count, 3, 1, 1, generator=draws)
+    plain, mirrored = (torch.rand(count, generator=draws) < share for share in (0.7, 0.5))
+    pieces = []
+    for i in range(count):
+        top, left = corners[i].tolist()
+        rgb = renders.rgb[heads[i], views[i], :, top : top + side, left : left + side].to(device).float() / 255
+        mask = renders.mask[heads[i], views[i], top : top + side, left : left + side].to(device).float()
+        piece = rgb if plain[i] else rgb * mask + backdrops[i].to(device) * (1 - mask)
+        pieces.append(piece.flip(-1) if mirrored[i] else piece)
+    return torch.stack(pieces)
+
+
+def slopes(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences of neighbours across and down."""
+    return image.diff(dim=-1), image.diff(dim=-2)
+
+
+def reconstruction_loss(shown: Tensor, truth: Tensor) -> Tensor:
+    """Of pictures [B, 3, S, S] in [-1, 1]: absolute and squared error, and that of their slopes, which carry eyes and strands."""
+    edges = sum((a - b).abs().mean() for a, b in zip(slopes(shown), slopes(truth), strict=True))
+    return (shown - truth).abs().mean() + (shown - truth).square().mean() + edges
+
+
+@torch.no_grad()
+def validate(vae: AutoencoderKL, renders: Renders, device) -> dict[str, float]:
+    """Mean PSNR in dB of whole validation images there and back, and the latents' standard deviation."""
+    errors, spread = [], []
+    for i in range(len(renders.rgb)):
+        image = renders.rgb[i].to(device).float() / 255
+        latents = encode(vae, image)
+        errors.append((decode(vae, latents) - image).square().mean((1, 2, 3)))
+        spread.append(latents)
+    latents = torch.stack(spread)
+    return {"psnr_db": (-10 * torch.stack(errors).log10()).mean().item(), "latent_std": latents.std().item()}
+
+
+@torch.no_grad()
+def sheet(vae: AutoencoderKL, renders: Renders, path: Path, device, heads: int = 6) -> None:
+    """Validation heads below their truth."""
+    rows = []
+    for i in range(heads):
+        image = renders.rgb[i].to(device).float() / 255
+        rows += [torch.cat(list(x.cpu()), -1) for x in (image, decode(vae, encode(vae, image)))]
+    picture = (torch.cat(rows, -2).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
+    Image.fromarray(picture.numpy()).save(path)
+
+
+def there_and_back(vae: AutoencoderKL, signed: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Reconstruction [B, 3, S, S] of pictures in [-1, 1] from a sample of the posterior, and its mean KL divergence to a unit Gaussian."""
+    with torch.autocast(signed.device.type, torch.bfloat16):
+        moments = vae.quant_conv(vae.encoder(signed))
+    posterior = posterior_of(moments)
+    latents = draw(posterior, draws)
+    with torch.autocast(signed.device.type, torch.bfloat16):
+        shown = vae.decoder(vae.post_quant_conv(latents))
+    return shown.float(), posterior.kl().sum() / signed.numel()
+
+
+def run(arguments: list[str]) -> None:
+    """Train for `--minutes`, write the weights that ship, print the held-out figures."""
+    parser = argparse.ArgumentParser(prog="portrait-diffusion train autoencoder", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--heads", type=int, default=600)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
+    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
+    parser.add_argument("--sheet", type=Path, help="PNG of validation heads below their truth")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = pick_device()
+    truth = cached_renders(range(UPPER.start, UPPER.start + options.heads))
+    held_out = cached_renders(range(VALIDATION.start, VALIDATION.start + 25))
+    config = AutoencoderConfig()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)  # the initial weights
+        vae = autoencoder(config).to(device)
+    eyes = critic_distance(shipped_critic().to(device))
+    optimiser = torch.optim.AdamW(vae.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
+    local, draws = LocalRun("autoencoder", vae, optimiser, options.minutes), torch.Generator().manual_seed(2)
+    started, step = time.monotonic(), local.resume()
+    while (share := local.progress()) < 1:
+        progress = options.begin + (1 - options.begin) * share
+        pieces = random_pieces(truth, BATCH, CROP, draws, device)
+        signed = 2 * pieces - 1  # from [0, 1] to [-1, 1]
+        shown, divergence = there_and_back(vae, signed, draws)
+        loss = reconstruction_loss(shown, signed) + KL * divergence
+        if progress > 0.3 and step % 2:
+            raw = CROP // 2
+            loss = loss + CRITIC * eyes((shown, F.interpolate(shown, size=(raw, raw), mode="area")), image_pair(pieces, raw))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min(1, (step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
+        optimiser.step()
+        step += 1
+        if step % 100 == 1:
+            print(f"step {step}  {time.monotonic() - started:.0f} s  loss {loss.item():.4f}", flush=True)
+        if step % 1000 == 0:
+            local.save(step)
+            print("validation", validate(vae, held_out, device), flush=True)
+    local.save(step)
+    figures = validate(vae, held_out, device)
+    scaled = replace(config, scaling_factor=round(1 / figures["latent_std"], 5))
+    write(shipped("autoencoder"), "autoencoder", scaled, vae, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(step))
+    if options.sheet:
+        sheet(vae, held_out, options.sheet, device)
+    print(f"{step} steps; validation {figures}; wrote {shipped('autoencoder').name}", flush=True)

@@ -1,0 +1,145 @@
+"""`train diffusion`: the embedded UNet and its view prompts, on latents of the factory's second split.
+
+Noise prediction at uniform timesteps (Ho et al. 2020, eq. 14); one prompt in ten is the empty one, for guidance. What ships is the
+running mean of the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ..checkpoint import shipped, write
+from ..diffusion.autoencoder import decode, encode
+from ..diffusion.denoiser import guided
+from ..diffusion.embedded import PROMPTS, EmbeddedUNet, UNetConfig, prompt_index, shipped_autoencoder
+from ..diffusion.schedule import add_noise, ddim, timesteps
+from ..synthetic.splits import UPPER, VALIDATION
+from .local import LocalRun, pick_device
+from .renders import Renders, cached_renders
+
+BATCH = 24
+RATE = 1e-3
+EMPTY = 0.1  # share of rows without a view prompt
+MEAN_OF = 0.999  # of the running mean, per step
+
+
+@dataclass(frozen=True)
+class LatentData:
+    """Latents of many views. Attributes: latents: [N, 4, h, w] scaled. prompts: [N] of their cameras."""
+
+    latents: Tensor
+    prompts: Tensor
+
+
+@torch.no_grad()
+def latent_data(renders: Renders, device, mirrored: bool) -> LatentData:
+    """All views of the renders in the autoencoder that ships, and their mirror images behind them."""
+    vae, parts = shipped_autoencoder().to(device), []
+    for flip in (False, True) if mirrored else (False,):
+        for head in renders.rgb:
+            image = head.to(device).float() / 255
+            parts.append(encode(vae, image.flip(-1) if flip else image).cpu())
+    prompts = prompt_index(renders.yaw, renders.pitch).flatten()
+    return LatentData(torch.cat(parts), prompts.repeat(1 + mirrored))
+
+
+def noise_error(network: EmbeddedUNet, data: LatentData, rows: Tensor, empty: float, draws: torch.Generator, device) -> Tensor:
+    """Mean squared error of the predicted noise on some rows of the data at random timesteps."""
+    denoiser = network.denoiser()
+    z, prompts = data.latents[rows], data.prompts[rows]
+    prompts = torch.where(torch.rand(len(rows), generator=draws) < empty, PROMPTS.index("empty"), prompts)
+    t = torch.randint(len(denoiser.schedule), (len(rows),), generator=draws)
+    noise = torch.randn(z.shape, generator=draws)
+    noisy = add_noise(denoiser.schedule, z, noise, t).to(device)
+    with torch.autocast(device.type, torch.bfloat16):
+        predicted = denoiser(noisy, t.to(device), network.prompts(prompts.to(device)))
+    return (predicted.float() - noise.to(device)).square().mean()
+
+
+@torch.no_grad()
+def validate(network: EmbeddedUNet, data: LatentData, device) -> dict[str, float]:
+    """Mean squared error of the noise on validation views, the same draws every time."""
+    draws = torch.Generator().manual_seed(0)
+    errors = [noise_error(network, data, rows, 0.0, draws, device) for rows in torch.arange(len(data.latents)).split(25)]
+    return {"noise_mse": torch.stack(errors).mean().item()}
+
+
+@torch.no_grad()
+def sheet(network: EmbeddedUNet, path: Path, device, columns: int = 6) -> None:
+    """Samples of every prompt, one row each: 25 steps, guidance 2."""
+    vae, denoiser = shipped_autoencoder().to(device), network.denoiser()
+    draws, rows = torch.Generator().manual_seed(0), []
+    for name in PROMPTS:
+        z = torch.randn(columns, 4, 32, 32, generator=draws).to(device)
+        given, without = network.prompts.named(*[name] * columns), network.prompts.named(*["empty"] * columns)
+
+        def predict(z: Tensor, t: Tensor, given=given, without=without) -> Tensor:
+            return guided(denoiser, z, t, given, without, 2.0)
+
+        z = ddim(denoiser.schedule, predict, z, timesteps(denoiser.schedule, 25))
+        rows.append(torch.cat(list(decode(vae, z).cpu()), -1))
+    picture = (torch.cat(rows, -2) * 255).round().byte().permute(1, 2, 0)
+    Image.fromarray(picture.numpy()).save(path)
+
+
+@torch.no_grad()
+def follow(mean: nn.Module, network: nn.Module, step: int) -> None:
+    """Move a running mean of weights; early on it is the mean of all."""
+    share = max(1 - MEAN_OF, 1 / (step + 1))
+    for kept, now in zip(mean.parameters(), network.parameters(), strict=True):
+        kept.lerp_(now, share)
+
+
+def run(arguments: list[str]) -> None:
+    """Train for `--minutes`, write the weights that ship, print the held-out figures."""
+    parser = argparse.ArgumentParser(prog="portrait-diffusion train diffusion", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--heads", type=int, default=600)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
+    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
+    parser.add_argument("--sheet", type=Path, help="PNG of samples, a row per view prompt")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = pick_device()
+    data = latent_data(cached_renders(range(UPPER.start, UPPER.start + options.heads)), device, True)
+    held_out = latent_data(cached_renders(range(VALIDATION.start, VALIDATION.start + 25)), device, False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)  # the initial weights
+        network = EmbeddedUNet(UNetConfig(), torch.Generator().manual_seed(3)).to(device)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
+    local, draws = LocalRun("diffusion", network, optimiser, options.minutes), torch.Generator().manual_seed(3)
+    started, step, done = time.monotonic(), local.resume(), 0
+    mean = deepcopy(network).requires_grad_(False)
+    while (share := local.progress()) < 1:
+        progress = options.begin + (1 - options.begin) * share
+        rows = torch.randint(len(data.latents), (BATCH,), generator=draws)
+        loss = noise_error(network, data, rows, EMPTY, draws, device)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min(1, (step + 1) / 200) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
+        optimiser.step()
+        follow(mean, network, done)
+        step, done = step + 1, done + 1
+        if step % 200 == 1:
+            print(f"step {step}  {time.monotonic() - started:.0f} s  loss {loss.item():.4f}", flush=True)
+        if step % 1000 == 0:
+            local.save(step)
+            print("validation", validate(mean, held_out, device), flush=True)
+    local.save(step)
+    figures = validate(mean, held_out, device)
+    write(shipped("diffusion"), "diffusion", network.config, mean, **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(step))
+    if options.sheet:
+        sheet(mean, options.sheet, device)
+    print(f"{step} steps; validation {figures}; wrote {shipped('diffusion').name}", flush=True)

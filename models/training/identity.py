@@ -1,0 +1,204 @@
+"""`train identity`: the network of the identity similarity, on heads of the factory in several looks each.
+
+Each look of a head has a view, an expression, light, clothing and, half the time, glasses of its own. Heads come in pairs of siblings,
+who share skin and hair, so that a face has to be told from a face and not by its colours alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..camera import Camera, orbit
+from ..checkpoint import read_tensors, save_tensors, shipped, write
+from ..metrics.identity import CROP_SIDE, CROP_SIZE, CROP_TOP, IdentityConfig, IdentityNetwork
+from ..synthetic.head import PARAMETER_NAMES, sample_parameters
+from ..synthetic.rendering import render_head
+from .degradations import KINDS, degrade, draw_chance
+from .local import LocalRun, pick_device
+from .renders import FACTORY_VERSION, cache_folder
+
+PAIRS, LOOKS, RATE = 16, 3, 1.5e-3  # a batch: pairs of siblings, and looks of each head
+TEMPERATURE = 0.1
+KEPT = 6  # looks of each head in the cache
+SHARD = 10  # heads of a file
+YAW, PITCH = math.radians(75), math.radians(20)
+
+
+def _between(first: str, last: str) -> list[int]:
+    """Indices of the parameters from one name to another, both included."""
+    return list(range(PARAMETER_NAMES.index(first), PARAMETER_NAMES.index(last) + 1))
+
+
+COLOURS = _between("skin_darkness", "eye_colour") + _between("hair_style", "hair_parting")  # what siblings share
+LOOK = _between("clothing_style", "clothing_pattern") + _between("smile", "light_warmth")  # what is no part of a person
+GLASSES = _between("glasses", "glasses_colour")
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Crops uint8 [N, KEPT, 3, 128, 128] of N heads; 2 j and 2 j + 1 are siblings."""
+
+    crops: Tensor
+
+    def draw(self, heads: Tensor, looks: Tensor) -> Tensor:
+        """[B, 3, 128, 128] in [0, 1]."""
+        return self.crops[heads, looks].float() / 255
+
+
+def person(seed: int) -> Tensor:
+    """Parameters [P] of the head of a seed; an odd one has the skin and the hair of the seed before."""
+    parameters = sample_parameters(seed)
+    if seed % 2:
+        parameters[COLOURS] = sample_parameters(seed - 1)[COLOURS]
+    return parameters
+
+
+def crop_camera(yaw: Tensor, pitch: Tensor) -> Camera:
+    """Canonical cameras [V] that see `metrics.identity.head_crop` of their frame only."""
+    whole = orbit(yaw, pitch)
+    zoom = torch.tensor([[1 / CROP_SIDE, 0, 0.5 - 0.5 / CROP_SIDE], [0, 1 / CROP_SIDE, -CROP_TOP / CROP_SIDE], [0, 0, 1]])
+    return Camera(whole.cam2world, zoom.to(whole.intrinsics) @ whole.intrinsics)
+
+
+def render_looks(seed: int) -> Tensor:
+    """KEPT looks of one head, the first from the front: uint8 [KEPT, 3, 128, 128]."""
+    generator = torch.Generator().manual_seed(seed)
+    crops = []
+    for look in range(KEPT):
+        parameters, draws = person(seed), torch.rand(len(PARAMETER_NAMES), generator=generator) * 2 - 1
+        changed = LOOK + GLASSES * bool(torch.rand((), generator=generator) < 0.5)
+        parameters[changed] = draws[changed]
+        turn = (torch.rand(2, 1, generator=generator) * 2 - 1) * (look > 0)
+        crops.append(render_head(parameters, crop_camera(turn[0] * YAW, turn[1] * PITCH), CROP_SIZE).rgb[0])
+    return (torch.stack(crops) * 255).round().to(torch.uint8)
+
+
+def cached_looks(seeds: range) -> Looks:
+    """Looks of the seeds, a whole number of shards, read from the cache, or made and put there; prints progress."""
+    folder, parts, started = cache_folder() / f"factory-{FACTORY_VERSION}" / f"looks-{CROP_SIZE}x{KEPT}", [], time.monotonic()
+    for first in range(seeds.start, seeds.stop, SHARD):
+        path = folder / f"{first}-{SHARD}.safetensors"
+        if not path.is_file():
+            crops = torch.stack([render_looks(seed) for seed in range(first, first + SHARD)])
+            save_tensors(path, {"crops": crops}, {})
+            print(f"rendered heads up to {first + SHARD} ({time.monotonic() - started:.0f} s)", flush=True)
+        parts.append(read_tensors(path, "cached looks")[0]["crops"])
+    return Looks(torch.cat(parts)[: len(seeds)])
+
+
+def contrastive_loss(embeddings: Tensor) -> Tensor:
+    """Supervised contrastive loss (Khosla et al. 2020, eq. 2): a look's other looks against those of all other heads.
+
+    Args:
+        embeddings: [P, L, D] unit vectors of P heads in L >= 2 looks.
+    """
+    P, L, _ = embeddings.shape
+    flat = embeddings.flatten(0, 1)
+    itself = torch.eye(P * L, dtype=torch.bool, device=flat.device)
+    logits = (flat @ flat.mT / TEMPERATURE).masked_fill(itself, -math.inf).log_softmax(1)
+    head = torch.arange(P * L, device=flat.device) // L
+    same = (head[:, None] == head) & ~itself
+    return -(logits.masked_fill(~same, 0).sum(1) / (L - 1)).mean()
+
+
+def draw_batch(looks: Looks, generator: torch.Generator) -> Tensor:
+    """Siblings in several looks, most of them damaged: [2 PAIRS, LOOKS, 3, 128, 128]."""
+    pairs = torch.randperm(len(looks.crops) // 2, generator=generator)[:PAIRS]
+    heads = torch.stack([2 * pairs, 2 * pairs + 1], 1).flatten()
+    chosen = torch.rand(len(heads), KEPT, generator=generator).argsort(1)[:, :LOOKS]
+    crops = looks.draw(heads[:, None].expand_as(chosen).flatten(), chosen.flatten())
+    kind = torch.randint(len(KINDS), (len(crops),), generator=generator)
+    strength = torch.rand(len(crops), generator=generator) * 0.6
+    damaged = degrade(crops, kind, strength, draw_chance(crops, generator))
+    clean = torch.rand(len(crops), 1, 1, 1, generator=generator) < 0.25
+    return torch.where(clean, crops, damaged).unflatten(0, chosen.shape)
+
+
+def area_under_curve(same: Tensor, other: Tensor) -> float:
+    """Chance that a score of `same` [N] is above one of `other` [M], ties counting half: the area under the ROC curve."""
+    ordered, places = other.sort().values, same.contiguous()
+    below = torch.searchsorted(ordered, places) + torch.searchsorted(ordered, places, right=True)
+    return (below.double() / 2).mean().item() / len(other)
+
+
+@torch.no_grad()
+def pair_scores(network: IdentityNetwork, looks: Looks, device) -> tuple[Tensor, Tensor, Tensor]:
+    """Similarities of all pairs of looks: of one head, of siblings, of heads that share nothing."""
+    N = len(looks.crops)
+    embeddings = torch.cat([network(crops.to(device).float() / 255).float().cpu() for crops in looks.crops])
+    scores = embeddings @ embeddings.mT
+    head = torch.arange(N * KEPT) // KEPT
+    upper = torch.ones_like(scores, dtype=torch.bool).triu(1)
+    same, family = head[:, None] == head, head[:, None] // 2 == head // 2
+    return scores[upper & same], scores[upper & family & ~same], scores[upper & ~family]
+
+
+def validate(network: IdentityNetwork, held_out: Looks, known: Looks, device) -> dict[str, float]:
+    """On pairs of validation heads' looks: areas under the curve, and the share told rightly at the threshold of training heads."""
+    same, siblings, strangers = pair_scores(network, held_out, device)
+    known_same, _, known_strangers = pair_scores(network, known, device)
+    thresholds = torch.linspace(-1, 1, 401)[:, None]
+    balanced = ((known_same >= thresholds).float().mean(1) + (known_strangers < thresholds).float().mean(1)) / 2
+    threshold = thresholds[balanced.argmax(), 0].item()
+    return {
+        "auc": area_under_curve(same, strangers),
+        "auc_siblings": area_under_curve(same, siblings),
+        "accuracy": ((same >= threshold).float().mean().item() + (strangers < threshold).float().mean().item()) / 2,
+        "threshold": threshold,
+        "mean_same": same.mean().item(),
+        "mean_strangers": strangers.mean().item(),
+    }
+
+
+def run(arguments: list[str]) -> None:
+    """Train for `--minutes`, write the weights that ship, print the held-out figures."""
+    parser = argparse.ArgumentParser(prog="portrait-diffusion train identity", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--heads", type=int, default=600)
+    parser.add_argument("--held-out", type=int, default=60, help="validation heads")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
+    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
+    parser.add_argument("--end", type=float, default=1.0, help="share of the run to end at; weights are written at 1")
+    options = parser.parse_args(arguments)
+    if options.heads < 4 or options.held_out < 4:
+        raise ValueError(f"train identity: expected 4 heads or more, got {options.heads} and {options.held_out}; raise --heads")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = pick_device()
+    truth = cached_looks(range(50_000, 50_000 + options.heads))
+    held_out = cached_looks(range(90_000, 90_000 + options.held_out))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)  # the initial weights
+        network = IdentityNetwork(IdentityConfig()).to(device)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.03)
+    local = LocalRun("identity", network, optimiser, options.minutes)
+    started, step = time.monotonic(), local.resume()
+    draws = torch.Generator().manual_seed(4 + step)  # a sitting that goes on sees other draws
+    while (share := local.progress()) < 1:
+        progress = options.begin + (options.end - options.begin) * share
+        batch = draw_batch(truth, draws).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            embeddings = network(batch.flatten(0, 1))
+        loss = contrastive_loss(torch.nn.functional.normalize(embeddings.float(), dim=1).unflatten(0, batch.shape[:2]))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min(1, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
+        optimiser.step()
+        step += 1
+        if step % 100 == 1:
+            print(f"step {step}  {time.monotonic() - started:.0f} s  loss {loss.item():.4f}", flush=True)
+        if step % 500 == 0:
+            local.save(step)
+    local.save(step)
+    figures = validate(network, held_out, Looks(truth.crops[: options.held_out]), device)
+    if options.end >= 1:
+        write(shipped("identity"), "identity", network.config, network, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(step))
+    print(f"{step} steps; validation {figures}", flush=True)

@@ -1,0 +1,290 @@
+"""`train turbo`: LoRA on the embedded UNet and decoder, and skips, so that one step refines the feed-forward stage's views.
+
+TurboPortrait3D, section 3.2 and 4: t = 400; noise shares drawn from 0 to 0.5, on the novel views only; squared error, perceptual distance
+and a discriminator on the refined views; first on heads that the prior made itself, then on exact views of the factory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..camera import label_from_camera
+from ..checkpoint import shipped
+from ..diffusion.autoencoder import decode_signed, encode_with_skips, factor, skips_for
+from ..diffusion.denoiser import Conditioning, DiffusersDenoiser
+from ..diffusion.embedded import EmbeddedUNet, shipped_autoencoder, shipped_unet
+from ..diffusion.lora import DECODER_TARGETS, UNET_TARGETS, fingerprint, inject, injected, target_names
+from ..diffusion.schedule import stable_diffusion_schedule
+from ..diffusion.turbo import TurboConfig, mix_noise, predict_clean
+from ..diffusion.turbo_weights import TurboWeights, save_turbo
+from ..metrics.image import psnr
+from ..prior.discriminator import Discriminator, shipped_critic
+from ..prior.photo_losses import Perceptual, critic_distance
+from ..synthetic.splits import UPPER, VALIDATION
+from .local import LocalRun, pick_device
+from .prior import critic_loss
+from .prior_pictures import PictureBatch
+from .renders import cache_folder
+from .turbo_data import TurboData, shipped_stage, turbo_data
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+RAW = 128  # pixels of what the critic takes for the raw render
+OWN_FIRST = 10_000  # of UPPER: the prior's own identities, which no factory render shares
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurboTraining:
+    """Sizes, weights and rates.
+
+    Attributes:
+        groups: heads per step. views: novel views of each. piece: side in pixels of what is decoded, but for whole pictures.
+        shares: of noise, drawn from these. mixing: whether views see each other. pretraining: share of the run on the prior's own heads.
+        rate: of Adam. rank, decoder_rank: of the LoRAs. squared, absolute, perceptual, adversary: weights.
+        adversary_from: share of the run. pictures_every: steps between those on whole pictures, which alone the critic judges.
+        r1: gradient penalty. r1_every: critic steps between penalties.
+    """
+
+    groups: int = 2
+    views: int = 2
+    piece: int = 128
+    shares: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+    mixing: bool = True
+    pretraining: float = 0.25
+    rate: float = 1e-3
+    rank: int = 16
+    decoder_rank: int = 4
+    squared: float = 4.0
+    absolute: float = 1.0
+    perceptual: float = 0.1
+    adversary: float = 0.01
+    adversary_from: float = 0.5
+    pictures_every: int = 3
+    r1: float = 2.0
+    r1_every: int = 8
+
+
+ABLATIONS: dict[str, Callable[[TurboTraining], TurboTraining]] = {
+    "baseline": lambda config: config,
+    "no-mixing": lambda config: replace(config, mixing=False),
+    "fixed-noise": lambda config: replace(config, shares=(0.1,)),
+    "no-discriminator": lambda config: replace(config, adversary=0.0),
+    "no-pretraining": lambda config: replace(config, pretraining=0.0),
+}
+
+
+class Refining(nn.Module):
+    """Base, factors, skips and critic under one state dict, for the local checkpoint.
+
+    Args:
+        base, vae, critic: what they begin with; they are changed. draws: first values of the factors.
+    """
+
+    def __init__(
+        self, config: TurboTraining, base: EmbeddedUNet, vae: AutoencoderKL, critic: Discriminator, draws: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.unet, self.vae, tokens = base.unet, vae, base.prompts.named("empty").tokens
+        self.bases = fingerprint(self.unet), fingerprint(self.vae)
+        inject(self.unet, target_names(self.unet, UNET_TARGETS), rank=config.rank, generator=draws)
+        inject(self.vae.decoder, target_names(self.vae.decoder, DECODER_TARGETS), rank=config.decoder_rank, generator=draws)
+        self.skips, self.critic = skips_for(self.vae), critic.requires_grad_(True)
+        self.tokens = nn.Parameter(tokens.clone())
+
+    def denoiser(self) -> DiffusersDenoiser:
+        """The UNet with its factors, behind the contract."""
+        return DiffusersDenoiser(self.unet, stable_diffusion_schedule())
+
+    def weights(self) -> TurboWeights:
+        """A copy of what ships."""
+        lora = injected(self.vae.decoder).below("decoder.")
+        return TurboWeights(injected(self.unet), lora, self.skips, self.tokens.detach().clone(), *self.bases)
+
+    def learnt(self) -> list[nn.Parameter]:
+        """All that is trained but the critic."""
+        return [p for name, p in self.named_parameters() if p.requires_grad and not name.startswith("critic.")]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Of B heads with V views: reference [B, 3, S, S]; renders, exact [B, V, 3, S, S] in [0, 1]; label [B * V, 25]."""
+
+    reference: Tensor
+    renders: Tensor
+    exact: Tensor
+    label: Tensor
+
+
+def draw_batch(data: TurboData, groups: int, views: int, draws: torch.Generator, device) -> Batch:
+    """Random heads, and random views of each."""
+    heads = torch.randint(len(data), (groups,), generator=draws)
+    order = torch.stack([torch.randperm(data.yaw.shape[1], generator=draws)[:views] for _ in range(groups)])
+    pick = (heads[:, None], order)
+    images = [data.reference[heads], data.renders[pick], data.exact[pick]]
+    reference, renders, exact = (x.to(device).float() / 255 for x in images)
+    label = label_from_camera(data.cameras()[pick]).flatten(0, 1).to(device)
+    return Batch(reference, renders, exact, label)
+
+
+def refine_piece(
+    net: Refining, batch: Batch, r: Tensor, noise: Tensor, mixing: bool, corner: tuple[int, int], side: int
+) -> tuple[Tensor, Tensor]:
+    """Refined views and their truth, both [B * V, 3, side, side] in [-1, 1], cut out at a corner (latents, from the top left).
+
+    Args:
+        r: [B] shares of noise. noise: [B, V, 4, h, w].
+    """
+    B, V = batch.renders.shape[:2]
+    with torch.no_grad():
+        z, activations = encode_with_skips(net.vae, torch.cat([batch.renders.flatten(0, 1), batch.reference]))
+    novel, known = z[: B * V].unflatten(0, (B, V)), z[B * V :, None]
+    mixed = mix_noise(novel.flatten(0, 1), r.repeat_interleave(V), noise.flatten(0, 1)).unflatten(0, (B, V))
+    together = torch.cat([mixed, known], 1) if mixing else mixed.flatten(0, 1)[:, None]
+    prompt = Conditioning(net.tokens)
+    clean = predict_clean(net.denoiser(), together, TurboConfig().t, prompt)
+    clean = clean[:, :V].flatten(0, 1)
+    f = factor(net.vae)
+
+    def cut(x: Tensor, scale: int) -> Tensor:  # scale: pixels of x along one latent
+        top, left, length = corner[0] * scale, corner[1] * scale, side // f * scale
+        return x[..., top : top + length, left : left + length]
+
+    kept = tuple(cut(x[: B * V], f >> i) for i, x in enumerate(activations))
+    signed = decode_signed(net.vae, cut(clean, 1), net.skips(kept))
+    return signed, cut(2 * batch.exact.flatten(0, 1) - 1, f)  # from [0, 1] to [-1, 1]
+
+
+def dual(signed: Tensor) -> tuple[Tensor, Tensor]:
+    """What the dual critic takes of pictures in [-1, 1]: as `metrics.discriminator.image_pair`, with gradient."""
+    raw = signed.shape[-1] * RAW // 256
+    return signed, F.interpolate(signed, size=(raw, raw), mode="area")
+
+
+class TurboRun:
+    """One training: networks, data, draws, and what a step does at each share of the run."""
+
+    def __init__(
+        self, net: Refining, config: TurboTraining, own: TurboData, truth: TurboData, eyes: Perceptual, device: torch.device
+    ) -> None:
+        self.net, self.config, self.own, self.truth, self.eyes, self.device = net, config, own, truth, eyes, device
+        self.optimiser = torch.optim.AdamW(net.learnt(), lr=config.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.critic_optimiser = torch.optim.Adam(net.critic.parameters(), lr=1e-3, betas=(0.0, 0.99))
+        self.draws, self.step_count, self.pictures = torch.Generator().manual_seed(4), 0, 0
+
+    def step(self, progress: float) -> dict[str, float]:
+        """One step; the losses."""
+        config, draws = self.config, self.draws
+        data = self.own if progress < config.pretraining else self.truth
+        batch = draw_batch(data, config.groups, config.views, draws, self.device)
+        B, V, _, S, _ = batch.renders.shape
+        r = torch.tensor(config.shares)[torch.randint(len(config.shares), (B,), generator=draws)].to(self.device)
+        latents = S // factor(self.net.vae)
+        noise = torch.randn(B, V, 4, latents, latents, generator=draws).to(self.device)
+        whole = self.step_count % config.pictures_every == 0
+        side = S if whole else config.piece
+        room = (S - side) // factor(self.net.vae) + 1
+        corner = tuple(torch.randint(room, (2,), generator=draws).tolist())
+        with torch.autocast(self.device.type, torch.bfloat16):
+            shown, truth = refine_piece(self.net, batch, r, noise, config.mixing, corner, side)
+        shown = shown.float()
+        error = (shown - truth) / 2
+        terms = {"squared": error.square().mean(), "absolute": error.abs().mean(), "perceptual": self.eyes(dual(shown), dual(truth))}
+        loss = config.squared * terms["squared"] + config.absolute * terms["absolute"] + config.perceptual * terms["perceptual"]
+        heard = whole and config.adversary > 0
+        if heard and progress > config.adversary_from:
+            terms["adversary"] = F.softplus(-self.net.critic(*dual(shown), batch.label)).mean()
+            loss = loss + config.adversary * terms["adversary"]
+        self.descend(loss, progress)
+        if heard:
+            terms["critic"] = self.critic_step(shown, truth, batch.label)
+        self.step_count += 1
+        return {key: value.item() for key, value in terms.items()}
+
+    def descend(self, loss: Tensor, progress: float) -> None:
+        """One step of what is trained, with the gradient's norm clipped."""
+        config = self.config
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.learnt(), 1.0)
+        for group in self.optimiser.param_groups:
+            warm = min(1, (self.step_count + 1) / 100)
+            group["lr"] = config.rate * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
+        self.optimiser.step()
+
+    def critic_step(self, shown: Tensor, truth: Tensor, label: Tensor) -> Tensor:
+        """One step of the critic on refined and exact pictures."""
+        config = self.config
+        penalty = config.r1 * config.r1_every if self.pictures % config.r1_every == 0 else 0.0
+        fake, real = (PictureBatch(*dual(x.detach()), label) for x in (shown, truth))
+        loss = critic_loss(self.net.critic, fake, real, penalty)
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.critic_optimiser.step()
+        self.pictures += 1
+        return loss
+
+
+@torch.no_grad()
+def validate(net: Refining, data: TurboData, config: TurboTraining, eyes: Perceptual, device) -> dict[str, float]:
+    """On validation heads, r = 0.1: PSNR in dB and the critic's feature distance of the renders, and of the refined views."""
+    draws, figures = torch.Generator().manual_seed(0), []
+    for i in range(len(data)):
+        one = TurboData(*(x[i : i + 1] for x in (data.reference, data.renders, data.exact, data.yaw, data.pitch)))
+        batch = draw_batch(one, 1, one.yaw.shape[1], draws, device)
+        S = batch.exact.shape[-1]
+        noise = torch.randn(*batch.renders.shape[:2], 4, S // 8, S // 8, generator=draws).to(device)
+        signed, _ = refine_piece(net, batch, torch.full((1,), 0.1, device=device), noise, config.mixing, (0, 0), S)
+        refined, exact = (signed.clamp(-1, 1) + 1) / 2, batch.exact[0]
+        row = []
+        for image in (batch.renders[0], refined):
+            row += [psnr(image, exact), eyes(dual(2 * image - 1), dual(2 * exact - 1)).item()]
+        figures.append(row)
+    mean = torch.tensor(figures).mean(0).tolist()
+    return dict(zip(("renders_psnr_db", "renders_distance", "refined_psnr_db", "refined_distance"), mean, strict=True))
+
+
+def run(arguments: list[str]) -> None:
+    """Train for `--minutes`, write the weights that ship, print the held-out figures."""
+    parser = argparse.ArgumentParser(prog="portrait-diffusion train turbo", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--heads", type=int, default=600, help="factory heads to learn from")
+    parser.add_argument("--own", type=int, default=300, help="of the prior's own identities to begin with")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
+    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
+    parser.add_argument("--ablation", choices=ABLATIONS, help="leave something out; the result is cached and does not ship")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device, config = pick_device(), ABLATIONS[options.ablation or "baseline"](TurboTraining())
+    stage = shipped_stage(device)
+    own = turbo_data(stage, range(UPPER.start + OWN_FIRST, UPPER.start + OWN_FIRST + options.own), own=True)
+    truth = turbo_data(stage, range(UPPER.start, UPPER.start + options.heads))
+    held_out = turbo_data(stage, range(VALIDATION.start, VALIDATION.start + 25))
+    net = Refining(config, shipped_unet(), shipped_autoencoder(), shipped_critic(), torch.Generator().manual_seed(4)).to(device)
+    eyes = critic_distance(shipped_critic().to(device))  # frozen: the net's own critic moves
+    state, name = TurboRun(net, config, own, truth, eyes, device), "turbo" + (f"-{options.ablation}" if options.ablation else "")
+    local = LocalRun(name, net, state.optimiser, options.minutes, {})
+    started, state.step_count = time.monotonic(), local.resume()
+    while (share := local.progress()) < 1:
+        terms = state.step(options.begin + (1 - options.begin) * share)
+        if state.step_count % 50 < 2:
+            shown = "  ".join(f"{key} {value:.4f}" for key, value in terms.items())
+            print(f"step {state.step_count}  {time.monotonic() - started:.0f} s  {shown}", flush=True)
+        if state.step_count % 500 == 0:
+            local.save(state.step_count)
+            print("validation", validate(net, held_out, config, eyes, device), flush=True)
+    local.save(state.step_count)
+    figures = validate(net, held_out, config, eyes, device)
+    path = shipped("turbo") if options.ablation is None else cache_folder() / "ablations" / f"{name}.safetensors"
+    save_turbo(path, net.weights(), **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(state.step_count))
+    print(f"{state.step_count} steps; validation {figures}; wrote {path.name}", flush=True)

@@ -1,0 +1,128 @@
+"""What `train turbo` learns from: a photo, the feed-forward stage's views of its head, and what they should look like.
+
+Two kinds, as in TurboPortrait3D, section 4: heads that the prior made itself, which are 3D-consistent by construction, and exact views
+of the factory. Both are made once and cached under the prior's and the encoder's weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from ..alignment import uncropped
+from ..camera import Camera, frontal, orbit
+from ..checkpoint import read_tensors, save_tensors, shipped
+from ..head import Head, load_generator
+from ..prior.encoder import PortraitEncoder, shipped_encoder
+from ..prior.feed_forward import feed_forward_head
+from ..prior.panohead import PanoHeadGenerator
+from ..synthetic.codes import identity_codes
+from ..synthetic.head import sample_parameters
+from .renders import FACTORY_VERSION, Renders, cache_folder, cached_renders
+
+SHARD = 25
+SIZE = 256
+OWN_VIEWS = 2  # besides the front: three views of each of the prior's own identities
+
+
+@dataclass(frozen=True)
+class TurboData:
+    """Views of N heads at S pixels, on white.
+
+    Attributes:
+        reference: uint8 [N, 3, S, S], the photo. renders, exact: uint8 [N, V, 3, S, S], what the feed-forward stage shows and what it should.
+        yaw, pitch: [N, V] radians of those views.
+    """
+
+    reference: Tensor
+    renders: Tensor
+    exact: Tensor
+    yaw: Tensor
+    pitch: Tensor
+
+    def __len__(self) -> int:
+        return len(self.reference)
+
+    def cameras(self) -> Camera:
+        """[N, V] cameras."""
+        return orbit(self.yaw, self.pitch)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The feed-forward stage. Attributes: prior, encoder: frozen, on one device. key: of their weights."""
+
+    prior: PanoHeadGenerator
+    encoder: PortraitEncoder
+    key: str
+
+
+def shipped_stage(device: torch.device) -> Stage:
+    """The prior and the encoder that come with the pack."""
+    key = hashlib.sha256(b"".join(shipped(name).read_bytes() for name in ("prior", "encoder"))).hexdigest()[:12]
+    return Stage(load_generator(shipped("prior")).to(device), shipped_encoder().to(device), key)
+
+
+def as_bytes(image: Tensor) -> Tensor:
+    """[0, 1] -> uint8, on the CPU."""
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+
+def shown(head: Head, yaw: Tensor, pitch: Tensor) -> tuple[Tensor, Tensor]:
+    """A head's views [V, 3, S, S] in [0, 1] and their opacities [V, 1, S, S]."""
+    seen = head.render(orbit(yaw, pitch).to(head.planes.device), SIZE, normals=False)
+    return seen.rgb, seen.opacity
+
+
+def factory_pair(stage: Stage, truth: Renders, i: int) -> dict[str, Tensor]:
+    """One head of the factory: the encoder sees its exact front (view 0); the other views are the novel ones."""
+    device = next(stage.prior.parameters()).device
+    rgb, mask = truth.rgb[i].to(device).float() / 255, truth.mask[i].to(device).float()
+    head = feed_forward_head(stage.prior, stage.encoder, uncropped(rgb[0], mask[:1], frontal().to(device)))
+    yaw, pitch = truth.yaw[i, 1:], truth.pitch[i, 1:]
+    renders, _ = shown(head, yaw, pitch)
+    return {"reference": truth.rgb[i, 0], "renders": as_bytes(renders), "exact": truth.rgb[i, 1:], "yaw": yaw, "pitch": pitch}
+
+
+@torch.no_grad()
+def own_pair(stage: Stage, seed: int) -> dict[str, Tensor]:
+    """A head of the prior's own: its views are the truth, and the encoder sees its front."""
+    device, draws = next(stage.prior.parameters()).device, torch.Generator().manual_seed(seed)
+    ws = stage.prior.mapping(identity_codes(sample_parameters(seed)[None]).to(device))
+    own = Head(stage.prior.planes(ws), stage.prior.decoder, stage.prior.config.field, None, ws, stage.prior)
+    turn = (torch.rand(OWN_VIEWS, generator=draws) * 2 - 1) * math.radians(75)
+    lift = (torch.rand(OWN_VIEWS, generator=draws) * 2 - 1) * math.radians(20)
+    yaw, pitch = torch.cat([torch.zeros(1), turn]), torch.cat([torch.zeros(1), lift])
+    truth, opacity = shown(own, yaw, pitch)
+    head = feed_forward_head(stage.prior, stage.encoder, uncropped(truth[0], (opacity[0] > 0.5).float(), frontal().to(device)))
+    renders, _ = shown(head, yaw[1:], pitch[1:])
+    views = as_bytes(truth)
+    return {"reference": views[0], "renders": as_bytes(renders), "exact": views[1:], "yaw": yaw[1:], "pitch": pitch[1:]}
+
+
+def turbo_data(stage: Stage, seeds: range, *, own: bool = False) -> TurboData:
+    """Pairs of all seeds, read from the cache, or made and put there; prints progress.
+
+    Args:
+        seeds: a multiple of SHARD of them. own: the prior's own identities of these seeds instead of the factory's heads.
+    """
+    folder = cache_folder() / f"turbo-{FACTORY_VERSION}-{stage.key}" / ("own" if own else "factory")
+    parts, started = [], time.monotonic()
+    for first in range(seeds.start, seeds.stop, SHARD):
+        path = folder / f"{first}-{SHARD}.safetensors"
+        if not path.is_file():
+            some = range(first, first + SHARD)
+            if own:
+                pairs = [own_pair(stage, seed) for seed in some]
+            else:
+                truth = cached_renders(some)
+                pairs = [factory_pair(stage, truth, i) for i in range(SHARD)]
+            save_tensors(path, {key: torch.stack([pair[key] for pair in pairs]).contiguous() for key in pairs[0]}, {})
+            print(f"rendered pairs up to {first + SHARD} ({time.monotonic() - started:.0f} s)", flush=True)
+        parts.append(read_tensors(path, "cached pairs")[0])
+    return TurboData(**{part.name: torch.cat([x[part.name] for x in parts])[: len(seeds)] for part in fields(TurboData)})

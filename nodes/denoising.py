@@ -1,0 +1,135 @@
+"""ComfyUI's MODEL and VAE as the denoisers and autoencoders of models/diffusion: same weights, same contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import comfy.model_management as mm
+import comfy.model_sampling
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.weight_adapter import LoRAAdapter
+from torch import Tensor
+
+from ..models.diffusion.denoiser import Conditioning, check_latents
+from ..models.diffusion.lora import Lora, Update, merge_
+from ..models.diffusion.schedule import from_sigmas, noise_from
+from ..models.diffusion.stable_diffusion import autoencoder_from, unet_to_diffusers
+from ..models.diffusion.view_mixing import check_rows
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+UNET = "diffusion_model."  # where BaseModel keeps the UNet
+
+
+class ComfyDenoiser:
+    """A MODEL of the Stable Diffusion 1.x or 2.x family behind the contract; its LoRAs and patches work on.
+
+    Args:
+        patcher: the MODEL; never changed. views: adjacent rows that see each other.
+
+    Raises:
+        ValueError: a MODEL of another family.
+    """
+
+    def __init__(self, patcher: ModelPatcher, views: int = 1) -> None:
+        sampling = patcher.get_model_object("model_sampling")
+        discrete = isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete) and len(sampling.sigmas) == sampling.num_timesteps
+        scaled = isinstance(sampling, comfy.model_sampling.EPS) and not isinstance(sampling, comfy.model_sampling.IMG_TO_IMG)
+        if not (discrete and scaled) or getattr(patcher.model, "adm_channels", 0):
+            raise ValueError(
+                "model: expected one of the Stable Diffusion 1.x, 2.x or SD-Turbo family (1000 discrete timesteps, text only), got "
+                f"{type(patcher.model).__name__}; load such a checkpoint"
+            )
+        self.patcher, self.views = patcher, views
+        self._mixing = patcher if views == 1 else mix_views(patcher, views)
+        self.sigmas = sampling.sigmas.double().cpu()
+        self.schedule = from_sigmas(self.sigmas, "sample")  # apply_model gives clean latents, whatever the network predicts
+        self.latent_channels = patcher.model.latent_format.latent_channels
+
+    def mixed(self, views: int) -> ComfyDenoiser:
+        return ComfyDenoiser(self.patcher, views)
+
+    @torch.no_grad()
+    def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        check_latents(z, t, conditioning, self.latent_channels)
+        check_rows(len(z), self.views)
+        self.schedule.alpha(t, z)
+        patcher, device = self._mixing, self._mixing.load_device
+        mm.load_models_gpu([patcher], memory_required=patcher.memory_required(list(z.shape)))
+        sigma = self.sigmas[t.cpu()].to(device, torch.float32)
+        options = {**patcher.model_options["transformer_options"], "sigmas": sigma, "cond_or_uncond": [0]}
+        known = conditioning.to(device, torch.float32)
+        x = z.to(device, torch.float32) * (1 + sigma.square()).sqrt()[:, None, None, None]  # from variance preserving to exploding
+        patcher.pre_run()
+        try:
+            clean = patcher.model.apply_model(x, sigma, c_concat=known.concat, c_crossattn=known.tokens, transformer_options=options)
+        finally:
+            patcher.cleanup()
+        return noise_from(self.schedule, clean.to(z), z, t)
+
+
+def mix_views(patcher: ModelPatcher, views: int) -> ModelPatcher:
+    """A clone of a MODEL in which `views` adjacent rows see each other in self-attention; the MODEL itself stays as it is.
+
+    Every row keeps its queries and gets the keys and values of all views of its group, which is what `ViewMixing` computes.
+    """
+
+    def patch(queries: Tensor, keys: Tensor, values: Tensor, options: dict) -> tuple[Tensor, Tensor, Tensor]:
+        if len(keys) != len(queries) or keys.shape[1] != queries.shape[1]:  # a block whose first attention is to the prompt, too
+            return queries, keys, values
+        check_rows(len(queries), views)
+        shared = _of_all_views(keys, views)
+        return queries, shared, shared if values is keys else _of_all_views(values, views)
+
+    clone = patcher.clone()
+    clone.set_model_attn1_patch(patch)
+    return clone
+
+
+def _of_all_views(tokens: Tensor, views: int) -> Tensor:
+    """[(b v), n, d] -> [(b v), (v n), d]: for each row the tokens of its whole group."""
+    together = tokens.unflatten(0, (-1, views)).flatten(1, 2)
+    return together.repeat_interleave(views, 0)
+
+
+def with_lora(patcher: ModelPatcher, lora: Lora) -> ModelPatcher:
+    """A clone of a MODEL with a LoRA for the diffusers names of its UNet's modules.
+
+    Raises:
+        ValueError: targets that the UNet does not have.
+    """
+    state = {key.removeprefix(UNET): key for key in patcher.model.state_dict() if key.startswith(UNET)}
+    names = unet_to_diffusers(state)  # diffusers' names of weights -> the MODEL's
+    unknown = [name for name in lora.updates if f"{name}.weight" not in names]
+    if unknown:
+        raise ValueError(f"LoRA: expected modules of this MODEL's UNet, got {unknown[0]}; the LoRA was made for another network")
+    clone = patcher.clone()
+    clone.add_patches({names[f"{name}.weight"]: _as_core(update) for name, update in lora.updates.items()})
+    return clone
+
+
+def _as_core(update: Update) -> LoRAAdapter:
+    """Core's form of one update: up, down, alpha = scale * rank, and three things that we have none of."""
+    return LoRAAdapter(set(), (update.b, update.a, update.scale * len(update.a), None, None, None))
+
+
+def diffusers_state(patcher: ModelPatcher) -> dict[str, Tensor]:
+    """The UNet's own weights under diffusers' keys, whatever LoRA the MODEL has been run with: for a LoRA's fingerprint."""
+    own = {key.removeprefix(UNET): patches[0][0] for key, patches in patcher.get_key_patches(UNET).items()}
+    return unet_to_diffusers(own)
+
+
+def autoencoder(vae, lora: Lora | None = None) -> AutoencoderKL:
+    """A core VAE as a diffusers autoencoder of its own weights, in float32, a LoRA merged.
+
+    Raises:
+        ValueError: not Stable Diffusion's VAE.
+    """
+    with torch.inference_mode(False):
+        state = {key: value.detach().clone().float() for key, value in vae.first_stage_model.state_dict().items()}
+        result = autoencoder_from(state)
+        if lora is not None:
+            merge_(result, lora)
+        return result

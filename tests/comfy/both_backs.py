@@ -1,0 +1,198 @@
+"""Run by test_denoising.py in a process of its own: the same weights behind both backs, in ComfyUI's core, on the CPU.
+
+    both_backs.py COMFYUI_PATH
+
+Prints one line of JSON: the greatest differences.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).parents[1])  # whose conftest it is
+sys.path.append(sys.argv.pop(1))  # at its end: ComfyUI, too, has a module `nodes`
+from comfy.cli_args import args
+
+args.cpu = True  # before model_management looks for devices
+
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management as mm
+import comfy.model_patcher
+import comfy.supported_models
+import conftest  # noqa: F401  loads the checkout as portrait_diffusion
+import torch
+from comfy.ldm.models.autoencoder import AutoencoderKL as CoreAutoencoder
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from portrait_diffusion.models.diffusion.denoiser import Conditioning, DiffusersDenoiser, guided
+from portrait_diffusion.models.diffusion.lora import UNET_TARGETS, Lora, Update, fingerprint, merged, target_names
+from portrait_diffusion.models.diffusion.schedule import stable_diffusion_schedule
+from portrait_diffusion.models.diffusion.stable_diffusion import unet_to_ldm, vae_to_ldm
+from portrait_diffusion.models.diffusion.turbo import Turbo, refine_sequence
+from portrait_diffusion.nodes.denoising import ComfyDenoiser, autoencoder, diffusers_state, mix_views, with_lora
+
+WIDTH, HEADS, TOKENS, VIEWS = 64, 8, 7, 3
+
+
+@cache
+def diffusers_unet(in_channels=4, linear=False) -> UNet2DConditionModel:
+    """Stable Diffusion 1.5 (with `linear` as 2.1) but for its widths."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        in_channels=in_channels,
+        block_out_channels=(32, 64, 128, 128),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=HEADS,
+        use_linear_projection=linear,
+    )
+    return unet.eval().requires_grad_(False)
+
+
+@cache
+def core_model(unet: UNet2DConditionModel, model_type=comfy.model_base.ModelType.EPS) -> comfy.model_patcher.ModelPatcher:
+    """The same network and weights as core's loaders make it."""
+    linear = unet.config.use_linear_projection
+    config = comfy.supported_models.SD15(
+        {
+            "image_size": 32,
+            "in_channels": unet.config.in_channels,
+            "out_channels": 4,
+            "model_channels": 32,
+            "num_res_blocks": [2, 2, 2, 2],
+            "channel_mult": [1, 2, 4, 4],
+            "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+            "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+            "transformer_depth_middle": 1,
+            "context_dim": WIDTH,
+            "use_spatial_transformer": True,
+            "use_linear_in_transformer": linear,
+            "legacy": False,
+            "adm_in_channels": None,
+            "dtype": torch.float32,
+        }
+    )
+    model = comfy.model_base.BaseModel(config, model_type, device=torch.device("cpu"))
+    model.diffusion_model.load_state_dict(unet_to_ldm(unet.state_dict()))
+    device = mm.get_torch_device()
+    return comfy.model_patcher.CoreModelPatcher(model, load_device=device, offload_device=mm.unet_offload_device())
+
+
+def inputs(rows: int, seed: int = 1, beside: int = 0) -> tuple[torch.Tensor, torch.Tensor, Conditioning]:
+    g = torch.Generator().manual_seed(seed)
+    z = torch.randn(rows, 4, 8, 8, generator=g)
+    concat = torch.randn(rows, beside, 8, 8, generator=g) if beside else None
+    t = torch.tensor([0, 400, 999, 37, 801, 399])[:rows]
+    return z, t, Conditioning(torch.randn(rows, TOKENS, WIDTH, generator=g), concat)
+
+
+def apart(a, b) -> float:
+    return ((a - b).abs().max() / b.abs().max().clamp(min=1)).item()
+
+
+def random_lora(unet) -> Lora:
+    g, updates = torch.Generator().manual_seed(2), {}
+    for name in target_names(unet, UNET_TARGETS):
+        weight = unet.get_submodule(name).weight
+        a = torch.randn(3, *weight.shape[1:], generator=g) * 0.05
+        updates[name] = Update(a, torch.randn(len(weight), 3, *[1] * (weight.ndim - 2), generator=g) * 0.05, 2.0)
+    return Lora(updates)
+
+
+@dataclass
+class CoreVae:
+    """What of core's VAE the conversion reads."""
+
+    first_stage_model: torch.nn.Module
+
+
+def core_vae() -> CoreVae:
+    """Stable Diffusion's autoencoder but for its widths, as core has it; core leaves weights unset, so they are diffusers'."""
+    torch.manual_seed(1)
+    made = AutoencoderKL(
+        block_out_channels=(32, 64, 64, 64),
+        layers_per_block=2,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    )
+    shape = {"double_z": True, "z_channels": 4, "resolution": 32, "in_channels": 3, "out_ch": 3, "ch": 32, "ch_mult": [1, 2, 2, 2]}
+    model = CoreAutoencoder(ddconfig={**shape, "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}, embed_dim=4)
+    model.load_state_dict(vae_to_ldm(made.state_dict()))
+    return CoreVae(model.eval().requires_grad_(False))
+
+
+def unets(found: dict[str, float]) -> None:
+    for name, unet in (("sd15", diffusers_unet()), ("sd21", diffusers_unet(linear=True))):
+        ours, core = DiffusersDenoiser(unet, stable_diffusion_schedule()), ComfyDenoiser(core_model(unet))
+        z, t, told = inputs(6)
+        found[name] = apart(core(z, t, told), ours(z, t, told))
+        found[f"{name} mixed"] = apart(core.mixed(VIEWS)(z, t, told), ours.mixed(VIEWS)(z, t, told))
+        found[f"{name} not mixed after mixing"] = apart(core(z, t, told), ours(z, t, told))
+        found[f"{name} what mixing does"] = apart(ours.mixed(VIEWS)(z, t, told), ours(z, t, told))
+        assert "patches" not in core.patcher.model_options["transformer_options"], "the MODEL itself was patched"
+    z, t, told = inputs(3)
+    other = inputs(3, 5)[2]
+    ours, core = DiffusersDenoiser(unet, stable_diffusion_schedule()).mixed(3), core.mixed(3)
+    found["guided, mixed"] = apart(guided(core, z, t, told, other, 5.0), guided(ours, z, t, told, other, 5.0))
+
+
+def kinds(found: dict[str, float]) -> None:
+    """v-prediction, latents beside, a LoRA."""
+    unet = diffusers_unet()
+    z, t, told = inputs(6)
+    v = core_model(unet, comfy.model_base.ModelType.V_PREDICTION)
+    found["v-prediction"] = apart(
+        ComfyDenoiser(v)(z, t, told), DiffusersDenoiser(unet, stable_diffusion_schedule("v_prediction"))(z, t, told)
+    )
+    model, lora = core_model(unet), random_lora(unet)
+    adapted = DiffusersDenoiser(merged(unet, lora), stable_diffusion_schedule())
+    found["lora"] = apart(ComfyDenoiser(with_lora(model, lora))(z, t, told), adapted(z, t, told))
+    found["what the lora does"] = apart(adapted(z, t, told), DiffusersDenoiser(unet, stable_diffusion_schedule())(z, t, told))
+    assert fingerprint(diffusers_state(model)).same(fingerprint(unet)), "the MODEL is not recognised as the LoRA's base"
+    wide = diffusers_unet(in_channels=8)
+    z, t, told = inputs(2, beside=4)
+    found["beside"] = apart(ComfyDenoiser(core_model(wide))(z, t, told), DiffusersDenoiser(wide, stable_diffusion_schedule())(z, t, told))
+
+
+def vaes(found: dict[str, float]) -> None:
+    core, unet = core_vae(), diffusers_unet()
+    vae = autoencoder(core)
+    image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    latents = vae.encode(image).latent_dist.mode()
+    encoded = core.first_stage_model.quant_conv(core.first_stage_model.encoder(image)).chunk(2, 1)[0]
+    found["vae encodes"] = apart(latents, encoded)
+    found["vae decodes"] = apart(vae.decode(latents).sample, core.first_stage_model.decode(latents))
+    told, results = inputs(1)[2], []
+    for denoiser in (ComfyDenoiser(core_model(unet)), DiffusersDenoiser(unet, stable_diffusion_schedule())):
+        turbo = Turbo(denoiser=denoiser, vae=vae, conditioning=told)
+        views, reference = torch.rand(2, 3, 2, 3, 40, 32, generator=torch.Generator().manual_seed(4))[:, 0].unbind()
+        results.append(refine_sequence(turbo, views, reference[:1], generator=torch.Generator().manual_seed(5)))
+    found["refined"] = apart(*results)
+
+
+def refusals() -> list[str]:
+    """What is said of a model of another family and of a batch that is not whole groups."""
+    said = []
+    z, t, told = inputs(4)
+    patcher = core_model(diffusers_unet())
+    flow = core_model(diffusers_unet(), comfy.model_base.ModelType.FLOW)
+    for attempt in (lambda: ComfyDenoiser(flow), lambda: ComfyDenoiser(patcher, 3)(z, t, told), lambda: mix_views(patcher, 3) and None):
+        try:
+            attempt()
+        except ValueError as error:
+            said.append(str(error))
+    return said
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    found: dict[str, float] = {}
+    with torch.inference_mode():
+        for measure in (unets, kinds, vaes):
+            measure(found)
+        said = refusals()
+    print(json.dumps({"apart": found, "said": said}))
