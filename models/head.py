@@ -16,6 +16,7 @@ from .alignment import AlignedPortrait
 from .camera import Camera
 from .checkpoint import load_into, read, read_tensors, save_tensors
 from .field import occupancy
+from .field.outline import outline, render_pixels
 from .field.triplane import Decoder, FieldConfig, TriplaneField
 from .field.volume_rendering import RayRendering, RenderConfig, Rendering, as_images, camera_normals, render, render_features
 from .prior.eg3d import Generator, GeneratorConfig
@@ -129,11 +130,29 @@ def super_resolved(
         image = image + (1 - mask) * (backdrop - float(white))
     else:
         image = torch.lerp(backdrop, image, mask)
-    return Rendering(
+    made = Rendering(
         image.clamp(0, 1),
         torch.where(mask > 1e-3, weighed / mask.clamp(min=1e-3), 0),
         mask,
         None if normal is None else F.normalize(enlarged(normal, size), dim=1) * (mask > 0.05),
+    )
+    return with_outline(head, camera, made, outline(opacity, size), config, backdrop) if white else made
+
+
+def with_outline(head: Head, camera: Camera, made: Rendering, chosen: Tensor, config: RenderConfig, backdrop: Tensor) -> Rendering:
+    """Pictures whose pixels [V, S, S] near an outline are the field's own."""
+    if not chosen.any():
+        return made
+    grid = head.grid_for(len(chosen) * head.generator.config.raw_resolution ** 2)
+    seen, rgb = render_pixels(head.field(), grid, camera, chosen, replace(config, white_back=False))
+    opacity = seen.opacity[0]
+    shown = rgb + (1 - opacity[:, None]) * backdrop[:, 0, 0]
+
+    def put(image: Tensor, values: Tensor) -> Tensor:  # [V, c, S, S], [N, c]
+        return image.movedim(1, -1).index_put((chosen,), values.to(image)).movedim(-1, 1)
+
+    return replace(
+        made, rgb=put(made.rgb, shown.clamp(0, 1)), depth=put(made.depth, seen.depth[0, :, None]), opacity=put(made.opacity, opacity[:, None])
     )
 
 

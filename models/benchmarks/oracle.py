@@ -12,7 +12,7 @@ from ..camera import rays
 from ..field.triplane import TriplaneField
 from ..head import Head
 from ..synthetic.multiview import MultiView
-from ..training.prior_rays import GuidedSampling, RayBatch, guided_samples, interest, ray_losses, render_guided
+from ..training.prior_rays import GuidedSampling, RayBatch, guided_samples, interest, ray_losses, reach_out, render_guided
 
 ORACLE_STEPS = 250
 RAYS = 3000
@@ -48,4 +48,5 @@ def _all_rays(views: MultiView) -> tuple[RayBatch, torch.Tensor]:
     rgb, mask, distance = (x[..., ::step, ::step] for x in (views.views.rgb, views.views.mask, views.views.ray_distance))
     weight = interest(rgb, mask[:, 0]).flatten()
     flat = rgb.permute(0, 2, 3, 1).reshape(1, -1, 3)
+    distance = reach_out(distance[:, 0], mask[:, 0], mask.shape[-1] // 28)
     return RayBatch(origins, directions, flat, mask.reshape(1, -1), distance.reshape(1, -1)), F.normalize(weight, p=1, dim=0)

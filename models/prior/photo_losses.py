@@ -33,12 +33,17 @@ class Target:
 
 
 def photo_target(reference: AlignedPortrait, size: int) -> Target:
-    """The photo's rays at `size` pixels; edges and features are drawn more often than flat skin or background."""
+    """The photo's rays at `size` pixels; features, and what is just outside the silhouette, are drawn more often than flat skin.
+
+    Without the latter heads stay a pixel too wide all around: 6 dB on white.
+    """
     rgb = F.interpolate(reference.image[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
     mask = F.interpolate(reference.mask[None], size=(size, size), mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
     grey = rgb.mean(0)
     detail = F.pad(grey.diff(dim=0).abs(), (0, 0, 0, 1)) + F.pad(grey.diff(dim=1).abs(), (0, 1))
-    weight = mask * (0.4 + 4 * detail.clamp(max=0.3)) + 0.1
+    reach = size // 28 | 1
+    outside = F.max_pool2d(mask[None, None], reach, 1, reach // 2)[0, 0] - mask
+    weight = mask * (0.4 + 4 * detail.clamp(max=0.3)) + outside + 0.1
     origins, directions = rays(reference.camera, size, size)
     return Target(origins.reshape(-1, 3), directions.reshape(-1, 3), rgb.flatten(1).mT, mask.flatten(), weight.flatten())
 

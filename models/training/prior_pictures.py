@@ -12,7 +12,7 @@ from ..camera import RADIUS, Camera, label_from_camera, orbit, rays
 from ..prior.discriminator import Discriminator
 from ..prior.eg3d import Generator
 from ..prior.photo_losses import critic_distance
-from .prior_rays import GuidedSampling, RayBatch, draw_views, guided_samples, render_guided
+from .prior_rays import GuidedSampling, RayBatch, draw_views, guided_samples, reach_out, render_guided
 from .renders import Renders
 
 
@@ -42,7 +42,7 @@ def draw_pictures(renders: Renders, index: Tensor, generator: Generator, draws: 
     step = image.shape[-1] // R
     covered = F.max_pool2d(mask, step)
     distance = renders.beyond[pick].to(device).float()[:, None] * mask + (mask - 1) * -10  # empty pixels are never the nearest
-    nearest = -F.max_pool2d(-distance, step) + RADIUS
+    nearest = reach_out((-F.max_pool2d(-distance, step) + RADIUS)[:, 0], covered[:, 0], 3)
     batch = RayBatch(origins, directions, (raw.flatten(2).mT + 1) / 2, covered.flatten(1), nearest.flatten(1))
     return PictureBatch(image, raw, label_from_camera(camera), batch)
 

@@ -17,7 +17,12 @@ from .renders import Renders
 
 @dataclass(frozen=True)
 class RayBatch:
-    """Rays of B heads: origins, directions [B, R, 3]; rgb [B, R, 3] on white; mask, distance [B, R]."""
+    """Rays of B heads.
+
+    Attributes:
+        origins, directions: [B, R, 3]. rgb: [B, R, 3] on white. mask: [B, R].
+        distance: [B, R] of the exact surface where the mask is 1; where it is 0, of the surface that passes near by, or 0.
+    """
 
     origins: Tensor
     directions: Tensor
@@ -28,11 +33,13 @@ class RayBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class GuidedSampling:
-    """Attributes: free: samples before the surface. near: about it. band: scene units before and behind it that these cover."""
+    """Attributes: free: samples before the surface. near: about it. band: scene units before and behind it that these cover.
+    limb: scene units behind a surface that a ray passes by, where it comes nearest to it."""
 
     free: int = 5
     near: int = 10
     band: float = 0.035
+    limb: float = 0.1
 
 
 def interest(rgb: Tensor, mask: Tensor) -> Tensor:
@@ -47,6 +54,18 @@ def interest(rgb: Tensor, mask: Tensor) -> Tensor:
     reach = S // 28 | 1
     edge = F.max_pool2d(mask.reshape(-1, 1, S, S), reach, 1, reach // 2).view_as(mask)
     return mask * (0.25 + 5 * detail.clamp(max=0.4)) + 0.12 * edge + 0.03
+
+
+def reach_out(distance: Tensor, mask: Tensor, reach: int) -> Tensor:
+    """Distances [..., S, S] of the nearest surface within `reach` pixels, where the mask [..., S, S] is 0; 0 where there is none.
+
+    Rays that just miss a head are told where: sampled evenly through the box they would overlook a shell about it, and heads grow fat.
+    """
+    S = mask.shape[-1]
+    flat = torch.where(mask > 0.5, distance, torch.inf).reshape(-1, 1, S, S)
+    width = 2 * reach + 1
+    nearest = -F.max_pool2d(F.max_pool2d(-flat, (1, width), 1, (0, reach)), (width, 1), 1, (reach, 0)).view_as(mask)
+    return torch.where(mask > 0.5, distance, torch.where(nearest.isfinite(), nearest, 0))
 
 
 def draw_views(yaw: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -73,17 +92,17 @@ def draw_rays(renders: Renders, index: Tensor, views: int, count: int, generator
         flat = image.flatten(2, 3)
         return flat.gather(2, pixel[..., None].expand(-1, -1, -1, flat.shape[-1])).flatten(1, 2)
 
-    distance = renders.beyond[pick].to(device).float() + RADIUS
+    distance = reach_out(renders.beyond[pick].to(device).float() + RADIUS, mask, S // 28)
     return RayBatch(at(origins), at(directions), at(rgb.movedim(2, -1)), at(mask[..., None])[..., 0], at(distance[..., None])[..., 0])
 
 
 def guided_samples(batch: RayBatch, sampling: GuidedSampling, box_side: float, generator: torch.Generator) -> Tensor:
-    """Distances [B, R, free + near], sorted: some through the free space, most about the surface; even where a ray is empty."""
+    """Distances [B, R, free + near], sorted: some through the free space, most about the surface; even where none is near."""
     near, far = box_range(batch.origins, batch.directions, box_side)
     far = torch.maximum(far, near + 1e-3)
-    hit = batch.mask > 0.5
-    front = torch.where(hit, (batch.distance - sampling.band).clamp(min=near), near + (far - near) / 3)
-    end = torch.where(hit, batch.distance + sampling.band, far)
+    known, limb = batch.distance > 0, torch.where(batch.mask > 0.5, sampling.band, sampling.limb)
+    front = torch.where(known, (batch.distance - sampling.band).clamp(min=near), near + (far - near) / 3)
+    end = torch.where(known, torch.maximum(batch.distance + limb, front + 1e-3), far)
 
     def spread(a: Tensor, b: Tensor, count: int) -> Tensor:
         u = (torch.arange(count, device=a.device) + torch.rand(*a.shape, count, generator=generator).to(a)) / count

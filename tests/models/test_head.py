@@ -6,6 +6,7 @@ import pytest
 import torch
 from portrait_diffusion.models.camera import label_from_camera, orbit
 from portrait_diffusion.models.checkpoint import read_tensors, save_tensors
+from portrait_diffusion.models.field.outline import outline
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
 from portrait_diffusion.models.head import load_head, save_head
 
@@ -102,8 +103,11 @@ def test_above_the_raw_size_a_head_is_super_resolved_unless_it_is_to_be_raw():
 def test_super_resolution_sees_what_the_generator_would_show():
     subject, camera = head(), orbit(torch.tensor([0.2]), torch.tensor([0.0]))
     seen = subject.generator.synthesis(subject.latents, label_from_camera(camera))
-    shown = subject.render(camera, 32)
-    torch.testing.assert_close(shown.rgb, ((seen.image + 1) / 2).clamp(0, 1), atol=1e-4, rtol=1e-4)
+    shown, field = subject.render(camera, 32), subject.render(camera, 32, raw=True)
+    own = outline(subject.render(camera, 16).opacity, 32)
+    wanted = torch.where(own, field.rgb, ((seen.image + 1) / 2).clamp(0, 1))  # but for outlines, which are the field's
+    assert not own.all()
+    torch.testing.assert_close(shown.rgb, wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_another_backdrop_changes_only_what_shows_through():

@@ -14,7 +14,7 @@ from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
 from portrait_diffusion.models.synthetic.codes import CODE_DIM
 from portrait_diffusion.models.training.prior import PriorRun, PriorTraining, begin_plain, critic_loss, planes_of, step_rate
 from portrait_diffusion.models.training.prior_pictures import draw_pictures, render_features, super_resolved
-from portrait_diffusion.models.training.prior_rays import GuidedSampling, draw_rays, guided_samples
+from portrait_diffusion.models.training.prior_rays import GuidedSampling, RayBatch, draw_rays, guided_samples, reach_out
 from portrait_diffusion.models.training.renders import Renders, render_seed, view_angles
 
 FIELD = FieldConfig(box_side=0.84, channels=4, depth=2, resolution=32, hidden=16, features=4, density_shift=-4.0, density_scale=100.0)
@@ -128,3 +128,23 @@ def test_super_resolution_begins_as_a_plain_enlargement():
     ws = generator.mapping(torch.randn(1, CODE_DIM, generator=torch.Generator().manual_seed(0)))
     image = generator.super_resolve(rgb, features, ws)
     assert (F.interpolate(rgb, (64, 64), mode="bilinear") - image).abs()[..., 4:-4, 4:-4].mean() < 0.05
+
+
+def test_rays_that_just_miss_a_head_are_told_where_it_passes():
+    mask = torch.zeros(2, 15, 15)
+    mask[:, 6:9, 6:9] = 1
+    distance = torch.where(mask > 0.5, 2.5, 0.0)
+    distance[1, 6, 6] = 2.4
+    told = reach_out(distance, mask, 2)
+    assert torch.equal(told[mask > 0.5], distance[mask > 0.5])
+    assert told[0, 4, 4] == 2.5 and told[1, 4, 4] == pytest.approx(2.4) and told[0, 3, 7] == 0 and (told > 0).sum() == 2 * 49
+
+
+def test_a_fat_shell_costs_a_ray_that_just_misses_the_head():
+    """Samples fall where the limb passes, so matter there is seen however thin it is."""
+    origins, directions = torch.tensor([[[0.0, 0, 2.7]]]).expand(1, 64, 3), torch.tensor([[[0.0, 0, -1]]]).expand(1, 64, 3)
+    empty = torch.zeros(1, 64)
+    near, far = (RayBatch(origins, directions, torch.ones(1, 64, 3), empty, empty + d) for d in (2.6, 0.0))
+    close, wide = (guided_samples(batch, GuidedSampling(), 0.84, torch.Generator().manual_seed(0)) for batch in (near, far))
+    inside = [((t > 2.58) & (t < 2.7)).sum(-1).float().mean() for t in (close, wide)]
+    assert inside[0] > 7 and inside[1] < 4 and (close.diff(dim=-1) >= 0).all()
