@@ -39,11 +39,11 @@ class InversionConfig:
     """
 
     latent_steps: int = 40
-    tuning_steps: int = 50
-    detail_steps: int = 80
+    tuning_steps: int = 40
+    detail_steps: int = 140
     latent_rate: float = 0.03
     tuning_rate: float = 2.5e-3
-    detail_rate: float = 0.04
+    detail_rate: float = 0.15
     size: int = 256
     rays: int = 1024
     coarse: int = 20
@@ -52,9 +52,9 @@ class InversionConfig:
     keep_shape: float = 4.0
     keep_colour: float = 0.3
     keep_hidden: float = 1.0
-    crop_every: int = 5
+    crop_every: int = 3
     crop: int = 48
-    perceptual: float = 0.05
+    perceptual: float = 0.1
 
     def __post_init__(self) -> None:
         if min(self.latent_steps, self.tuning_steps, self.detail_steps, self.crop_every) < 0 or min(self.size, self.rays, self.crop) < 1:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..alignment import AlignedPortrait
 from ..camera import Camera, orbit, project, rays
+from ..field.outline import outline
 from ..field.triplane import TriplaneField
 from ..field.volume_rendering import RenderConfig, draw, render_features, render_rays
 from .discriminator import Discriminator
@@ -120,19 +121,22 @@ class PictureTarget:
 
     Attributes:
         origins, directions: [R, R, 3] of the raw picture. image: [1, 3, S, S] and raw: [1, 3, R, R], on white, in [-1, 1].
+        compared: [1, 1, S, S], 0 along outlines, which heads draw without super-resolution; else 1.
     """
 
     origins: Tensor
     directions: Tensor
     image: Tensor
     raw: Tensor
+    compared: Tensor
 
 
 def picture_target(reference: AlignedPortrait, generator: Generator) -> PictureTarget:
     """The photo on white at a generator's final and raw sizes."""
     R, white = generator.config.raw_resolution, reference.on_white()[None].clamp(0, 1) * 2 - 1  # from [0, 1] to [-1, 1]
     origins, directions = rays(reference.camera, R, R)
-    return PictureTarget(origins, directions, resized(white, generator.resolution), resized(white, R))
+    compared = 1 - outline(resized(reference.mask[None], R), generator.resolution).to(white)[:, None]
+    return PictureTarget(origins, directions, resized(white, generator.resolution), resized(white, R), compared)
 
 
 def crop_loss(
@@ -162,8 +166,8 @@ def crop_loss(
     true_raw = target.raw[..., piece[0], piece[1]]
     fine = tuple(slice(s.start * scale, s.stop * scale) for s in piece)
     true_image = target.image[..., fine[0], fine[1]]
-    inner = (..., slice(2, -2), slice(2, -2))
-    loss = (raw - true_raw).abs().mean() + (image - true_image)[inner].abs().mean() + (image - true_image)[inner].square().mean()
+    error = ((image - true_image) * target.compared[..., fine[0], fine[1]])[..., 2:-2, 2:-2]
+    loss = (raw - true_raw).abs().mean() + error.abs().mean() + error.square().mean()
     return loss if perceptual is None else loss + weight * perceptual((image, raw), (true_image, true_raw))
 
 

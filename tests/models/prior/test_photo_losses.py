@@ -31,7 +31,7 @@ def test_a_heads_own_picture_is_no_distance_away():
     with torch.no_grad():
         own = net.synthesis(latents, label_from_camera(reference.camera)[None])
         blank = picture_target(reference, net)
-        target = PictureTarget(blank.origins, blank.directions, own.image, own.image_raw)
+        target = PictureTarget(blank.origins, blank.directions, own.image, own.image_raw, torch.ones_like(blank.compared))
 
         def loss(of):
             field, eyes = net.field(net.planes(latents), latents), critic_distance(critic())
