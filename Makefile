@@ -11,7 +11,7 @@ export PHOTO
 PYTHON = "$$(python3 .ci/environment.py)"
 # Reference fixtures beside the checkout, where there are any; a few of them are in tests/golden.
 GOLDEN = ../shared/golden
-GOLDEN_TESTS = tests/models/prior/test_golden_*.py tests/models/field/test_golden_*.py tests/models/test_golden_camera.py
+GOLDEN_TESTS = tests/models/prior/test_golden_*.py tests/models/field/test_golden_*.py tests/models/diffusion/test_golden_*.py tests/models/test_golden_camera.py
 
 demo:
 	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.demo $${PHOTO:+--photo "$$PHOTO"}

@@ -66,7 +66,7 @@ def test_run_says_what_is_wrong_in_one_line(name, bad, tmp_path, monkeypatch, ca
         ([], "command"),
         (["fly"], "choose from"),
         (["bench", "nonsense"], "heads"),
-        (["train", "nonsense"], "alignment, encoder, prior"),
+        (["train", "nonsense"], "alignment, autoencoder, diffusion, encoder"),
         (["train"], "train needs one of"),
         (["run", "photo.jpg"], "--out"),
         (["run", "photo.jpg", "--out", "x", "--inversion", "slow"], "quick"),
