@@ -19,7 +19,7 @@ from ..field.volume_rendering import RenderConfig
 from ..head import Head
 from .encoder import PortraitEncoder
 from .panohead import PanoHeadGenerator
-from .photo_losses import Perceptual, crop_loss, field_drift, hidden_drift, hidden_surface, photo_target, picture_target, ray_loss
+from .photo_losses import Perceptual, crop_loss, field_drift, HeldSurface, held_drift, held_surface, photo_target, picture_target, ray_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class InversionConfig:
         rays: per step. coarse, fine: samples per ray.
         keep_latents: weight of the latents' mean squared distance from the encoder's.
         keep_shape, keep_colour: weights of the tuned field's distance from the untuned one at random points, which holds unseen sides.
-        keep_hidden: weight of its distance at surface that the photo does not see, for planes are shared by front and back.
+        keep_surface: weight of its distance at the surface that `held_surface` names, in the planes' stage.
         crop_every: steps between those that look at a piece of the super-resolved picture; 0 for none. crop: its side in raw pixels.
         perceptual: weight of such a piece's perceptual distance.
     """
@@ -51,7 +51,7 @@ class InversionConfig:
     keep_latents: float = 0.02
     keep_shape: float = 4.0
     keep_colour: float = 0.3
-    keep_hidden: float = 1.0
+    keep_surface: float = 1.0
     crop_every: int = 3
     crop: int = 48
     perceptual: float = 0.1
@@ -123,7 +123,7 @@ class Inversion:
         self.target = photo_target(reference, config.size)
         self.picture = picture_target(reference, prior) if config.crop_every and prior.superresolution is not None else None
         self.step_count = 0
-        self.pivot: tuple[int, TriplaneField, Tensor] | None = None  # of which stage, the field that it is held to, its hidden points
+        self.pivot: tuple[int, TriplaneField, HeldSurface] | None = None  # of which stage, the field that it is held to, its surface
         self._made: Tensor | None = None  # the generator's planes, once it is left alone
         with torch.no_grad():
             self.offset = torch.zeros_like(prior.planes(self.start)).requires_grad_()  # of the planes
@@ -148,15 +148,14 @@ class Inversion:
                 self._made = self.generator.planes(self.latents)
         return self._made + self.offset
 
-    def _held_to(self, stage: int) -> tuple[TriplaneField, Tensor]:
-        """The field of the stage's start (of the planes' stage the generator's own, which `restore` can make again) and its surface
-        [N, 3] that the photo does not show."""
+    def _held_to(self, stage: int) -> tuple[TriplaneField, HeldSurface]:
+        """The field of the stage's start (of the planes' stage the generator's own, which `restore` can make again) and its surface."""
         if self.pivot is None or self.pivot[0] != stage:
             generator = self.pivot_generator if stage == 1 else self.generator
             with torch.no_grad():
                 field = generator.field(generator.planes(self.latents), self.latents)
             sampling = RenderConfig(coarse=self.config.coarse, fine=self.config.fine)
-            self.pivot = stage, field, hidden_surface(field, self.reference, sampling)
+            self.pivot = stage, field, held_surface(field, self.reference, sampling)
         return self.pivot[1:]
 
     def _photo_loss(self, field: TriplaneField) -> Tensor:
@@ -178,11 +177,11 @@ class Inversion:
         field = self.generator.field(self.planes(stage), self.latents)
         loss = self._photo_loss(field)
         if stage:
-            pivot, hidden = self._held_to(stage)
+            pivot, held = self._held_to(stage)
             shape, colour = field_drift(field, pivot, self.draws)
             loss = loss + config.keep_shape * shape + config.keep_colour * colour
             if stage == 2:  # tuning the generator changes a head as a whole, and should; its planes do not
-                loss = loss + config.keep_hidden * hidden_drift(field, pivot, hidden, self.draws)
+                loss = loss + config.keep_surface * held_drift(field, pivot, held, self.draws)
         else:
             loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
         if not torch.isfinite(loss):

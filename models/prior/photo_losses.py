@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from ..alignment import AlignedPortrait
 from ..camera import Camera, orbit, project, rays
 from ..field.outline import outline
 from ..field.triplane import TriplaneField
-from ..field.volume_rendering import RenderConfig, draw, render_features, render_rays
+from ..field.volume_rendering import RenderConfig, draw, render_features, render_rays, surface_normals
 from .discriminator import Discriminator
 from .eg3d import Generator, resized
 
@@ -62,9 +61,16 @@ def ray_loss(field: TriplaneField, target: Target, sampling: RenderConfig, count
     return (shown - truth).abs().mean() + 2 * (shown - truth).square().mean() + 0.3 * (opacity - mask).square().mean()
 
 
+WORST_OF = 4  # as many random points are looked at as are compared
+
+
 def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Generator, count: int = 4096) -> tuple[Tensor, Tensor]:
-    """How far a tuned field has moved from its pivot at random points: opacity over 0.02 units, and the colour of matter."""
-    points = (torch.rand(1, count, 3, generator=generator).to(field.planes) - 0.5) * field.config.box_side
+    """How far a tuned field has moved from its pivot at random points, half of them the worst of many, or specks stay unseen: opacity
+    over 0.02 units, and the colour of matter."""
+    points = (torch.rand(1, WORST_OF * count, 3, generator=generator).to(field.planes) - 0.5) * field.config.box_side
+    with torch.no_grad():
+        moved = (torch.exp(-0.02 * field.density(points)) - torch.exp(-0.02 * pivot.density(points))).abs()
+    points = torch.cat([points[:, : count // 2], points[:, moved[0].topk(count // 2).indices]], 1)
     density, colour = field(points)
     with torch.no_grad():
         pivot_density, pivot_colour = pivot(points)
@@ -72,47 +78,65 @@ def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Gen
     return (alpha - pivot_alpha).abs().mean(), ((colour - pivot_colour).abs().mean(-1) * pivot_alpha).mean()
 
 
-HIDDEN_YAWS = tuple(math.radians(x) for x in (70, 110, 145, 180, -145, -110, -70))
-HIDDEN_SIZE = 56  # pixels of the views that find hidden surface
+AROUND = ((0, 0.0), (35, 0.1), (-35, -0.1), (70, 0.0), (110, 0.25), (145, -0.1), (180, 0.1), (-145, 0.3), (-110, -0.1), (-70, 0.2))
+HELD_SIZE = 56  # pixels of those views (yaw in degrees, pitch in radians), which find a head's surface
 BEHIND = 0.04  # scene units behind what a camera sees first, from which matter counts as hidden; less would count steep cheeks
+GRAZING = 0.35  # cosine of the angle under which the photo sees a surface: at less, its pixels are smeared along it
+
+
+@dataclass(frozen=True)
+class HeldSurface:
+    """A head's surface, and what of it the photo is not to change.
+
+    Attributes:
+        points: [N, 3]. colour, shape: [N], 1 where it is held, else 0.
+    """
+
+    points: Tensor
+    colour: Tensor
+    shape: Tensor
 
 
 @torch.no_grad()
-def hidden_surface(field: TriplaneField, reference: AlignedPortrait, sampling: RenderConfig) -> Tensor:
-    """Points [N, 3] on a head's surface, as other cameras find them, that lie behind what the photo shows.
+def held_surface(field: TriplaneField, reference: AlignedPortrait, sampling: RenderConfig) -> HeldSurface:
+    """Surface that other cameras find. Held in colour and shape is what lies behind the face, for planes are shared by front and back;
+    in colour, what the photo sees at a grazing angle; in shape, what it sees well, for its detail is paint.
 
-    Only well within its silhouette: what is drawn on the face may not show through there, but the outline is the photo's to say, and
-    holding hidden surface near it held the outline, too (2 dB of the front).
+    All but the outline, which is the photo's to say: holding surface near it cost 2 dB of the front.
     """
-    camera = reference.camera
-    around = orbit(torch.tensor(HIDDEN_YAWS), torch.tensor([0.0, 0.25, -0.1, 0.1, 0.3, -0.1, 0.2])).to(reference.image.device)
-    seen = render_features(field, around, HIDDEN_SIZE, HIDDEN_SIZE, sampling)
-    origins, directions = (x.reshape(-1, 3) for x in rays(around, HIDDEN_SIZE, HIDDEN_SIZE))
+    camera, device = reference.camera, reference.image.device
+    yaw, pitch = torch.tensor(AROUND).T
+    around = orbit(torch.deg2rad(yaw), pitch).to(device)
+    seen = render_features(field, around, HELD_SIZE, HELD_SIZE, sampling)
+    origins, directions = (x.reshape(-1, 3) for x in rays(around, HELD_SIZE, HELD_SIZE))
     points = (origins + directions * seen.depth[0, :, None])[seen.opacity[0] > 0.5]
-    own = render_features(field, camera[None], HIDDEN_SIZE, HIDDEN_SIZE, sampling)
-    first = torch.where(own.opacity > 0.5, own.depth, torch.inf).view(1, 1, HIDDEN_SIZE, HIDDEN_SIZE)
+    own = render_features(field, camera[None], HELD_SIZE, HELD_SIZE, sampling)
+    first = torch.where(own.opacity > 0.5, own.depth, torch.inf).view(1, 1, HELD_SIZE, HELD_SIZE)
     first = -F.max_pool2d(-first, 3, 1, 1)  # a pixel's edge sees a little past its centre
     where, _ = project(camera, points)
-    mask = F.interpolate(reference.mask[None], size=(HIDDEN_SIZE, HIDDEN_SIZE), mode="area")
-    deep = F.max_pool2d(1 - mask, 3, 1, 1)[0, 0] < 0.01
-    column, row = (where * HIDDEN_SIZE).long().clamp(0, HIDDEN_SIZE - 1).unbind(-1)
-    behind = (points - camera.position).norm(dim=-1) > first[0, 0, row, column] + BEHIND
-    inside = ((where > 0) & (where < 1)).all(-1)
-    return points[behind & inside & deep[row, column]]
+    mask = F.interpolate(reference.mask[None], size=(HELD_SIZE, HELD_SIZE), mode="area")
+    column, row = (where * HELD_SIZE).long().clamp(0, HELD_SIZE - 1).unbind(-1)
+    deep = (F.max_pool2d(1 - mask, 3, 1, 1)[0, 0] < 0.01)[row, column] & ((where > 0) & (where < 1)).all(-1)
+    sight = points - camera.position
+    distance = sight.norm(dim=-1)
+    behind = distance > first[0, 0, row, column] + BEHIND
+    facing = -(surface_normals(field, points[None], sampling.normal_step)[0] * sight).sum(-1) / distance
+    grazing = facing.abs() < GRAZING
+    return HeldSurface(points, ((behind & deep) | grazing).float(), (deep & (behind | ~grazing)).float())
 
 
-def hidden_drift(field: TriplaneField, pivot: TriplaneField, points: Tensor, generator: torch.Generator, count: int = 3072) -> Tensor:
-    """How far colour and opacity at hidden points [N, 3] have moved from the pivot's; planes are shared by front and back."""
-    if not len(points):
+def held_drift(field: TriplaneField, pivot: TriplaneField, held: HeldSurface, generator: torch.Generator, count: int = 3072) -> Tensor:
+    """How far held colour and opacity have moved from the pivot's about held surface."""
+    if not len(held.points):
         return field.planes.new_zeros(())
-    pick = torch.randint(len(points), (count,), generator=generator).to(points.device)
-    jitter = (torch.rand(count, 3, generator=generator).to(points) - 0.5) * 0.016
-    some = (points[pick] + jitter)[None]
+    pick = torch.randint(len(held.points), (count,), generator=generator).to(held.points.device)
+    jitter = (torch.rand(count, 3, generator=generator).to(held.points) - 0.5) * 0.016
+    some = (held.points[pick] + jitter)[None]
     density, colour = field(some)
     with torch.no_grad():
         pivot_density, pivot_colour = pivot(some)
     alpha, pivot_alpha = 1 - torch.exp(-0.01 * density), 1 - torch.exp(-0.01 * pivot_density)
-    return (colour - pivot_colour).abs().mean() + (alpha - pivot_alpha).abs().mean()
+    return (held.colour[pick] * (colour - pivot_colour).abs().mean(-1)).mean() + (held.shape[pick] * (alpha - pivot_alpha).abs()).mean()
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,17 @@ import torch
 from portrait_diffusion.models.camera import label_from_camera
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
-from portrait_diffusion.models.prior.photo_losses import PictureTarget, critic_distance, crop_loss, hidden_surface, picture_target
+from portrait_diffusion.models.prior.photo_losses import (
+    PictureTarget,
+    critic_distance,
+    crop_loss,
+    field_drift,
+    held_drift,
+    held_surface,
+    picture_target,
+)
 
+from ..field.test_occupancy import ball_field
 from ..field.test_volume_rendering import RADIUS, Ball
 from ..small import generator, portrait
 
@@ -53,12 +62,26 @@ def test_the_critics_distance_sees_differences_and_refuses_wrong_sizes():
         critic()(image[..., :16, :16], raw, torch.zeros(1, 25))
 
 
-def test_hidden_surface_is_the_back_within_the_silhouette():
-    points = hidden_surface(Ball(), portrait(56), RenderConfig(coarse=48, fine=48))
-    assert len(points) > 100
-    assert (points.norm(dim=-1) - RADIUS).abs().max() < 0.015
-    assert points[:, 2].max() < RADIUS / 2  # never what the photo sees, but for the rim
-    small = hidden_surface(
-        Ball(), replace(portrait(56), mask=portrait(56).mask * (torch.arange(56) < 28)), RenderConfig(coarse=48, fine=48)
-    )
-    assert 0 < len(small) < len(points) and small[:, 0].max() < 0.005  # the photo's mask decides, not the field's outline
+def test_what_is_held_is_the_back_within_the_silhouette_and_what_the_photo_grazes():
+    sampling = RenderConfig(coarse=48, fine=48)
+    held = held_surface(Ball(), portrait(56), sampling)
+    points, back, seen = held.points, held.points[:, 2] < -0.1, held.points[:, 2] > 0.12
+    assert (points.norm(dim=-1) - RADIUS).abs().max() < 0.015 and back.sum() > 100 and seen.sum() > 100
+    within = points[:, :2].norm(dim=-1) < 0.15
+    assert held.colour[back & within].all() and held.shape[back & within].all()
+    assert not held.colour[seen].any() and held.shape[seen].all()  # what the photo sees well is its to paint, not to model
+    rim = (points[:, 2] > 0) & (points[:, 2] < 0.05)
+    assert held.colour[rim].mean() > 0.9 and held.shape[rim].mean() < 0.5
+    half = replace(portrait(56), mask=portrait(56).mask * (torch.arange(56) < 28))
+    other = held_surface(Ball(), half, sampling)
+    right = other.points[:, 0] > 0.01
+    assert not other.shape[right].any() and other.shape[~right].any()  # the photo's mask decides, not the field's outline
+
+
+def test_nothing_has_drifted_from_itself():
+    held, draws = held_surface(Ball(), portrait(56), RenderConfig(coarse=48, fine=48)), torch.Generator().manual_seed(0)
+    field = ball_field(2)
+    assert held_drift(field, field, held, draws) == 0
+    assert [x.item() for x in field_drift(field, field, draws)] == [0, 0]
+    other = replace(field, planes=field.planes + 0.3)
+    assert held_drift(other, field, held, draws) > 0.01 and field_drift(other, field, draws)[0] > 0.01
