@@ -18,7 +18,7 @@ from .mesh import isosurface, texture, turntable
 from .mesh.mesh import Mesh
 from .prior.discriminator import Discriminator
 from .prior.encoder import PortraitEncoder
-from .prior.inversion import InversionConfig, InversionProgress, invert
+from .prior.inversion import InversionConfig, FitProgress, invert
 from .prior.panohead import PanoHeadGenerator
 from .prior.photo_losses import Perceptual, critic_distance
 from .prior.vgg import VGG16, vgg_distance
@@ -133,7 +133,7 @@ def portrait_to_3d(
     *,
     generator: torch.Generator,
     alpha: Tensor | None = None,
-    callback: Callable[[InversionProgress], None] | None = None,
+    callback: Callable[[FitProgress], None] | None = None,
     stage: Callable[[str], None] = lambda name: None,
 ) -> Portrait3D:
     """Photo [3, H, W] (and its alpha [1, H, W]) -> everything.

@@ -11,7 +11,7 @@ import torch
 from ..models.camera import orbit
 from ..models.field.volume_rendering import RenderConfig
 from ..models.metrics.image import masked_psnr
-from ..models.prior.inversion import PRESETS, InversionProgress, invert
+from ..models.prior.inversion import PRESETS, FitProgress, invert
 from ..models.prior.photo_losses import critic_distance
 from ..models.prior.vgg import vgg_distance
 from . import convert, loading
@@ -101,7 +101,7 @@ class InvertPortrait(io.ComfyNode):
         return io.NodeOutput(wire, ui={"text": [f"{front_figure(wire)}; pictures compared by {seen_by}"]})
 
 
-def picture(now: InversionProgress):
+def picture(now: FitProgress):
     """The head as it stands, a little further round with every preview."""
     yaw = 0.8 * math.sin(now.step * 0.05)
     camera = orbit(torch.tensor([yaw]), 0.0)

@@ -133,7 +133,7 @@ def optimise(run: Callable, key: str, picture: Callable, steps: int):
 
     Args:
         run: called with `state` (tensors of an earlier run, or None) and `callback`, which it calls after each step with an
-            object that has `.step` and `.state()` (such as `InversionProgress`); its result is returned.
+            object that has `.step` and `.state()` (such as `FitProgress`); its result is returned.
         key: from `fingerprint`. picture: that object -> PIL image of how it looks now. steps: in all.
     """
     progress, resume = Progress(steps), Resume(key)

@@ -18,7 +18,7 @@ from ..camera import Camera, frontal
 from ..field.volume_rendering import RenderConfig
 from ..head import Head
 from ..metrics.flicker import warp
-from ..prior.inversion import adam_step
+from ..prior.inversion import FitProgress, adam_step
 from ..prior.photo_losses import PictureTarget, Target, crop_loss, field_drift, photo_target, picture_target, ray_loss
 
 
@@ -51,22 +51,6 @@ class BakeConfig:
     def __post_init__(self) -> None:
         if min(self.steps, self.crop_every) < 0 or min(self.size, self.rays, self.crop) < 1 or not 0 <= self.together <= 1:
             raise ValueError(f"BakeConfig: expected steps >= 0, positive size and rays, together from 0 to 1, got {self}")
-
-
-@dataclass(frozen=True)
-class BakeProgress:
-    """What a callback sees after each step.
-
-    Attributes:
-        step: steps done. steps: in all. loss: of this step.
-        head: makes the head as it stands. state: makes tensors from which `bake` goes on.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    head: Callable[[], Head]
-    state: Callable[[], dict[str, Tensor]]
 
 
 def nearest_first(cameras: Camera) -> list[int]:
@@ -192,7 +176,7 @@ def bake(
     *,
     generator: torch.Generator,
     state: dict[str, Tensor] | None = None,
-    callback: Callable[[BakeProgress], None] | None = None,
+    callback: Callable[[FitProgress], None] | None = None,
 ) -> Head:
     """Fit a head's planes to refined views of it, nearest to the front first.
 
@@ -220,5 +204,5 @@ def bake(
     while run.step_count < config.steps:
         loss = run.step()
         if callback is not None:
-            callback(BakeProgress(run.step_count, config.steps, loss, run.baked, run.state))
+            callback(FitProgress(run.step_count, config.steps, loss, run.baked, run.state))
     return run.baked()

@@ -78,12 +78,12 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class InversionProgress:
-    """What a callback sees after each step.
+class FitProgress:
+    """What a callback of `invert`, or of `bake`, sees after each step.
 
     Attributes:
         step: steps done. steps: in all. loss: of this step.
-        head: makes the head as it stands. state: makes tensors from which `invert` goes on.
+        head: makes the head as it stands. state: makes tensors from which the call goes on.
     """
 
     step: int
@@ -245,7 +245,7 @@ def invert(
     generator: torch.Generator,
     perceptual: Perceptual | None = None,
     state: dict[str, Tensor] | None = None,
-    callback: Callable[[InversionProgress], None] | None = None,
+    callback: Callable[[FitProgress], None] | None = None,
 ) -> Head:
     """Fit a head to an aligned portrait: encoder start, W+ optimisation, pivotal tuning, then its planes for what these leave out.
 
@@ -271,5 +271,5 @@ def invert(
     while run.step_count < config.steps:
         loss = run.step()
         if callback is not None:
-            callback(InversionProgress(run.step_count, config.steps, loss, run.head, run.state))
+            callback(FitProgress(run.step_count, config.steps, loss, run.head, run.state))
     return run.head()
