@@ -10,18 +10,22 @@ class PortraitDiffusionExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .alignment import AlignPortrait
+        from .baking import BakeViews
         from .cameras import CameraFromLoad3D, CameraOrbit, CameraToLoad3D
         from .doctor import Doctor
+        from .evaluation import EvaluateViews
         from .heads import LoadHead, SaveHead
-        from .inversion import InvertPortrait
+        from .inversion import FeedForwardHead, InvertPortrait
         from .mesh import File3DToMesh, HeadToMesh, MeshToFile3D, Turntable
         from .prior import LoadHeadPrior
+        from .turbo import LoadTurboRefiner, RefineViews
         from .views import RenderViews
 
         return [
             LoadHeadPrior,
             AlignPortrait,
             InvertPortrait,
+            FeedForwardHead,
             CameraOrbit,
             CameraFromLoad3D,
             CameraToLoad3D,
@@ -30,6 +34,10 @@ class PortraitDiffusionExtension(ComfyExtension):
             MeshToFile3D,
             File3DToMesh,
             Turntable,
+            LoadTurboRefiner,
+            RefineViews,
+            BakeViews,
+            EvaluateViews,
             SaveHead,
             LoadHead,
             Doctor,

@@ -11,6 +11,7 @@ import torch
 from ..models.camera import orbit
 from ..models.field.volume_rendering import RenderConfig
 from ..models.metrics.image import masked_psnr
+from ..models.prior.feed_forward import feed_forward_head
 from ..models.prior.inversion import PRESETS, FitProgress, invert
 from ..models.prior.photo_losses import critic_distance
 from ..models.prior.vgg import vgg_distance
@@ -99,6 +100,35 @@ class InvertPortrait(io.ComfyNode):
         wire = loading.wire_head(replace(optimise(run, key, picture, config.steps), reference=aligned))
         seen_by = "the prior's discriminator" if vgg is None else vgg.name
         return io.NodeOutput(wire, ui={"text": [f"{front_figure(wire)}; pictures compared by {seen_by}"]})
+
+
+class FeedForwardHead(io.ComfyNode):
+    """A portrait's head in one look."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitDiffusionFeedForwardHead",
+            display_name="Feed-Forward Head",
+            category=CATEGORY,
+            description="The head that the prior's encoder sees in a portrait, at once and without optimisation: the avatar stage of "
+            "TurboPortrait3D. Coarser than Invert Portrait; Refine Views works on its renders.",
+            search_aliases=["avatar", "turboportrait3d", "encoder", "instant head", "one shot"],
+            inputs=[
+                PriorWire.Input("prior", tooltip="From Load Head Prior."),
+                AlignedWire.Input("aligned", tooltip="From Align Portrait; a list makes one head of each."),
+            ],
+            outputs=[HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")],
+        )
+
+    @classmethod
+    def execute(cls, prior, aligned) -> io.NodeOutput:
+        mm.load_models_gpu([prior.patcher], memory_required=MEMORY)
+        head = feed_forward_head(prior.generator, prior.encoder, aligned.to(prior.patcher.load_device))
+        with torch.inference_mode(False):  # so that later stages can optimise it
+            own = private(replace(head, reference=aligned))
+        wire = loading.wire_head(own)
+        return io.NodeOutput(wire, ui={"text": [front_figure(wire)]})
 
 
 def picture(now: FitProgress):

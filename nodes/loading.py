@@ -23,6 +23,7 @@ from .types import HeadOnWire, PriorOnWire
 FOLDER = "portrait_diffusion"
 EMBEDDED = "embedded"
 VGG = "vgg16"  # how the name of a user's VGG16 begins
+TURBO = "turbo"  # and that of a refiner
 
 
 def register_folder() -> None:
@@ -40,7 +41,13 @@ def weight_files() -> list[str]:
 def user_weights() -> list[str]:
     """Names of the user's files in models/portrait_diffusion that may hold a prior."""
     register_folder()
-    return [name for name in folder_paths.get_filename_list(FOLDER) if not Path(name).name.lower().startswith(VGG)]
+    return [name for name in folder_paths.get_filename_list(FOLDER) if not Path(name).name.lower().startswith((VGG, TURBO))]
+
+
+def refiner_files() -> list[str]:
+    """The embedded refiner, then the user's turbo*.safetensors in models/portrait_diffusion."""
+    register_folder()
+    return [EMBEDDED, *(name for name in folder_paths.get_filename_list(FOLDER) if Path(name).name.lower().startswith(TURBO))]
 
 
 def vgg_file() -> Path | None:

@@ -10,6 +10,7 @@ from comfy_api.latest import ComfyExtension, InputImpl, Types, io, ui
 
 from ..models.alignment import AlignedPortrait
 from ..models.camera import Camera
+from ..models.diffusion.turbo import Turbo
 from ..models.head import Head
 from ..models.prior.discriminator import Discriminator
 from ..models.prior.encoder import PortraitEncoder
@@ -18,7 +19,7 @@ from ..models.prior.panohead import PanoHeadGenerator
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-__all__ = ["AlignedWire", "CamerasWire", "ComfyExtension", "HeadWire", "InputImpl", "PriorWire", "Types", "io", "ui", "video"]
+__all__ = ["AlignedWire", "CamerasWire", "ComfyExtension", "HeadWire", "InputImpl", "PriorWire", "TurboWire", "Types", "io", "ui", "video"]
 
 CATEGORY = "portrait diffusion"
 
@@ -58,11 +59,25 @@ class CamerasOnWire:
     size: int
 
 
+@dataclass(frozen=True)
+class TurboOnWire:
+    """PORTRAIT_TURBO: a refiner whose LoRA is merged into the diffusion model that it was trained on.
+
+    Attributes:
+        turbo: denoiser, autoencoder, prompt, skips. name: of the file, for people. patcher: holds what a MODEL does not.
+    """
+
+    turbo: Turbo
+    name: str
+    patcher: ModelPatcher
+
+
 PriorWire = io.Custom("PORTRAIT_PRIOR")  # PriorOnWire
 AlignedWire = io.Custom("PORTRAIT_ALIGNED")  # AlignedPortrait: image [3, S, S], mask [1, S, S], camera, crop transform
 HeadWire = io.Custom("PORTRAIT_HEAD")  # HeadOnWire
 CamerasWire = io.Custom("PORTRAIT_CAMERAS")  # CamerasOnWire
 LandmarksWire = io.Custom("FACE_LANDMARKS")  # core's MediaPipe dict
+TurboWire = io.Custom("PORTRAIT_TURBO")  # TurboOnWire
 Aligned = AlignedPortrait
 
 

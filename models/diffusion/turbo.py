@@ -21,7 +21,7 @@ from .schedule import clean_from_noise
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-Callback = Callable[[int, int], None]
+Callback = Callable[[int, int, Tensor], None]  # windows done, of how many, the last one's first view [3, H, W]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,10 @@ def refine_sequence(
 
     Args:
         loop: the last view is the first one's neighbour, as on a full turntable.
-        callback: told after each window how many are done, and of how many; may raise to interrupt.
+        callback: told after each window; may raise to interrupt.
+
+    Raises:
+        ValueError: as `refine`; or one window needs more memory than there is.
     """
     config, r = turbo.config, turbo.config.r if r is None else r
     check_r(r)
@@ -153,10 +156,11 @@ def refine_sequence(
     for i, index in enumerate(cut):
         chosen = torch.tensor(index)
         weight = fade(len(index), config.overlap).to(result)[:, None, None, None]
-        result[chosen] += weight * _refine(turbo, views[chosen], known, noise[chosen], r)
+        refined = within_memory(lambda chosen=chosen: _refine(turbo, views[chosen], known, noise[chosen], r), views[chosen])
+        result[chosen] += weight * refined
         total[chosen] += weight
         if callback is not None:
-            callback(i + 1, len(cut))
+            callback(i + 1, len(cut), refined[0])
     return result / total
 
 
@@ -168,6 +172,19 @@ def _refine(turbo: Turbo, views: Tensor, known: Encoded, noise: Tensor, r: float
     clean = predict_clean(turbo.denoiser, z[None], turbo.config.t, turbo.conditioning)[0, :V]
     added = () if turbo.skips is None else turbo.skips(novel.activations)
     return decode_with_skips(turbo.vae, clean, added)[..., : views.shape[-2], : views.shape[-1]].to(views.device)
+
+
+def within_memory(work: Callable[[], Tensor], views: Tensor) -> Tensor:
+    """What `work` gives; where memory runs out, an error that says what to make smaller."""
+    try:
+        return work()
+    except (MemoryError, RuntimeError) as error:  # accelerators raise OutOfMemoryError, a RuntimeError; the CPU's allocator a plain one
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "DefaultCPUAllocator" not in str(error):
+            raise
+        n, _, H, W = views.shape
+        raise ValueError(
+            f"window: expected memory for {n} views of {W} x {H} pixels at once, but it ran out; make the window smaller"
+        ) from error
 
 
 def encode_views(turbo: Turbo, images: Tensor) -> Encoded:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..alignment import AlignedPortrait
-from ..camera import Camera, orbit, project, rays
+from ..camera import orbit, project, rays
 from ..field.outline import outline
 from ..field.triplane import TriplaneField
 from ..field.volume_rendering import RenderConfig, draw, render_features, render_rays, surface_normals

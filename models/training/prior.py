@@ -29,7 +29,7 @@ from ..prior.panohead import PanoHeadGenerator
 from ..synthetic.codes import identity_codes
 from .local import LocalRun, pick_device
 from .prior_pictures import PictureBatch, draw_pictures, picture_losses, render_features, super_resolved
-from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
+from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, relief_loss, render_guided
 from .renders import Renders, cached_renders
 
 
@@ -43,6 +43,7 @@ class PriorTraining:
         warm_up: steps.
         fine_from, pictures_from, adversary_from: shares of the run after which planes are fine, pictures whole, the critic heard.
         pictures_every: steps between steps on whole pictures. pictures: per such step.
+        relief: weight of the surface's slope. relief_share: of the rays that it is taken on.
         adversary: weight. r1: its gradient penalty. r1_every: critic steps between penalties.
     """
 
@@ -58,6 +59,8 @@ class PriorTraining:
     adversary_from: float = 0.78
     pictures_every: int = 3
     pictures: int = 2
+    relief: float = 1.0
+    relief_share: float = 0.4
     adversary: float = 0.02
     r1: float = 2.0
     r1_every: int = 8
@@ -92,7 +95,9 @@ def ray_step(
     batch = draw_rays(truth, index, config.views, config.rays, draws, codes.device)
     t = guided_samples(batch, config.sampling, generator.config.field.box_side, draws)
     _, planes = planes_of(generator, codes, stop)
-    return ray_losses(render_guided(generator.field(planes), batch, t), batch, torch.rand(3, generator=draws).to(codes))
+    field = generator.field(planes)
+    losses = ray_losses(render_guided(field, batch, t), batch, torch.rand(3, generator=draws).to(codes))
+    return losses | {"relief": relief_loss(field, batch, config.relief_share, draws)}
 
 
 def begin_plain(generator: Generator) -> None:
@@ -181,7 +186,10 @@ class PriorRun:
         else:
             index = self.heads(config.heads)
             terms = ray_step(self.generator, self.codes[index], self.truth, index, config, stop, self.draws)
-            descend(4 * terms["colour"] + 0.3 * terms["opacity"] + terms["distance"], self.optimiser, rate)
+            loss = 4 * terms["colour"] + 0.3 * terms["opacity"] + terms["distance"]
+            if stop is None:  # coarse planes have no slope worth turning
+                loss = loss + config.relief * terms["relief"]
+            descend(loss, self.optimiser, rate)
             losses = {key: value.item() for key, value in terms.items()}
         self.step_count += 1
         return losses

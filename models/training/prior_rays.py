@@ -14,6 +14,10 @@ from ..field.triplane import TriplaneField
 from ..field.volume_rendering import box_range, interval_weights
 from .renders import Renders
 
+GRAZING = 0.3  # cosine: steeper surface has no normal that its pixels tell
+SLOPE_STEP = 0.003  # scene units: corners from the point, about the texel of a plane
+TETRAHEDRON = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))  # differences of four corners give a slope
+
 
 @dataclass(frozen=True)
 class RayBatch:
@@ -22,6 +26,7 @@ class RayBatch:
     Attributes:
         origins, directions: [B, R, 3]. rgb: [B, R, 3] on white. mask: [B, R].
         distance: [B, R] of the exact surface where the mask is 1; where it is 0, of the surface that passes near by, or 0.
+        normal: [B, R, 3] of the exact surface, world axes, length 1; 0 where it is not known. None for rays that need none.
     """
 
     origins: Tensor
@@ -29,6 +34,7 @@ class RayBatch:
     rgb: Tensor
     mask: Tensor
     distance: Tensor
+    normal: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +74,21 @@ def reach_out(distance: Tensor, mask: Tensor, reach: int) -> Tensor:
     return torch.where(mask > 0.5, distance, torch.where(nearest.isfinite(), nearest, 0))
 
 
+def surface_normals(points: Tensor, directions: Tensor, mask: Tensor) -> Tensor:
+    """Normals [..., S, S, 3] of surface points [..., S, S, 3] seen along directions; 0 at the silhouette and where one part hides another."""
+    across = F.pad(points[..., 1:-1, 2:, :] - points[..., 1:-1, :-2, :], (0, 0, 1, 1, 1, 1))
+    down = F.pad(points[..., 2:, 1:-1, :] - points[..., :-2, 1:-1, :], (0, 0, 1, 1, 1, 1))
+    normal = F.normalize(torch.linalg.cross(down, across), dim=-1)
+    S = mask.shape[-1]
+    inner = 1 - F.max_pool2d(1 - F.pad(mask.reshape(-1, 1, S, S), [1] * 4), 3, 1).view_as(mask)
+    return normal * (inner * (-(normal * directions).sum(-1) > GRAZING))[..., None]
+
+
 def draw_views(yaw: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`count` different views [B, count] of those at `yaw` [B, V], from behind with twice the weight: few see the back, and what no ray
+    """`count` different views [B, count] of those at `yaw` [B, V], from behind with three times the weight: few see the back, and what no ray
     has seen shows a ghost of the face."""
     behind = yaw.abs() > math.radians(100)
-    return torch.multinomial(1.0 + behind.float(), count, generator=generator)
+    return torch.multinomial(1.0 + 2 * behind.float(), count, generator=generator)
 
 
 def draw_rays(renders: Renders, index: Tensor, views: int, count: int, generator: torch.Generator, device) -> RayBatch:
@@ -92,8 +108,12 @@ def draw_rays(renders: Renders, index: Tensor, views: int, count: int, generator
         flat = image.flatten(2, 3)
         return flat.gather(2, pixel[..., None].expand(-1, -1, -1, flat.shape[-1])).flatten(1, 2)
 
-    distance = reach_out(renders.beyond[pick].to(device).float() + RADIUS, mask, S // 28)
-    return RayBatch(at(origins), at(directions), at(rgb.movedim(2, -1)), at(mask[..., None])[..., 0], at(distance[..., None])[..., 0])
+    exact = renders.beyond[pick].to(device).float() + RADIUS
+    normal = surface_normals(origins + directions * exact[..., None], directions, mask)
+    distance = reach_out(exact, mask, S // 28)
+    channels = at(torch.cat([origins, directions, rgb.movedim(2, -1), mask[..., None], distance[..., None], normal], -1))
+    origins, directions, rgb, mask, distance, normal = channels.split([3, 3, 3, 1, 1, 3], -1)
+    return RayBatch(origins, directions, rgb, mask[..., 0], distance[..., 0], normal)
 
 
 def guided_samples(batch: RayBatch, sampling: GuidedSampling, box_side: float, generator: torch.Generator) -> Tensor:
@@ -130,6 +150,22 @@ def render_guided(field: TriplaneField, batch: RayBatch, t: Tensor) -> Seen:
     middle = (t[..., 1:] + t[..., :-1]) / 2
     spread = (weights * (middle - batch.distance[..., None]).abs()).sum(-1)
     return Seen(seen, weights.sum(-1), spread)
+
+
+def relief_loss(field: TriplaneField, batch: RayBatch, share: float, generator: torch.Generator) -> Tensor:
+    """How far the field's slope turns from the exact normal, 1 - cosine, on a random share of the rays whose normal is known.
+
+    Colours and distances hardly feel a bump of a millimetre; light on a mesh does, and so does the back, which few views show.
+    """
+    B, R, _ = batch.origins.shape
+    pick = torch.randperm(R, generator=generator)[: max(1, round(share * R))].to(batch.origins.device)
+    points = (batch.origins + batch.directions * batch.distance[..., None])[:, pick]
+    corners = points.new_tensor(TETRAHEDRON)
+    raw, _ = field.raw((points[:, :, None] + SLOPE_STEP * corners).flatten(1, 2))
+    inwards = F.normalize(raw.view(B, -1, 4) @ corners, dim=-1)
+    normal = batch.normal[:, pick]
+    known = normal.square().sum(-1)
+    return ((1 + (inwards * normal).sum(-1)) * known).sum() / known.sum().clamp_min(1)
 
 
 def ray_losses(seen: Seen, batch: RayBatch, backdrop: Tensor) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from portrait_diffusion.models.diffusion.turbo import (
     refine,
     refine_sequence,
     windows,
+    within_memory,
 )
 from torch.testing import assert_close
 
@@ -85,16 +86,30 @@ def test_equal_views_have_no_seams():
 
 def test_the_callback_hears_of_every_window_and_may_interrupt():
     turbo, views, references, seen = tiny.turbo(window=2, overlap=1), tiny.images(4, 1), tiny.images(1, 2), []
-    refine_sequence(turbo, views, references, generator=tiny.draws(), callback=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    refine_sequence(turbo, views, references, generator=tiny.draws(), callback=lambda *told: seen.append(told))
+    assert [told[:2] for told in seen] == [(1, 3), (2, 3), (3, 3)] and all(told[2].shape == (3, 16, 16) for told in seen)
 
-    def stop(done, total):
+    def stop(done, total, latest):
         seen.append(done)
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
         refine_sequence(turbo, views, references, generator=tiny.draws(), callback=stop)
     assert seen[3:] == [1]
+
+
+def test_memory_that_runs_out_says_what_to_make_smaller():
+    def refused():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(ValueError, match="5 views of 16 x 24 pixels.*window smaller"):
+        within_memory(refused, torch.zeros(5, 3, 24, 16))
+
+    def broken():
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        within_memory(broken, torch.zeros(5, 3, 24, 16))
 
 
 @given(st.integers(1, 130), st.integers(1, 12), st.integers(0, 11), st.booleans())

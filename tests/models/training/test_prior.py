@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from portrait_diffusion.models.camera import orbit, project
+from portrait_diffusion.models.camera import orbit, project, rays
 from portrait_diffusion.models.field.triplane import FieldConfig
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
 from portrait_diffusion.models.prior.embedded import embedded_config
@@ -14,7 +14,15 @@ from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
 from portrait_diffusion.models.synthetic.codes import CODE_DIM
 from portrait_diffusion.models.training.prior import PriorRun, PriorTraining, begin_plain, critic_loss, planes_of, step_rate
 from portrait_diffusion.models.training.prior_pictures import draw_pictures, render_features, super_resolved
-from portrait_diffusion.models.training.prior_rays import GuidedSampling, RayBatch, draw_rays, guided_samples, reach_out
+from portrait_diffusion.models.training.prior_rays import (
+    GuidedSampling,
+    RayBatch,
+    draw_rays,
+    guided_samples,
+    reach_out,
+    relief_loss,
+    surface_normals,
+)
 from portrait_diffusion.models.training.renders import Renders, render_seed, view_angles
 
 FIELD = FieldConfig(box_side=0.84, channels=4, depth=2, resolution=32, hidden=16, features=4, density_shift=-4.0, density_scale=100.0)
@@ -148,3 +156,33 @@ def test_a_fat_shell_costs_a_ray_that_just_misses_the_head():
     close, wide = (guided_samples(batch, GuidedSampling(), 0.84, torch.Generator().manual_seed(0)) for batch in (near, far))
     inside = [((t > 2.58) & (t < 2.7)).sum(-1).float().mean() for t in (close, wide)]
     assert inside[0] > 7 and inside[1] < 4 and (close.diff(dim=-1) >= 0).all()
+
+
+def test_surface_normals_of_a_sphere_point_outwards():
+    camera = orbit(torch.tensor(0.7), torch.tensor(0.3))
+    origins, directions = rays(camera, 96, 96)
+    along, radius = -(origins * directions).sum(-1), 0.25
+    hit = radius**2 - (origins.square().sum(-1) - along**2)
+    mask, points = (hit > 0).float(), origins + directions * (along - hit.clamp(min=0).sqrt())[..., None]
+    normal = surface_normals(points[None], directions[None], mask[None])[0]
+    known = normal.square().sum(-1) > 0
+    assert 0.8 * mask.sum() < known.sum() < mask.sum()
+    assert ((normal * F.normalize(points, dim=-1)).sum(-1)[known] > 0.98).all()
+
+
+def test_relief_costs_what_the_slope_turns_from_the_normal():
+    class Cone:
+        """Density falls evenly away from the origin."""
+
+        def raw(self, points):
+            return -points.norm(dim=-1), None
+
+    origins = torch.tensor([0.0, 0, 2.7]).expand(1, 4, 3)
+    directions = F.normalize(torch.tensor([[[0.0, 0, -1], [0.03, 0, -1], [0, 0.03, -1], [0.02, 0.02, -1]]]), dim=-1)
+    distance, mask = torch.full((1, 4), 2.4), torch.ones(1, 4)
+    outwards = F.normalize(origins + directions * distance[..., None], dim=-1)
+    batch, draws = RayBatch(origins, directions, torch.ones(1, 4, 3), mask, distance, outwards), torch.Generator()
+    assert relief_loss(Cone(), batch, 1.0, draws) < 1e-3
+    assert relief_loss(Cone(), replace(batch, normal=-outwards), 1.0, draws) == pytest.approx(2, abs=1e-3)
+    unknown = replace(batch, normal=-outwards * torch.tensor([0.0, 0, 0, 0])[:, None])
+    assert relief_loss(Cone(), unknown, 1.0, draws) == 0

@@ -1,0 +1,71 @@
+"""Bake views into a head: PORTRAIT_HEAD + IMAGE + PORTRAIT_CAMERAS -> PORTRAIT_HEAD."""
+
+from __future__ import annotations
+
+import math
+
+import comfy.model_management as mm
+import torch
+
+from ..models.camera import orbit
+from ..models.distillation.baking import BakeConfig, bake
+from ..models.field.volume_rendering import RenderConfig
+from ..models.prior.inversion import FitProgress
+from . import convert, loading
+from .optimising import fingerprint, optimise, private
+from .types import CATEGORY, CamerasWire, HeadWire, io
+
+PREVIEW_SIZE = 96
+MEMORY = 600 * 2**20  # bytes of activations of one step, as an inversion's
+
+
+class BakeViews(io.ComfyNode):
+    """Fit a head to views of it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitDiffusionBakeViews",
+            display_name="Bake Views into Head",
+            category=CATEGORY,
+            description="Fits a head to refined views of it, nearest to the front first, so that views never refined and the mesh are "
+            "better, too. An interrupted run goes on where it stopped when you run it again.",
+            search_aliases=["distill views", "views to 3d", "refit head", "bake"],
+            inputs=[
+                HeadWire.Input("head", tooltip="The head that the views were rendered from."),
+                io.Image.Input("images", tooltip="Refined views on white, square, one per camera."),
+                CamerasWire.Input("cameras", tooltip="The cameras that the views were rendered from, in their order."),
+                io.Int.Input("steps", default=160, min=1, max=5000, tooltip="Steps of the fit; more follows the views more closely."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**63 - 1,
+                    control_after_generate=True,
+                    tooltip="Seed of the drawn rays; the same seed gives the same head.",
+                ),
+            ],
+            outputs=[HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")],
+        )
+
+    @classmethod
+    def execute(cls, head, images, cameras, steps: int, seed: int) -> io.NodeOutput:
+        config, views = BakeConfig(steps=steps), convert.from_image(images)
+        mm.load_models_gpu([head.patcher], memory_required=MEMORY)
+        device = head.patcher.load_device
+
+        def run(state, callback):
+            own = private(loading.ready(head))
+            draws = torch.Generator().manual_seed(seed)
+            placed = private(cameras.cameras).to(device)
+            return bake(own, private(views).to(device), placed, config, generator=draws, state=state, callback=callback)
+
+        key = fingerprint("bake", head.head.planes, head.head.decoder, head.head.latents, views, cameras.cameras, config, seed)
+        return io.NodeOutput(loading.wire_head(optimise(run, key, picture, steps)))
+
+
+def picture(now: FitProgress):
+    """The head as it stands, a little further round with every preview."""
+    head = now.head()
+    camera = orbit(torch.tensor([0.8 * math.sin(now.step * 0.05)]), 0.0).to(head.planes.device)
+    return convert.to_pil(head.render(camera, PREVIEW_SIZE, RenderConfig(coarse=24, fine=12), normals=False).rgb[0])

@@ -1,0 +1,86 @@
+"""Evaluate views: pictures against what they should be, as a table and as pictures."""
+
+from __future__ import annotations
+
+import comfy.model_management as mm
+import torch
+import torch.nn.functional as F
+
+from ..models.metrics.evaluate import Figure, Judges, evaluate, shipped_judges
+from ..models.metrics.flicker import column_picture, plain_flicker
+from . import convert, loading
+from .types import CATEGORY, io
+
+SIDE = 256  # pixels of a picture on the sheet
+
+
+class EvaluateViews(io.ComfyNode):
+    """IMAGE batch + references -> figures."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitDiffusionEvaluateViews",
+            display_name="Evaluate Views",
+            category=CATEGORY,
+            description="Compares images with references, pair by pair: L2, PSNR, SSIM, our perceptual distance and identity, kernel "
+            "distance, NIQE, silhouettes, and change along the sequence. Our networks know procedural heads; they are not LPIPS or ArcFace.",
+            search_aliases=["metrics", "psnr", "ssim", "lpips", "compare images", "flicker"],
+            inputs=[
+                io.Image.Input("images", tooltip="Pictures to judge."),
+                io.Image.Input("references", tooltip="What they should be, one for each or one for all."),
+                io.Mask.Input("masks", optional=True, tooltip="Foreground of the images, for the silhouettes' overlap."),
+                io.Mask.Input("reference_masks", optional=True, tooltip="Foreground of the references: PSNR within it, NIQE of it."),
+            ],
+            outputs=[
+                io.String.Output(display_name="table", tooltip="One metric a line."),
+                io.Image.Output(display_name="sheet", tooltip="Images, references, and their difference four times as strong."),
+                io.Image.Output(
+                    display_name="columns",
+                    tooltip="The middle column of every image side by side, above the references': bands where views agree, jagged where "
+                    "they flicker (RodinHD, figure 9).",
+                ),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, images, references, masks=None, reference_masks=None) -> io.NodeOutput:
+        judges = shipped_judges()
+        networks = [network for network in (judges.perceptual, judges.identity) if network is not None]
+        holder = loading.patcher(*networks)
+        mm.load_models_gpu([holder])
+        device = holder.load_device
+        shown, wanted = (convert.from_image(x).to(device) for x in (images, references))
+        solid = [None if m is None else m[:, None].to(device).float() for m in (masks, reference_masks)]
+        table = words(figures(shown, wanted, judges, *solid))
+        if len(wanted) == 1:
+            wanted = wanted.expand(len(shown), -1, -1, -1)
+        columns = torch.cat([column_picture(at_side(x)) for x in (shown, wanted)], -2)
+        return io.NodeOutput(table, convert.to_image(sheet(shown, wanted)[None]), convert.to_image(columns[None]), ui={"text": [table]})
+
+
+def figures(images, references, judges: Judges, masks, reference_masks) -> list[Figure]:
+    """Of pairs, and of the sequence where it has three pictures or more."""
+    rows = evaluate(images, references, judges, masks=masks, reference_masks=reference_masks)
+    if len(images) > 2:
+        rows.append(Figure("change along the sequence", "", torch.tensor([plain_flicker(images)]), False))
+    return rows
+
+
+def words(rows: list[Figure]) -> str:
+    """One line a metric."""
+    return "\n".join(
+        f"{row.metric}: {row.value:.4g} {row.unit}".rstrip() + f" ({'higher' if row.higher else 'lower'} is better)" for row in rows
+    )
+
+
+def at_side(images):
+    """[B, 3, SIDE, SIDE]."""
+    return F.interpolate(images, size=(SIDE, SIDE), mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def sheet(images, references):
+    """[3, 3 SIDE, B SIDE]: images over references over their difference."""
+    a, b = at_side(images), at_side(references)
+    return torch.cat([torch.cat(list(rows), -1) for rows in (a, b, (4 * (a - b).abs()).clamp(max=1))], -2)

@@ -1,0 +1,177 @@
+"""Load turbo refiner, refine views: TurboPortrait3D's one step as nodes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import comfy.model_management as mm
+import torch
+
+from ..models.checkpoint import shipped
+from ..models.diffusion.denoiser import Conditioning
+from ..models.diffusion.embedded import shipped_autoencoder, shipped_unet
+from ..models.diffusion.temporal import SteadyConfig
+from ..models.diffusion.temporal import steady as steadied
+from ..models.diffusion.turbo import Turbo, refine_sequence
+from ..models.diffusion.turbo_weights import load_turbo, refiner
+from . import convert, loading
+from .denoising import ComfyDenoiser, autoencoder, diffusers_state, with_lora
+from .optimising import Progress
+from .types import CATEGORY, TurboOnWire, TurboWire, io
+
+MEMORY_PER_PIXEL = 3000  # bytes of activations per pixel of a window's pictures, measured by `bench turbo --speed`
+
+
+class LoadTurboRefiner(io.ComfyNode):
+    """Weights -> PORTRAIT_TURBO."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitDiffusionLoadTurboRefiner",
+            display_name="Load Turbo Refiner",
+            category=CATEGORY,
+            description="Loads a one-step refiner of views (TurboPortrait3D). 'embedded' ships with the pack, base model included. "
+            "A file of your own needs the MODEL and the VAE that it was trained on wired in, such as SD-Turbo's.",
+            search_aliases=["turboportrait3d", "difix", "sd-turbo", "one step refiner", "lora"],
+            inputs=[
+                io.Combo.Input(
+                    "refiner",
+                    options=loading.refiner_files(),
+                    default=loading.EMBEDDED,
+                    tooltip="'embedded', or a turbo*.safetensors from models/portrait_diffusion that `train turbo` wrote.",
+                ),
+                io.Model.Input("model", optional=True, tooltip="The base of a refiner of yours: Stable Diffusion 1.x, 2.x or SD-Turbo."),
+                io.Vae.Input("vae", optional=True, tooltip="The base's VAE; needed together with model."),
+            ],
+            outputs=[TurboWire.Output(display_name="turbo", tooltip="For Refine Views.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, refiner, model=None, vae=None):
+        path = loading.weights_path(refiner, "turbo")
+        return [refiner, path.stat().st_mtime_ns, path.stat().st_size]
+
+    @classmethod
+    def execute(cls, refiner: str, model=None, vae=None) -> io.NodeOutput:
+        if (model is None) != (vae is None):
+            raise ValueError("turbo refiner: expected model and vae together, or neither, got one of them; wire both of one checkpoint")
+        path = loading.weights_path(refiner, "turbo")
+        with torch.inference_mode(False):
+            wire = embedded(path, refiner) if model is None else on_model(path, refiner, model, vae)
+        return io.NodeOutput(wire)
+
+
+def embedded(path: Path, name: str) -> TurboOnWire:
+    """A refiner on the base that ships."""
+    base, vae = shipped_unet(), shipped_autoencoder()
+    weights = load_turbo(path, base.unet, vae)
+    turbo = refiner(weights, base.unet, vae, base.denoiser().schedule)
+    return wired(turbo, name, turbo.denoiser.unet)
+
+
+def on_model(path: Path, name: str, model, vae) -> TurboOnWire:
+    """A refiner on a MODEL and a VAE.
+
+    Raises:
+        ValueError: the embedded refiner, or one of another base; a MODEL or VAE of another family.
+    """
+    if path == shipped("turbo"):
+        raise ValueError(
+            "turbo refiner: expected a refiner that was trained on the wired model, got the embedded one, which has a base of its own; "
+            "unplug model and vae, or choose a file of yours"
+        )
+    weights = load_turbo(path, diffusers_state(model), autoencoder(vae))
+    turbo = Turbo(
+        denoiser=ComfyDenoiser(with_lora(model, weights.unet)),
+        vae=autoencoder(vae, weights.vae),
+        conditioning=Conditioning(weights.tokens),
+        skips=weights.skips,
+    )
+    return wired(turbo, name)
+
+
+def wired(turbo: Turbo, name: str, *others: torch.nn.Module) -> TurboOnWire:
+    """A refiner for the wire; `others` are moved with its autoencoder."""
+    modules = [turbo.vae, *others] + ([] if turbo.skips is None else [turbo.skips])
+    return TurboOnWire(turbo, name, loading.patcher(*modules))
+
+
+class RefineViews(io.ComfyNode):
+    """IMAGE batch + reference -> IMAGE batch."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitDiffusionRefineViews",
+            display_name="Refine Views",
+            category=CATEGORY,
+            description="Refines views of one head in a single diffusion step, in which all views of a window and the reference see "
+            "each other. Any images of one size serve, in neighbouring order.",
+            search_aliases=["turboportrait3d", "one step", "img2img views", "enhance renders", "difix"],
+            inputs=[
+                TurboWire.Input("turbo", tooltip="From Load Turbo Refiner."),
+                io.Image.Input("images", tooltip="Views to refine, from Render Views, Turntable, or any other node."),
+                io.Image.Input("reference", tooltip="The person: the aligned portrait's image; a batch gives several references."),
+                io.Float.Input(
+                    "r",
+                    default=0.1,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Share of noise in the views; 0 keeps what is there, more invents. The paper's is 0.1.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**63 - 1,
+                    control_after_generate=True,
+                    tooltip="Seed of the noise; the same seed gives the same pictures.",
+                ),
+                io.Int.Input("window", default=6, min=1, max=256, advanced=True, tooltip="Views per step; fewer take less memory."),
+                io.Int.Input(
+                    "overlap",
+                    default=2,
+                    min=0,
+                    max=255,
+                    advanced=True,
+                    tooltip="Views that neighbouring windows share and cross-fade; less than window.",
+                ),
+                io.Boolean.Input("loop", default=False, tooltip="The last view is the first one's neighbour, as on a whole turn."),
+                io.Float.Input(
+                    "steady",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How far what the step adds is blended with the neighbouring views', against flicker. For frames of a video, "
+                    "not for views far apart.",
+                ),
+            ],
+            outputs=[io.Image.Output(display_name="images", tooltip="As many, of the same size.")],
+        )
+
+    @classmethod
+    def execute(cls, turbo, images, reference, r: float, seed: int, window: int, overlap: int, loop: bool, steady: float) -> io.NodeOutput:
+        views, references = convert.from_image(images), convert.from_image(reference)
+        config = replace(turbo.turbo.config, window=window, overlap=min(overlap, window - 1), r=r)
+        H, W = views.shape[-2:]
+        needed = MEMORY_PER_PIXEL * H * W * (min(window, len(views)) + len(references))
+        mm.load_models_gpu([turbo.patcher], memory_required=needed)
+        device = turbo.patcher.load_device
+        progress = Progress(len(views))
+
+        def after_window(done: int, total: int, latest: torch.Tensor) -> None:
+            progress.update(done * len(views) // total, convert.to_pil(latest))
+
+        refined = refine_sequence(
+            replace(turbo.turbo, config=config),
+            views.to(device),
+            references.to(device),
+            generator=torch.Generator().manual_seed(seed),
+            loop=loop,
+            callback=after_window,
+        )
+        return io.NodeOutput(convert.to_image(steadied(refined, views.to(refined), SteadyConfig(strength=steady), loop=loop)))
