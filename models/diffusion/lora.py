@@ -155,14 +155,11 @@ def target_names(module: nn.Module, endings: Iterable[str]) -> list[str]:
 
 
 class _Adapted(nn.Module):
-    """The parametrisation W -> W + s B A while A and B are trained; A Gaussian and B zero at first."""
+    """The parametrisation W -> W + s B A, whose A and B can be trained."""
 
-    def __init__(self, weight: Tensor, rank: int, scale: float, generator: torch.Generator) -> None:
+    def __init__(self, update: Update) -> None:
         super().__init__()
-        self.scale = scale
-        a = torch.randn(rank, *weight.shape[1:], generator=generator) / rank
-        self.a = nn.Parameter(a.to(weight))
-        self.b = nn.Parameter(weight.new_zeros(len(weight), rank, *[1] * (weight.ndim - 2)))
+        self.a, self.b, self.scale = nn.Parameter(update.a), nn.Parameter(update.b), update.scale
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight + self.scale * product(self.a, self.b)
@@ -171,7 +168,7 @@ class _Adapted(nn.Module):
 def inject(
     module: nn.Module, names: Iterable[str], *, rank: int, generator: torch.Generator, alpha: float | None = None
 ) -> list[nn.Parameter]:
-    """Give the named modules trainable factors and freeze their own weights.
+    """Give the named modules trainable factors, A Gaussian and B zero, and freeze their own weights.
 
     Args:
         alpha: scale times rank; None for a scale of 1.
@@ -181,12 +178,29 @@ def inject(
     """
     factors = []
     for name in names:
-        target = module.get_submodule(name)
-        target.weight.requires_grad_(False)
-        adapted = _Adapted(target.weight, rank, 1.0 if alpha is None else alpha / rank, generator)
-        parametrize.register_parametrization(target, "weight", adapted, unsafe=True)
-        factors += adapted.parameters()
+        weight = module.get_submodule(name).weight.requires_grad_(False)
+        a = torch.randn(rank, *weight.shape[1:], generator=generator) / rank
+        b = weight.new_zeros(len(weight), rank, *[1] * (weight.ndim - 2))
+        factors += _adapt(module, name, Update(a.to(weight), b, 1.0 if alpha is None else alpha / rank))
     return factors
+
+
+def attach(module: nn.Module, lora: Lora) -> None:
+    """Put a LoRA beside a module's weights instead of into them: slower than `merge_`, the same numbers; `eject` takes it off.
+
+    Raises:
+        ValueError: a target that the module does not have; nothing has been attached then.
+    """
+    for name, update in lora.updates.items():
+        _weight_of(module, name, update)
+    for name, update in lora.updates.items():
+        _adapt(module, name, update)
+
+
+def _adapt(module: nn.Module, name: str, update: Update) -> list[nn.Parameter]:
+    adapted = _Adapted(update)
+    parametrize.register_parametrization(module.get_submodule(name), "weight", adapted, unsafe=True)
+    return list(adapted.parameters())
 
 
 def _adapted(module: nn.Module) -> dict[str, _Adapted]:

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -81,6 +82,11 @@ ABLATIONS: dict[str, Callable[[TurboTraining], TurboTraining]] = {
     "no-discriminator": lambda config: replace(config, adversary=0.0),
     "no-pretraining": lambda config: replace(config, pretraining=0.0),
 }
+
+
+def ablation_path(name: str) -> Path:
+    """Where `train turbo --ablation` leaves its refiner."""
+    return cache_folder() / "ablations" / f"turbo-{name}.safetensors"
 
 
 class Refining(nn.Module):
@@ -272,8 +278,8 @@ def run(arguments: list[str]) -> None:
     held_out = turbo_data(stage, range(VALIDATION.start, VALIDATION.start + 25))
     net = Refining(config, shipped_unet(), shipped_autoencoder(), shipped_critic(), torch.Generator().manual_seed(4)).to(device)
     eyes = critic_distance(shipped_critic().to(device))  # frozen: the net's own critic moves
-    state, name = TurboRun(net, config, own, truth, eyes, device), "turbo" + (f"-{options.ablation}" if options.ablation else "")
-    local = LocalRun(name, net, state.optimiser, options.minutes, {})
+    state, path = TurboRun(net, config, own, truth, eyes, device), ablation_path(options.ablation) if options.ablation else shipped("turbo")
+    local = LocalRun(path.stem, net, state.optimiser, options.minutes, {})
     started, state.step_count = time.monotonic(), local.resume()
     while (share := local.progress()) < 1:
         terms = state.step(options.begin + (1 - options.begin) * share)
@@ -285,6 +291,5 @@ def run(arguments: list[str]) -> None:
             print("validation", validate(net, held_out, config, eyes, device), flush=True)
     local.save(state.step_count)
     figures = validate(net, held_out, config, eyes, device)
-    path = shipped("turbo") if options.ablation is None else cache_folder() / "ablations" / f"{name}.safetensors"
     save_turbo(path, net.weights(), **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(state.step_count))
     print(f"{state.step_count} steps; validation {figures}; wrote {path.name}", flush=True)
