@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,13 +12,17 @@ from torch import Tensor
 from .alignment import AlignedPortrait, align
 from .alignment_network import AlignmentNetwork
 from .camera import orbit
+from .diffusion.temporal import SteadyConfig, steady
+from .diffusion.turbo import Turbo, refine_sequence
+from .distillation.baking import BakeConfig, bake, with_reference
 from .field.volume_rendering import RenderConfig, Rendering
 from .head import Head
 from .mesh import isosurface, texture, turntable
 from .mesh.mesh import Mesh
 from .prior.discriminator import Discriminator
 from .prior.encoder import PortraitEncoder
-from .prior.inversion import InversionConfig, FitProgress, invert
+from .prior.feed_forward import feed_forward_head
+from .prior.inversion import FitProgress, InversionConfig, invert
 from .prior.panohead import PanoHeadGenerator
 from .prior.photo_losses import Perceptual, critic_distance
 from .prior.vgg import VGG16, vgg_distance
@@ -45,6 +49,24 @@ class MeshConfig:
             raise ValueError(
                 f"MeshConfig: expected resolution >= 8 and texture_size >= 0, got {self.resolution} and {self.texture_size}; raise them"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurboRefinement:
+    """How a head's turntable is refined, and what of it goes back into the head.
+
+    Attributes:
+        turbo: the refiner. frames: of the turn. size: pixels. steadiness: of `SteadyConfig`.
+        bake_every: frames between those that are baked. bake_within: radians of yaw around the front that these lie in.
+    """
+
+    turbo: Turbo
+    frames: int = 48
+    size: int = 256
+    steadiness: float = 1.0
+    bake_every: int = 4
+    bake_within: float = math.radians(95)
+    bake: BakeConfig = field(default_factory=BakeConfig)
 
 
 @dataclass(frozen=True)
@@ -125,31 +147,69 @@ def eight_views(head: Head, size: int, config: RenderConfig | None = None) -> Re
     return head.render(orbit(yaw, torch.zeros(8)).to(head.planes.device), size, config)
 
 
+@torch.no_grad()
+def refined_turntable(head: Head, plan: TurboRefinement, *, generator: torch.Generator) -> Tensor:
+    """A turn [frames, 3, size, size] around a head, the first frame from the front: volume-rendered, refined, and steadied."""
+    cameras = orbit(turn(plan.frames), torch.zeros(plan.frames)).to(head.planes.device)
+    renders = head.render(cameras, plan.size, normals=False).rgb
+    refined = refine_sequence(plan.turbo, renders, head.reference.on_white()[None], generator=generator, loop=True)
+    return steady(refined, renders, SteadyConfig(strength=plan.steadiness), loop=True)
+
+
+def baked_head(
+    head: Head, frames: Tensor, plan: TurboRefinement, *, generator: torch.Generator, callback: Callable[[FitProgress], None] | None
+) -> Head:
+    """A head fitted to some frames of its refined turn, and to its photo."""
+    yaw = turn(plan.frames)
+    near = torch.minimum(yaw, 2 * math.pi - yaw) <= plan.bake_within
+    index = [i for i in range(0, plan.frames, plan.bake_every) if near[i]]
+    cameras = orbit(yaw[index], torch.zeros(len(index))).to(head.planes.device)
+    return bake(head, *with_reference(head, frames[index], cameras), plan.bake, generator=generator, callback=callback)
+
+
+def turn(frames: int) -> Tensor:
+    """Yaws [frames] of one turn, from the front."""
+    return torch.arange(frames) * (2 * math.pi / frames)
+
+
 def portrait_to_3d(
     photo: Tensor,
     weights: Weights,
-    config: InversionConfig,
+    config: InversionConfig | None,
     mesh_config: MeshConfig,
     *,
     generator: torch.Generator,
     alpha: Tensor | None = None,
+    refinement: TurboRefinement | None = None,
     callback: Callable[[FitProgress], None] | None = None,
     stage: Callable[[str], None] = lambda name: None,
 ) -> Portrait3D:
     """Photo [3, H, W] (and its alpha [1, H, W]) -> everything.
 
     Args:
-        generator: a CPU generator, the seed of the inversion. callback: after each step of the inversion.
+        config: of the inversion; None for the feed-forward head. generator: a CPU generator, the seed of all stages.
+        refinement: of the turntable, baked back into the head. callback: after each step of the inversion and of the baking.
         stage: told each stage's name as it starts.
     """
     stage("alignment")
     reference = align(photo, network=weights.aligner, alpha=alpha)
-    stage("inversion")
-    eyes = weights.perceptual()
-    head = invert(weights.prior, weights.encoder, reference, config, generator=generator, perceptual=eyes, callback=callback)
+    if config is None:
+        stage("feed-forward head")
+        head = feed_forward_head(weights.prior, weights.encoder, reference)
+    else:
+        stage("inversion")
+        eyes = weights.perceptual()
+        head = invert(weights.prior, weights.encoder, reference, config, generator=generator, perceptual=eyes, callback=callback)
+    frames = None
+    if refinement is not None:
+        stage("refined turntable")
+        frames = refined_turntable(head, refinement, generator=generator)
+        stage("baking")
+        head = baked_head(head, frames, refinement, generator=generator, callback=callback)
     stage("mesh")
     mesh = head_to_mesh(head, mesh_config)
-    stage("turntable")
-    frames = turntable.frames(mesh, count=48, size=256)
+    if frames is None:
+        stage("turntable")
+        frames = turntable.frames(mesh, count=48, size=256)
     stage("views")
     return Portrait3D(reference, head, mesh, frames, eight_views(head, 128))

@@ -14,18 +14,20 @@ from torch import Tensor
 from .alignment_network import alignment_network_from
 from .benchmarks.report import Row, finish
 from .checkpoint import read, shipped
+from .diffusion.turbo import Turbo
+from .diffusion.turbo_weights import shipped_refiner
 from .head import load_generator, save_head
 from .mesh.gltf import to_glb
 from .mesh.video import write_mp4
 from .metrics.image import masked_psnr
 from .photo import read_photo
-from .portrait import MeshConfig, Portrait3D, Weights, portrait_to_3d
+from .portrait import MeshConfig, Portrait3D, TurboRefinement, Weights, portrait_to_3d
 from .prior.discriminator import shipped_critic
 from .prior.encoder import shipped_encoder
 from .prior.inversion import PRESETS
 from .prior.vgg import load_vgg
 
-LATER = ("turbo", "fast", "detail")  # refinements of later versions
+LATER = ("fast", "detail")  # refinements of later versions
 
 
 def load_weights(device: torch.device, vgg: Path | None = None) -> Weights:
@@ -34,6 +36,15 @@ def load_weights(device: torch.device, vgg: Path | None = None) -> Weights:
     prior, encoder, critic = load_generator(shipped("prior")), shipped_encoder(), shipped_critic()
     judge = None if vgg is None else load_vgg(vgg).to(device)
     return Weights(aligner.to(device), prior.to(device), encoder.to(device), critic.to(device), judge)
+
+
+def refiner_on(device: torch.device) -> Turbo:
+    """The refiner that ships, on a device."""
+    turbo = shipped_refiner()
+    for network in (turbo.vae, turbo.denoiser.unet, turbo.skips):
+        if network is not None:
+            network.to(device)
+    return turbo
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -45,14 +56,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="portrait-diffusion run", description=__doc__)
     parser.add_argument("photo", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--inversion", choices=list(PRESETS), default="quick")
-    parser.add_argument("--refine", choices=["none", *LATER], default="none")
+    parser.add_argument("--inversion", choices=list(PRESETS), help="default: quick; with --refine turbo the feed-forward head, at once")
+    parser.add_argument("--refine", choices=["none", "turbo", *LATER], default="none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--vgg", type=Path, help="a VGG16 of yours (.safetensors, .pth): judges instead of the prior's discriminator")
     parser.add_argument("--json", help="also write the report here")
     options = parser.parse_args(arguments)
     if options.refine in LATER:
-        raise ValueError(f"--refine: expected none, got {options.refine}, which this version does not have yet; leave it out")
+        raise ValueError(f"--refine: expected none or turbo, got {options.refine}, which this version does not have yet; leave it out")
+    if options.inversion is None and options.refine == "none":
+        options.inversion = "quick"
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"--out: expected a folder, but {options.out.name} is a file; choose another name")
     return options
@@ -91,10 +104,11 @@ def run(arguments: list[str]) -> None:
     result = portrait_to_3d(
         photo.to(device),
         weights,
-        PRESETS[options.inversion],
+        PRESETS[options.inversion] if options.inversion else None,
         MeshConfig(),
         generator=torch.Generator().manual_seed(options.seed),
         alpha=None if alpha is None else alpha.to(device),
+        refinement=TurboRefinement(turbo=refiner_on(device)) if options.refine == "turbo" else None,
         callback=step,
         stage=stage,
     )

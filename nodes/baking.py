@@ -8,7 +8,7 @@ import comfy.model_management as mm
 import torch
 
 from ..models.camera import orbit
-from ..models.distillation.baking import BakeConfig, bake
+from ..models.distillation.baking import BakeConfig, bake, with_reference
 from ..models.field.volume_rendering import RenderConfig
 from ..models.prior.inversion import FitProgress
 from . import convert, loading
@@ -44,12 +44,13 @@ class BakeViews(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="Seed of the drawn rays; the same seed gives the same head.",
                 ),
+                io.Boolean.Input("with_photo", default=True, tooltip="Bake the photo that the head was made from, too."),
             ],
             outputs=[HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")],
         )
 
     @classmethod
-    def execute(cls, head, images, cameras, steps: int, seed: int) -> io.NodeOutput:
+    def execute(cls, head, images, cameras, steps: int, seed: int, with_photo: bool) -> io.NodeOutput:
         config, views = BakeConfig(steps=steps), convert.from_image(images)
         mm.load_models_gpu([head.patcher], memory_required=MEMORY)
         device = head.patcher.load_device
@@ -57,10 +58,12 @@ class BakeViews(io.ComfyNode):
         def run(state, callback):
             own = private(loading.ready(head))
             draws = torch.Generator().manual_seed(seed)
-            placed = private(cameras.cameras).to(device)
-            return bake(own, private(views).to(device), placed, config, generator=draws, state=state, callback=callback)
+            pair = private(views).to(device), private(cameras.cameras).to(device)
+            shown, placed = with_reference(own, *pair) if with_photo else pair
+            return bake(own, shown, placed, config, generator=draws, state=state, callback=callback)
 
-        key = fingerprint("bake", head.head.planes, head.head.decoder, head.head.latents, views, cameras.cameras, config, seed)
+        made = head.head
+        key = fingerprint("bake", made.planes, made.decoder, made.latents, made.reference, views, cameras.cameras, config, seed, with_photo)
         return io.NodeOutput(loading.wire_head(optimise(run, key, picture, steps)))
 
 

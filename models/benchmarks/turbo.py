@@ -110,17 +110,18 @@ class TurboBench:
         return rows + self.against_goals()
 
     def kernel_row(self, name: str) -> list[Row]:
-        """Kernel distance between a row's views and the exact ones of the same heads, its interval over heads."""
+        """Kernel distance between a row's views and the exact ones of the same heads.
+
+        Its interval is that of halves of the heads, drawn without repeats (as wide as a bootstrap's; repeats would bias the estimator).
+        """
         ours, exact = self.done[name], self.done.get("exact views", {})
         both = [head for head in ours if head in exact and len(ours[head]["embedding"]) == len(exact[head]["embedding"])]
         if len(both) < 2:
             return []
         a, b = (torch.tensor([rows[head]["embedding"] for head in both]) for rows in (ours, exact))
-        draws = torch.Generator().manual_seed(0)
-        samples = [
-            kernel_distance(a[pick].flatten(0, 1), b[pick].flatten(0, 1))
-            for pick in torch.randint(len(both), (200, len(both)), generator=draws)
-        ]
+        draws, half = torch.Generator().manual_seed(0), max(1, len(both) // 2)
+        picks = [torch.randperm(len(both), generator=draws)[:half] for _ in range(200)]
+        samples = [kernel_distance(a[pick].flatten(0, 1), b[pick].flatten(0, 1)) for pick in picks]
         low, high = torch.tensor(samples, dtype=torch.float64).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
         return [Row(name, "kernel distance", kernel_distance(a.flatten(0, 1), b.flatten(0, 1)), "", low, high, len(both))]
 

@@ -59,6 +59,17 @@ def nearest_first(cameras: Camera) -> list[int]:
     return torch.argsort((cameras.position - front).norm(dim=-1), stable=True).tolist()
 
 
+def with_reference(head: Head, views: Tensor, cameras: Camera) -> tuple[Tensor, Camera]:
+    """Views [V, 3, S, S] and cameras [V] with the photo that the head was made from before them, where that is known."""
+    if head.reference is None:
+        return views, cameras
+    photo = head.reference.to(views.device)
+    image = F.interpolate(photo.on_white()[None], size=views.shape[-2:], mode="bilinear", antialias=True).clamp(0, 1)
+    seen = photo.camera
+    poses = torch.cat([seen.cam2world[None], cameras.cam2world]), torch.cat([seen.intrinsics[None], cameras.intrinsics])
+    return torch.cat([image, views]), Camera(*poses)
+
+
 @torch.no_grad()
 def agreement(views: Tensor, distance: Tensor, cameras: Camera, tolerance: float) -> Tensor:
     """How much each pixel's colour is that of the other views which see the same point: exp(-difference / tolerance), 1 where none does.

@@ -36,7 +36,7 @@ INPUTS = {
     "PortraitDiffusionFeedForwardHead": ["prior", "aligned"],
     "PortraitDiffusionLoadTurboRefiner": ["refiner", "model", "vae"],
     "PortraitDiffusionRefineViews": ["turbo", "images", "reference", "r", "seed", "window", "overlap", "loop", "steady"],
-    "PortraitDiffusionBakeViews": ["head", "images", "cameras", "steps", "seed"],
+    "PortraitDiffusionBakeViews": ["head", "images", "cameras", "steps", "seed", "with_photo"],
     "PortraitDiffusionEvaluateViews": ["images", "references", "masks", "reference_masks"],
     "PortraitDiffusionCameraOrbit": ["count", "yaw_degrees", "yaw_step_degrees", "pitch_degrees", "size", "radius", "focal"],
     "PortraitDiffusionCameraFromLoad3D": ["camera_info", "size", "portrait_distance"],

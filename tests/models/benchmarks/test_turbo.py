@@ -74,7 +74,7 @@ def test_rows_are_means_and_goals_are_paired():
     made = bench.TurboBench.__new__(bench.TurboBench)
     made.done = {
         "exact views": {"a": figures(99.0, 0.0, 1.0), "b": figures(99.0, 0.0, 2.0)},
-        bench.RENDERS: {"a": figures(20.0, 0.4, 3.0), "b": figures(24.0, 0.2, 1.0)},
+        bench.RENDERS: {"a": figures(20.0, 0.4, 9.0), "b": figures(24.0, 0.2, 8.0)},
         bench.CEILING: {"a": figures(30.0, 0.1, 1.0), "b": figures(22.0, 0.1, 2.0)},
         bench.REFINED: {"a": figures(21.0, 0.2, 1.0), "b": figures(25.0, 0.1, 2.0)},
     }
