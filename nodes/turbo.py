@@ -139,7 +139,9 @@ class RefineViews(io.ComfyNode):
                     advanced=True,
                     tooltip="Views that neighbouring windows share and cross-fade; less than window.",
                 ),
-                io.Boolean.Input("loop", default=False, tooltip="The last view is the first one's neighbour, as on a whole turn."),
+                io.Boolean.Input(
+                    "loop", default=False, advanced=True, tooltip="The last view is the first one's neighbour, as on a whole turn."
+                ),
                 io.Float.Input(
                     "steady",
                     default=0.0,

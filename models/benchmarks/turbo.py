@@ -29,6 +29,7 @@ from ..training.turbo import ABLATIONS, ablation_path
 from .prior_heads import ExactHead, factory_heads, folder_heads
 from .report import ROOT, Row, finish
 from .turbo_bake import bake_rows
+from .turbo_flicker import flicker_rows
 from .turbo_methods import STEPS, Alone, Made, Methods, novel
 from .turbo_pictures import draw_sheet
 from .turbo_speed import speed_rows
@@ -175,6 +176,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--count", type=int, default=24)
     made.add_argument("--split", choices=["held_out", "validation"], default="held_out")
     made.add_argument("--speed", action="store_true", help="instead: seconds of every part, beside the same mixing run view by view")
+    made.add_argument("--flicker", action="store_true", help="instead: flicker of a turntable, rendered, refined, and steadied")
     made.add_argument("--bake", action="store_true", help="instead: views never refined, and the mesh, before and after baking")
     made.add_argument("--minutes", type=float, default=40)
     made.add_argument("--threads", type=int, default=0)
@@ -193,6 +195,9 @@ def run(arguments: list[str]) -> None:
         return
     heads = folder_heads(options.heads, options.count) if options.heads else factory_heads(options.split, options.count)
     where = str(options.heads.resolve()) if options.heads else options.split
+    if options.flicker:
+        finish("turbo, flicker", flicker_rows(Methods(), heads, options.minutes, options.sheet), options.json)
+        return
     if options.bake:
         finish("turbo, baked", bake_rows(Methods(), heads, options.minutes), options.json)
         return

@@ -59,7 +59,7 @@ class PriorTraining:
     adversary_from: float = 0.78
     pictures_every: int = 3
     pictures: int = 2
-    relief: float = 1.0
+    relief: float = 2.0
     relief_share: float = 0.4
     adversary: float = 0.02
     r1: float = 2.0

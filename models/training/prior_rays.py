@@ -15,6 +15,7 @@ from ..field.volume_rendering import box_range, interval_weights
 from .renders import Renders
 
 GRAZING = 0.3  # cosine: steeper surface has no normal that its pixels tell
+BEHIND = 3.0  # weight of slopes seen from behind, against 1 from the front
 SLOPE_STEP = 0.003  # scene units: corners from the point, about the texel of a plane
 TETRAHEDRON = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))  # differences of four corners give a slope
 
@@ -153,7 +154,7 @@ def render_guided(field: TriplaneField, batch: RayBatch, t: Tensor) -> Seen:
 
 
 def relief_loss(field: TriplaneField, batch: RayBatch, share: float, generator: torch.Generator) -> Tensor:
-    """How far the field's slope turns from the exact normal, 1 - cosine, on a random share of the rays whose normal is known.
+    """How far the field's slope turns from the exact normal, 1 - cosine, on a random share of the rays whose normal is known; most of all behind.
 
     Colours and distances hardly feel a bump of a millimetre; light on a mesh does, and so does the back, which few views show.
     """
@@ -164,7 +165,8 @@ def relief_loss(field: TriplaneField, batch: RayBatch, share: float, generator: 
     raw, _ = field.raw((points[:, :, None] + SLOPE_STEP * corners).flatten(1, 2))
     inwards = F.normalize(raw.view(B, -1, 4) @ corners, dim=-1)
     normal = batch.normal[:, pick]
-    known = normal.square().sum(-1)
+    behind = batch.origins[:, pick, 2] < 0
+    known = normal.square().sum(-1) * torch.where(behind, BEHIND, 1.0)
     return ((1 + (inwards * normal).sum(-1)) * known).sum() / known.sum().clamp_min(1)
 
 

@@ -81,6 +81,7 @@ ALIGN = {"size": 64, "crop": "manual", "crop_x": 0.5, "crop_y": 0.5, "crop_size"
 ORBIT = {"count": 1, "yaw_degrees": 0.0, "yaw_step_degrees": 45.0, "pitch_degrees": 0.0, "size": 32, "radius": 2.7, "focal": 4.2647}
 VIEWS = {"background": "#ffffff", "samples": 12, "memory_mb": 64}
 MESH = {"resolution": 32, "colours": "vertex colours", "texture_size": 64, "target_faces": 0, "surface_density": 0.0}
+REFINE = {"r": 0.1, "seed": 0, "window": 3, "overlap": 1, "loop": False, "steady": 0.0}
 TURNTABLE = {"frames": 2, "size": 32, "fps": 24.0, "pitch_degrees": 0.0, "background": "#ffffff"}
 
 
