@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import math
-import time
 from dataclasses import replace
 
 import torch
@@ -13,7 +11,7 @@ from torch import Tensor
 
 from ..alignment_network import AlignmentConfig, AlignmentNetwork, Finding
 from ..checkpoint import shipped, write
-from .local import LocalRun, pick_device
+from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .renders import cached_renders
 from .scenes import Scenes, Stage, draw_scenes, set_stage
 
@@ -67,14 +65,7 @@ def validate(network: AlignmentNetwork, stage: Stage, device) -> dict[str, float
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    parser = argparse.ArgumentParser(prog="portrait-diffusion train alignment", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--heads", type=int, default=800)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
-    options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = pick_device()
+    options, device = parsed(training_parser("alignment", __doc__, minutes=20, heads=800), arguments), pick_device()
     stage = set_stage(cached_renders(range(options.heads)), 400, seed=1)
     held_out = set_stage(cached_renders(range(90_000, 90_025)), 60, seed=90_000)
     config = AlignmentConfig()
@@ -83,27 +74,20 @@ def run(arguments: list[str]) -> None:
         network = AlignmentNetwork(config).to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-4)
     local = LocalRun("alignment", network, optimiser, options.minutes)
-    started, step = time.monotonic(), local.resume()
-    draws = torch.Generator().manual_seed(1 + step)
-    while local.progress() < 1:
+    draws = torch.Generator().manual_seed(1 + local.resume())
+
+    def step(done: int, progress: float) -> dict[str, float]:
         scenes = draw_scenes(stage, BATCH, draws)
         scenes = Scenes(**{name: value.to(device) for name, value in vars(scenes).items()})
         with torch.autocast(device.type, torch.bfloat16):
             finding = network(scenes.image.contiguous(memory_format=torch.channels_last))
         loss = loss_of(finding, scenes)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(local.progress(), 1))))
-        optimiser.step()
-        step += 1
-        if step % 100 == 0:
-            print(f"step {step}  {time.monotonic() - started:.0f} s  loss {loss.item():.4f}", flush=True)
-        if step % 500 == 0:
-            local.save(step)
-            print("validation", validate(network, held_out, device), flush=True)
-    local.save(step)
+        descend(loss, optimiser, RATE * rate_share(done, progress, least=0.01))
+        return {"loss": loss.item()}
+
+    steps = local.train(step, options, judge=lambda: validate(network, held_out, device))
     figures = validate(network, held_out, device)
-    write(shipped("alignment"), "alignment", config, network, **{key: f"{value:.3f}" for key, value in figures.items()}, steps=str(step))
-    print(f"{step} steps; validation {figures}; wrote {shipped('alignment').name}", flush=True)
+    if options.end >= 1:
+        facts = {key: f"{value:.3f}" for key, value in figures.items()}
+        write(shipped("alignment"), "alignment", config, network, **facts, steps=str(steps))
+    print(f"{steps} steps; validation {figures}", flush=True)

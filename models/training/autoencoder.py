@@ -1,15 +1,12 @@
 """`train autoencoder`: the embedded AutoencoderKL, on the factory's second split.
 
 Pixels, their gradients and the features of the prior's critic, with a faint pull of the posterior towards a unit Gaussian (Rombach et
-al. 2022, appendix G). The scaling factor is measured at the end. At first three of the latent channels are told to be the picture itself,
-made small: left to itself a small network spends its first hour on edges and takes every shirt for grey.
+al. 2022, appendix G). The scaling factor is measured at the end. Hues are compared by themselves, and at first two of the latent channels
+are told to be them: left to itself a small network spends its first hour on edges and takes every shirt for grey.
 """
 
 from __future__ import annotations
 
-import argparse
-import math
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +23,7 @@ from ..metrics.discriminator import image_pair
 from ..prior.discriminator import shipped_critic
 from ..prior.photo_losses import critic_distance
 from ..synthetic.splits import UPPER, VALIDATION
-from .local import LocalRun, pick_device
+from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .renders import Renders, cached_renders
 
 if TYPE_CHECKING:
@@ -37,9 +34,11 @@ CROP = 128  # pixels of the squares that are learnt from: cheaper than whole ima
 RATE = 1.5e-3
 KL = 1e-6
 CRITIC = 0.05
-HINT = 1.0  # weight of the colours in the latents at the start; 0 from HINTED on
-HINTED = 0.5  # share of the run
-HINT_SCALE = 4.0  # latents of a white pixel
+HUE = 2.0  # weight of the hues
+HUE_CELL = 4  # pixels over which they are averaged
+HINT = 0.5  # weight of the hues in the latents at the start; 0 from HINTED on
+HINTED = 0.3  # share of the run
+HINT_SCALE = 6.0  # latents of a hue of 1
 
 
 def random_pieces(renders: Renders, count: int, side: int, draws: torch.Generator, device) -> Tensor:
@@ -64,10 +63,16 @@ def slopes(image: Tensor) -> tuple[Tensor, Tensor]:
     return image.diff(dim=-1), image.diff(dim=-2)
 
 
+def hues(signed: Tensor) -> Tensor:
+    """Differences of the colours from green [B, 2, S, S]: what a picture is beside its brightness."""
+    return signed[:, ::2] - signed[:, 1:2]
+
+
 def reconstruction_loss(shown: Tensor, truth: Tensor) -> Tensor:
-    """Of pictures [B, 3, S, S] in [-1, 1]: absolute and squared error, and that of their slopes, which carry eyes and strands."""
+    """Of pictures [B, 3, S, S] in [-1, 1]: absolute and squared error, that of their slopes, which carry eyes and strands, and of hues."""
     edges = sum((a - b).abs().mean() for a, b in zip(slopes(shown), slopes(truth), strict=True))
-    return (shown - truth).abs().mean() + (shown - truth).square().mean() + edges
+    error = shown - truth
+    return error.abs().mean() + error.square().mean() + edges + HUE * F.avg_pool2d(hues(error), HUE_CELL).abs().mean()
 
 
 @torch.no_grad()
@@ -96,30 +101,23 @@ def sheet(vae: AutoencoderKL, renders: Renders, path: Path, device, heads: int =
 
 def there_and_back(vae: AutoencoderKL, signed: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Reconstruction [B, 3, S, S] of pictures in [-1, 1] from a sample of the posterior, its mean KL divergence to a unit Gaussian, and how
-    far the first three latent channels are from the picture made small."""
+    far the first two latent channels are from the picture's hues."""
     with torch.autocast(signed.device.type, torch.bfloat16):
         moments = vae.quant_conv(vae.encoder(signed))
     posterior = posterior_of(moments)
     latents = draw(posterior, draws)
     with torch.autocast(signed.device.type, torch.bfloat16):
         shown = vae.decoder(vae.post_quant_conv(latents))
-    small = F.interpolate(signed, size=latents.shape[-2:], mode="area")
-    apart = (posterior.mean[:, :3] / HINT_SCALE - small).abs().mean()
+    small = F.interpolate(hues(signed), size=latents.shape[-2:], mode="area")
+    apart = (posterior.mean[:, :2] / HINT_SCALE - small).abs().mean()
     return shown.float(), posterior.kl().sum() / signed.numel(), apart
 
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    parser = argparse.ArgumentParser(prog="portrait-diffusion train autoencoder", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=40)
-    parser.add_argument("--heads", type=int, default=600)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
-    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
+    parser = training_parser("autoencoder", __doc__, minutes=40, heads=600)
     parser.add_argument("--sheet", type=Path, help="PNG of validation heads below their truth")
-    options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = pick_device()
+    options, device = parsed(parser, arguments), pick_device()
     truth = cached_renders(range(UPPER.start, UPPER.start + options.heads))
     held_out = cached_renders(range(VALIDATION.start, VALIDATION.start + 25))
     config = AutoencoderConfig()
@@ -128,34 +126,26 @@ def run(arguments: list[str]) -> None:
         vae = autoencoder(config).to(device)
     eyes = critic_distance(shipped_critic().to(device))
     optimiser = torch.optim.AdamW(vae.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
-    local, draws = LocalRun("autoencoder", vae, optimiser, options.minutes), torch.Generator().manual_seed(2)
-    started, step = time.monotonic(), local.resume()
-    while (share := local.progress()) < 1:
-        progress = options.begin + (1 - options.begin) * share
+    local = LocalRun("autoencoder", vae, optimiser, options.minutes)
+    draws = torch.Generator().manual_seed(2 + local.resume())
+
+    def step(done: int, progress: float) -> dict[str, float]:
         pieces = random_pieces(truth, BATCH, CROP, draws, device)
         signed = 2 * pieces - 1  # from [0, 1] to [-1, 1]
         shown, divergence, apart = there_and_back(vae, signed, draws)
         hint = HINT * max(0.0, 1 - progress / HINTED)
         loss = reconstruction_loss(shown, signed) + KL * divergence + hint * apart
-        if progress > 0.3 and step % 2:
+        if progress > 0.3 and done % 2:
             raw = CROP // 2
             loss = loss + CRITIC * eyes((shown, F.interpolate(shown, size=(raw, raw), mode="area")), image_pair(pieces, raw))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
-        optimiser.step()
-        step += 1
-        if step % 100 == 1:
-            print(f"step {step}  {time.monotonic() - started:.0f} s  loss {loss.item():.4f}", flush=True)
-        if step % 1000 == 0:
-            local.save(step)
-            print("validation", validate(vae, held_out, device), flush=True)
-    local.save(step)
+        descend(loss, optimiser, RATE * rate_share(done, progress, warm_up=200))
+        return {"loss": loss.item(), "apart": apart.item()}
+
+    steps = local.train(step, options, save_every=1000, judge=lambda: validate(vae, held_out, device))
     figures = validate(vae, held_out, device)
-    scaled = replace(config, scaling_factor=round(1 / figures["latent_std"], 5))
-    write(shipped("autoencoder"), "autoencoder", scaled, vae, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(step))
+    if options.end >= 1:
+        scaled = replace(config, scaling_factor=round(1 / figures["latent_std"], 5))
+        write(shipped("autoencoder"), "autoencoder", scaled, vae, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(steps))
     if options.sheet:
         sheet(vae, held_out, options.sheet, device)
-    print(f"{step} steps; validation {figures}; wrote {shipped('autoencoder').name}", flush=True)
+    print(f"{steps} steps; validation {figures}", flush=True)

@@ -6,9 +6,6 @@ running mean of the weights.
 
 from __future__ import annotations
 
-import argparse
-import math
-import time
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +20,7 @@ from ..diffusion.denoiser import guided
 from ..diffusion.embedded import PROMPTS, EmbeddedUNet, UNetConfig, prompt_index, shipped_autoencoder
 from ..diffusion.schedule import add_noise, ddim, timesteps
 from ..synthetic.splits import UPPER, VALIDATION
-from .local import LocalRun, pick_device
+from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .renders import Renders, cached_renders
 
 BATCH = 24
@@ -101,45 +98,30 @@ def follow(mean: nn.Module, network: nn.Module, step: int) -> None:
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    parser = argparse.ArgumentParser(prog="portrait-diffusion train diffusion", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--heads", type=int, default=600)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
-    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
+    parser = training_parser("diffusion", __doc__, minutes=60, heads=600)
     parser.add_argument("--sheet", type=Path, help="PNG of samples, a row per view prompt")
-    options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = pick_device()
+    options, device = parsed(parser, arguments), pick_device()
     data = latent_data(cached_renders(range(UPPER.start, UPPER.start + options.heads)), device, True)
     held_out = latent_data(cached_renders(range(VALIDATION.start, VALIDATION.start + 25)), device, False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)  # the initial weights
         network = EmbeddedUNet(UNetConfig(), torch.Generator().manual_seed(3)).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
-    local, draws = LocalRun("diffusion", network, optimiser, options.minutes), torch.Generator().manual_seed(3)
-    started, step, done = time.monotonic(), local.resume(), 0
-    mean = deepcopy(network).requires_grad_(False)
-    while (share := local.progress()) < 1:
-        progress = options.begin + (1 - options.begin) * share
+    local = LocalRun("diffusion", network, optimiser, options.minutes)
+    first = local.resume()
+    draws, mean = torch.Generator().manual_seed(3 + first), deepcopy(network).requires_grad_(False)
+
+    def step(done: int, progress: float) -> dict[str, float]:
         rows = torch.randint(len(data.latents), (BATCH,), generator=draws)
         loss = noise_error(network, data, rows, EMPTY, draws, device)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / 200) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
-        optimiser.step()
-        follow(mean, network, done)
-        step, done = step + 1, done + 1
-        if step % 200 == 1:
-            print(f"step {step}  {time.monotonic() - started:.0f} s  loss {loss.item():.4f}", flush=True)
-        if step % 1000 == 0:
-            local.save(step)
-            print("validation", validate(mean, held_out, device), flush=True)
-    local.save(step)
+        descend(loss, optimiser, RATE * rate_share(done, progress, warm_up=200, least=0.05))
+        follow(mean, network, done - first)
+        return {"loss": loss.item()}
+
+    steps = local.train(step, options, save_every=1000, judge=lambda: validate(mean, held_out, device))
     figures = validate(mean, held_out, device)
-    write(shipped("diffusion"), "diffusion", network.config, mean, **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(step))
+    if options.end >= 1:
+        write(shipped("diffusion"), "diffusion", network.config, mean, **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(steps))
     if options.sheet:
         sheet(mean, options.sheet, device)
-    print(f"{step} steps; validation {figures}; wrote {shipped('diffusion').name}", flush=True)
+    print(f"{steps} steps; validation {figures}", flush=True)

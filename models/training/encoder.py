@@ -5,9 +5,7 @@ By regression on the factory's renders, augmented; then, for the last part of th
 
 from __future__ import annotations
 
-import argparse
 import math
-import time
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +16,7 @@ from ..head import load_generator
 from ..prior.eg3d import Generator
 from ..prior.encoder import EncoderConfig, PortraitEncoder
 from ..synthetic.codes import identity_codes, lift
-from .local import LocalRun, pick_device
+from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .prior import planes_of
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
 from .renders import Renders, cached_renders
@@ -98,16 +96,7 @@ def shipped_prior(device) -> Generator | None:
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    parser = argparse.ArgumentParser(prog="portrait-diffusion train encoder", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=45)
-    parser.add_argument("--heads", type=int, default=3000)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
-    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
-    parser.add_argument("--end", type=float, default=1.0, help="share of the run to end at; weights are written at 1")
-    options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = pick_device()
+    options, device = parsed(training_parser("encoder", __doc__, minutes=45, heads=3000), arguments), pick_device()
     truth = cached_renders(range(options.heads), views=3, size=128, faces=True)
     held_out = cached_renders(range(90_000, 90_050), views=3, size=128, faces=True)
     codes = identity_codes(truth.parameters)[:, :-1]
@@ -115,10 +104,11 @@ def run(arguments: list[str]) -> None:
         torch.manual_seed(1)  # the initial weights
         encoder = PortraitEncoder(EncoderConfig(z_dim=codes.shape[1] + 1)).to(device)
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-3, weight_decay=0.02)
-    local, draws = LocalRun("encoder", encoder, optimiser, options.minutes), torch.Generator().manual_seed(1)
-    started, step, prior = time.monotonic(), local.resume(), shipped_prior(device) if options.end > END_TO_END_FROM else None
-    while (share := local.progress()) < 1:
-        progress = options.begin + (options.end - options.begin) * share
+    local = LocalRun("encoder", encoder, optimiser, options.minutes)
+    draws = torch.Generator().manual_seed(1 + local.resume())
+    prior = shipped_prior(device) if options.end > END_TO_END_FROM else None
+
+    def step(done: int, progress: float) -> dict[str, float]:
         heads = torch.randint(len(codes), (BATCH,), generator=draws)
         views = torch.randint(truth.rgb.shape[1], (BATCH,), generator=draws)
         image = truth.rgb[heads, views].to(device).float() / 255
@@ -127,22 +117,13 @@ def run(arguments: list[str]) -> None:
             amounts, pose = (x.float() for x in encoder.amounts(image))
         angles = torch.stack([truth.yaw[heads, views], truth.pitch[heads, views]], -1).to(device)
         loss = (amounts - codes[heads].to(device)).square().mean() + 2 * (pose - angles).square().mean()
-        if prior is not None and progress > END_TO_END_FROM and step % 2:
+        if prior is not None and progress > END_TO_END_FROM and done % 2:
             loss = loss + 2 * rendered_loss(prior, amounts[:END_TO_END], truth, heads[:END_TO_END], draws)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
-        for group in optimiser.param_groups:
-            group["lr"] = 1e-3 * min(1, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
-        optimiser.step()
-        step += 1
-        if step % 200 == 1:
-            print(f"step {step}  {time.monotonic() - started:.0f} s  loss {loss.item():.4f}", flush=True)
-        if step % 1000 == 0:
-            local.save(step)
-            print("validation", validate(encoder, held_out, device), flush=True)
-    local.save(step)
+        descend(loss, optimiser, 1e-3 * rate_share(done, progress))
+        return {"loss": loss.item()}
+
+    steps = local.train(step, options, save_every=1000, judge=lambda: validate(encoder, held_out, device))
     figures = validate(encoder, held_out, device)
     if options.end >= 1:
-        write(shipped("encoder"), "encoder", encoder.config, encoder, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(step))
-    print(f"{step} steps; validation {figures}", flush=True)
+        write(shipped("encoder"), "encoder", encoder.config, encoder, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(steps))
+    print(f"{steps} steps; validation {figures}", flush=True)

@@ -6,7 +6,6 @@ who share skin and hair, so that a face has to be told from a face and not by it
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from ..metrics.identity import CROP_SIDE, CROP_SIZE, CROP_TOP, IdentityConfig, I
 from ..synthetic.head import PARAMETER_NAMES, sample_parameters
 from ..synthetic.rendering import render_head
 from .degradations import KINDS, degrade, draw_chance
-from .local import LocalRun, pick_device
+from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .renders import FACTORY_VERSION, cache_folder
 
 PAIRS, LOOKS, RATE = 16, 3, 1.5e-3  # a batch: pairs of siblings, and looks of each head
@@ -158,19 +157,11 @@ def validate(network: IdentityNetwork, held_out: Looks, known: Looks, device) ->
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    parser = argparse.ArgumentParser(prog="portrait-diffusion train identity", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--heads", type=int, default=600)
+    parser = training_parser("identity", __doc__, minutes=30, heads=600)
     parser.add_argument("--held-out", type=int, default=60, help="validation heads")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
-    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
-    parser.add_argument("--end", type=float, default=1.0, help="share of the run to end at; weights are written at 1")
-    options = parser.parse_args(arguments)
+    options, device = parsed(parser, arguments), pick_device()
     if options.heads < 4 or options.held_out < 4:
         raise ValueError(f"train identity: expected 4 heads or more, got {options.heads} and {options.held_out}; raise --heads")
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = pick_device()
     truth = cached_looks(range(50_000, 50_000 + options.heads))
     held_out = cached_looks(range(90_000, 90_000 + options.held_out))
     with torch.random.fork_rng(devices=[]):
@@ -178,27 +169,18 @@ def run(arguments: list[str]) -> None:
         network = IdentityNetwork(IdentityConfig()).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.03)
     local = LocalRun("identity", network, optimiser, options.minutes)
-    started, step = time.monotonic(), local.resume()
-    draws = torch.Generator().manual_seed(4 + step)  # a sitting that goes on sees other draws
-    while (share := local.progress()) < 1:
-        progress = options.begin + (options.end - options.begin) * share
+    draws = torch.Generator().manual_seed(4 + local.resume())  # a sitting that goes on sees other draws
+
+    def step(done: int, progress: float) -> dict[str, float]:
         batch = draw_batch(truth, draws).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             embeddings = network(batch.flatten(0, 1))
         loss = contrastive_loss(torch.nn.functional.normalize(embeddings.float(), dim=1).unflatten(0, batch.shape[:2]))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
-        optimiser.step()
-        step += 1
-        if step % 100 == 1:
-            print(f"step {step}  {time.monotonic() - started:.0f} s  loss {loss.item():.4f}", flush=True)
-        if step % 500 == 0:
-            local.save(step)
-    local.save(step)
+        descend(loss, optimiser, RATE * rate_share(done, progress))
+        return {"loss": loss.item()}
+
+    steps = local.train(step, options)
     figures = validate(network, held_out, Looks(truth.crops[: options.held_out]), device)
     if options.end >= 1:
-        write(shipped("identity"), "identity", network.config, network, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(step))
-    print(f"{step} steps; validation {figures}", flush=True)
+        write(shipped("identity"), "identity", network.config, network, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(steps))
+    print(f"{steps} steps; validation {figures}", flush=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 import time
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..checkpoint import read, read_tensors, save_tensors, shipped
 from .renders import cache_folder
@@ -14,6 +17,40 @@ from .renders import cache_folder
 def pick_device() -> torch.device:
     """The accelerator where there is one, else the CPU."""
     return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+
+
+def training_parser(name: str, description: str, *, minutes: float, heads: int) -> argparse.ArgumentParser:
+    """The options that trainings share."""
+    parser = argparse.ArgumentParser(prog=f"portrait-diffusion train {name}", description=description)
+    parser.add_argument("--minutes", type=float, default=minutes, help="of this call, without the rendering of the heads")
+    parser.add_argument("--heads", type=int, default=heads, help="factory heads to learn from")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
+    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
+    parser.add_argument("--end", type=float, default=1.0, help="share of the run to end at; weights are written at 1")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """The options, with torch's threads set."""
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return options
+
+
+def rate_share(step: int, progress: float, *, warm_up: int = 100, least: float = 0.02) -> float:
+    """Share of the learning rate: linear warm-up, then a cosine over the run down to `least`."""
+    return min(1, (step + 1) / warm_up) * (least + (1 - least) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0), 1))))
+
+
+def descend(loss: Tensor, optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """One step with the gradient's norm clipped, which a first wild batch needs; a group's "scale" multiplies its rate."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    for group in optimiser.param_groups:
+        torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
+        group["lr"] = rate * group.get("scale", 1.0)
+    optimiser.step()
 
 
 class LocalRun:
@@ -32,7 +69,7 @@ class LocalRun:
         self.name, self.parts = name, parts or {"": name}
         self.path = cache_folder() / "train" / f"{name}.safetensors"
         self.module, self.optimiser = module, optimiser
-        self.seconds, self.started = minutes * 60, time.monotonic()
+        self.seconds, self.started, self.step = minutes * 60, time.monotonic(), 0
 
     def progress(self) -> float:
         """Share of this call's time that is over."""
@@ -42,7 +79,7 @@ class LocalRun:
         """Go on from the local checkpoint, else from the shipped weights with a fresh optimiser, where they fit; the step to go on from."""
         if not self.path.is_file():
             self._from_shipped()
-            return 0
+            return self.step
         tensors, metadata = read_tensors(self.path, "local checkpoint")
         own = self.module.state_dict()
         state = {key[2:]: value for key, value in tensors.items() if key.startswith("m.")}
@@ -57,7 +94,35 @@ class LocalRun:
                 _, index, name = key.split(".", 2)
                 kept.setdefault(int(index), {})[name] = value
         self.optimiser.load_state_dict({"state": kept, "param_groups": layout["param_groups"]})
-        return int(metadata["step"])
+        self.step = int(metadata["step"])
+        return self.step
+
+    def train(
+        self,
+        step: Callable[[int, float], dict[str, float]],
+        options: argparse.Namespace,
+        *,
+        save_every: int = 500,
+        judge: Callable[[], object] | None = None,
+    ) -> int:
+        """Steps until the clock says so, printed now and then, saved often; how many have been done in all sittings.
+
+        Args:
+            step: (steps done, share of the run) -> its losses. options: of `training_parser`.
+            judge: figures to print when saving.
+        """
+        while (share := self.progress()) < 1:
+            terms = step(self.step, options.begin + (options.end - options.begin) * share)
+            self.step += 1
+            if self.step % 50 < 2:  # two in a row: some trainings' steps alternate
+                shown = "  ".join(f"{key} {value:.4f}" for key, value in terms.items())
+                print(f"step {self.step}  {time.monotonic() - self.started:.0f} s  {shown}", flush=True)
+            if self.step % save_every == 0:
+                self.save(self.step)
+                if judge is not None:
+                    print("validation", judge(), flush=True)
+        self.save(self.step)
+        return self.step
 
     def _from_shipped(self) -> None:
         """Load the weights that ship, unless they are of another architecture or absent."""

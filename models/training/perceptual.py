@@ -7,9 +7,6 @@ little shift, another person furthest.
 
 from __future__ import annotations
 
-import argparse
-import math
-import time
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +18,7 @@ from ..metrics.image import psnr, ssim
 from ..metrics.perceptual import PerceptualConfig, PerceptualNetwork, feature_distance, perceptual_distance
 from ..synthetic.codes import CODE_DIM, identity_codes
 from .degradations import GENTLE, HARSH, KINDS, degrade, draw_chance, draw_pictures
-from .local import LocalRun, pick_device
+from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .renders import Renders, cached_renders
 
 BATCH, SIZE, RATE = 24, 128, 1.5e-3
@@ -167,17 +164,9 @@ def _from_shipped(network: PerceptualNetwork) -> None:
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    parser = argparse.ArgumentParser(prog="portrait-diffusion train perceptual", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--heads", type=int, default=600)
+    parser = training_parser("perceptual", __doc__, minutes=30, heads=600)
     parser.add_argument("--held-out", type=int, default=50, help="validation heads")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
-    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
-    parser.add_argument("--end", type=float, default=1.0, help="share of the run to end at; weights are written at 1")
-    options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = pick_device()
+    options, device = parsed(parser, arguments), pick_device()
     truth = cached_renders(range(50_000, 50_000 + options.heads), views=4, size=256)
     held_out = cached_renders(range(90_000, 90_000 + options.held_out), views=4, size=256)
     codes = identity_codes(truth.parameters)[:, :-1]
@@ -185,34 +174,28 @@ def run(arguments: list[str]) -> None:
         torch.manual_seed(3)  # the initial weights
         learner = Learner().to(device)
     optimiser = torch.optim.AdamW(learner.parameters(), lr=RATE, weight_decay=0.01)
-    local, draws = LocalRun("perceptual", learner, optimiser, options.minutes), torch.Generator().manual_seed(3)
-    started, step = time.monotonic(), local.resume()
-    if step == 0:
+    local = LocalRun("perceptual", learner, optimiser, options.minutes)
+    if local.resume() == 0:
         _from_shipped(learner.network)
-    draws.manual_seed(3 + step)  # a sitting that goes on sees other draws
-    while (share := local.progress()) < 1:
-        progress = options.begin + (options.end - options.begin) * share
+    draws = torch.Generator().manual_seed(3 + local.step)  # a sitting that goes on sees other draws
+
+    def step(done: int, progress: float) -> dict[str, float]:
         if progress < WEIGHTS_FROM:
-            loss, part = feature_loss(learner, truth, codes, draws, device), progress / WEIGHTS_FROM
+            loss, part, rate = feature_loss(learner, truth, codes, draws, device), progress / WEIGHTS_FROM, RATE
         else:
-            loss = ranking_loss(learner.network, draw_triplets(truth, BATCH, draws), device)
-            part = (progress - WEIGHTS_FROM) / (1 - WEIGHTS_FROM)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
-        rate = RATE if progress < WEIGHTS_FROM else 10 * RATE  # few numbers, far from where they start
-        for group in optimiser.param_groups:
-            group["lr"] = rate * min(1, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(part, 1))))
-        optimiser.step()
-        step += 1
-        if step % 100 == 1:
-            print(f"step {step}  {time.monotonic() - started:.0f} s  loss {loss.item():.4f}", flush=True)
-        if step % 500 == 0:
-            local.save(step)
+            loss, part = (
+                ranking_loss(learner.network, draw_triplets(truth, BATCH, draws), device),
+                (progress - WEIGHTS_FROM) / (1 - WEIGHTS_FROM),
+            )
+            rate = 10 * RATE  # few numbers, far from where they start
+        descend(loss, optimiser, rate * rate_share(done, part))
+        return {"loss": loss.item()}
+
+    steps = local.train(step, options)
     set_unit(learner.network, truth, device)
-    local.save(step)
+    local.save(steps)
     figures = validate(learner.network, held_out, device, 480)
     if options.end >= 1:
         facts = {k: f"{v:.3f}" for k, v in figures.items()}
-        write(shipped("perceptual"), "perceptual", learner.network.config, learner.network, **facts, steps=str(step))
-    print(f"{step} steps; share of triplets ranked rightly {figures}", flush=True)
+        write(shipped("perceptual"), "perceptual", learner.network.config, learner.network, **facts, steps=str(steps))
+    print(f"{steps} steps; share of triplets ranked rightly {figures}", flush=True)

@@ -6,10 +6,8 @@ last part adds the super-resolved picture and the adversarial loss of EG3D (dual
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import math
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +25,7 @@ from ..prior.eg3d import Generator
 from ..prior.embedded import embedded_config
 from ..prior.panohead import PanoHeadGenerator
 from ..synthetic.codes import identity_codes
-from .local import LocalRun, pick_device
+from .local import LocalRun, descend, parsed, pick_device, training_parser
 from .prior_pictures import PictureBatch, draw_pictures, picture_losses, render_features, super_resolved
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, relief_loss, render_guided
 from .renders import Renders, cached_renders
@@ -150,16 +148,6 @@ def optimisers(pair: Pair, config: PriorTraining) -> tuple[torch.optim.Optimizer
     return torch.optim.Adam(groups, lr=config.rate, betas=(0.5, 0.99)), torch.optim.Adam(critic, lr=config.rate, betas=(0.0, 0.99))
 
 
-def descend(loss: Tensor, optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """One step with the gradient's norm clipped, which a first wild batch needs."""
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    for group in optimiser.param_groups:
-        torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
-        group["lr"] = rate * group["scale"]
-    optimiser.step()
-
-
 class PriorRun:
     """One training: its networks, data and draws, and what a step does at each share of the run."""
 
@@ -243,17 +231,9 @@ def sample_sheet(generator: Generator, renders: Renders, path: Path, heads: int 
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    parser = argparse.ArgumentParser(prog="portrait-diffusion train prior", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=80)
-    parser.add_argument("--heads", type=int, default=1000, help="factory heads to learn from")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
-    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
-    parser.add_argument("--end", type=float, default=1.0, help="share of the run to end at; weights are written at 1")
+    parser = training_parser("prior", __doc__, minutes=80, heads=1000)
     parser.add_argument("--sheet", type=Path, help="PNG of validation heads below their truth")
-    options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = pick_device()
+    options, device = parsed(parser, arguments), pick_device()
     truth, held_out = cached_renders(range(options.heads)), cached_renders(range(90_000, 90_025))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the initial weights
@@ -261,18 +241,9 @@ def run(arguments: list[str]) -> None:
         begin_plain(generator)
         critic = Discriminator(DiscriminatorConfig()).to(device)
     state = PriorRun(truth, PriorTraining(), device, generator, critic)
-    parts = {"generator.": "prior", "discriminator.": "discriminator"}
-    local = LocalRun("prior", state.pair, state.optimiser, options.minutes, parts)
-    started, state.step_count = time.monotonic(), local.resume()
-    while (share := local.progress()) < 1:
-        terms = state.step(options.begin + (options.end - options.begin) * share)
-        if state.step_count % 50 < 2:
-            shown = "  ".join(f"{key} {value:.4f}" for key, value in terms.items())
-            print(f"step {state.step_count}  {time.monotonic() - started:.0f} s  {shown}", flush=True)
-        if state.step_count % 500 == 0:
-            local.save(state.step_count)
-            print("validation", validate(generator, held_out, 3, device), flush=True)
-    local.save(state.step_count)
+    local = LocalRun("prior", state.pair, state.optimiser, options.minutes, {"generator.": "prior", "discriminator.": "discriminator"})
+    state.step_count = local.resume()
+    local.train(lambda done, progress: state.step(progress), options, judge=lambda: validate(generator, held_out, 3, device))
     if options.end >= 1:
         print(f"{state.step_count} steps; validation {finish(state, held_out)}; wrote prior and discriminator", flush=True)
     if options.sheet:

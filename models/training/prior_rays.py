@@ -76,7 +76,7 @@ def reach_out(distance: Tensor, mask: Tensor, reach: int) -> Tensor:
 
 
 def surface_normals(points: Tensor, directions: Tensor, mask: Tensor) -> Tensor:
-    """Normals [..., S, S, 3] of surface points [..., S, S, 3] seen along directions; 0 at the silhouette and where one part hides another."""
+    """Normals [..., S, S, 3] of surface points [..., S, S, 3] seen along directions; 0 at silhouettes and inner edges."""
     across = F.pad(points[..., 1:-1, 2:, :] - points[..., 1:-1, :-2, :], (0, 0, 1, 1, 1, 1))
     down = F.pad(points[..., 2:, 1:-1, :] - points[..., :-2, 1:-1, :], (0, 0, 1, 1, 1, 1))
     normal = F.normalize(torch.linalg.cross(down, across), dim=-1)
@@ -86,8 +86,8 @@ def surface_normals(points: Tensor, directions: Tensor, mask: Tensor) -> Tensor:
 
 
 def draw_views(yaw: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`count` different views [B, count] of those at `yaw` [B, V], from behind with three times the weight: few see the back, and what no ray
-    has seen shows a ghost of the face."""
+    """`count` different views [B, count] of those at `yaw` [B, V], from behind with three times the weight: few see the back, and
+    what no ray has seen shows a ghost of the face."""
     behind = yaw.abs() > math.radians(100)
     return torch.multinomial(1.0 + 2 * behind.float(), count, generator=generator)
 
@@ -154,7 +154,7 @@ def render_guided(field: TriplaneField, batch: RayBatch, t: Tensor) -> Seen:
 
 
 def relief_loss(field: TriplaneField, batch: RayBatch, share: float, generator: torch.Generator) -> Tensor:
-    """How far the field's slope turns from the exact normal, 1 - cosine, on a random share of the rays whose normal is known; most of all behind.
+    """How far the field's slope turns from the exact normal, 1 - cosine, on a random share of the rays with known normals.
 
     Colours and distances hardly feel a bump of a millimetre; light on a mesh does, and so does the back, which few views show.
     """

@@ -6,9 +6,6 @@ and a discriminator on the refined views; first on heads that the prior made its
 
 from __future__ import annotations
 
-import argparse
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +28,7 @@ from ..metrics.image import psnr
 from ..prior.discriminator import Discriminator, shipped_critic
 from ..prior.photo_losses import Perceptual, critic_distance
 from ..synthetic.splits import UPPER, VALIDATION
-from .local import LocalRun, pick_device
+from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .prior import critic_loss
 from .prior_pictures import PictureBatch
 from .renders import cache_folder
@@ -210,22 +207,11 @@ class TurboRun:
         if heard and progress > config.adversary_from:
             terms["adversary"] = F.softplus(-self.net.critic(*dual(shown), batch.label)).mean()
             loss = loss + config.adversary * terms["adversary"]
-        self.descend(loss, progress)
+        descend(loss, self.optimiser, config.rate * rate_share(self.step_count, progress, least=0.03))
         if heard:
             terms["critic"] = self.critic_step(shown, truth, batch.label)
         self.step_count += 1
         return {key: value.item() for key, value in terms.items()}
-
-    def descend(self, loss: Tensor, progress: float) -> None:
-        """One step of what is trained, with the gradient's norm clipped."""
-        config = self.config
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.learnt(), 1.0)
-        for group in self.optimiser.param_groups:
-            warm = min(1, (self.step_count + 1) / 100)
-            group["lr"] = config.rate * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(progress, 1))))
-        self.optimiser.step()
 
     def critic_step(self, shown: Tensor, truth: Tensor, label: Tensor) -> Tensor:
         """One step of the critic on refined and exact pictures."""
@@ -261,17 +247,11 @@ def validate(net: Refining, data: TurboData, config: TurboTraining, eyes: Percep
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    parser = argparse.ArgumentParser(prog="portrait-diffusion train turbo", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--heads", type=int, default=600, help="factory heads to learn from")
+    parser = training_parser("turbo", __doc__, minutes=60, heads=600)
     parser.add_argument("--own", type=int, default=300, help="of the prior's own identities to begin with")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
-    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
     parser.add_argument("--ablation", choices=ABLATIONS, help="leave something out; the result is cached and does not ship")
-    options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device, config = pick_device(), ABLATIONS[options.ablation or "baseline"](TurboTraining())
+    options, device = parsed(parser, arguments), pick_device()
+    config = ABLATIONS[options.ablation or "baseline"](TurboTraining())
     stage = shipped_stage(device)
     own = turbo_data(stage, range(UPPER.start + OWN_FIRST, UPPER.start + OWN_FIRST + options.own), own=True)
     truth = turbo_data(stage, range(UPPER.start, UPPER.start + options.heads))
@@ -280,16 +260,9 @@ def run(arguments: list[str]) -> None:
     eyes = critic_distance(shipped_critic().to(device))  # frozen: the net's own critic moves
     state, path = TurboRun(net, config, own, truth, eyes, device), ablation_path(options.ablation) if options.ablation else shipped("turbo")
     local = LocalRun(path.stem, net, state.optimiser, options.minutes, {})
-    started, state.step_count = time.monotonic(), local.resume()
-    while (share := local.progress()) < 1:
-        terms = state.step(options.begin + (1 - options.begin) * share)
-        if state.step_count % 50 < 2:
-            shown = "  ".join(f"{key} {value:.4f}" for key, value in terms.items())
-            print(f"step {state.step_count}  {time.monotonic() - started:.0f} s  {shown}", flush=True)
-        if state.step_count % 500 == 0:
-            local.save(state.step_count)
-            print("validation", validate(net, held_out, config, eyes, device), flush=True)
-    local.save(state.step_count)
+    state.step_count = local.resume()
+    local.train(lambda done, progress: state.step(progress), options, judge=lambda: validate(net, held_out, config, eyes, device))
     figures = validate(net, held_out, config, eyes, device)
-    save_turbo(path, net.weights(), **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(state.step_count))
-    print(f"{state.step_count} steps; validation {figures}; wrote {path.name}", flush=True)
+    if options.end >= 1:
+        save_turbo(path, net.weights(), **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(state.step_count))
+    print(f"{state.step_count} steps; validation {figures}", flush=True)

@@ -35,7 +35,8 @@ class TurboData:
     """Views of N heads at S pixels, on white.
 
     Attributes:
-        reference: uint8 [N, 3, S, S], the photo. renders, exact: uint8 [N, V, 3, S, S], what the feed-forward stage shows and what it should.
+        reference: uint8 [N, 3, S, S], the photo.
+        renders, exact: uint8 [N, V, 3, S, S], what the feed-forward stage shows and what it should.
         yaw, pitch: [N, V] radians of those views.
     """
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from portrait_diffusion.models import checkpoint
 from portrait_diffusion.workflows.client import PromptFailed
 
-from .graphs import ALIGN, MESH, ORBIT, PACK, REFINE, TURNTABLE, VIEWS, by_hand, chain, number, only, small, view_of_a_head
+from .graphs import ALIGN, MESH, ORBIT, PACK, TURNTABLE, VIEWS, by_hand, chain, number, only, small, view_of_a_head
 
 SMALL_HEAD = "small.safetensors"
 
@@ -89,16 +89,6 @@ def grey(count: int, size: int = 64) -> tuple[str, dict]:
     return "EmptyImage", {"width": size, "height": size, "batch_size": count, "color": 0x808080}
 
 
-def refine(images, reference=("EmptyImage", {"width": 64, "height": 64, "batch_size": 1, "color": 0}), refiner="embedded", **inputs) -> dict:
-    return chain(
-        images,
-        reference,
-        (PACK + "LoadTurboRefiner", {"refiner": refiner} | {key: inputs.pop(key) for key in ("model", "vae") if key in inputs}),
-        (PACK + "RefineViews", REFINE | {"turbo": "@3", "images": "@1", "reference": "@2"} | inputs),
-        ("PreviewImage", {"images": "@4"}),
-    )
-
-
 def bake(count: int, cameras: int) -> dict:
     return chain(
         (PACK + "LoadHead", {"file": SMALL_HEAD}),
@@ -107,10 +97,6 @@ def bake(count: int, cameras: int) -> dict:
         (PACK + "BakeViews", {"head": "@1", "images": "@2", "cameras": "@3", "steps": 1, "seed": 0, "with_photo": False}),
         (PACK + "SaveHead", {"head": "@4", "filename_prefix": "bad/baked"}),
     )
-
-
-def judge(images, references) -> dict:
-    return chain(images, references, (PACK + "EvaluateViews", {"images": "@1", "references": "@2"}))
 
 
 # what -> (graph, what the message must hold)
@@ -196,22 +182,8 @@ ROWS = {
     "broken GLB": (glb("3d/broken.glb"), ["expected a GLB", "start"]),
     "cut off GLB": (glb("3d/cut.glb"), ["GLB", "cut off"]),
     "an OBJ": (glb("3d/model.obj"), ["expected a GLB", "obj", "export"]),
-    # refinement
-    "views of NaN": (refine(source("nan image")), ["finite", "NaN", "check"]),
-    "no views": (refine(source("empty image")), ["at least one pixel", "[0, 64, 64, 3]", "wire"]),
-    "reference of NaN": (refine(grey(1), source("nan image")), ["finite", "NaN", "check"]),
-    "r above 1": (refine(grey(1), r=1.5), ["r", "1.5", "1.0"]),
-    "window of 0 views": (refine(grey(1), window=0), ["window", "1"]),
-    "model without vae": (refine(grey(1), model="@1"), ["model and vae together", "wire both"]),
-    "refiner of another base": (refine(grey(1), refiner="turbo-other.safetensors"), ["turbo-other.safetensors", "base"]),
-    "refiner of another kind": (refine(grey(1), refiner="turbo-kind.safetensors"), ["kind turbo", "choose"]),
-    "refiner that is not there": (refine(grey(1), refiner="turbo-absent.safetensors"), ["turbo-absent.safetensors"]),
+    # baking
     "more views than cameras": (bake(3, 2), ["square views", "3, 3, 64, 64", "[2] cameras", "wire"]),
-    "other references than images": (judge(grey(2), grey(3)), ["a reference for each of 2 images", "got 3"]),
-    "references of another aspect": (
-        judge(grey(1), ("EmptyImage", {"width": 64, "height": 32, "batch_size": 1, "color": 0})),
-        ["one aspect", "crop"],
-    ),
     # names
     "prefix that climbs out": (save("../../escape"), ["inside the output folder", "../../escape", "remove"]),
     "absolute prefix": (save("/tmp/escape"), ["inside the output folder", "/tmp/escape", "remove"]),
@@ -233,10 +205,6 @@ def bad_files(server) -> None:
     save_file({**state, first: torch.zeros(3, 3)}, models / "shapes.safetensors", facts)
     save_file({**state, first: torch.full_like(state[first], float("nan"))}, models / "nan.safetensors", facts)
     (models / "kind.safetensors").write_bytes(checkpoint.shipped("encoder").read_bytes())
-    (models / "turbo-kind.safetensors").write_bytes(checkpoint.shipped("encoder").read_bytes())
-    turbo, words = checkpoint.read_tensors(checkpoint.shipped("turbo"), "turbo")
-    bases = {name: [layout, [value + 1 for value in samples]] for name, (layout, samples) in json.loads(words["bases"]).items()}
-    save_file(turbo, models / "turbo-other.safetensors", {**words, "bases": json.dumps(bases)})
     head = inputs / SMALL_HEAD
     tensors, words = load_file(head), checkpoint.read_tensors(head, "head")[1]
     save_file({**tensors, "planes": tensors["planes"] * float("nan")}, inputs / "nan-head.safetensors", words)

@@ -6,12 +6,15 @@ import json
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+from portrait_diffusion.models import checkpoint
 from portrait_diffusion.models.mesh.gltf import from_glb
 from portrait_diffusion.workflows.client import PromptFailed
 
 from .graphs import ORBIT, PACK, REFINE, ROOT, VIEWS, chain
 
+pytestmark = pytest.mark.skipif(not checkpoint.shipped("turbo").is_file(), reason="the refiner's weights are not trained yet")
 SHIPPED = ROOT / "workflows" / "api" / "turbo_portrait.json"
 SMALL = {
     "A whole turn": {"count": 5, "yaw_step_degrees": 72.0, "size": 64},
@@ -38,12 +41,12 @@ def small() -> tuple[dict, dict[str, str]]:
     return graph, named
 
 
-def refined(images, **inputs) -> dict:
+def refined(images, reference=("LoadImage", {"image": "portrait.png"}), refiner="embedded", **inputs) -> dict:
     """Pictures beside the portrait, refined and previewed."""
     return chain(
         images,
-        ("LoadImage", {"image": "portrait.png"}),
-        (PACK + "LoadTurboRefiner", {"refiner": "embedded"}),
+        reference,
+        (PACK + "LoadTurboRefiner", {"refiner": refiner} | {key: inputs.pop(key) for key in ("model", "vae") if key in inputs}),
         (PACK + "RefineViews", REFINE | {"turbo": "@3", "images": "@1", "reference": "@2"} | inputs),
         ("PreviewImage", {"images": "@4"}),
     )
@@ -127,3 +130,53 @@ def test_a_table_of_figures(client):
         assert metric in table
     sizes = [Image.open(io.BytesIO(client.fetch(outcome.outputs[key]["images"][0]))).size for key in "67"]
     assert sizes == [(3 * 256, 3 * 256), (3, 512)]
+
+
+# --- bad input
+
+
+def source(what: str) -> tuple[str, dict]:
+    return "NeighbourSource", {"what": what}
+
+
+def judge(images, references) -> dict:
+    return chain(images, references, (PACK + "EvaluateViews", {"images": "@1", "references": "@2"}))
+
+
+# what -> (graph, what the message must hold)
+BAD = {
+    "views of NaN": (refined(source("nan image")), ["finite", "NaN", "check"]),
+    "no views": (refined(source("empty image")), ["at least one pixel", "[0, 64, 64, 3]", "wire"]),
+    "reference of NaN": (refined(grey(1), source("nan image")), ["finite", "NaN", "check"]),
+    "r above 1": (refined(grey(1), r=1.5), ["r", "1.5", "1.0"]),
+    "window of 0 views": (refined(grey(1), window=0), ["window", "1"]),
+    "model without vae": (refined(grey(1), model="@1"), ["model and vae together", "wire both"]),
+    "refiner of another base": (refined(grey(1), refiner="turbo-other.safetensors"), ["turbo-other.safetensors", "base"]),
+    "refiner of another kind": (refined(grey(1), refiner="turbo-kind.safetensors"), ["kind turbo", "choose"]),
+    "refiner that is not there": (refined(grey(1), refiner="turbo-absent.safetensors"), ["turbo-absent.safetensors"]),
+    "other references than images": (judge(grey(2), grey(3)), ["a reference for each of 2 images", "got 3"]),
+    "references of another aspect": (
+        judge(grey(1), ("EmptyImage", {"width": 64, "height": 32, "batch_size": 1, "color": 0})),
+        ["one aspect", "crop"],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def bad_files(server) -> None:
+    models = server.base / "models" / "portrait_diffusion"
+    models.mkdir(parents=True, exist_ok=True)
+    (models / "turbo-kind.safetensors").write_bytes(checkpoint.shipped("encoder").read_bytes())
+    turbo, words = checkpoint.read_tensors(checkpoint.shipped("turbo"), "turbo")
+    bases = {name: [layout, [value + 1 for value in samples]] for name, (layout, samples) in json.loads(words["bases"]).items()}
+    save_file(turbo, models / "turbo-other.safetensors", {**words, "bases": json.dumps(bases)})
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_one_sentence(name, client, bad_files):
+    graph, words = BAD[name]
+    with pytest.raises(PromptFailed) as caught:
+        client.run(graph)
+    message = str(caught.value)
+    assert [word for word in words if word not in message] == [], message
+    assert "\n" not in message and "Traceback" not in message

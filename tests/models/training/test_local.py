@@ -3,7 +3,7 @@
 import torch
 from portrait_diffusion.models.checkpoint import read, shipped
 from portrait_diffusion.models.prior.encoder import EncoderConfig, PortraitEncoder
-from portrait_diffusion.models.training.local import LocalRun
+from portrait_diffusion.models.training.local import LocalRun, descend, parsed, rate_share, training_parser
 from torch import nn
 
 
@@ -39,3 +39,39 @@ def test_without_a_local_checkpoint_the_shipped_weights_are_the_start(tmp_path, 
     encoder = PortraitEncoder(EncoderConfig(**config))
     assert LocalRun("encoder", encoder, torch.optim.Adam(encoder.parameters()), 1).resume() == 0
     assert all(torch.equal(value, state[key]) for key, value in encoder.state_dict().items())
+
+
+def test_a_sitting_trains_by_the_clock_prints_saves_and_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = parsed(training_parser("toy", "a toy", minutes=1, heads=3), ["--begin", "0.5", "--end", "0.75"])
+    seen = []
+
+    def sitting() -> tuple[nn.Module, LocalRun]:
+        module = nn.Linear(3, 1)
+        return module, LocalRun("toy", module, torch.optim.SGD(module.parameters(), lr=0.1), minutes=0.02)
+
+    module, local = sitting()
+    optimiser = local.optimiser
+
+    def step(done: int, progress: float) -> dict[str, float]:
+        seen.append((done, progress))
+        loss = module(torch.ones(1, 3)).square().sum()
+        descend(loss, optimiser, 0.1 * rate_share(done, progress))
+        return {"loss": loss.item()}
+
+    local.resume()
+    steps = local.train(step, options, save_every=100, judge=lambda: "well")
+    printed = capsys.readouterr().out
+    assert steps == len(seen) > 100 and [done for done, _ in seen] == list(range(steps))
+    assert all(0.5 <= progress < 0.76 for _, progress in seen) and seen[-1][1] > 0.7
+    assert "step 100  " in printed and "loss" in printed and "validation well" in printed
+    again, other = sitting()
+    assert other.resume() == steps and torch.equal(again.weight, module.weight)
+
+
+def test_rates_rise_fall_and_are_scaled_by_group():
+    assert rate_share(0, 0.0, warm_up=10) == 0.1 and rate_share(100, 0.0) == 1 and abs(rate_share(100, 1.0) - 0.02) < 1e-9
+    a, b = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimiser = torch.optim.SGD([{"params": [a]}, {"params": [b], "scale": 10.0}], lr=1.0)
+    descend(100 * (a.sum() + b.sum()), optimiser, 0.01)
+    assert torch.allclose(1 - a, torch.full((2,), 0.01 / 2**0.5)) and torch.allclose(1 - b, 10 * (1 - a))  # each norm clipped to 1
