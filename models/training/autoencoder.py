@@ -2,7 +2,8 @@
 
 Pixels, their gradients and the features of the prior's critic, with a faint pull of the posterior towards a unit Gaussian (Rombach et
 al. 2022, appendix G). The scaling factor is measured at the end. Hues are compared by themselves, and at first two of the latent channels
-are told to be them: left to itself a small network spends its first hour on edges and takes every shirt for grey.
+are told to be them: left to itself a small network spends its first hour on edges and takes every shirt for grey. Pictures are whole, small
+ones at first: norms take their statistics from the picture, so what is learnt on pieces of one shirt does not hold for a person.
 """
 
 from __future__ import annotations
@@ -29,33 +30,27 @@ from .renders import Renders, cached_renders
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-BATCH = 4
-CROP = 128  # pixels of the squares that are learnt from: cheaper than whole images, and convolutions do not mind
+STAGES = ((0.2, 64, 16), (0.5, 128, 5), (1.0, 256, 2))  # share of the run until which, pixels, pictures a step: hues need many pictures
 RATE = 1.5e-3
 KL = 1e-6
 CRITIC = 0.05
-HUE = 2.0  # weight of the hues
+CRITIC_FROM = 0.4  # share of the run
+HUE = 4.0  # weight of the hues
 HUE_CELL = 4  # pixels over which they are averaged
-HINT = 0.5  # weight of the hues in the latents at the start; 0 from HINTED on
-HINTED = 0.3  # share of the run
+HINT = 4.0  # weight of the hues in the latents at the start; 0 from HINTED on
+HINTED = 0.4  # share of the run
 HINT_SCALE = 6.0  # latents of a hue of 1
 
 
-def random_pieces(renders: Renders, count: int, side: int, draws: torch.Generator, device) -> Tensor:
-    """`count` squares [count, 3, side, side] in [0, 1] of random views, some on a coloured backdrop, some mirrored."""
+def random_pictures(renders: Renders, count: int, side: int, draws: torch.Generator, device) -> Tensor:
+    """`count` whole pictures [count, 3, side, side] in [0, 1] of random views, some on a coloured backdrop, some mirrored."""
     heads, views = (torch.randint(n, (count,), generator=draws) for n in renders.rgb.shape[:2])
-    S = renders.rgb.shape[-1]
-    corners = torch.randint((S - side) // 8 + 1, (count, 2), generator=draws) * 8
-    backdrops = torch.rand(count, 3, 1, 1, generator=draws)
-    plain, mirrored = (torch.rand(count, generator=draws) < share for share in (0.7, 0.5))
-    pieces = []
-    for i in range(count):
-        top, left = corners[i].tolist()
-        rgb = renders.rgb[heads[i], views[i], :, top : top + side, left : left + side].to(device).float() / 255
-        mask = renders.mask[heads[i], views[i], top : top + side, left : left + side].to(device).float()
-        piece = rgb if plain[i] else rgb * mask + backdrops[i].to(device) * (1 - mask)
-        pieces.append(piece.flip(-1) if mirrored[i] else piece)
-    return torch.stack(pieces)
+    backdrops = torch.rand(count, 3, 1, 1, generator=draws).to(device)
+    plain, mirrored = (torch.rand(count, 1, 1, 1, generator=draws).to(device) < share for share in (0.85, 0.5))
+    rgb = renders.rgb[heads, views].to(device).float() / 255
+    mask = renders.mask[heads, views].to(device).float()[:, None]
+    pictures = torch.where(plain, rgb, rgb * mask + backdrops * (1 - mask))
+    return F.interpolate(torch.where(mirrored, pictures.flip(-1), pictures), size=(side, side), mode="area")
 
 
 def slopes(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,7 +67,7 @@ def reconstruction_loss(shown: Tensor, truth: Tensor) -> Tensor:
     """Of pictures [B, 3, S, S] in [-1, 1]: absolute and squared error, that of their slopes, which carry eyes and strands, and of hues."""
     edges = sum((a - b).abs().mean() for a, b in zip(slopes(shown), slopes(truth), strict=True))
     error = shown - truth
-    return error.abs().mean() + error.square().mean() + edges + HUE * F.avg_pool2d(hues(error), HUE_CELL).abs().mean()
+    return error.abs().mean() + error.square().mean() + edges + HUE * F.avg_pool2d(hues(error), HUE_CELL).square().mean()
 
 
 @torch.no_grad()
@@ -100,8 +95,8 @@ def sheet(vae: AutoencoderKL, renders: Renders, path: Path, device, heads: int =
 
 
 def there_and_back(vae: AutoencoderKL, signed: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Reconstruction [B, 3, S, S] of pictures in [-1, 1] from a sample of the posterior, its mean KL divergence to a unit Gaussian, and how
-    far the first two latent channels are from the picture's hues."""
+    """Reconstruction [B, 3, S, S] of pictures in [-1, 1] from a sample of the posterior, its mean KL divergence to a unit Gaussian, and the
+    squared distance of the first two latent channels from the picture's hues."""
     with torch.autocast(signed.device.type, torch.bfloat16):
         moments = vae.quant_conv(vae.encoder(signed))
     posterior = posterior_of(moments)
@@ -109,7 +104,7 @@ def there_and_back(vae: AutoencoderKL, signed: Tensor, draws: torch.Generator) -
     with torch.autocast(signed.device.type, torch.bfloat16):
         shown = vae.decoder(vae.post_quant_conv(latents))
     small = F.interpolate(hues(signed), size=latents.shape[-2:], mode="area")
-    apart = (posterior.mean[:, :2] / HINT_SCALE - small).abs().mean()
+    apart = (posterior.mean[:, :2] / HINT_SCALE - small).square().mean()
     return shown.float(), posterior.kl().sum() / signed.numel(), apart
 
 
@@ -130,14 +125,15 @@ def run(arguments: list[str]) -> None:
     draws = torch.Generator().manual_seed(2 + local.resume())
 
     def step(done: int, progress: float) -> dict[str, float]:
-        pieces = random_pieces(truth, BATCH, CROP, draws, device)
-        signed = 2 * pieces - 1  # from [0, 1] to [-1, 1]
+        side, count = next(stage[1:] for stage in STAGES if progress < stage[0] or stage == STAGES[-1])
+        pictures = random_pictures(truth, count, side, draws, device)
+        signed = 2 * pictures - 1  # from [0, 1] to [-1, 1]
         shown, divergence, apart = there_and_back(vae, signed, draws)
         hint = HINT * max(0.0, 1 - progress / HINTED)
         loss = reconstruction_loss(shown, signed) + KL * divergence + hint * apart
-        if progress > 0.3 and done % 2:
-            raw = CROP // 2
-            loss = loss + CRITIC * eyes((shown, F.interpolate(shown, size=(raw, raw), mode="area")), image_pair(pieces, raw))
+        if progress > CRITIC_FROM and done % 2:
+            raw = side // 2
+            loss = loss + CRITIC * eyes((shown, F.interpolate(shown, size=(raw, raw), mode="area")), image_pair(pictures, raw))
         descend(loss, optimiser, RATE * rate_share(done, progress, warm_up=200))
         return {"loss": loss.item(), "apart": apart.item()}
 
