@@ -43,7 +43,7 @@ class InvertPortrait(io.ComfyNode):
                     "preset",
                     options=list(PRESETS),
                     default="quick",
-                    tooltip="quick: 220 steps, the fast start. full: 800 steps on twice the rays, closer to the photo, about eight times as long.",
+                    tooltip="quick: 220 steps, the fast start. full: 1000 steps on twice the rays, closer to the photo, about eight times as long.",
                 ),
                 io.Int.Input(
                     "seed",

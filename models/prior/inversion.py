@@ -73,7 +73,7 @@ class InversionConfig:
 
 PRESETS = {
     "quick": InversionConfig(),
-    "full": InversionConfig(latent_steps=200, tuning_steps=300, detail_steps=300, tuning_rate=1e-3, rays=2048),
+    "full": InversionConfig(latent_steps=200, tuning_steps=300, detail_steps=500, tuning_rate=1e-3, rays=2048),
 }
 
 
