@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# Spinning threads starve shared cores; and two processors are often one core, on which two threads are slower than one.
+THREADS = {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) // 2))}
 DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri", "/dev/accel", "/dev/dxg", "/dev/davinci_manager")  # any accelerator on Linux has one
 DIE_WITH_PARENT = 1  # Linux: PR_SET_PDEATHSIG
 FOLDERS = ("custom_nodes", "input", "output", "models", "temp", "user")
@@ -103,7 +105,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 preexec_fn=dies_with_its_parent(),
-                env={"OMP_WAIT_POLICY": "passive", **os.environ, "PYTHONUNBUFFERED": "1"},  # spinning threads starve shared cores
+                env={**THREADS, **os.environ, "PYTHONUNBUFFERED": "1"},
             )
         self.peak_bytes = 0
         threading.Thread(target=self._watch_memory, daemon=True).start()
