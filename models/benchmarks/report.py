@@ -62,7 +62,7 @@ def machine() -> dict[str, object]:
 
 def report(name: str, rows: list[Row]) -> dict[str, object]:
     """Figures with all that is needed to make them again."""
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]  # no folders of this machine
     return {"name": name, "command": " ".join(words), "commit": commit(), "machine": machine(), "rows": [asdict(row) for row in rows]}
 
 
