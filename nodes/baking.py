@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import comfy.model_management as mm
 import torch
 
-from ..models.camera import orbit
 from ..models.distillation.baking import BakeConfig, bake, with_reference
-from ..models.field.volume_rendering import RenderConfig
-from ..models.prior.inversion import FitProgress
 from . import convert, loading
+from .inversion import MEMORY, picture
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, CamerasWire, HeadWire, io
-
-PREVIEW_SIZE = 96
-MEMORY = 600 * 2**20  # bytes of activations of one step, as an inversion's
+from .types import CATEGORY, CamerasWire, HeadWire, io, seed_input
 
 
 class BakeViews(io.ComfyNode):
@@ -36,14 +29,7 @@ class BakeViews(io.ComfyNode):
                 io.Image.Input("images", tooltip="Refined views on white, square, one per camera."),
                 CamerasWire.Input("cameras", tooltip="The cameras that the views were rendered from, in their order."),
                 io.Int.Input("steps", default=160, min=1, max=5000, tooltip="Steps of the fit; more follows the views more closely."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**63 - 1,
-                    control_after_generate=True,
-                    tooltip="Seed of the drawn rays; the same seed gives the same head.",
-                ),
+                seed_input("drawn rays", "head"),
                 io.Boolean.Input("with_photo", default=True, tooltip="Bake the photo that the head was made from, too."),
             ],
             outputs=[HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")],
@@ -65,10 +51,3 @@ class BakeViews(io.ComfyNode):
         made = head.head
         key = fingerprint("bake", made.planes, made.decoder, made.latents, made.reference, views, cameras.cameras, config, seed, with_photo)
         return io.NodeOutput(loading.wire_head(optimise(run, key, picture, steps)))
-
-
-def picture(now: FitProgress):
-    """The head as it stands, a little further round with every preview."""
-    head = now.head()
-    camera = orbit(torch.tensor([0.8 * math.sin(now.step * 0.05)]), 0.0).to(head.planes.device)
-    return convert.to_pil(head.render(camera, PREVIEW_SIZE, RenderConfig(coarse=24, fine=12), normals=False).rgb[0])

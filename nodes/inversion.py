@@ -17,7 +17,7 @@ from ..models.prior.photo_losses import critic_distance
 from ..models.prior.vgg import vgg_distance
 from . import convert, loading
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, AlignedWire, HeadWire, PriorWire, io
+from .types import CATEGORY, AlignedWire, HeadWire, PriorWire, io, seed_input
 
 PREVIEW_SIZE = 96
 MEMORY = 600 * 2**20  # bytes of activations of one step, measured by `bench pipeline` on a CPU
@@ -45,14 +45,7 @@ class InvertPortrait(io.ComfyNode):
                     default="quick",
                     tooltip="quick: 220 steps, the fast start. full: 1000 steps on twice the rays, closer to the photo, about eight times as long.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**63 - 1,
-                    control_after_generate=True,
-                    tooltip="Seed of the drawn rays; the same seed gives the same head.",
-                ),
+                seed_input("drawn rays", "head"),
                 io.Int.Input(
                     "latent_steps",
                     default=-1,

@@ -18,9 +18,9 @@ from ..models.diffusion.turbo_weights import load_turbo, refiner
 from . import convert, loading
 from .denoising import ComfyDenoiser, autoencoder, diffusers_state, with_lora
 from .optimising import Progress
-from .types import CATEGORY, TurboOnWire, TurboWire, io
+from .types import CATEGORY, TurboOnWire, TurboWire, io, seed_input
 
-MEMORY_PER_PIXEL = 3000  # bytes of activations per pixel of a window's pictures, measured by `bench turbo --speed`
+MEMORY_PER_PIXEL = 3000  # bytes of activations per pixel of a window's pictures: an estimate, not measured yet
 
 
 class LoadTurboRefiner(io.ComfyNode):
@@ -122,14 +122,7 @@ class RefineViews(io.ComfyNode):
                     step=0.01,
                     tooltip="Share of noise in the views; 0 keeps what is there, more invents. The paper's is 0.1.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**63 - 1,
-                    control_after_generate=True,
-                    tooltip="Seed of the noise; the same seed gives the same pictures.",
-                ),
+                seed_input("noise", "pictures"),
                 io.Int.Input("window", default=6, min=1, max=256, advanced=True, tooltip="Views per step; fewer take less memory."),
                 io.Int.Input(
                     "overlap",

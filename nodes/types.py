@@ -81,6 +81,18 @@ TurboWire = io.Custom("PORTRAIT_TURBO")  # TurboOnWire
 Aligned = AlignedPortrait
 
 
+def seed_input(draws: str, made: str) -> io.Int.Input:
+    """A seed: of what draws, and what it makes the same, in words."""
+    return io.Int.Input(
+        "seed",
+        default=0,
+        min=0,
+        max=2**63 - 1,
+        control_after_generate=True,
+        tooltip=f"Seed of the {draws}; the same seed gives the same {made}.",
+    )
+
+
 def video(frames, fps: float):
     """IMAGE frames [N, H, W, 3] -> VIDEO."""
     return InputImpl.VideoFromComponents(Types.VideoComponents(images=frames, frame_rate=Fraction(fps).limit_denominator(1000)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 
@@ -10,12 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..camera import orbit
+from ..camera import Camera, orbit
 from ..diffusion.temporal import SteadyConfig, steady
 from ..diffusion.turbo import refine_sequence
 from ..metrics.bootstrap import interval
 from ..metrics.flicker import column_picture, flicker
 from ..metrics.image import psnr
+from ..portrait import turn
 from ..synthetic.rendering import render_head
 from .prior_heads import ExactHead
 from .report import Row
@@ -56,10 +56,9 @@ def of(values: Tensor, unit: str) -> tuple[float, str, float, float, int]:
     return mean, unit, low, high, len(values)
 
 
-def cameras_of():
-    """A whole turn."""
-    yaw = torch.arange(FRAMES) * (2 * math.pi / FRAMES)
-    return orbit(yaw, torch.zeros(FRAMES))
+def cameras_of() -> Camera:
+    """A whole turn [FRAMES]."""
+    return orbit(turn(FRAMES), torch.zeros(FRAMES))
 
 
 @torch.no_grad()
