@@ -291,6 +291,30 @@ def test_two_people_in_one_batch_give_two_heads(client):
     assert len(outcome.outputs["7"]["heads"]) == 2 and len(outcome.outputs["8"]["images"]) == 2
 
 
+def test_a_head_at_once_and_its_views_baked_back(client, head_tensors):
+    """Feed-forward head, its own views darkened, baked: planes move, everything else of the head stays."""
+    outcome = client.run(
+        chain(
+            ("LoadImage", {"image": "portrait.png"}),
+            ("LoadImageMask", {"image": "mask.png", "channel": "red"}),
+            (PACK + "AlignPortrait", ALIGN | {"image": "@1", "foreground_mask": "@2"}),
+            (PACK + "LoadHeadPrior", {"prior": "embedded"}),
+            (PACK + "FeedForwardHead", {"prior": "@4", "aligned": "@3"}),
+            (PACK + "CameraOrbit", ORBIT | {"count": 2, "size": 64}),
+            (PACK + "RenderViews", VIEWS | {"head": "@5", "cameras": "@6"}),
+            ("ImageInvert", {"image": "@7"}),
+            (PACK + "BakeViews", {"head": "@5", "images": "@8", "cameras": "@6", "steps": 3, "seed": 0, "with_photo": True}),
+            (PACK + "SaveHead", {"head": "@5", "filename_prefix": "bake/before"}),
+            (PACK + "SaveHead", {"head": "@9", "filename_prefix": "bake/after"}),
+        )
+    )
+    assert "dB inside the mask" in outcome.words()["5"]
+    before, after = (head_tensors(client.fetch(outcome.outputs[key]["heads"][0])) for key in ("10", "11"))
+    assert before.keys() == after.keys()
+    moved = [key for key in before if not torch.equal(before[key], after[key])]
+    assert moved == ["planes"]
+
+
 def test_vertex_colours_and_fewer_faces(done, gltf_issues):
     (entry,) = outputs(done, "SaveHead", "heads")
     outcome = done[0].run(
