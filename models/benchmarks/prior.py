@@ -6,10 +6,6 @@ that are not frontal. With `--backs`: is there a face on the back of the prior's
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +15,6 @@ from torch import Tensor
 from ..camera import label_from_camera
 from ..checkpoint import shipped
 from ..head import Head
-from ..metrics.bootstrap import interval
 from ..metrics.discriminator import discriminator_scores
 from ..metrics.geometry import depth_error, silhouette_iou
 from ..metrics.image import high_frequency, masked_psnr, psnr, ssim
@@ -28,10 +23,10 @@ from ..prior.inversion import PRESETS, invert
 from ..prior.photo_losses import critic_distance
 from ..running import load_weights
 from ..synthetic.multiview import MultiView
-from ..training.renders import cache_folder
 from .back_faces import back_rows
+from .head_bench import HeadBench, head_options, head_parser, heads_of, mean_row, store_path
 from .oracle import ORACLE_STEPS, fit_oracle
-from .prior_heads import BINS, ExactHead, as_photo, bin_of, factory_heads, folder_heads
+from .prior_heads import BINS, ExactHead, as_photo, bin_of
 from .report import ROOT, Row, finish
 
 UNITS = {
@@ -88,28 +83,22 @@ def averaged(many: list[dict[str, float]]) -> dict[str, float]:
     return {key: sum(one[key] for one in many if key in one) / sum(key in one for one in many) for key in keys}
 
 
-class Bench:
-    """Heads, weights and a store of figures that a stopped bench goes on from."""
+class Bench(HeadBench):
+    """Weights, and how a head is made from a picture."""
 
     def __init__(self, weights: Weights, preset: str, heads: list[ExactHead], store: Path, minutes: float) -> None:
-        self.weights, self.preset, self.heads, self.store = weights, preset, heads, store
-        self.done: dict[str, dict[str, Figures]] = json.loads(store.read_text()) if store.is_file() else {}
-        self.until = time.monotonic() + 60 * minutes
+        super().__init__(heads, store, minutes)
+        self.weights, self.preset = weights, preset
         self.eyes = critic_distance(weights.critic)
 
     def row(self, name: str, make: Callable[[ExactHead], Head | None], heads: list[ExactHead]) -> None:
         """Figures of one row for the heads that have none yet; stops at the clock."""
-        for head in heads:
-            kept = self.done.setdefault(name, {})
-            if head.name in kept or time.monotonic() > self.until:
-                continue
-            started, made = time.monotonic(), make(head)
-            if made is None:
-                continue
-            kept[head.name] = measure(made, head.exact, self.weights.critic)
-            self.store.parent.mkdir(parents=True, exist_ok=True)
-            self.store.write_text(json.dumps(self.done))
-            print(f"{name}: {head.name} ({time.monotonic() - started:.0f} s)", flush=True)
+
+        def figures(head: ExactHead) -> Figures | None:
+            made = make(head)
+            return None if made is None else measure(made, head.exact, self.weights.critic)
+
+        self.fill(name, heads, figures)
 
     def inverted(self, views: MultiView, index: int) -> Head:
         """The main path's head from one view."""
@@ -156,8 +145,7 @@ class Bench:
                 having = [figures[b] for figures in heads.values() if b in figures]
                 for metric in [m for m in UNITS if any(m in figures for figures in having)]:
                     values = torch.tensor([figures[metric] for figures in having if metric in figures])
-                    mean, low, high = interval(values, torch.Generator().manual_seed(0))
-                    rows.append(Row(f"{name}, |yaw| {b}", metric, mean, UNITS[metric], low, high, len(values)))
+                    rows.append(mean_row(f"{name}, |yaw| {b}", metric, values, UNITS[metric]))
         return rows
 
 
@@ -175,56 +163,27 @@ def against_goals(done: dict[str, dict[str, Figures]], row: str) -> list[Row]:
         checks = [("PSNR over the mean head's, less the goal", over - OVER_MEAN)]
         if b in GOALS:
             checks.append(("PSNR less the goal", psnr_of - GOALS[b]))
-        for metric, values in checks:
-            value, low, high = interval(values, torch.Generator().manual_seed(0))
-            rows.append(Row(f"goal, |yaw| {b}", metric, value, "dB", low, high, len(both)))
+        rows += [mean_row(f"goal, |yaw| {b}", metric, values, "dB") for metric, values in checks]
         if b == 0:
             detail = torch.tensor([ours[name][key]["fine detail"] for name in both]) - DETAIL_IN_FRONT
-            value, low, high = interval(detail, torch.Generator().manual_seed(0))
-            rows.append(Row("goal, |yaw| 0", "fine detail less the goal", value, "", low, high, len(both)))
+            rows.append(mean_row("goal, |yaw| 0", "fine detail less the goal", detail, ""))
     return rows
-
-
-def state_key(preset: str, where: str) -> str:
-    """What figures depend on: weights, code and settings."""
-    digest = hashlib.sha256(f"{preset} {where}".encode())
-    for name in ("prior", "encoder", "discriminator"):
-        digest.update(shipped(name).read_bytes())
-    folders = [ROOT / "models" / room for room in ("field", "prior", "metrics", "synthetic")]
-    files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    for path in [*files, ROOT / "models" / "head.py", ROOT / "models" / "benchmarks" / "oracle.py", Path(__file__)]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def parser() -> argparse.ArgumentParser:
-    """The bench's options."""
-    made = argparse.ArgumentParser(prog="portrait-diffusion bench prior", description=__doc__)
-    made.add_argument("--heads", type=Path, metavar="DIR", help="multi-view head files in place of the factory's heads")
-    made.add_argument("--count", type=int, default=24)
-    made.add_argument("--few", type=int, default=FEW, help="heads of the oracle and of photos that are not frontal")
-    made.add_argument("--split", choices=["held_out", "validation"], default="held_out")
-    made.add_argument("--preset", choices=list(PRESETS), default="quick")
-    made.add_argument("--backs", type=int, default=0, metavar="N", help="instead: the face-on-the-back metric on N samples of the prior")
-    made.add_argument("--minutes", type=float, default=40)
-    made.add_argument("--threads", type=int, default=0)
-    made.add_argument("--json", metavar="FILE")
-    made.add_argument("--sheet", type=Path, metavar="FILE", help="PNG: eight heads beside their truth at seven yaws")
-    return made
 
 
 def run(arguments: list[str]) -> None:
     """Print the table; what the clock cuts off, the next call goes on with."""
-    options = parser().parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    weights = load_weights(torch.device("cpu"))
+    parser = head_parser("prior", __doc__)
+    parser.add_argument("--few", type=int, default=FEW, help="heads of the oracle and of photos that are not frontal")
+    parser.add_argument("--preset", choices=list(PRESETS), default="quick")
+    parser.add_argument("--backs", type=int, default=0, metavar="N", help="instead: the face-on-the-back metric on N samples of the prior")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="PNG: eight heads beside their truth at seven yaws")
+    options, weights = head_options(parser, arguments), load_weights(torch.device("cpu"))
     if options.backs:
         finish("prior, backs", back_rows(weights.prior, options.backs), options.json)
         return
-    heads = folder_heads(options.heads, options.count) if options.heads else factory_heads(options.split, options.count)
-    where = str(options.heads.resolve()) if options.heads else options.split
-    store = cache_folder() / "bench" / f"prior-{state_key(options.preset, where)}.json"
+    heads, files = heads_of(options), [shipped(name) for name in ("prior", "encoder", "discriminator")]
+    code = [ROOT / "models" / "benchmarks" / "oracle.py", Path(__file__)]
+    store = store_path("prior", options, options.preset, files, ["field", "prior", "metrics", "synthetic"], code)
     bench = Bench(weights, options.preset, heads, store, options.minutes)
     bench.run(options.few)
     finish("prior", bench.rows() + against_goals(bench.done, f"inversion, {options.preset}"), options.json)

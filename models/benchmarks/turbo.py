@@ -7,10 +7,6 @@ those that `train turbo --ablation` has left in the cache. `--speed` and `--bake
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +16,13 @@ from torch import Tensor
 
 from ..checkpoint import shipped
 from ..diffusion.turbo_weights import shipped_refiner
-from ..metrics.bootstrap import interval
 from ..metrics.distribution import kernel_distance
 from ..metrics.evaluate import Judges, evaluate, shipped_judges
 from ..metrics.perceptual import embedding
-from ..training.renders import cache_folder
 from ..training.turbo import ABLATIONS, ablation_path
-from .prior_heads import ExactHead, factory_heads, folder_heads
-from .report import ROOT, Row, finish
+from .head_bench import HeadBench, head_options, head_parser, heads_of, mean_row, store_path
+from .prior_heads import ExactHead
+from .report import Row, finish
 from .turbo_bake import bake_rows
 from .turbo_flicker import flicker_rows
 from .turbo_methods import STEPS, Alone, Made, Methods, novel
@@ -55,25 +50,21 @@ def embedded(views: Tensor, judges: Judges) -> list[list[float]]:
     return torch.cat([embedding(judges.perceptual, x) for x in views.split(1)]).tolist()
 
 
-class TurboBench:
-    """Heads and a store of figures that a stopped bench goes on from."""
+class TurboBench(HeadBench):
+    """The methods and what judges them."""
 
     def __init__(self, heads: list[ExactHead], store: Path, minutes: float) -> None:
-        self.heads, self.store, self.methods, self.judges = heads, store, Methods(), shipped_judges()
-        self.done: dict[str, dict[str, dict]] = json.loads(store.read_text()) if store.is_file() else {}
-        self.until = time.monotonic() + 60 * minutes
+        super().__init__(heads, store, minutes)
+        self.methods, self.judges = Methods(), shipped_judges()
 
     def row(self, name: str, make: Callable[[ExactHead, list[int]], Made], angles: tuple[int, ...] | None = None) -> None:
         """Figures of one row for the heads that have none yet; stops at the clock."""
-        kept = self.done.setdefault(name, {})
-        for head in self.heads:
-            if head.name in kept or time.monotonic() > self.until:
-                continue
+
+        def figures(head: ExactHead) -> dict:
             index = novel(head, angles)
-            kept[head.name] = measure(make(head, index), head.exact.views.rgb[index], self.judges)
-            self.store.parent.mkdir(parents=True, exist_ok=True)
-            self.store.write_text(json.dumps(self.done))
-        print(f"{name}: {len(kept)} heads", flush=True)
+            return measure(make(head, index), head.exact.views.rgb[index], self.judges)
+
+        self.fill(name, self.heads, figures)
 
     def run(self) -> None:
         """All rows, the cheap ones first."""
@@ -104,8 +95,7 @@ class TurboBench:
             for metric, unit in UNITS.items():
                 values = torch.tensor([figures[metric] for figures in heads.values() if metric in figures])
                 if len(values) and name != "exact views":
-                    mean, low, high = interval(values, torch.Generator().manual_seed(0))
-                    rows.append(Row(name, metric, mean, unit, low, high, len(values)))
+                    rows.append(mean_row(name, metric, values, unit))
             if name != "exact views":
                 rows += self.kernel_row(name)
         return rows + self.against_goals()
@@ -132,8 +122,7 @@ class TurboBench:
         values = torch.tensor([a[head][metric] - b[head][metric] for head in a if head in b and metric in a[head] and metric in b[head]])
         if not len(values):
             return None
-        mean, low, high = interval(values, torch.Generator().manual_seed(0))
-        return Row(f"{ours} less {other}", metric, mean, UNITS[metric], low, high, len(values))
+        return mean_row(f"{ours} less {other}", metric, values, UNITS[metric])
 
     def against_goals(self) -> list[Row]:
         """Refined views against every other row, PSNR against the lower of renders and ceiling, and table 2's spread."""
@@ -142,11 +131,8 @@ class TurboBench:
         refined, renders, ceiling = (self.done.get(name, {}) for name in (REFINED, RENDERS, CEILING))
         both = [head for head in refined if head in renders and head in ceiling]
         if both:
-            over = [refined[h]["PSNR"] - min(renders[h]["PSNR"], ceiling[h]["PSNR"]) + PSNR_LOSS for h in both]
-            mean, low, high = interval(torch.tensor(over), torch.Generator().manual_seed(0))
-            rows.append(
-                Row("goal", "PSNR over the lower of renders and ceiling, less 0.2 dB of allowance", mean, "dB", low, high, len(both))
-            )
+            over = torch.tensor([refined[h]["PSNR"] - min(renders[h]["PSNR"], ceiling[h]["PSNR"]) + PSNR_LOSS for h in both])
+            rows.append(mean_row("goal", "PSNR over the lower of renders and ceiling, 0.2 dB of allowance added", over, "dB"))
         distances = [
             torch.tensor([f["perceptual"] for f in heads.values()]).mean() for n, heads in self.done.items() if n.startswith("table 2")
         ]
@@ -156,52 +142,28 @@ class TurboBench:
         return [row for row in rows if row is not None]
 
 
-def state_key(where: str) -> str:
-    """What figures depend on: weights, code and settings."""
-    digest = hashlib.sha256(where.encode())
-    for path in sorted(shipped("prior").parent.glob("*.safetensors")):
-        digest.update(path.read_bytes())
-    for room in ("field", "prior", "metrics", "synthetic", "diffusion"):
-        for path in sorted((ROOT / "models" / room).glob("*.py")):
-            digest.update(path.read_bytes())
-    for path in (ROOT / "models" / "head.py", Path(__file__), Path(__file__).with_name("turbo_methods.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def parser() -> argparse.ArgumentParser:
-    """The bench's options."""
-    made = argparse.ArgumentParser(prog="portrait-diffusion bench turbo", description=__doc__)
-    made.add_argument("--heads", type=Path, metavar="DIR", help="multi-view head files in place of the factory's heads")
-    made.add_argument("--count", type=int, default=24)
-    made.add_argument("--split", choices=["held_out", "validation"], default="held_out")
-    made.add_argument("--speed", action="store_true", help="instead: seconds of every part, beside the same mixing run view by view")
-    made.add_argument("--flicker", action="store_true", help="instead: flicker of a turntable, rendered, refined, and steadied")
-    made.add_argument("--bake", action="store_true", help="instead: views never refined, and the mesh, before and after baking")
-    made.add_argument("--minutes", type=float, default=40)
-    made.add_argument("--threads", type=int, default=0)
-    made.add_argument("--json", metavar="FILE")
-    made.add_argument("--sheet", type=Path, metavar="FILE", help="PNG: input, renders, refined and exact views of eight heads")
-    return made
-
-
 def run(arguments: list[str]) -> None:
     """Print the table; what the clock cuts off, the next call goes on with."""
-    options = parser().parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    parser = head_parser("turbo", __doc__)
+    parser.add_argument("--speed", action="store_true", help="instead: seconds of every part, beside the same mixing run view by view")
+    parser.add_argument("--flicker", action="store_true", help="instead: flicker of a turntable, rendered, refined, and steadied")
+    parser.add_argument("--bake", action="store_true", help="instead: views never refined, and the mesh, before and after baking")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="PNG: input, renders, refined and exact views of eight heads")
+    options = head_options(parser, arguments)
     if options.speed:
         finish("turbo, speed", speed_rows(), options.json)
         return
-    heads = folder_heads(options.heads, options.count) if options.heads else factory_heads(options.split, options.count)
-    where = str(options.heads.resolve()) if options.heads else options.split
+    heads = heads_of(options)
     if options.flicker:
         finish("turbo, flicker", flicker_rows(Methods(), heads, options.minutes, options.sheet), options.json)
         return
     if options.bake:
         finish("turbo, baked", bake_rows(Methods(), heads, options.minutes), options.json)
         return
-    bench = TurboBench(heads, cache_folder() / "bench" / f"turbo-{state_key(where)}.json", options.minutes)
+    code = [Path(__file__), Path(__file__).with_name("turbo_methods.py")]
+    weights = sorted(shipped("prior").parent.glob("*.safetensors"))
+    store = store_path("turbo", options, "", weights, ["field", "prior", "metrics", "synthetic", "diffusion"], code)
+    bench = TurboBench(heads, store, options.minutes)
     bench.run()
     finish("turbo", bench.rows(), options.json)
     if options.sheet:

@@ -11,9 +11,9 @@ from ..camera import Camera
 from ..distillation.baking import BakeConfig, bake
 from ..head import Head
 from ..mesh.rasterize import render_mesh
-from ..metrics.bootstrap import interval
 from ..metrics.evaluate import Judges, evaluate, shipped_judges
 from ..portrait import MeshConfig, head_to_mesh
+from .head_bench import mean_row
 from .prior_heads import ExactHead
 from .report import Row
 from .turbo_methods import Methods, novel, shown
@@ -38,8 +38,7 @@ def bake_rows(methods: Methods, heads: list[ExactHead], minutes: float) -> list[
         what, metric = key
         before, after = (torch.tensor([one[key][i] for one in figures]) for i in (0, 1))
         for name, values in ((f"{what}, before", before), (f"{what}, baked", after), (f"{what}, baked less before", after - before)):
-            mean, low, high = interval(values, torch.Generator().manual_seed(0))
-            rows.append(Row(name, metric, mean, UNITS[metric], low, high, len(values)))
+            rows.append(mean_row(name, metric, values, UNITS[metric]))
     return rows
 
 

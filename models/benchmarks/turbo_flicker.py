@@ -12,11 +12,11 @@ from torch import Tensor
 from ..camera import Camera, orbit
 from ..diffusion.temporal import SteadyConfig, steady
 from ..diffusion.turbo import refine_sequence
-from ..metrics.bootstrap import interval
 from ..metrics.flicker import column_picture, flicker
 from ..metrics.image import psnr
 from ..portrait import turn
 from ..synthetic.rendering import render_head
+from .head_bench import mean_row
 from .prior_heads import ExactHead
 from .report import Row
 from .turbo_methods import Methods, shown
@@ -44,16 +44,10 @@ def flicker_rows(methods: Methods, heads: list[ExactHead], minutes: float, pictu
     values = torch.tensor(figures)  # [heads, sequences, metrics]
     for j, (metric, unit) in enumerate((("flicker over the exact turn's", ""), ("PSNR", "dB"))):
         for i, name in enumerate(NAMES if figures else ()):
-            rows.append(Row(name, metric, *of(values[:, i, j], unit)))
+            rows.append(mean_row(name, metric, values[:, i, j], unit))
         for i in (1, 2) if figures else ():
-            rows.append(Row(f"{NAMES[i]} less {NAMES[i - 1]}", metric, *of(values[:, i, j] - values[:, i - 1, j], unit)))
+            rows.append(mean_row(f"{NAMES[i]} less {NAMES[i - 1]}", metric, values[:, i, j] - values[:, i - 1, j], unit))
     return rows
-
-
-def of(values: Tensor, unit: str) -> tuple[float, str, float, float, int]:
-    """Value, unit, interval and count of a row."""
-    mean, low, high = interval(values, torch.Generator().manual_seed(0))
-    return mean, unit, low, high, len(values)
 
 
 def cameras_of() -> Camera:
