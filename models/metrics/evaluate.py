@@ -14,7 +14,7 @@ from .geometry import silhouette_iou
 from .identity import IdentityNetwork, identity_similarity, shipped_identity
 from .image import masked_psnr, psnr, ssim
 from .niqe import NiqeModel, niqe, shipped_niqe
-from .perceptual import LEAST, PerceptualNetwork, embedding, perceptual_distance, shipped_perceptual
+from .perceptual import PerceptualNetwork, embedding, perceptual_distance, shipped_perceptual
 from .standard import LPIPS
 
 
@@ -99,7 +99,7 @@ def evaluate(
 def _judged(images: Tensor, references: Tensor, judges: Judges, masks: Tensor | None) -> list[Figure]:
     """The figures of the judges, of pairs of one size."""
     figures, H, W = [], *images.shape[-2:]
-    if judges.perceptual is not None and min(H, W) >= LEAST:
+    if judges.perceptual is not None and min(H, W) >= judges.perceptual.least:
         pairs = zip(images.split(1), references.split(1), strict=True)
         figures.append(Figure("perceptual", "", torch.cat([perceptual_distance(judges.perceptual, a, b) for a, b in pairs]), False))
     if judges.lpips is not None:
@@ -107,7 +107,7 @@ def _judged(images: Tensor, references: Tensor, judges: Judges, masks: Tensor | 
         figures.append(Figure("LPIPS", "", torch.cat([judges.lpips(a, b) for a, b in pairs]), False))
     if judges.identity is not None and H == W:
         figures.append(Figure("identity", "", identity_similarity(judges.identity, images, references), True))
-    if judges.perceptual is not None and min(H, W) >= LEAST and len(images) > 1:
+    if judges.perceptual is not None and min(H, W) >= judges.perceptual.least and len(images) > 1:
         sets = [torch.cat([embedding(judges.perceptual, x) for x in batch.split(1)]) for batch in (images, references)]
         figures.append(Figure("kernel distance", "", torch.tensor([kernel_distance(*sets)]), False))
     if judges.niqe is not None and min(H, W) >= 2 * judges.niqe.patch:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..checkpoint import load_into, read, shipped
 from ..prior.vgg import unit
 
-LEAST = 64  # pixels: less leaves no structure at the deepest level
+LEAST = 4  # pixels a side at the deepest level: less leaves no structure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class PerceptualNetwork(nn.Module):
 
     def __init__(self, config: PerceptualConfig, *, operations=torch.nn) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.least = config, LEAST << len(config.channels)  # 64 pixels for four levels
         widths = (config.stem, *config.channels)
         self.stem = operations.Conv2d(3, config.stem, 3, padding=1)
         self.first = nn.ModuleList(operations.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
@@ -54,14 +54,14 @@ class PerceptualNetwork(nn.Module):
         self.log_weights = nn.ParameterList(nn.Parameter(torch.zeros(b)) for b in config.channels)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """image [B, 3, H, W] sRGB in [0, 1], H, W >= 64 -> features of each level [B, C, H / 2^i, W / 2^i], i = 1, 2, ...
+        """image [B, 3, H, W] sRGB in [0, 1], H, W >= `least` -> features of each level [B, C, H / 2^i, W / 2^i], i = 1, 2, ...
 
         Raises:
             ValueError: not three channels, or too few pixels.
         """
-        if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[-2:]) < LEAST:
+        if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[-2:]) < self.least:
             raise ValueError(
-                f"perceptual: expected images [B, 3, H, W] of at least {LEAST} pixels a side, got {list(image.shape)}; enlarge them"
+                f"perceptual: expected images [B, 3, H, W] of at least {self.least} pixels a side, got {list(image.shape)}; enlarge them"
             )
         x = F.leaky_relu(self.stem(image * 2 - 1), 0.1)  # from [0, 1] to [-1, 1]
         kept = []
@@ -86,7 +86,7 @@ def perceptual_distance(network: PerceptualNetwork, a: Tensor, b: Tensor) -> Ten
     """How different the pictures of two batches look, pair by pair; 0 for equal ones, symmetric.
 
     Args:
-        a, b: [B, 3, H, W] sRGB in [0, 1], H, W >= 64.
+        a, b: [B, 3, H, W] sRGB in [0, 1], H, W >= the network's `least`.
 
     Returns:
         [B] >= 0; 1 is about as far as another person.

@@ -25,8 +25,8 @@ from ..diffusion.schedule import stable_diffusion_schedule
 from ..diffusion.turbo import TurboConfig, mix_noise, predict_clean
 from ..diffusion.turbo_weights import TurboWeights, save_turbo
 from ..metrics.image import psnr
+from ..metrics.perceptual import PerceptualNetwork, perceptual_distance, shipped_perceptual
 from ..prior.discriminator import Discriminator, shipped_critic
-from ..prior.photo_losses import Perceptual, critic_distance
 from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .prior import critic_loss
@@ -64,7 +64,7 @@ class TurboTraining:
     decoder_rank: int = 4
     squared: float = 4.0
     absolute: float = 1.0
-    perceptual: float = 0.1
+    perceptual: float = 0.2
     adversary: float = 0.01
     adversary_from: float = 0.5
     pictures_every: int = 3
@@ -177,7 +177,7 @@ class TurboRun:
     """One training: networks, data, draws, and what a step does at each share of the run."""
 
     def __init__(
-        self, net: Refining, config: TurboTraining, own: TurboData, truth: TurboData, eyes: Perceptual, device: torch.device
+        self, net: Refining, config: TurboTraining, own: TurboData, truth: TurboData, eyes: PerceptualNetwork, device: torch.device
     ) -> None:
         self.net, self.config, self.own, self.truth, self.eyes, self.device = net, config, own, truth, eyes, device
         self.optimiser = torch.optim.AdamW(net.learnt(), lr=config.rate, betas=(0.9, 0.99), weight_decay=1e-4)
@@ -201,7 +201,8 @@ class TurboRun:
             shown, truth = refine_piece(self.net, batch, r, noise, config.mixing, corner, side)
         shown = shown.float()
         error = (shown - truth) / 2
-        terms = {"squared": error.square().mean(), "absolute": error.abs().mean(), "perceptual": self.eyes(dual(shown), dual(truth))}
+        distance = perceptual_distance(self.eyes, (shown + 1) / 2, (truth + 1) / 2).mean()
+        terms = {"squared": error.square().mean(), "absolute": error.abs().mean(), "perceptual": distance}
         loss = config.squared * terms["squared"] + config.absolute * terms["absolute"] + config.perceptual * terms["perceptual"]
         heard = whole and config.adversary > 0
         if heard and progress > config.adversary_from:
@@ -227,8 +228,8 @@ class TurboRun:
 
 
 @torch.no_grad()
-def validate(net: Refining, data: TurboData, config: TurboTraining, eyes: Perceptual, device) -> dict[str, float]:
-    """On validation heads, r = 0.1: PSNR in dB and the critic's feature distance of the renders, and of the refined views."""
+def validate(net: Refining, data: TurboData, config: TurboTraining, eyes: PerceptualNetwork, device) -> dict[str, float]:
+    """On validation heads, r = 0.1: PSNR in dB and our perceptual distance of the renders, and of the refined views."""
     draws, figures = torch.Generator().manual_seed(0), []
     for i in range(len(data)):
         one = TurboData(*(x[i : i + 1] for x in (data.reference, data.renders, data.exact, data.yaw, data.pitch)))
@@ -239,7 +240,7 @@ def validate(net: Refining, data: TurboData, config: TurboTraining, eyes: Percep
         refined, exact = (signed.clamp(-1, 1) + 1) / 2, batch.exact[0]
         row = []
         for image in (batch.renders[0], refined):
-            row += [psnr(image, exact), eyes(dual(2 * image - 1), dual(2 * exact - 1)).item()]
+            row += [psnr(image, exact), perceptual_distance(eyes, image, exact).mean().item()]
         figures.append(row)
     mean = torch.tensor(figures).mean(0).tolist()
     return dict(zip(("renders_psnr_db", "renders_distance", "refined_psnr_db", "refined_distance"), mean, strict=True))
@@ -257,7 +258,7 @@ def run(arguments: list[str]) -> None:
     truth = turbo_data(stage, range(UPPER.start, UPPER.start + options.heads))
     held_out = turbo_data(stage, range(VALIDATION.start, VALIDATION.start + 25))
     net = Refining(config, shipped_unet(), shipped_autoencoder(), shipped_critic(), torch.Generator().manual_seed(4)).to(device)
-    eyes = critic_distance(shipped_critic().to(device))  # frozen: the net's own critic moves
+    eyes = shipped_perceptual().to(device)
     state, path = TurboRun(net, config, own, truth, eyes, device), ablation_path(options.ablation) if options.ablation else shipped("turbo")
     local = LocalRun(path.stem, net, state.optimiser, options.minutes, {})
     state.step_count = local.resume()

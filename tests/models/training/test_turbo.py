@@ -8,8 +8,8 @@ from portrait_diffusion.models.diffusion.embedded import AutoencoderConfig, Embe
 from portrait_diffusion.models.diffusion.schedule import stable_diffusion_schedule
 from portrait_diffusion.models.diffusion.turbo import refine
 from portrait_diffusion.models.diffusion.turbo_weights import load_turbo, refiner, save_turbo
+from portrait_diffusion.models.metrics.perceptual import PerceptualConfig, PerceptualNetwork
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
-from portrait_diffusion.models.prior.photo_losses import critic_distance
 from portrait_diffusion.models.training.turbo import ABLATIONS, Refining, TurboRun, TurboTraining, draw_batch, refine_piece, validate
 from portrait_diffusion.models.training.turbo_data import TurboData
 from torch.testing import assert_close
@@ -41,7 +41,7 @@ def data(heads=3):
 
 
 def training(config=CONFIG):
-    eyes = critic_distance(parts()[2].requires_grad_(False))
+    eyes = PerceptualNetwork(PerceptualConfig(stem=4, channels=(6, 6, 6))).requires_grad_(False)
     return TurboRun(net(config), config, data(), data(), eyes, CPU)
 
 
