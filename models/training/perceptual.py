@@ -2,7 +2,7 @@
 
 First its features, which learn to tell what was done to a picture, how badly, and who is in it; then, with the features kept, how much
 each channel counts, so that distances rank damage as people do: more is further than less, a little blur further than a
-little shift, another person furthest.
+little shift, another person furthest; at last both, in turns (the ways "lin" and "tune" of Zhang et al. 2018, section 4).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .local import LocalRun, descend, parsed, pick_device, rate_share, training_
 from .renders import Renders, cached_renders
 
 BATCH, SIZE, RATE = 24, 128, 1.5e-3
-WEIGHTS_FROM = 0.7  # share of the run
+WEIGHTS_FROM, BOTH_FROM = 0.5, 0.6  # shares of the run
 FAMILIES = ("graded", "gentle or harsh", "another head")
 
 
@@ -112,9 +112,9 @@ def feature_loss(learner: Learner, renders: Renders, codes: Tensor, draws: torch
     return F.cross_entropy(kinds, kind.to(device)) + 4 * told + known
 
 
-def ranking_loss(network: PerceptualNetwork, triplets: Triplets, device) -> Tensor:
-    """Logistic in the logarithm of far over near; the features stay as they are."""
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+def ranking_loss(network: PerceptualNetwork, triplets: Triplets, device, *, features: bool) -> Tensor:
+    """Logistic in the logarithm of far over near. Args: features: whether they learn, too, not the channels' weights alone."""
+    with torch.set_grad_enabled(features), torch.autocast(device.type, torch.bfloat16):
         pictures = torch.cat([triplets.reference, triplets.near, triplets.far]).to(device)
         levels = [x.float().chunk(3) for x in network(pictures)]
     reference, near, far = ([level[i] for level in levels] for i in range(3))
@@ -173,22 +173,23 @@ def run(arguments: list[str]) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)  # the initial weights
         learner = Learner().to(device)
-    optimiser = torch.optim.AdamW(learner.parameters(), lr=RATE, weight_decay=0.01)
+    counts = list(learner.network.log_weights)
+    others = [p for p in learner.parameters() if all(p is not count for count in counts)]
+    groups = [{"params": counts, "scale": 10}, {"params": others}]  # how much channels count: few numbers, far from where they start
+    optimiser = torch.optim.AdamW(groups, lr=RATE, weight_decay=0.01)
     local = LocalRun("perceptual", learner, optimiser, options.minutes)
     if local.resume() == 0:
         _from_shipped(learner.network)
     draws = torch.Generator().manual_seed(3 + local.step)  # a sitting that goes on sees other draws
 
     def step(done: int, progress: float) -> dict[str, float]:
-        if progress < WEIGHTS_FROM:
-            loss, part, rate = feature_loss(learner, truth, codes, draws, device), progress / WEIGHTS_FROM, RATE
+        if progress < WEIGHTS_FROM or (progress >= BOTH_FROM and done % 2):
+            loss = feature_loss(learner, truth, codes, draws, device)
         else:
-            loss, part = (
-                ranking_loss(learner.network, draw_triplets(truth, BATCH, draws), device),
-                (progress - WEIGHTS_FROM) / (1 - WEIGHTS_FROM),
-            )
-            rate = 10 * RATE  # few numbers, far from where they start
-        descend(loss, optimiser, rate * rate_share(done, part))
+            loss = ranking_loss(learner.network, draw_triplets(truth, BATCH, draws), device, features=progress >= BOTH_FROM)
+        begun = WEIGHTS_FROM if progress >= WEIGHTS_FROM else 0.0
+        ends = 1.0 if begun else WEIGHTS_FROM
+        descend(loss, optimiser, RATE * rate_share(done, (progress - begun) / (ends - begun)))
         return {"loss": loss.item()}
 
     steps = local.train(step, options)

@@ -36,13 +36,15 @@ def test_triplets_repeat_and_their_near_is_never_the_reference(renders):
         assert ((other - first.reference).abs().flatten(1).mean(1) > 1e-4).all()
 
 
-def test_features_learn_in_the_first_part_and_weights_alone_in_the_second(renders, learner):
+def test_features_learn_first_then_weights_alone_then_both(renders, learner):
     draws = torch.Generator().manual_seed(1)
     perceptual.feature_loss(learner, renders, torch.zeros(4, CODE_DIM - 1), draws, CPU).backward()
     assert learner.network.stem.weight.grad.abs().sum() > 0 and learner.network.log_weights[0].grad is None
     learner.zero_grad(set_to_none=True)
-    perceptual.ranking_loss(learner.network, perceptual.draw_triplets(renders, 3, draws), CPU).backward()
+    perceptual.ranking_loss(learner.network, perceptual.draw_triplets(renders, 3, draws), CPU, features=False).backward()
     assert learner.network.stem.weight.grad is None and learner.network.log_weights[0].grad.abs().sum() > 0
+    perceptual.ranking_loss(learner.network, perceptual.draw_triplets(renders, 3, draws), CPU, features=True).backward()
+    assert learner.network.stem.weight.grad.abs().sum() > 0
 
 
 def test_two_heads_are_one_apart_on_average(renders, learner):
