@@ -24,13 +24,15 @@ class EvaluateViews(io.ComfyNode):
             display_name="Evaluate Views",
             category=CATEGORY,
             description="Compares images with references, pair by pair: L2, PSNR, SSIM, our perceptual distance and identity, kernel "
-            "distance, NIQE, silhouettes, and change along the sequence. Our networks know procedural heads; they are not LPIPS or ArcFace.",
+            "distance, NIQE, silhouettes, and change along the sequence. Our networks know procedural heads; they are not LPIPS or ArcFace, "
+            "which join where you have their files.",
             search_aliases=["metrics", "psnr", "ssim", "lpips", "compare images", "flicker"],
             inputs=[
                 io.Image.Input("images", tooltip="Pictures to judge."),
                 io.Image.Input("references", tooltip="What they should be, one for each or one for all."),
                 io.Mask.Input("masks", optional=True, tooltip="Foreground of the images, for the silhouettes' overlap."),
                 io.Mask.Input("reference_masks", optional=True, tooltip="Foreground of the references: PSNR within it, NIQE of it."),
+                io.ClipVision.Input("clip_vision", optional=True, tooltip="From Load CLIP Vision: adds the likeness of CLIP's embeddings."),
             ],
             outputs=[
                 io.String.Output(display_name="table", tooltip="One metric a line."),
@@ -45,10 +47,14 @@ class EvaluateViews(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, references, masks=None, reference_masks=None) -> io.NodeOutput:
-        judges = shipped_judges()
-        networks = [network for network in (judges.perceptual, judges.identity) if network is not None]
-        holder = loading.patcher(*networks)
+    def fingerprint_inputs(cls, **inputs) -> list:
+        return loading.file_facts(*loading.judge_files().values())
+
+    @classmethod
+    def execute(cls, images, references, masks=None, reference_masks=None, clip_vision=None) -> io.NodeOutput:
+        with torch.inference_mode(False):
+            judges = shipped_judges(**loading.user_judges(), clip=None if clip_vision is None else embedder(clip_vision))
+        holder = loading.patcher(*judges.networks())
         mm.load_models_gpu([holder])
         device = holder.load_device
         shown, wanted = (convert.from_image(x).to(device) for x in (images, references))
@@ -58,6 +64,11 @@ class EvaluateViews(io.ComfyNode):
             wanted = wanted.expand(len(shown), -1, -1, -1)
         columns = torch.cat([column_picture(at_side(x)) for x in (shown, wanted)], -2)
         return io.NodeOutput(table, convert.to_image(sheet(shown, wanted)[None]), convert.to_image(columns[None]), ui={"text": [table]})
+
+
+def embedder(clip_vision):
+    """[B, 3, H, W] in [0, 1] -> a CLIP's embeddings [B, D]."""
+    return lambda images: clip_vision.encode_image(convert.to_image(images))["image_embeds"].float()
 
 
 def figures(images, references, judges: Judges, masks, reference_masks) -> list[Figure]:
@@ -70,9 +81,14 @@ def figures(images, references, judges: Judges, masks, reference_masks) -> list[
 
 def words(rows: list[Figure]) -> str:
     """One line a metric."""
-    return "\n".join(
-        f"{row.metric}: {row.value:.4g} {row.unit}".rstrip() + f" ({'higher' if row.higher else 'lower'} is better)" for row in rows
-    )
+    return "\n".join(line(row) for row in rows)
+
+
+def line(row: Figure) -> str:
+    """Of one metric; where it judges some pictures only, how many."""
+    some = "" if row.judged == len(row.values) else f", {row.judged} of {len(row.values)} pictures"
+    value = f"{row.value:.4g}" if row.judged else "none"
+    return f"{row.metric}: {value} {row.unit}".rstrip() + f" ({'higher' if row.higher else 'lower'} is better{some})"
 
 
 def at_side(images):

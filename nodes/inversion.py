@@ -68,7 +68,7 @@ class InvertPortrait(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):
-        return loading.vgg_facts()  # a VGG16 that came, went or changed makes other heads
+        return loading.file_facts(loading.vgg_file())  # a VGG16 that came, went or changed makes other heads
 
     @classmethod
     def execute(cls, prior, aligned, preset: str, seed: int, latent_steps: int = -1, tuning_steps: int = -1) -> io.NodeOutput:

@@ -12,18 +12,22 @@ import folder_paths
 import torch
 from torch import nn
 
-from ..models.alignment_network import alignment_network_from
+from ..models.alignment_network import AlignmentNetwork, alignment_network_from
 from ..models.checkpoint import read, shipped
 from ..models.head import Head, load_generator
 from ..models.prior.discriminator import shipped_critic
 from ..models.prior.encoder import shipped_encoder
+from ..models.metrics.faces import FaceSimilarity
+from ..models.metrics.niqe import read_niqe
+from ..models.metrics.standard import load_arcface, load_lpips
 from ..models.prior.vgg import SUFFIXES, load_vgg
 from .types import HeadOnWire, PriorOnWire
 
 FOLDER = "portrait_diffusion"
 EMBEDDED = "embedded"
-VGG = "vgg16"  # how the name of a user's VGG16 begins
+VGG, LPIPS, ARCFACE, NIQE = "vgg16", "lpips", "arcface", "niqe"  # how the names of a user's judges begin
 TURBO = "turbo"  # and that of a refiner
+STATISTICS = (".mat", ".npz", ".safetensors")  # of NIQE
 
 
 def register_folder() -> None:
@@ -41,7 +45,11 @@ def weight_files() -> list[str]:
 def user_weights() -> list[str]:
     """Names of the user's files in models/portrait_diffusion that may hold a prior."""
     register_folder()
-    return [name for name in folder_paths.get_filename_list(FOLDER) if not Path(name).name.lower().startswith((VGG, TURBO))]
+    return [
+        name
+        for name in folder_paths.get_filename_list(FOLDER)
+        if not Path(name).name.lower().startswith((VGG, LPIPS, ARCFACE, NIQE, TURBO))
+    ]
 
 
 def refiner_files() -> list[str]:
@@ -50,21 +58,46 @@ def refiner_files() -> list[str]:
     return [EMBEDDED, *(name for name in folder_paths.get_filename_list(FOLDER) if Path(name).name.lower().startswith(TURBO))]
 
 
-def vgg_file() -> Path | None:
-    """The user's VGG16 in models/portrait_diffusion, vgg16*.safetensors rather than vgg16*.pth; None where there is none."""
+def user_file(begins: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path | None:
+    """The user's file of such a name in models/portrait_diffusion, the first suffix first; None where there is none."""
     register_folder()
-    for suffix in SUFFIXES:
+    for suffix in suffixes:
         for folder in folder_paths.get_folder_paths(FOLDER):
             for path in sorted(Path(folder).glob(f"*{suffix}")):
-                if path.name.lower().startswith(VGG):
+                if path.name.lower().startswith(begins):
                     return path
     return None
 
 
-def vgg_facts() -> list:
-    """What changes when the user's VGG16 does."""
-    path = vgg_file()
-    return [] if path is None else [str(path), path.stat().st_mtime_ns, path.stat().st_size]
+def vgg_file() -> Path | None:
+    """The user's VGG16, vgg16*.safetensors rather than vgg16*.pth."""
+    return user_file(VGG)
+
+
+def file_facts(*paths: Path | None) -> list:
+    """What changes when files do."""
+    return [fact for path in paths if path is not None for fact in (str(path), path.stat().st_mtime_ns, path.stat().st_size)]
+
+
+def judge_files() -> dict[str, Path | None]:
+    """The user's files of the field's own metrics, by what they are."""
+    return {"vgg": vgg_file(), "lpips": user_file(LPIPS), "arcface": user_file(ARCFACE), "niqe": user_file(NIQE, STATISTICS)}
+
+
+def user_judges() -> dict[str, object]:
+    """What `judge_files` hold, by the names of `metrics.evaluate.Judges`.
+
+    Raises:
+        ValueError: as `load_lpips`, `load_arcface` and `read_niqe`.
+    """
+    files, found = judge_files(), {}
+    if (linear := files["lpips"]) is not None:
+        found["lpips"] = load_lpips(files["vgg"] or linear, linear)
+    if files["arcface"] is not None:
+        found["faces"] = FaceSimilarity(load_arcface(files["arcface"]), aligner())
+    if files["niqe"] is not None:
+        found["standard_niqe"] = read_niqe(files["niqe"])
+    return found
 
 
 def load_vgg_patcher(path: Path) -> comfy.model_patcher.ModelPatcher:
@@ -139,8 +172,12 @@ def output_file(prefix: str, suffix: str) -> tuple[Path, dict[str, str]]:
     return Path(directory) / file, {"filename": file, "subfolder": subfolder, "type": "output"}
 
 
-def load_aligner() -> comfy.model_patcher.ModelPatcher:
-    """The alignment network that ships, as `patcher.model`."""
+def aligner() -> AlignmentNetwork:
+    """The alignment network that ships."""
     with torch.inference_mode(False):
-        network = alignment_network_from(*read(shipped("alignment"), "alignment"))
-    return single(network)
+        return alignment_network_from(*read(shipped("alignment"), "alignment"))
+
+
+def load_aligner() -> comfy.model_patcher.ModelPatcher:
+    """The same, as `patcher.model`."""
+    return single(aligner())

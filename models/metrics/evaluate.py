@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .distribution import kernel_distance
+from .faces import FaceSimilarity
 from .geometry import silhouette_iou
 from .identity import IdentityNetwork, identity_similarity, shipped_identity
 from .image import masked_psnr, psnr, ssim
 from .niqe import NiqeModel, niqe, shipped_niqe
 from .perceptual import PerceptualNetwork, embedding, perceptual_distance, shipped_perceptual
-from .standard import LPIPS
+from .standard import LPIPS, embedding_similarity
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Figure:
     """One metric of a batch.
 
     Attributes:
-        metric, unit: its name and unit. values: [B], one a picture, or [1] for a metric of the whole batch. higher: whether more is better.
+        metric, unit: its name and unit. values: [B], one a picture, NaN for one that the metric does not judge, or [1] for a metric of the
+            whole batch. higher: whether more is better.
     """
 
     metric: str
@@ -33,8 +36,13 @@ class Figure:
 
     @property
     def value(self) -> float:
-        """The mean."""
-        return self.values.double().mean().item()
+        """The mean over what is judged."""
+        return self.values.double().nanmean().item()
+
+    @property
+    def judged(self) -> int:
+        """How many values there are."""
+        return int((~self.values.isnan()).sum())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,25 +50,27 @@ class Judges:
     """The networks and statistics that judge; a metric whose judge is None is left out.
 
     Attributes:
-        perceptual, identity, niqe: ours, `shipped_judges`. lpips: the user's.
+        perceptual, identity, niqe: ours, `shipped_judges`. lpips, faces (ArcFace), standard_niqe: of the user's files.
+        clip: images [B, 3, H, W] in [0, 1] -> embeddings [B, D] of the user's CLIP.
     """
 
     perceptual: PerceptualNetwork | None = None
     identity: IdentityNetwork | None = None
     niqe: NiqeModel | None = None
     lpips: LPIPS | None = None
+    faces: FaceSimilarity | None = None
+    standard_niqe: NiqeModel | None = None
+    clip: Callable[[Tensor], Tensor] | None = None
 
-    def to(self, device: torch.device) -> Judges:
-        """With the networks on a device; they are moved in place."""
-        for network in (self.perceptual, self.identity, self.lpips):
-            if network is not None:
-                network.to(device)
-        return self
+    def networks(self) -> list[nn.Module]:
+        """Those that have to be where the pictures are."""
+        faces = () if self.faces is None else (self.faces.arcface, self.faces.aligner)
+        return [network for network in (self.perceptual, self.identity, self.lpips, *faces) if network is not None]
 
 
-def shipped_judges(lpips: LPIPS | None = None) -> Judges:
-    """All that come with the pack, and the user's LPIPS where there is one."""
-    return Judges(perceptual=shipped_perceptual(), identity=shipped_identity(), niqe=shipped_niqe(), lpips=lpips)
+def shipped_judges(**users: object) -> Judges:
+    """All that come with the pack, and the user's, by `Judges`' names."""
+    return Judges(perceptual=shipped_perceptual(), identity=shipped_identity(), niqe=shipped_niqe(), **users)
 
 
 @torch.no_grad()
@@ -107,11 +117,17 @@ def _judged(images: Tensor, references: Tensor, judges: Judges, masks: Tensor | 
         figures.append(Figure("LPIPS", "", torch.cat([judges.lpips(a, b) for a, b in pairs]), False))
     if judges.identity is not None and H == W:
         figures.append(Figure("identity", "", identity_similarity(judges.identity, images, references), True))
+    if judges.faces is not None:
+        figures.append(Figure("ArcFace", "", judges.faces(images, references), True))
+    if judges.clip is not None:
+        figures.append(Figure("CLIP", "", embedding_similarity(judges.clip(images), judges.clip(references)), True))
     if judges.perceptual is not None and min(H, W) >= judges.perceptual.least and len(images) > 1:
         sets = [torch.cat([embedding(judges.perceptual, x) for x in batch.split(1)]) for batch in (images, references)]
         figures.append(Figure("kernel distance", "", torch.tensor([kernel_distance(*sets)]), False))
     if judges.niqe is not None and min(H, W) >= 2 * judges.niqe.patch:
         figures.append(Figure("NIQE", "", niqe(images, judges.niqe, masks), False))
+    if judges.standard_niqe is not None and min(H, W) >= 2 * judges.standard_niqe.patch:
+        figures.append(Figure("NIQE, standard statistics", "", niqe(images, judges.standard_niqe), False))
     return figures
 
 

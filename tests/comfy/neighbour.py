@@ -16,6 +16,13 @@ def box():
     return vertices, faces
 
 
+class Encoder:
+    """What stands in a CLIP_VISION's place: mean colours as embeddings."""
+
+    def encode_image(self, image, crop=True):
+        return {"image_embeds": image.mean((1, 2))}
+
+
 def things() -> dict:
     """Name -> what a careless node might put on a wire."""
     vertices, faces = box()
@@ -30,6 +37,7 @@ def things() -> dict:
         "nan mesh": Types.MESH(vertices[None] * float("nan"), faces[None]),
         "camera on its target": {"position": dict.fromkeys("xyz", 0.0), "target": dict.fromkeys("xyz", 0.0), "zoom": 1},
         "camera without position": {"zoom": 1},
+        "clip vision": Encoder(),
         "no face": {"frames": [[]]},
         "two frames": {"frames": [[], []]},
         "strange face": {"frames": [[{"landmarks_xy": [[1.0, 2.0]]}]]},

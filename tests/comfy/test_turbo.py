@@ -56,6 +56,10 @@ def grey(count: int, width: int = 64, height: int = 64) -> tuple[str, dict]:
     return "EmptyImage", {"width": width, "height": height, "batch_size": count, "color": 0x808080}
 
 
+def source(what: str) -> tuple[str, dict]:
+    return "NeighbourSource", {"what": what}
+
+
 @pytest.fixture(scope="module")
 def done(server):
     from portrait_diffusion.workflows.client import Client
@@ -120,23 +124,20 @@ def test_a_table_of_figures(client):
             (PACK + "CameraOrbit", ORBIT | {"count": 3, "size": 64}),
             (PACK + "RenderViews", VIEWS | {"head": "@1", "cameras": "@2"}),
             ("ImageBlur", {"image": "@3", "blur_radius": 2, "sigma": 1.0}),
-            (PACK + "EvaluateViews", {"images": "@4", "references": "@3", "masks": "@3.1", "reference_masks": "@3.1"}),
+            (PACK + "EvaluateViews", {"images": "@4", "references": "@3", "masks": "@3.1", "reference_masks": "@3.1", "clip_vision": "@8"}),
             ("PreviewImage", {"images": "@5.1"}),
             ("PreviewImage", {"images": "@5.2"}),
+            source("clip vision"),
         )
     )
     table = outcome.words()["5"]
-    for metric in ("L2", "PSNR", "SSIM", "silhouette IoU: 1", "perceptual", "identity", "kernel distance", "change along the sequence"):
+    for metric in ("L2", "PSNR", "SSIM", "silhouette IoU: 1", "perceptual", "identity", "CLIP: 0.9", "kernel distance", "change along the sequence"):
         assert metric in table
     sizes = [Image.open(io.BytesIO(client.fetch(outcome.outputs[key]["images"][0]))).size for key in "67"]
     assert sizes == [(3 * 256, 3 * 256), (3, 512)]
 
 
 # --- bad input
-
-
-def source(what: str) -> tuple[str, dict]:
-    return "NeighbourSource", {"what": what}
 
 
 def judge(images, references) -> dict:

@@ -78,18 +78,40 @@ def test_the_user_s_vgg_is_found_and_told_apart(loading, monkeypatch, tmp_path):
 
     monkeypatch.setattr(folder_paths, "folder_names_and_paths", dict(folder_paths.folder_names_and_paths))
     folder_paths.folder_names_and_paths[loading.FOLDER] = ([str(tmp_path)], {".safetensors"})
-    assert loading.vgg_file() is None and loading.vgg_facts() == []
+    assert loading.vgg_file() is None and loading.file_facts(loading.vgg_file()) == []
     (tmp_path / "vgg16-397923af.pth").write_bytes(b"a")
     (tmp_path / "vgg19.safetensors").write_bytes(b"")
     (tmp_path / "vgg16.pt").write_bytes(b"")  # as a rule TorchScript
     assert loading.vgg_file() == tmp_path / "vgg16-397923af.pth"
-    facts = loading.vgg_facts()
+    facts = loading.file_facts(loading.vgg_file())
     (tmp_path / "vgg16-397923af.pth").write_bytes(b"ab")
-    assert loading.vgg_facts() != facts
+    assert loading.file_facts(loading.vgg_file()) != facts
     (tmp_path / "VGG16_features.safetensors").write_bytes(b"")
     assert loading.vgg_file() == tmp_path / "VGG16_features.safetensors"
     with pytest.raises(ValueError, match="vgg: expected safetensors"):
         loading.load_vgg_patcher(loading.vgg_file())
+
+
+def test_the_user_s_judges_are_found_and_are_no_priors(loading, monkeypatch, tmp_path):
+    import folder_paths
+    from safetensors.torch import save_file
+
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", dict(folder_paths.folder_names_and_paths))
+    folder_paths.folder_names_and_paths[loading.FOLDER] = ([str(tmp_path)], {".safetensors"})
+    assert loading.user_judges() == {}
+    save_file({"mu_prisparam": torch.zeros(1, 36), "cov_prisparam": torch.eye(36)}, tmp_path / "niqe_standard.safetensors")
+    assert list(loading.user_judges()) == ["standard_niqe"] and loading.user_weights() == []
+    (tmp_path / "arcface_r50.pth").write_bytes(b"")
+    (tmp_path / "lpips_vgg.pth").write_bytes(b"")
+    files = loading.judge_files()
+    assert [None if path is None else path.name for path in files.values()] == [
+        None,
+        "lpips_vgg.pth",
+        "arcface_r50.pth",
+        "niqe_standard.safetensors",
+    ]
+    with pytest.raises(ValueError, match="lpips: "):
+        loading.user_judges()
 
 
 def test_output_files_are_numbered_inside_the_output_folder(loading):

@@ -57,6 +57,16 @@ def test_one_reference_serves_all_and_other_sizes_are_resized(judges):
     assert "identity" not in wide and "perceptual" in wide
 
 
+def test_the_users_own_judges_join():
+    faces = iter((torch.tensor([0.25, float("nan")]),))
+    judges = Judges(faces=lambda a, b: next(faces), clip=lambda x: x.mean((2, 3)), standard_niqe=fit_niqe(pictures(12, seed=5)))
+    a = pictures()
+    found = by_name(evaluate(a, a, judges))
+    assert list(found) == ["L2", "PSNR", "SSIM", "ArcFace", "CLIP", "NIQE, standard statistics"]
+    assert found["ArcFace"].value == 0.25 and found["ArcFace"].judged == 1  # of the picture in which a face was found
+    assert found["CLIP"].value == pytest.approx(1) and found["CLIP"].judged == 2
+
+
 def test_bad_batches_are_named():
     a = pictures(3)
     for images, references, message in (
