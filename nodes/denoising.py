@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import comfy.model_management as mm
@@ -12,6 +13,7 @@ from comfy.weight_adapter import LoRAAdapter
 from torch import Tensor
 
 from ..models.diffusion.denoiser import Conditioning, check_latents
+from ..models.diffusion.injection import injected, ldm_sites
 from ..models.diffusion.lora import Lora, Update, merge_
 from ..models.diffusion.schedule import from_sigmas, noise_from
 from ..models.diffusion.stable_diffusion import autoencoder_from, unet_to_diffusers
@@ -27,13 +29,13 @@ class ComfyDenoiser:
     """A MODEL of the Stable Diffusion 1.x or 2.x family behind the contract; its LoRAs and patches work on.
 
     Args:
-        patcher: the MODEL; never changed. views: adjacent rows that see each other.
+        patcher: the MODEL; never changed. views: adjacent rows that see each other. features: added at the UNet's taps.
 
     Raises:
         ValueError: a MODEL of another family.
     """
 
-    def __init__(self, patcher: ModelPatcher, views: int = 1) -> None:
+    def __init__(self, patcher: ModelPatcher, views: int = 1, features: tuple[Tensor, ...] | None = None) -> None:
         sampling = patcher.get_model_object("model_sampling")
         discrete = isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete) and len(sampling.sigmas) == sampling.num_timesteps
         scaled = isinstance(sampling, comfy.model_sampling.EPS) and not isinstance(sampling, comfy.model_sampling.IMG_TO_IMG)
@@ -42,14 +44,17 @@ class ComfyDenoiser:
                 "model: expected one of the Stable Diffusion 1.x, 2.x or SD-Turbo family (1000 discrete timesteps, text only), got "
                 f"{type(patcher.model).__name__}; load such a checkpoint"
             )
-        self.patcher, self.views = patcher, views
+        self.patcher, self.views, self.features = patcher, views, features
         self._mixing = patcher if views == 1 else mix_views(patcher, views)
         self.sigmas = sampling.sigmas.double().cpu()
         self.schedule = from_sigmas(self.sigmas, "sample")  # apply_model gives clean latents, whatever the network predicts
         self.latent_channels = patcher.model.latent_format.latent_channels
 
     def mixed(self, views: int) -> ComfyDenoiser:
-        return ComfyDenoiser(self.patcher, views)
+        return ComfyDenoiser(self.patcher, views, self.features)
+
+    def told(self, features: Sequence[Tensor]) -> ComfyDenoiser:
+        return ComfyDenoiser(self.patcher, self.views, tuple(features))
 
     @torch.no_grad()
     def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
@@ -64,7 +69,8 @@ class ComfyDenoiser:
         x = z.to(device, torch.float32) * (1 + sigma.square()).sqrt()[:, None, None, None]  # from variance preserving to exploding
         patcher.pre_run()
         try:
-            clean = patcher.model.apply_model(x, sigma, c_concat=known.concat, c_crossattn=known.tokens, transformer_options=options)
+            with injected(lambda: ldm_sites(patcher.model.diffusion_model), self.features):
+                clean = patcher.model.apply_model(x, sigma, c_concat=known.concat, c_crossattn=known.tokens, transformer_options=options)
         finally:
             patcher.cleanup()
         return noise_from(self.schedule, clean.to(z), z, t)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
+from .injection import diffusers_sites, injected
 from .schedule import Schedule, noise_from
 from .view_mixing import check_rows, view_mixing
 
@@ -94,6 +95,14 @@ class ViewDenoiser(Denoiser, Protocol):
         ...
 
 
+class InjectedDenoiser(Denoiser, Protocol):
+    """A denoiser into which a branch can feed."""
+
+    def told(self, features: Sequence[Tensor]) -> InjectedDenoiser:
+        """The same denoiser, whose UNet adds a feature [B, C, h, w] at every tap; their order is `brushnet.BranchConfig.taps`'."""
+        ...
+
+
 def guided(
     denoiser: Denoiser, z: Tensor, t: Tensor, conditional: Conditioning, unconditional: Conditioning, guidance_scale: float
 ) -> Tensor:
@@ -123,12 +132,13 @@ class DiffusersDenoiser:
 
     Attributes:
         unet: the network, on the device and in the precision that it works in.
-        schedule: how it was trained. views: adjacent rows that see each other.
+        schedule: how it was trained. views: adjacent rows that see each other. features: added at the UNet's taps.
     """
 
     unet: UNet2DConditionModel
     schedule: Schedule
     views: int = 1
+    features: tuple[Tensor, ...] | None = None
 
     @property
     def latent_channels(self) -> int:
@@ -136,6 +146,9 @@ class DiffusersDenoiser:
 
     def mixed(self, views: int) -> DiffusersDenoiser:
         return replace(self, views=views)
+
+    def told(self, features: Sequence[Tensor]) -> DiffusersDenoiser:
+        return replace(self, features=tuple(features))
 
     def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         check_latents(z, t, conditioning, self.latent_channels)
@@ -147,6 +160,6 @@ class DiffusersDenoiser:
                 f"denoiser: the UNet takes {expected} channels, got {z.shape[1]} of latents and {x.shape[1] - z.shape[1]} beside them; "
                 "give the conditioning that the model was trained with"
             )
-        with view_mixing(self.unet, self.views):
+        with view_mixing(self.unet, self.views), injected(lambda: diffusers_sites(self.unet), self.features):
             output = self.unet(x.to(dtype), t, conditioning.tokens.to(x.device, dtype)).sample
         return noise_from(self.schedule, output.to(z.dtype), z, t)

@@ -45,14 +45,14 @@ def ldm_sites(unet: nn.Module) -> Sites:
     """Of a UNet in LDM's layout, ComfyUI's: blocks are lists of layers that are called one by one."""
     others = [block[-1] for block in unet.input_blocks[1:]] + [unet.middle_block[-1]]
     for block in unet.output_blocks:
-        upsamples = hasattr(block[-1], "use_conv")  # an upsampler: neither a ResNet's nor an attention's attribute in that place
-        others += [block[-2], block[-1]] if upsamples and len(block) > 1 and not hasattr(block[-1], "emb_layers") else [block[-1]]
+        upsampled = hasattr(block[-1], "use_conv") and not hasattr(block[-1], "emb_layers")  # ends in neither ResNet nor attention
+        others += block[-2:] if upsampled else block[-1:]
     return Sites(unet.input_blocks[1][0], tuple(others))
 
 
 @contextmanager
-def injected(sites: Sites, features: Sequence[Tensor] | None) -> Iterator[None]:
-    """Inside, the UNet's next calls add the features [B, C, h, w], one a site; then it is as it was.
+def injected(find: Callable[[], Sites], features: Sequence[Tensor] | None) -> Iterator[None]:
+    """Inside, a UNet's calls add the features [B, C, h, w], one a site; then it is as it was. None adds nothing.
 
     Raises:
         ValueError: not one feature a site.
@@ -60,6 +60,7 @@ def injected(sites: Sites, features: Sequence[Tensor] | None) -> Iterator[None]:
     if features is None:
         yield
         return
+    sites = find()
     if len(features) != len(sites):
         raise ValueError(
             f"injection: expected a feature for each of the UNet's {len(sites)} taps, got {len(features)}; use a branch made for it"

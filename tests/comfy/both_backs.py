@@ -29,6 +29,7 @@ import conftest  # noqa: F401  loads the checkout as portrait_diffusion
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL as CoreAutoencoder
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from portrait_diffusion.models.diffusion.brushnet import Branch, BranchConfig
 from portrait_diffusion.models.diffusion.denoiser import Conditioning, DiffusersDenoiser, guided
 from portrait_diffusion.models.diffusion.lora import UNET_TARGETS, Lora, Update, fingerprint, merged, target_names
 from portrait_diffusion.models.diffusion.schedule import stable_diffusion_schedule
@@ -158,6 +159,21 @@ def kinds(found: dict[str, float]) -> None:
     found["beside"] = apart(ComfyDenoiser(core_model(wide))(z, t, told), DiffusersDenoiser(wide, stable_diffusion_schedule())(z, t, told))
 
 
+def injections(found: dict[str, float]) -> None:
+    """A branch's features, alone and in views that see each other."""
+    unet, (z, t, told) = diffusers_unet(), inputs(6)
+    branch = Branch(BranchConfig(channels=(32, 64, 128, 128)))
+    g = torch.Generator().manual_seed(6)
+    for conv in branch.zero_convolutions():
+        conv.weight.copy_(torch.randn(conv.weight.shape, generator=g) * 0.1)
+    features = branch(z, t, torch.randn(6, 5, 8, 8, generator=g))
+    ours, core = DiffusersDenoiser(unet, stable_diffusion_schedule()), ComfyDenoiser(core_model(unet))
+    found["injected"] = apart(core.told(features)(z, t, told), ours.told(features)(z, t, told))
+    found["injected, mixed"] = apart(core.told(features).mixed(VIEWS)(z, t, told), ours.told(features).mixed(VIEWS)(z, t, told))
+    found["what injection does"] = apart(ours.told(features)(z, t, told), ours(z, t, told))
+    found["injected and not any more"] = apart(core(z, t, told), ours(z, t, told))
+
+
 def vaes(found: dict[str, float]) -> None:
     core, unet = core_vae(), diffusers_unet()
     vae = autoencoder(core)
@@ -192,7 +208,7 @@ if __name__ == "__main__":
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     found: dict[str, float] = {}
     with torch.inference_mode():
-        for measure in (unets, kinds, vaes):
+        for measure in (unets, kinds, injections, vaes):
             measure(found)
         said = refusals()
     print(json.dumps({"apart": found, "said": said}))

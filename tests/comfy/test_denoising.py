@@ -36,6 +36,12 @@ def test_what_else_is_the_same(measured, name):
     assert measured["apart"]["what the lora does"] > 100 * TOLERANCE
 
 
+@pytest.mark.parametrize("name", ["injected", "injected, mixed", "injected and not any more"])
+def test_a_branch_feeds_both_alike(measured, name):
+    assert measured["apart"][name] < TOLERANCE
+    assert measured["apart"]["what injection does"] > 100 * TOLERANCE
+
+
 def test_refusals_name_what_to_do(measured):
     assert len(measured["said"]) == 2
     assert "load such a checkpoint" in measured["said"][0] and "whole groups of 3 views" in measured["said"][1]

@@ -58,7 +58,7 @@ def test_branch(golden):
 def test_injection_into_a_stock_unet(golden):
     unet = UNet2DConditionModel(**golden.config["unet"]).eval()
     unet.load_state_dict(golden.state())
-    sites, features = diffusers_sites(unet), [golden.given(name) for name in names(golden)]
+    features = [golden.given(name) for name in names(golden)]
     down, assume = golden.config["n_down"], added(golden)
     nothing = [torch.zeros_like(feature) for feature in features]
     cases = {
@@ -69,7 +69,7 @@ def test_injection_into_a_stock_unet(golden):
         "sample_no_injection": None,
     }
     for name, given in cases.items():
-        with injected(sites, given):
+        with injected(lambda: diffusers_sites(unet), given):
             arguments = [golden.given(x) for x in ("sample", "timestep", "encoder_hidden_states")]
             shown = unet(*arguments, added_cond_kwargs=assume).sample
         assert_near(shown, golden.wanted(name), TOLERANCE, name)

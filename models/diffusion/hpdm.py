@@ -1,0 +1,206 @@
+"""HPDM, the Hybrid Priors Diffusion Model of Portrait Diffusion: a frozen denoiser told what another view knows of this one.
+
+Explicitly: what the driving view shows, projected to the target view, through BrushNet's branch (eqs. 6, 7). Implicitly: a second branch
+sees the driving view's latent whole; its features are projected and merged into the first one's (eq. 8). Geometry: the coarse render and
+its normals are merged into the projected latent (eq. 9). What the paper leaves open: MODELS_DIFFUSION (h), 1 to 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..projection import Projector
+from .brushnet import Branch, BranchConfig
+from .denoiser import Conditioning, InjectedDenoiser
+from .schedule import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class HpdmConfig:
+    """Parts of an HPDM.
+
+    Attributes:
+        branch: size of both branches, the UNet's. geometry, implicit: whether it has these parts.
+        hidden: channels inside the geo-block. kernel: pixels of the first convolution where features merge; the second's are 3.
+        weight: w^Ex of eq. 7.
+    """
+
+    branch: BranchConfig
+    geometry: bool = True
+    implicit: bool = True
+    hidden: int = 32
+    kernel: int = 3
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.branch, dict):  # from a file's metadata
+            object.__setattr__(self, "branch", BranchConfig(**self.branch))
+        if self.hidden < 1 or self.kernel not in (1, 3):
+            raise ValueError(f"HpdmConfig: expected hidden channels and a kernel of 1 or 3, got {self.hidden} and {self.kernel}")
+
+
+class Warp:
+    """B driving views' surfaces and target cameras; where each map's cells come from is found once a size."""
+
+    def __init__(self, projectors: Sequence[Projector]) -> None:
+        self.projectors, self._found = tuple(projectors), {}
+
+    def __len__(self) -> int:
+        return len(self.projectors)
+
+    def index(self, size: tuple[int, int]) -> Tensor:
+        """int64 [B, h, w], -1 in the void."""
+        if size not in self._found:
+            self._found[size] = torch.stack([projector.splat(size).index for projector in self.projectors])
+        return self._found[size]
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Features [B, C, h, w] of the driving views as the targets see them, 0 in the void."""
+        index = self.index(tuple(features.shape[-2:])).to(features.device).flatten(1)[:, None]
+        taken = features.flatten(2).gather(2, index.clamp_min(0).expand(-1, features.shape[1], -1))
+        return torch.where(index >= 0, taken, 0).unflatten(2, features.shape[-2:])
+
+
+@dataclass(frozen=True)
+class Priors:
+    """What an HPDM is told of B target views.
+
+    Attributes:
+        projected: [B, C, h, w] scaled latent of the driving view as the target sees it, black where nothing is known.
+        known: [B, 1, h, w], 1 where something is.
+        geometry: [B, 2C, h, w] scaled latents of the coarse render and of its normals; None where the HPDM has no geo-block.
+        driver: [B, C, h, w] scaled latent of the driving view; warp: to the targets. None where the HPDM has no implicit branch.
+    """
+
+    projected: Tensor
+    known: Tensor
+    geometry: Tensor | None = None
+    driver: Tensor | None = None
+    warp: Warp | None = None
+
+    def __len__(self) -> int:
+        return len(self.projected)
+
+
+class Fusion(nn.Module):
+    """Two features of one tap -> the first, changed by what both say; unchanged at first (eq. 8)."""
+
+    def __init__(self, channels: int, groups: int, kernel: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = nn.GroupNorm(groups, 2 * channels), nn.Conv2d(2 * channels, channels, kernel, padding=kernel // 2)
+        self.norm2, self.conv2 = nn.GroupNorm(groups, channels), nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, explicit: Tensor, implicit: Tensor) -> Tensor:
+        """[B, C, h, w] both."""
+        x = self.conv1(F.silu(self.norm1(torch.cat([explicit, implicit], 1))))
+        return explicit + self.conv2(F.silu(self.norm2(x)))
+
+
+class GeoBlock(nn.Module):
+    """Projected latent, latents of render and normals -> the projected latent, changed; unchanged at first (eq. 9)."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3 * channels, hidden, 3, padding=1), nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.conv3 = nn.Conv2d(hidden, channels, 3, padding=1)
+        nn.init.zeros_(self.conv3.weight)
+        nn.init.zeros_(self.conv3.bias)
+
+    def forward(self, projected: Tensor, geometry: Tensor) -> Tensor:
+        """[B, C, h, w], [B, 2C, h, w] -> [B, C, h, w]."""
+        x = F.silu(self.conv1(torch.cat([projected, geometry], 1)))
+        return projected + self.conv3(F.silu(self.conv2(x)))
+
+
+class Hpdm(nn.Module):
+    """Noisy latents and priors -> what is added at every tap of the frozen UNet."""
+
+    def __init__(self, config: HpdmConfig) -> None:
+        super().__init__()
+        self.config, branch = config, config.branch
+        self.explicit = Branch(branch)
+        self.geometry = GeoBlock(branch.latent_channels, config.hidden) if config.geometry else None
+        self.implicit = Branch(branch) if config.implicit else None
+        self.fusions = nn.ModuleList(Fusion(c, branch.groups, config.kernel) for c in branch.taps()) if config.implicit else None
+        if self.implicit is not None:
+            for conv in self.implicit.zero_convolutions():  # its features are merged before any; kept so that a BrushNet's file fits
+                conv.requires_grad_(False)
+
+    def forward(self, z: Tensor, t: Tensor, priors: Priors, *, weight: float | None = None) -> list[Tensor]:
+        """What is added at every tap.
+
+        Args:
+            z: [B, C, h, w] noisy latents of the targets. t: [B]. weight: w^Ex; None for the config's.
+
+        Raises:
+            ValueError: priors of other rows, or without a part that this HPDM needs.
+        """
+        self._check(z, priors)
+        projected = priors.projected.to(z)
+        if self.geometry is not None:
+            projected = self.geometry(projected, priors.geometry.to(z))
+        known = priors.known.to(z)
+        merge = None
+        if self.implicit is not None:
+            everything = torch.cat([priors.driver.to(z), torch.ones_like(known)], 1)  # the driving view is known whole
+            seen = [priors.warp(feature) for feature in self.implicit.features(z, t, everything)]
+
+            def merge(tap: int, feature: Tensor) -> Tensor:
+                return self.fusions[tap](feature, seen[tap])
+
+        features = self.explicit.features(z, t, torch.cat([projected, known], 1), merge=merge)
+        return self.explicit.hand_over(features, self.config.weight if weight is None else weight)
+
+    def _check(self, z: Tensor, priors: Priors) -> None:
+        if priors.projected.shape != z.shape or priors.known.shape != (len(z), 1, *z.shape[-2:]):
+            raise ValueError(
+                f"hpdm: expected projected latents {list(z.shape)} and a known mask with one channel, got "
+                f"{list(priors.projected.shape)} and {list(priors.known.shape)}; encode with the model's own VAE"
+            )
+        if self.geometry is not None and (priors.geometry is None or priors.geometry.shape[:2] != (len(z), 2 * z.shape[1])):
+            raise ValueError(
+                "hpdm: expected latents of a coarse render and its normals for the geo-block, got none that fit; render the head"
+            )
+        if self.implicit is not None and (priors.driver is None or priors.warp is None or len(priors.warp) != len(z)):
+            raise ValueError("hpdm: expected the driving view's latent and its projection for the implicit branch, got none that fit")
+
+
+@dataclass(frozen=True)
+class HpdmDenoiser:
+    """A denoiser that is told: the one contract again.
+
+    Attributes:
+        base: frozen. network: on the device and in the precision that it works in. priors: of B rows; a batch of k B rows holds the same
+            latents k times, as guidance makes it. weight: w^Ex; None for the network's.
+    """
+
+    base: InjectedDenoiser
+    network: Hpdm
+    priors: Priors
+    weight: float | None = None
+    latent_channels: int = field(init=False)
+    schedule: Schedule = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "latent_channels", self.base.latent_channels)
+        object.__setattr__(self, "schedule", self.base.schedule)
+
+    def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        B = len(self.priors)
+        if len(z) % B:
+            raise ValueError(f"hpdm: expected whole repetitions of {B} targets, got {len(z)} rows; pass one row a target")
+        dtype = next(self.network.parameters()).dtype
+        added = self.network(z[:B].to(dtype), t[:B], self.priors, weight=self.weight)
+        added = [feature.repeat(len(z) // B, 1, 1, 1) for feature in added]
+        return self.base.told(added)(z, t, conditioning)
+
+    def weighing(self, weight: float) -> HpdmDenoiser:
+        """The same with another w^Ex."""
+        return replace(self, weight=weight)
