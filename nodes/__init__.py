@@ -13,10 +13,12 @@ class PortraitDiffusionExtension(ComfyExtension):
         from .baking import BakeViews
         from .cameras import CameraFromLoad3D, CameraOrbit, CameraToLoad3D
         from .doctor import Doctor
+        from .evaluation import EvaluateViews
         from .heads import LoadHead, SaveHead
         from .inversion import FeedForwardHead, InvertPortrait
         from .mesh import File3DToMesh, HeadToMesh, MeshToFile3D, Turntable
         from .prior import LoadHeadPrior
+        from .turbo import LoadTurboRefiner, RefineViews
         from .views import RenderViews
 
         return [
@@ -32,7 +34,10 @@ class PortraitDiffusionExtension(ComfyExtension):
             MeshToFile3D,
             File3DToMesh,
             Turntable,
+            LoadTurboRefiner,
+            RefineViews,
             BakeViews,
+            EvaluateViews,
             SaveHead,
             LoadHead,
             Doctor,

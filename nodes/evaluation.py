@@ -25,7 +25,7 @@ class EvaluateViews(io.ComfyNode):
             category=CATEGORY,
             description="Compares images with references, pair by pair: L2, PSNR, SSIM, our perceptual distance and identity, kernel "
             "distance, NIQE, silhouettes, and change along the sequence. Our networks know procedural heads; they are not LPIPS or ArcFace; "
-            "those join where you have their files.",
+            "they join where you have their files.",
             search_aliases=["metrics", "psnr", "ssim", "lpips", "compare images", "flicker"],
             inputs=[
                 io.Image.Input("images", tooltip="Pictures to judge."),

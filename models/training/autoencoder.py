@@ -1,6 +1,6 @@
 """`train autoencoder`: the embedded AutoencoderKL, on the factory's second split.
 
-Pixels, their gradients and the features of the prior's critic, with a faint pull of the posterior towards a unit Gaussian (Rombach et
+Pixels, their gradients and our perceptual distance, with a faint pull of the posterior towards a unit Gaussian (Rombach et
 al. 2022, appendix G). The scaling factor is measured at the end. Hues are compared by themselves, and at first two of the latent channels
 are told to be them: left to itself a small network spends its first hour on edges and takes every shirt for grey. Pictures are whole, small
 ones at first: norms take their statistics from the picture, so what is learnt on pieces of one shirt does not hold for a person. Late in the
@@ -21,9 +21,7 @@ from torch import Tensor
 from ..checkpoint import shipped, write
 from ..diffusion.autoencoder import decode, draw, encode, posterior_of
 from ..diffusion.embedded import AutoencoderConfig, autoencoder
-from ..metrics.discriminator import image_pair
-from ..prior.discriminator import shipped_critic
-from ..prior.photo_losses import critic_distance
+from ..metrics.perceptual import perceptual_distance, shipped_perceptual
 from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .renders import Renders, cached_renders
@@ -34,8 +32,8 @@ if TYPE_CHECKING:
 STAGES = ((0.2, 64, 16), (0.5, 128, 5), (1.0, 256, 2))  # share of the run until which, pixels, pictures a step: hues need many pictures
 RATE = 1.5e-3
 KL = 1e-6
-CRITIC = 0.05
-CRITIC_FROM = 0.4  # share of the run
+PERCEPTUAL = 0.3
+PERCEPTUAL_FROM = 0.4  # share of the run
 HUE = 4.0  # weight of the hues
 HUE_CELL = 4  # pixels over which they are averaged
 HEADS_FROM = 0.5  # share of the run, from which two steps in three see heads
@@ -137,7 +135,7 @@ def run(arguments: list[str]) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)  # the initial weights
         vae = autoencoder(config).to(device)
-    eyes = critic_distance(shipped_critic().to(device))
+    eyes = shipped_perceptual().to(device)
     optimiser = torch.optim.AdamW(vae.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
     local = LocalRun("autoencoder", vae, optimiser, options.minutes)
     draws = torch.Generator().manual_seed(2 + local.resume())
@@ -151,11 +149,14 @@ def run(arguments: list[str]) -> None:
         shown, divergence, apart = there_and_back(vae, signed, draws)
         hint = HINT * max(0.0, 1 - progress / HINTED)
         loss = reconstruction_loss(shown, signed) + KL * divergence + hint * apart
-        if progress > CRITIC_FROM and not heads and done % 2:
-            raw = side // 2
-            loss = loss + CRITIC * eyes((shown, F.interpolate(shown, size=(raw, raw), mode="area")), image_pair(pictures, raw))
+        terms = {"loss": loss.item(), "apart": apart.item()}
+        if progress > PERCEPTUAL_FROM:
+            with torch.autocast(device.type, torch.bfloat16):
+                distance = perceptual_distance(eyes, (shown + 1) / 2, pictures).mean()
+            loss = loss + PERCEPTUAL * distance
+            terms["perceptual"] = distance.item()
         descend(loss, optimiser, RATE * rate_share(done, progress, warm_up=200))
-        return {"loss": loss.item(), "apart": apart.item()}
+        return terms
 
     steps = local.train(step, options, save_every=1000, judge=lambda: validate(vae, held_out, device))
     figures = validate(vae, held_out, device)
