@@ -7,13 +7,15 @@ its normals are merged into the projected latent (eq. 9). What the paper leaves 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checkpoint import load_into, read, shipped
 from ..projection import Projector
 from .brushnet import Branch, BranchConfig
 from .denoiser import Conditioning, InjectedDenoiser
@@ -45,19 +47,23 @@ class HpdmConfig:
 
 
 class Warp:
-    """B driving views' surfaces and target cameras; where each map's cells come from is found once a size."""
+    """B driving views' surfaces and target cameras; where each map's cells come from is found once a size.
 
-    def __init__(self, projectors: Sequence[Projector]) -> None:
-        self.projectors, self._found = tuple(projectors), {}
+    Args:
+        projectors: one a row. found: what is known before: (h, w) -> int64 [B, h, w].
+    """
+
+    def __init__(self, projectors: Sequence[Projector] = (), found: Mapping[tuple[int, int], Tensor] | None = None) -> None:
+        self.projectors, self.found = tuple(projectors), dict(found or {})
 
     def __len__(self) -> int:
-        return len(self.projectors)
+        return len(self.projectors) or len(next(iter(self.found.values()), ()))
 
     def index(self, size: tuple[int, int]) -> Tensor:
         """int64 [B, h, w], -1 in the void."""
-        if size not in self._found:
-            self._found[size] = torch.stack([projector.splat(size).index for projector in self.projectors])
-        return self._found[size]
+        if size not in self.found:
+            self.found[size] = torch.stack([projector.splat(size).index for projector in self.projectors])
+        return self.found[size]
 
     def __call__(self, features: Tensor) -> Tensor:
         """Features [B, C, h, w] of the driving views as the targets see them, 0 in the void."""
@@ -133,22 +139,26 @@ class Hpdm(nn.Module):
             for conv in self.implicit.zero_convolutions():  # its features are merged before any; kept so that a BrushNet's file fits
                 conv.requires_grad_(False)
 
-    def forward(self, z: Tensor, t: Tensor, priors: Priors, *, weight: float | None = None) -> list[Tensor]:
+    def forward(
+        self, z: Tensor, t: Tensor, priors: Priors, *, weight: float | None = None, geometry: bool = True, implicit: bool = True
+    ) -> list[Tensor]:
         """What is added at every tap.
 
         Args:
             z: [B, C, h, w] noisy latents of the targets. t: [B]. weight: w^Ex; None for the config's.
+            geometry, implicit: whether these parts, where there are any, take part.
 
         Raises:
             ValueError: priors of other rows, or without a part that this HPDM needs.
         """
-        self._check(z, priors)
+        geometry, implicit = geometry and self.geometry is not None, implicit and self.implicit is not None
+        self._check(z, priors, geometry, implicit)
         projected = priors.projected.to(z)
-        if self.geometry is not None:
+        if geometry:
             projected = self.geometry(projected, priors.geometry.to(z))
         known = priors.known.to(z)
         merge = None
-        if self.implicit is not None:
+        if implicit:
             everything = torch.cat([priors.driver.to(z), torch.ones_like(known)], 1)  # the driving view is known whole
             seen = [priors.warp(feature) for feature in self.implicit.features(z, t, everything)]
 
@@ -158,17 +168,18 @@ class Hpdm(nn.Module):
         features = self.explicit.features(z, t, torch.cat([projected, known], 1), merge=merge)
         return self.explicit.hand_over(features, self.config.weight if weight is None else weight)
 
-    def _check(self, z: Tensor, priors: Priors) -> None:
+    @staticmethod
+    def _check(z: Tensor, priors: Priors, geometry: bool, implicit: bool) -> None:
         if priors.projected.shape != z.shape or priors.known.shape != (len(z), 1, *z.shape[-2:]):
             raise ValueError(
                 f"hpdm: expected projected latents {list(z.shape)} and a known mask with one channel, got "
                 f"{list(priors.projected.shape)} and {list(priors.known.shape)}; encode with the model's own VAE"
             )
-        if self.geometry is not None and (priors.geometry is None or priors.geometry.shape[:2] != (len(z), 2 * z.shape[1])):
+        if geometry and (priors.geometry is None or priors.geometry.shape[:2] != (len(z), 2 * z.shape[1])):
             raise ValueError(
                 "hpdm: expected latents of a coarse render and its normals for the geo-block, got none that fit; render the head"
             )
-        if self.implicit is not None and (priors.driver is None or priors.warp is None or len(priors.warp) != len(z)):
+        if implicit and (priors.driver is None or priors.warp is None or len(priors.warp) != len(z)):
             raise ValueError("hpdm: expected the driving view's latent and its projection for the implicit branch, got none that fit")
 
 
@@ -204,3 +215,11 @@ class HpdmDenoiser:
     def weighing(self, weight: float) -> HpdmDenoiser:
         """The same with another w^Ex."""
         return replace(self, weight=weight)
+
+
+def shipped_hpdm(path: Path | None = None) -> Hpdm:
+    """The branches that come with the pack, or others of their kind, frozen, on the CPU."""
+    config, state = read(path or shipped("hpdm"), "hpdm")
+    network = Hpdm(HpdmConfig(**config)).requires_grad_(False).eval()
+    load_into(network, state, "hpdm")
+    return network

@@ -1,0 +1,102 @@
+"""What an HPDM is told, made from a driving view and a head: projected picture, coarse render and normals, all as latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..camera import Camera
+from ..projection import ProjectionConfig, Projector, projector
+from .autoencoder import encode, factor
+from .hpdm import Priors, Warp
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+COVERED = 0.5  # of a pixel, from which on it counts as known
+
+
+@dataclass(frozen=True)
+class DrivingView:
+    """A view that knows the person, and the depth that a head has there.
+
+    Attributes:
+        image: [3, S, S] in [0, 1] on white. distance: [S, S] along unit rays, scene units. mask: [S, S]. camera: unbatched.
+    """
+
+    image: Tensor
+    distance: Tensor
+    mask: Tensor
+    camera: Camera
+
+    def to(self, target: Camera, config: ProjectionConfig | None = None) -> Projector:
+        """Its projection to another camera."""
+        return projector(self.distance, self.mask, self.camera, target, config=config)
+
+
+@dataclass(frozen=True)
+class ProjectedView:
+    """A driving view as a target sees it. Attributes: image: [3, S, S] in [0, 1], black in the void. known: [1, S, S], 0 or 1."""
+
+    image: Tensor
+    known: Tensor
+
+
+def projected_view(driver: DrivingView, projection: Projector) -> ProjectedView:
+    """The picture by soft splats; eq. 6."""
+    image, cover = projection.soft(driver.image)
+    known = (cover > COVERED).to(image)
+    return ProjectedView((image * known).clamp(0, 1), known)
+
+
+def normal_map(normal: Tensor) -> Tensor:
+    """Camera-space normals [B, 3, H, W] (OpenCV axes) as pictures in [0, 1]; towards the camera where there is none."""
+    empty = normal.square().sum(1, keepdim=True) < 0.25
+    towards = normal.new_tensor([0.0, 0.0, -1.0])[:, None, None]
+    return (torch.where(empty, towards, normal) * normal.new_tensor([1.0, -1.0, -1.0])[:, None, None] + 1) / 2  # as OpenGL's
+
+
+@torch.no_grad()
+def view_priors(
+    vae: AutoencoderKL,
+    drivers: Sequence[DrivingView],
+    targets: Camera,
+    renders: Tensor,
+    normals: Tensor,
+    *,
+    config: ProjectionConfig | None = None,
+) -> tuple[Priors, list[ProjectedView]]:
+    """Priors of B targets, each with its driver, and the projected pictures that they come from.
+
+    Args:
+        targets: [B]. renders, normals: [B, 3, S, S], the head's coarse views from them; normals in camera space.
+
+    Raises:
+        ValueError: not one driver and one render a target.
+    """
+    B = len(drivers)
+    if targets.shape != (B,) or len(renders) != B or renders.shape != normals.shape:
+        raise ValueError(
+            f"priors: expected a driver, a render and normals for each of {list(targets.shape)} targets, got {B} drivers, "
+            f"{list(renders.shape)} and {list(normals.shape)}; pair them"
+        )
+    projections = [driver.to(targets[i], config) for i, driver in enumerate(drivers)]
+    views = [projected_view(*pair) for pair in zip(drivers, projections, strict=True)]
+    images, known = (torch.stack([getattr(view, name) for view in views]) for name in ("image", "known"))
+    size = tuple(side // factor(vae) for side in images.shape[-2:])
+    latents = [encode(vae, x) for x in (images, renders, normal_map(normals), torch.stack([driver.image for driver in drivers]))]
+    return (
+        Priors(
+            projected=latents[0],
+            known=F.interpolate(known, size=size, mode="nearest"),
+            geometry=torch.cat(latents[1:3], 1),
+            driver=latents[3],
+            warp=Warp(projections),
+        ),
+        views,
+    )

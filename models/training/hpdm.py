@@ -1,0 +1,157 @@
+"""`train hpdm`: the branches that tell the embedded UNet what another view knows of this one.
+
+Portrait Diffusion, eqs. 7 to 9: UNet and autoencoder are frozen; first the explicit branch learns, then the geo-block joins, then the
+implicit branch, which begins as a copy of the explicit one. Noise prediction at uniform timesteps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..checkpoint import shipped, write
+from ..diffusion.brushnet import BranchConfig, start_from_unet
+from ..diffusion.embedded import PROMPTS, EmbeddedUNet, shipped_unet
+from ..diffusion.hpdm import Hpdm, HpdmConfig
+from ..diffusion.schedule import add_noise
+from ..synthetic.splits import UPPER, VALIDATION
+from .hpdm_data import LatentPairs, cached_latents
+from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
+from .renders import cache_folder
+from .turbo_data import shipped_stage
+
+BATCH = 8
+RATE = 4e-4
+EMPTY = 0.1  # share of rows without a view prompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class HpdmTraining:
+    """Shares of the run from which the parts join; 1 and more for never."""
+
+    geometry_from: float = 0.45
+    implicit_from: float = 0.6
+
+
+ABLATIONS: dict[str, Callable[[HpdmTraining], HpdmTraining]] = {
+    "explicit": lambda plan: replace(plan, geometry_from=2.0, implicit_from=2.0),
+    "geometry": lambda plan: replace(plan, implicit_from=2.0),
+    "whole": lambda plan: plan,
+}
+
+
+def ablation_path(name: str) -> Path:
+    """Where `train hpdm --ablation` leaves its branches."""
+    return cache_folder() / "ablations" / f"hpdm-{name}.safetensors"
+
+
+def embedded_config(base: EmbeddedUNet, *, geometry: bool = True, implicit: bool = True) -> HpdmConfig:
+    """Branches of the embedded UNet's size."""
+    size = base.config
+    branch = BranchConfig(channels=size.channels, layers=size.layers, groups=size.groups, latent_channels=size.latent_channels)
+    return HpdmConfig(branch=branch, geometry=geometry, implicit=implicit, kernel=1)
+
+
+def begun(base: EmbeddedUNet, config: HpdmConfig) -> Hpdm:
+    """An HPDM whose branches have the UNet's own weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)  # the initial weights of what the UNet does not have
+        network = Hpdm(config)
+    for branch in (network.explicit, network.implicit):
+        if branch is not None:
+            start_from_unet(branch, base.unet.state_dict())
+    return network
+
+
+def noise_error(
+    network: Hpdm,
+    base: EmbeddedUNet,
+    data: LatentPairs,
+    rows: Tensor,
+    empty: float,
+    draws: torch.Generator,
+    device: torch.device,
+    **told: object,
+) -> Tensor:
+    """Mean squared error of the predicted noise on some rows of the data at random timesteps. Args: told: as `Hpdm.forward`."""
+    denoiser = base.denoiser()
+    z, prompts = data.clean[rows], data.prompts[rows]
+    prompts = torch.where(torch.rand(len(rows), generator=draws) < empty, PROMPTS.index("empty"), prompts)
+    t = torch.randint(len(denoiser.schedule), (len(rows),), generator=draws)
+    noise = torch.randn(z.shape, generator=draws)
+    noisy, t = add_noise(denoiser.schedule, z, noise, t).to(device), t.to(device)
+    with torch.autocast(device.type, torch.bfloat16):
+        added = network(noisy, t, data.priors(rows, device), **told)
+        predicted = denoiser.told(added)(noisy, t, base.prompts(prompts.to(device)))
+    return (predicted.float() - noise.to(device)).square().mean()
+
+
+@torch.no_grad()
+def validate(network: Hpdm, base: EmbeddedUNet, data: LatentPairs, device: torch.device, **told: object) -> dict[str, float]:
+    """On validation pairs, the same draws every time: error of the noise with the branches, and of the UNet alone."""
+    errors = []
+    for branches in (True, False):
+        draws, options = torch.Generator().manual_seed(0), told if branches else {"weight": 0.0}
+        each = [noise_error(network, base, data, rows, 0.0, draws, device, **options) for rows in torch.arange(len(data)).split(10)]
+        errors.append(torch.stack(each).mean().item())
+    return dict(zip(("noise_mse", "noise_mse_alone"), errors, strict=True))
+
+
+class HpdmRun:
+    """One training: what a step does at each share of the run.
+
+    Args:
+        begin: share of the run where this sitting begins.
+    """
+
+    def __init__(
+        self, network: Hpdm, base: EmbeddedUNet, plan: HpdmTraining, data: LatentPairs, device: torch.device, begin: float = 0.0
+    ) -> None:
+        self.network, self.base, self.plan, self.data, self.device = network, base, plan, data, device
+        learnt = [p for p in network.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(learnt, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.draws, self.joined = torch.Generator().manual_seed(5), begin >= plan.implicit_from
+
+    def parts(self, progress: float) -> dict[str, bool]:
+        """Which parts take part by now; the implicit branch joins as a copy of the explicit one."""
+        taking = {"geometry": progress >= self.plan.geometry_from, "implicit": progress >= self.plan.implicit_from}
+        if taking["implicit"] and not self.joined:
+            self.network.implicit.load_state_dict(self.network.explicit.state_dict())
+            self.joined = True
+        return taking
+
+    def step(self, done: int, progress: float) -> dict[str, float]:
+        """One step; its loss."""
+        rows = torch.randint(len(self.data), (BATCH,), generator=self.draws)
+        loss = noise_error(self.network, self.base, self.data, rows, EMPTY, self.draws, self.device, **self.parts(progress))
+        descend(loss, self.optimiser, RATE * rate_share(done, progress, warm_up=200, least=0.05))
+        return {"loss": loss.item()}
+
+
+def run(arguments: list[str]) -> None:
+    """Train for `--minutes`, write the weights that ship, print the held-out figures."""
+    parser = training_parser("hpdm", __doc__, minutes=60, heads=600)
+    parser.add_argument("--ablation", choices=ABLATIONS, help="leave parts out; the result is cached and does not ship")
+    options, device = parsed(parser, arguments), pick_device()
+    plan, stage = ABLATIONS[options.ablation or "whole"](HpdmTraining()), shipped_stage(device)
+    data = cached_latents(stage, range(UPPER.start, UPPER.start + options.heads), damage=True)
+    held_out = cached_latents(stage, range(VALIDATION.start, VALIDATION.start + 25), damage=False)
+    base = shipped_unet().to(device)
+    network = begun(base, embedded_config(base, geometry=plan.geometry_from < 1, implicit=plan.implicit_from < 1)).to(device)
+    state = HpdmRun(network, base, plan, data, device, options.begin)
+    path = ablation_path(options.ablation) if options.ablation else shipped("hpdm")
+    local = LocalRun(path.stem, network, state.optimiser, options.minutes, {"": "hpdm"} if options.ablation is None else {})
+    state.draws.manual_seed(5 + local.resume())
+
+    def judge() -> dict[str, float]:
+        return validate(network, base, held_out, device)
+
+    steps = local.train(state.step, options, judge=judge)
+    figures = judge()
+    if options.end >= 1:
+        write(path, "hpdm", network.config, network, **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(steps))
+    print(f"{steps} steps; validation {figures}", flush=True)
