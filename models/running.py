@@ -27,7 +27,7 @@ from .prior.encoder import shipped_encoder
 from .prior.inversion import PRESETS
 from .prior.vgg import load_vgg
 
-LATER = ("turbo", "fast", "detail")  # refinements of later versions
+LATER = ("fast", "detail")  # refinements of later versions
 
 
 def load_weights(device: torch.device, vgg: Path | None = None) -> Weights:
@@ -57,13 +57,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("photo", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--inversion", choices=list(PRESETS), help="default: quick; with --refine turbo the feed-forward head, at once")
-    parser.add_argument("--refine", choices=["none", *LATER], default="none")
+    parser.add_argument("--refine", choices=["none", "turbo", *LATER], default="none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--vgg", type=Path, help="a VGG16 of yours (.safetensors, .pth): judges instead of the prior's discriminator")
     parser.add_argument("--json", help="also write the report here")
     options = parser.parse_args(arguments)
     if options.refine in LATER:
-        raise ValueError(f"--refine: expected none, got {options.refine}, which this version does not have yet; leave it out")
+        raise ValueError(f"--refine: expected none or turbo, got {options.refine}, which this version does not have yet; leave it out")
     if options.inversion is None and options.refine == "none":
         options.inversion = "quick"
     if options.out.exists() and not options.out.is_dir():

@@ -20,7 +20,8 @@ from .denoising import ComfyDenoiser, autoencoder, diffusers_state, with_lora
 from .optimising import Progress
 from .types import CATEGORY, TurboOnWire, TurboWire, io, seed_input
 
-MEMORY_PER_PIXEL = 3000  # bytes of activations per pixel of a window's pictures: an estimate, not measured yet
+MEMORY_PER_PIXEL = 1300  # bytes of activations per pixel of a window's pictures, `bench turbo --speed`
+CORE_MEMORY = 2178  # numbers per pixel that core reckons with in a VAE of Stable Diffusion's size
 
 
 class LoadTurboRefiner(io.ComfyNode):
@@ -68,7 +69,7 @@ def embedded(path: Path, name: str) -> TurboOnWire:
     base, vae = shipped_unet(), shipped_autoencoder()
     weights = load_turbo(path, base.unet, vae)
     turbo = refiner(weights, base.unet, vae, base.denoiser().schedule)
-    return wired(turbo, name, turbo.denoiser.unet)
+    return wired(turbo, name, MEMORY_PER_PIXEL, turbo.denoiser.unet)
 
 
 def on_model(path: Path, name: str, model, vae) -> TurboOnWire:
@@ -89,13 +90,13 @@ def on_model(path: Path, name: str, model, vae) -> TurboOnWire:
         conditioning=Conditioning(weights.tokens),
         skips=weights.skips,
     )
-    return wired(turbo, name)
+    return wired(turbo, name, CORE_MEMORY * mm.dtype_size(turbo.vae.dtype))
 
 
-def wired(turbo: Turbo, name: str, *others: torch.nn.Module) -> TurboOnWire:
-    """A refiner for the wire; `others` are moved with its autoencoder."""
+def wired(turbo: Turbo, name: str, memory: int, *others: torch.nn.Module) -> TurboOnWire:
+    """A refiner for the wire. Args: memory: bytes per pixel of a window's pictures. others: are moved with its autoencoder."""
     modules = [turbo.vae, *others] + ([] if turbo.skips is None else [turbo.skips])
-    return TurboOnWire(turbo, name, loading.patcher(*modules))
+    return TurboOnWire(turbo, name, loading.patcher(*modules), memory)
 
 
 class RefineViews(io.ComfyNode):
@@ -153,7 +154,7 @@ class RefineViews(io.ComfyNode):
         views, references = convert.from_image(images), convert.from_image(reference)
         config = replace(turbo.turbo.config, window=window, overlap=min(overlap, window - 1), r=r)
         H, W = views.shape[-2:]
-        needed = MEMORY_PER_PIXEL * H * W * (min(window, len(views)) + len(references))
+        needed = turbo.memory_per_pixel * H * W * (min(window, len(views)) + len(references))
         mm.load_models_gpu([turbo.patcher], memory_required=needed)
         device = turbo.patcher.load_device
         progress = Progress(len(views))

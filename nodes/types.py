@@ -65,11 +65,13 @@ class TurboOnWire:
 
     Attributes:
         turbo: denoiser, autoencoder, prompt, skips. name: of the file, for people. patcher: holds what a MODEL does not.
+        memory_per_pixel: bytes that a pixel of a window's pictures needs.
     """
 
     turbo: Turbo
     name: str
     patcher: ModelPatcher
+    memory_per_pixel: int
 
 
 PriorWire = io.Custom("PORTRAIT_PRIOR")  # PriorOnWire

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from portrait_diffusion.__main__ import commands, main
-from portrait_diffusion.models import checkpoint
+from portrait_diffusion.models import checkpoint, doctor
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ ROWS = {
     "no face": (["nobody.png"], ["expected a photo with a visible face", "none", "crop"]),
     "all transparent": (["transparent.png"], ["expected"]),
     "no face, in another alphabet": (["никто 誰.png"], ["expected a photo with a visible face"]),
-    "a refinement of the future": (["nobody.png", "--refine", "turbo"], ["--refine: expected none", "turbo", "leave it out"]),
+    "a refinement of the future": (["nobody.png", "--refine", "fast"], ["--refine: expected none or turbo", "fast", "leave it out"]),
     "a VGG16 that is a photo": (["nobody.png", "--vgg", "words.jpg"], ["vgg: expected a .safetensors or .pth file", "words.jpg"]),
     "no VGG16": (["nobody.png", "--vgg", "none.pth"], ["vgg: expected", "found none called none.pth"]),
     "out is a file": (["nobody.png", "--out", "dot.png"], ["--out: expected a folder", "dot.png", "another name"]),
@@ -103,10 +103,7 @@ def test_doctor_prints_what_is_there(capsys):
         "xatlas",
         "cpu",
         "accelerator",
-        "prior.safetensors",
-        "encoder.safetensors",
-        "discriminator.safetensors",
-        "alignment.safetensors",
+        *(f"{kind}.safetensors" for kind in doctor.SHIPPED),
     ):
         assert word in text
     assert "->" not in text, "something is missing here"
@@ -117,7 +114,7 @@ def test_doctor_names_what_is_missing_and_the_remedy(tmp_path, monkeypatch, caps
     (tmp_path / "prior.safetensors").write_bytes(b"PK" + bytes(20))
     assert main(["doctor"]) == 0
     text = capsys.readouterr().out
-    assert "pickle" in text and "found none called encoder.safetensors" in text and text.count("->") == 4
+    assert "pickle" in text and "found none called encoder.safetensors" in text and text.count("->") == len(doctor.SHIPPED)
 
 
 def test_weights_that_do_not_fit_stop_run_in_one_line(tmp_path, monkeypatch, capsys, root):

@@ -9,9 +9,6 @@ to the peak of a fresh process (VmHWM), the grid included, or to the accelerator
 from __future__ import annotations
 
 import argparse
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -36,6 +33,7 @@ from ..synthetic.codes import identity_codes
 from ..synthetic.head import sample_parameters
 from ..synthetic.splits import SHIPPED
 from .fitted import TRIPLANE, Fit, fitted_field, load_field, save_field
+from .memory import added_bytes, told_by_process
 from .report import Row, finish
 
 RENDERERS = ("readable", "exact-fast", "occupancy")
@@ -162,28 +160,11 @@ def preparation_rows(name: str, field: TriplaneField, repeats: int) -> list[Row]
     ]
 
 
-def peak_bytes() -> int:
-    """Highest resident memory of this process so far."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage there also counts the parent's
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10)
-
-
 def added_memory(path: Path, size: int, kind: str, backward: bool, device: torch.device) -> int:
     """Bytes that one call, and the grid if it needs one, adds to this process's peak, or to the accelerator's."""
     field = on_device(load_field(path), device)
     once(renderer("readable", field, 8), field.planes, backward)  # what torch keeps from its first call on
-    if device.type == "cpu":
-        before = peak_bytes()
-        once(renderer(kind, field, size), field.planes, backward)
-        return peak_bytes() - before
-    torch.accelerator.empty_cache()
-    torch.accelerator.reset_peak_memory_stats()
-    before = torch.accelerator.memory_allocated()
-    once(renderer(kind, field, size), field.planes, backward)
-    return torch.accelerator.max_memory_allocated() - before
+    return added_bytes(lambda: once(renderer(kind, field, size), field.planes, backward), device)
 
 
 def memory_rows(name: str, field: TriplaneField, size: int, threads: int) -> list[Row]:
@@ -195,15 +176,12 @@ def memory_rows(name: str, field: TriplaneField, size: int, threads: int) -> lis
 
 
 def _memory_rows(title: str, path: Path, size: int, threads: int, device: torch.device) -> list[Row]:
-    rows, command = [], [sys.executable, "-m", __package__.partition(".")[0], "bench", "render", "--threads", str(threads)]
+    rows = []
     for backward, way in enumerate(PASSES):
         first = None
         for kind in RENDERERS:
-            words = [*command, "--memory-of", str(path), str(size), kind, str(backward), str(device)]
-            done = subprocess.run(words, check=False, capture_output=True, text=True)
-            if done.returncode:
-                raise ValueError(f"bench render: the process that measures memory failed: {done.stderr.strip()[-500:]}")
-            added = int(done.stdout.split()[-1])
+            words = ["--memory-of", str(path), str(size), kind, str(backward), str(device)]
+            added = told_by_process("render", "--threads", str(threads), *words)
             first = first or added
             row = f"{title}, {way}, {kind}"
             rows.append(Row(row, "memory added", added / 2**20, "MiB"))

@@ -7,6 +7,7 @@ those that `train turbo --ablation` has left in the cache. `--speed` and `--bake
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from .turbo_bake import bake_rows
 from .turbo_flicker import flicker_rows
 from .turbo_methods import STEPS, Alone, Made, Methods, novel
 from .turbo_pictures import draw_sheet
-from .turbo_speed import speed_rows
+from .turbo_speed import added_memory, speed_rows
 
 UNITS = {"L2": "", "PSNR": "dB", "SSIM": "", "perceptual": "", "identity": "", "registration": "s", "generation": "s"}
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -149,7 +150,11 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--flicker", action="store_true", help="instead: flicker of a turntable, rendered, refined, and steadied")
     parser.add_argument("--bake", action="store_true", help="instead: views never refined, and the mesh, before and after baking")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="PNG: input, renders, refined and exact views of eight heads")
+    parser.add_argument("--memory-of", type=int, nargs=2, help=argparse.SUPPRESS)  # --speed calls this in a process of its own
     options = head_options(parser, arguments)
+    if options.memory_of:
+        print(added_memory(*options.memory_of))
+        return
     if options.speed:
         finish("turbo, speed", speed_rows(), options.json)
         return

@@ -26,10 +26,12 @@ from ..running import load_weights
 from ..synthetic.head import sample_parameters
 from ..synthetic.rendering import render_head
 from ..synthetic.splits import SHIPPED
+from .memory import added_bytes, told_by_process
 from .report import Row
 from .turbo_methods import shown
 
 REPEATS = 5
+WINDOWS = ((2, 256), (6, 256), (6, 512))  # views and pixels whose memory is measured
 SIDE_VIEWS = (-0.5, 0.5)  # radians
 # Public facts of SD-Turbo's UNet and of its autoencoder (Stable Diffusion 2.1's): what a user's refiner has to run.
 SD_TURBO = {"cross_attention_dim": 1024, "attention_head_dim": (5, 10, 20, 20), "use_linear_projection": True, "sample_size": 64}
@@ -64,7 +66,7 @@ def median_seconds(work: Callable[[], object], device: torch.device | None = Non
 def speed_rows() -> list[Row]:
     """The embedded refiner here; SD-Turbo's size with random weights where there is an accelerator."""
     with torch.no_grad():
-        rows = embedded_rows()
+        rows = embedded_rows() + memory_rows()
         if torch.accelerator.is_available():
             rows += accelerator_rows(torch.accelerator.current_accelerator())
     return rows
@@ -110,6 +112,29 @@ def embedded_rows() -> list[Row]:
     )
     rows.append(Row("merged against unmerged", "largest difference", (ours - theirs).abs().max().item(), ""))
     return rows
+
+
+def memory_rows() -> list[Row]:
+    """What refining windows adds, each in a process of its own, also by pixel of its pictures."""
+    rows = []
+    for V, size in WINDOWS:
+        added = told_by_process("turbo", "--threads", str(torch.get_num_threads()), "--memory-of", str(V), str(size))
+        name = f"embedded, {V} views of {size} pixels and the reference"
+        rows.append(Row(name, "memory added", added / 2**20, "MiB"))
+        rows.append(Row(name, "memory added by pixel", added / ((V + 1) * size**2), "B"))
+    return rows
+
+
+@torch.no_grad()
+def added_memory(V: int, size: int) -> int:
+    """Bytes that one window adds to this process's peak."""
+    turbo = shipped_refiner()
+
+    def work(V: int, size: int) -> Tensor:
+        return refine(turbo, torch.rand(V, 3, size, size), torch.rand(1, 3, size, size), generator=torch.Generator().manual_seed(0))
+
+    work(1, 64)  # what torch keeps from its first call on
+    return added_bytes(lambda: work(V, size), torch.device("cpu"))
 
 
 def unmerged(turbo: Turbo) -> Turbo:

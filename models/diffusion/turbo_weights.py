@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,8 @@ def save_turbo(path: Path, weights: TurboWeights, **facts: str) -> None:
         gamma = weights.skips.gamma
         tensors |= {SKIPS + key: value for key, value in weights.skips.state_dict().items()}
     bases = {name: [base.layout, base.samples] for name, base in (("unet", weights.unet_base), ("vae", weights.vae_base))}
-    metadata = {"kind": KIND, "scales": json.dumps(scales), "bases": json.dumps(bases), "gamma": json.dumps(gamma)}
+    config = json.dumps(asdict(TurboConfig()))  # what it was trained for
+    metadata = {"kind": KIND, "config": config, "scales": json.dumps(scales), "bases": json.dumps(bases), "gamma": json.dumps(gamma)}
     save_tensors(path, {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()}, metadata | facts)
 
 

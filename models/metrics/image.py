@@ -28,7 +28,7 @@ def masked_psnr(a: Tensor, b: Tensor, mask: Tensor) -> float:
     b, mask = (F.interpolate(x, size=size, mode="bilinear", antialias=True) if x.shape[-2:] != size else x for x in (b, mask))
     inside = (mask > 0.5).expand_as(a)
     if not inside.any():
-        raise ValueError("masked_psnr: expected a mask with a foreground, got an empty one")
+        raise ValueError("masked_psnr: expected a mask with a foreground, got an empty one; leave out the views without a person")
     return psnr(a[inside], b[inside])
 
 
