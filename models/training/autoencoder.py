@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 STAGES = ((0.2, 64, 16), (0.5, 128, 5), (1.0, 256, 2))  # share of the run until which, pixels, pictures a step: hues need many pictures
 RATE = 1.5e-3
 KL = 1e-6
-PERCEPTUAL = 0.3
+PERCEPTUAL = 0.6
 PERCEPTUAL_FROM = 0.4  # share of the run
 HUE = 4.0  # weight of the hues
 HUE_CELL = 4  # pixels over which they are averaged
