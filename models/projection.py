@@ -86,20 +86,23 @@ class Projector:
 
     Attributes:
         distance: [H, W] along unit rays, scene units. mask: bool [H, W], where there is a surface to trust.
-        source, target: unbatched cameras.
+        normal: [H, W, 3] of it, in the world. source, target: unbatched cameras.
     """
 
     distance: Tensor
     mask: Tensor
+    normal: Tensor
     source: Camera
     target: Camera
     config: ProjectionConfig = field(default_factory=ProjectionConfig)
 
     def points(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """World points [h * w, 3] of the cells of a map of this size on the first view, and which to trust, bool [h * w]."""
-        distance, mask = (nearest(x, size) for x in (self.distance, self.mask))
+        """World points [h * w, 3] of the cells of a map of this size on the first view, and which the other may see, bool [h * w]."""
+        distance, mask, normal = (nearest(x, size) for x in (self.distance, self.mask, self.normal))
         origins, directions = rays(self.source, *size)
-        return (origins + directions * distance[..., None]).flatten(0, 1), mask.flatten()
+        points = origins + directions * distance[..., None]
+        turned = (normal * (self.target.position - points)).sum(-1) > 0  # towards the other camera, not away from it
+        return points.flatten(0, 1), (mask & turned).flatten()
 
     def splat(self, size: tuple[int, int], target_size: tuple[int, int] | None = None) -> Splat:
         """The nearest points' cells. Args: size: of the first view's map (h, w). target_size: of the other's; None for the same."""
@@ -194,15 +197,19 @@ def projector(
         raise ValueError("projector: expected a mask with a person in it, got an empty one; wire the mask of the view")
     if not (distance[solid].isfinite().all() and (distance[solid] > 0).all()):
         raise ValueError("projector: expected finite distances above 0 inside the mask; wire depth and mask of one view")
-    trusted = solid & ~jumps(distance, solid, config.jump)
-    trusted &= slant(distance, solid, source) < config.grazing if normal is None else facing(normal, source) < config.grazing
-    return Projector(distance, trusted, source, target, config)
+    if normal is None:
+        outward = slope_normals(distance, solid, source)
+    else:  # from the camera's axes to the world's
+        outward = F.normalize(normal, dim=0).movedim(0, -1) @ source.cam2world[:3, :3].mT
+    cosine = -(outward * rays(source, *distance.shape)[1]).sum(-1)
+    trusted = solid & ~jumps(distance, solid, config.jump) & (cosine > math.cos(config.grazing))
+    return Projector(distance, trusted, outward, source, target, config)
 
 
 def nearest(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """[H, W] at the centres of another grid's cells; never an average."""
+    """[H, W, ...] at the centres of another grid's cells; never an average."""
     rows, columns = (
-        ((torch.arange(n, device=values.device) + 0.5) * side / n).floor().long() for n, side in zip(size, values.shape, strict=True)
+        ((torch.arange(n, device=values.device) + 0.5) * side / n).floor().long() for n, side in zip(size, values.shape[:2], strict=True)
     )
     return values[rows[:, None], columns]
 
@@ -220,28 +227,19 @@ def jumps(distance: Tensor, mask: Tensor, share: float) -> Tensor:
     return found
 
 
-def slant(distance: Tensor, mask: Tensor, camera: Camera) -> Tensor:
-    """Radians [H, W] between the rays and the normals of the distances' own slope, the flatter side of each pixel; right angles outside."""
+def slope_normals(distance: Tensor, mask: Tensor, camera: Camera) -> Tensor:
+    """Unit normals [H, W, 3] in the world, towards the camera, of the distances' own slope on the flatter side of each pixel; 0 outside."""
     H, W = distance.shape
     origins, directions = rays(camera, H, W)
     points = origins + directions * torch.where(mask, distance, 1.0)[..., None]
     steps = []
     for axis, length in ((1, W), (0, H)):
         step = points.diff(dim=axis)
-        ahead, behind = (
-            F.pad(step.movedim(-1, 0), pad).movedim(0, -1) for pad in (((0, 1), (1, 0)) if axis else ((0, 0, 0, 1), (0, 0, 1, 0)))
-        )
+        pads = ((0, 0, 0, 1), (0, 0, 1, 0)) if axis else ((0, 0, 0, 0, 0, 1), (0, 0, 0, 0, 1, 0))
+        ahead, behind = (F.pad(step, pad) for pad in pads)
         index = torch.arange(length, device=distance.device).view(-1, 1) if axis == 0 else torch.arange(length, device=distance.device)
         shorter = (ahead.norm(dim=-1) < behind.norm(dim=-1)) & (index < length - 1) | (index == 0)
         steps.append(torch.where(shorter[..., None], ahead, behind))
     normal = F.normalize(torch.linalg.cross(steps[0], steps[1]), dim=-1)
-    cosine = (normal * directions).sum(-1).abs()
-    return torch.where(mask, cosine.clamp(max=1).acos(), math.pi / 2)
-
-
-def facing(normal: Tensor, camera: Camera) -> Tensor:
-    """Radians [H, W] between the rays and given normals [3, H, W] in camera space; right angles where there is none."""
-    H, W = normal.shape[-2:]
-    directions = rays(camera, H, W)[1] @ camera.cam2world[:3, :3]
-    cosine = -(F.normalize(normal, dim=0).movedim(0, -1) * directions).sum(-1)
-    return torch.where(normal.square().sum(0) > 0.25, cosine.clamp(0, 1).acos(), math.pi / 2)
+    normal = torch.where(((normal * directions).sum(-1) > 0)[..., None], -normal, normal)
+    return normal * mask[..., None]

@@ -100,6 +100,12 @@ def test_depth_is_sampled_never_averaged():
     assert torch.equal(small, values[[1, 4, 6]][:, [1, 3, 5, 7]])
 
 
+def test_nobody_is_seen_through_from_behind():
+    front, behind = orbit(0.0, 0.0), orbit(math.pi, 0.0)
+    made = projector(*sphere(front), front, behind)
+    assert not made.splat((64, 64)).known.any() and not made.soft(torch.rand(3, 64, 64))[1].any()
+
+
 def test_soft_splats_have_gradients():
     camera, aside = orbit(0.0, 0.0), orbit(0.2, 0.0)
     distance, mask = sphere(camera, 32)

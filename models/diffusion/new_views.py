@@ -1,0 +1,226 @@
+"""New views of a person by HPDM: one from a view that knows it, or a ring of them in chains outward from the photo.
+
+Portrait Diffusion, "Multi-view Status Consistency", and MODELS_DIFFUSION (h), 6: every view is driven by its neighbour nearer to the front;
+the back by the chain that comes nearer to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..camera import Camera, yaw_pitch
+from ..head import Head
+from ..projection import ProjectionConfig
+from .autoencoder import decode, encode
+from .denoiser import Conditioning, InjectedDenoiser, guided
+from .embedded import PROMPTS, EmbeddedUNet, prompt_index, shipped_autoencoder, shipped_unet
+from .hpdm import Hpdm, HpdmDenoiser, Priors
+from .schedule import add_noise, ddim, timesteps
+from .view_priors import DrivingView, ProjectedView, view_priors
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+Callback = Callable[[int, int, Tensor], None]  # views done, of how many, the last one [3, S, S]
+LEAST_KNOWN = 0.002  # share of the picture that a driving view must cover
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionModel:
+    """A denoiser, its autoencoder, and what it is told of a camera.
+
+    Attributes:
+        prompts: cameras [B] -> one row each. empty: one row, for guidance.
+    """
+
+    denoiser: InjectedDenoiser
+    vae: AutoencoderKL
+    prompts: Callable[[Camera], Conditioning]
+    empty: Conditioning
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewViewConfig:
+    """How a view is drawn.
+
+    Attributes:
+        steps: of DDIM. guidance: s of classifier-free guidance; 1 for none. weight: w^Ex.
+        strength: share of the schedule that is walked: 1 begins with noise, less with the coarse render under as much noise.
+    """
+
+    steps: int = 20
+    guidance: float = 1.5
+    weight: float = 1.0
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not 0 < self.strength <= 1 or self.guidance < 0 or self.weight < 0:
+            raise ValueError(
+                f"NewViewConfig: expected steps >= 1, strength in (0, 1], guidance and weight >= 0, got {self.steps}, {self.strength}, "
+                f"{self.guidance}, {self.weight}; use the defaults"
+            )
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """A head's views at S pixels. Attributes: rgb, normal: [V, 3, S, S]. distance, mask: [V, S, S]. camera: [V]."""
+
+    rgb: Tensor
+    normal: Tensor
+    distance: Tensor
+    mask: Tensor
+    camera: Camera
+
+    def driving(self, i: int, image: Tensor) -> DrivingView:
+        """A picture [3, S, S] of view i, with the head's depth there."""
+        return DrivingView(image, self.distance[i], self.mask[i], self.camera[i])
+
+
+@torch.no_grad()
+def coarse_views(head: Head, cameras: Camera, size: int) -> Coarse:
+    """What a head knows of some views."""
+    seen = head.render(cameras, size)
+    return Coarse(seen.rgb, seen.normal, seen.depth[:, 0], seen.opacity[:, 0], cameras)
+
+
+def embedded_model(base: EmbeddedUNet | None = None) -> DiffusionModel:
+    """The diffusion model that comes with the pack, with its view prompts."""
+    base = base or shipped_unet()
+
+    def prompts(cameras: Camera) -> Conditioning:
+        yaw, pitch = yaw_pitch(cameras)
+        return base.prompts(prompt_index(yaw, pitch).to(base.prompts.tokens.device))
+
+    return DiffusionModel(denoiser=base.denoiser(), vae=shipped_autoencoder(), prompts=prompts, empty=base.prompts.named(PROMPTS[-1]))
+
+
+@torch.no_grad()
+def generate(
+    model: DiffusionModel,
+    network: Hpdm | None,
+    priors: Priors,
+    cameras: Camera,
+    renders: Tensor,
+    *,
+    generator: torch.Generator,
+    config: NewViewConfig | None = None,
+    callback: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """B views at once.
+
+    Args:
+        network: None to leave the denoiser alone. renders: [B, 3, S, S], the head's coarse views. generator: CPU generator of the noise.
+        callback: told after each of the denoiser's calls; may raise to interrupt.
+
+    Returns:
+        [B, 3, S, S] in [0, 1].
+    """
+    config = config or NewViewConfig()
+    denoiser = model.denoiser if network is None else HpdmDenoiser(model.denoiser, network, priors, config.weight)
+    schedule, given = denoiser.schedule, model.prompts(cameras)
+    empty = model.empty.repeated(len(given))
+    noise = torch.randn(priors.projected.shape, generator=generator).to(priors.projected)
+    path = timesteps(schedule, max(config.steps, round(config.steps / config.strength)), "trailing")[-config.steps :]
+    start = noise if config.strength == 1 else add_noise(schedule, encode(model.vae, renders).to(noise), noise, int(path[0]))
+
+    def predict(z: Tensor, t: Tensor) -> Tensor:
+        return denoiser(z, t, given) if config.guidance == 1 else guided(denoiser, z, t, given, empty, config.guidance)
+
+    return decode(model.vae, ddim(schedule, predict, start, path, callback))
+
+
+@dataclass(frozen=True)
+class NewView:
+    """Attributes: image: [3, S, S] in [0, 1]. projected: what the driving view told of it."""
+
+    image: Tensor
+    projected: ProjectedView
+
+
+def new_view(
+    model: DiffusionModel,
+    network: Hpdm | None,
+    driver: DrivingView,
+    coarse: Coarse,
+    i: int,
+    *,
+    generator: torch.Generator,
+    config: NewViewConfig | None = None,
+    projection: ProjectionConfig | None = None,
+    callback: Callable[[int, int], None] | None = None,
+) -> NewView:
+    """View i of a head, by what a driving view knows of it.
+
+    Raises:
+        ValueError: the driving view shows nothing of it.
+    """
+    pick = slice(i, i + 1)
+    priors, views = view_priors(model.vae, [driver], coarse.camera[pick], coarse.rgb[pick], coarse.normal[pick], config=projection)
+    if views[0].known.mean() < LEAST_KNOWN:
+        raise ValueError(
+            "new view: expected a driving view that shows something of the new one, but the two share no surface; choose a nearer view"
+        )
+    image = generate(model, network, priors, coarse.camera[pick], coarse.rgb[pick], generator=generator, config=config, callback=callback)
+    return NewView(image[0], views[0])
+
+
+def chains(yaw: Tensor, known: float = 0.0) -> list[tuple[int, int]]:
+    """The order in which views at these yaws [V] (radians) are drawn, and each one's driver: (view, driver), -1 for the photo.
+
+    Outward from the photo at yaw `known`, one chain a side; a view is driven by the one before it in its chain.
+    """
+    away = (yaw - known + math.pi) % (2 * math.pi) - math.pi
+    order, last = [], {1: -1, -1: -1}
+    for i in away.abs().argsort(stable=True).tolist():
+        side = 1 if away[i] >= 0 else -1
+        if away[i].abs() > math.pi - 1e-4:  # the back belongs to the chain that has come nearer to it
+            side = max(last, key=lambda s: -1.0 if last[s] < 0 else float(away[last[s]].abs()))
+        order.append((i, last[side]))
+        last[side] = i
+    return order
+
+
+def ring(
+    model: DiffusionModel,
+    network: Hpdm | None,
+    head: Head,
+    cameras: Camera,
+    size: int,
+    *,
+    generator: torch.Generator,
+    config: NewViewConfig | None = None,
+    projection: ProjectionConfig | None = None,
+    callback: Callback | None = None,
+    step: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Views of a head's person [V, 3, size, size], each by its neighbour nearer to the photo.
+
+    Args:
+        head: with its photo. callback: told after each view. step: after each of the denoiser's calls; may raise to interrupt.
+
+    Raises:
+        ValueError: a head without its photo; a view that its driver shows nothing of.
+    """
+    if head.reference is None:
+        raise ValueError("ring: expected a head with its photo, got one without; use the head of an inversion or of Feed-Forward Head")
+    photo = head.reference
+    everything = Camera(
+        *(torch.cat([a[None], b]) for a, b in ((photo.camera.cam2world, cameras.cam2world), (photo.camera.intrinsics, cameras.intrinsics)))
+    )
+    coarse = coarse_views(head, everything, size)
+    first = torch.nn.functional.interpolate(photo.on_white()[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    pictures: dict[int, Tensor] = {-1: first.to(coarse.rgb)}
+    order = chains(yaw_pitch(cameras)[0].cpu(), float(yaw_pitch(photo.camera)[0]))
+    for done, (i, driver) in enumerate(order, 1):
+        known = coarse.driving(driver + 1, pictures[driver])
+        made = new_view(model, network, known, coarse, i + 1, generator=generator, config=config, projection=projection, callback=step)
+        pictures[i] = made.image.to(first)
+        if callback is not None:
+            callback(done, len(order), pictures[i])
+    return torch.stack([pictures[i] for i in range(len(order))])
