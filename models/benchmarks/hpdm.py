@@ -1,0 +1,194 @@
+"""`bench hpdm`: from the frontal picture to views beside it, as in Portrait Diffusion's table 2a, on held-out heads.
+
+The driving view is the exact frontal picture; depth, coarse render and normals are an inversion's, never the truth's. Rows: the projection
+with its voids filled from the coarse render (the trivial answer), the coarse render itself, the UNet alone, the branches one after the
+other (those that `train hpdm --ablation` has left in the cache, of one budget), the branches that ship, and the autoencoder's round trip of
+the exact view (the ceiling).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ..camera import Camera
+from ..checkpoint import shipped
+from ..diffusion.autoencoder import decode, encode
+from ..diffusion.hpdm import Hpdm, shipped_hpdm
+from ..diffusion.new_views import Coarse, NewViewConfig, coarse_views, embedded_model, new_view
+from ..diffusion.view_priors import projected_view
+from ..head import Head, load_head, save_head
+from ..metrics.evaluate import evaluate, shipped_judges
+from ..prior.inversion import PRESETS, invert
+from ..prior.photo_losses import critic_distance
+from ..running import load_weights
+from ..training.hpdm import ABLATIONS, ablation_path
+from ..training.renders import cache_folder
+from .head_bench import HeadBench, head_options, head_parser, heads_of, mean_row, store_path
+from .prior_heads import ExactHead, angles_degrees, as_photo
+from .report import Row, finish
+
+ANGLES = (30, 45)  # degrees of yaw, to both sides
+UNITS = {"PSNR": "dB", "SSIM": "", "perceptual": "", "identity": ""}
+TRIVIAL, COARSE, ALONE, CEILING = "projection over the coarse render", "coarse render", "no HPDM", "autoencoder's round trip"
+SHIPPED = "HPDM that ships"
+STEPS = {"explicit": "explicit branch", "geometry": "+ geo-block", "whole": "+ implicit branch"}
+TILE = 160
+
+
+class InvertedHeads:
+    """Heads of the frontal pictures by the main path, kept on disk: an inversion is most of a bench's time."""
+
+    def __init__(self, preset: str = "quick") -> None:
+        self.weights, self.preset = load_weights(torch.device("cpu")), preset
+        digest = hashlib.sha256(preset.encode())
+        for name in ("prior", "encoder", "discriminator"):
+            digest.update(shipped(name).read_bytes())
+        self.folder = cache_folder() / "bench" / f"heads-{digest.hexdigest()[:12]}"
+        self.eyes = critic_distance(self.weights.critic)
+
+    def head(self, exact: ExactHead) -> Head:
+        """The inversion of one head's frontal picture."""
+        path = self.folder / f"{hashlib.sha256(exact.exact.views.rgb.numpy().tobytes()).hexdigest()[:12]}.safetensors"
+        if not path.is_file():
+            photo, draws = as_photo(exact.exact, exact.exact.frontal), torch.Generator().manual_seed(0)
+            prior, encoder = self.weights.prior, self.weights.encoder
+            made = invert(prior, encoder, photo, PRESETS[self.preset], generator=draws, perceptual=self.eyes)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_head(made, path)
+        return load_head(path)
+
+
+class HpdmBench(HeadBench):
+    """The rows, made from one inversion a head."""
+
+    def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: NewViewConfig) -> None:
+        super().__init__(heads, store, minutes)
+        self.inverted, self.model, self.judges, self.config = InvertedHeads(), embedded_model(), shipped_judges(), config
+        self.networks: dict[str, Hpdm | None] = {ALONE: None}
+        self.networks |= {row: shipped_hpdm(ablation_path(name)) for name, row in STEPS.items() if ablation_path(name).is_file()}
+        if shipped("hpdm").is_file():
+            self.networks[SHIPPED] = shipped_hpdm()
+
+    def seen(self, head: ExactHead, index: list[int]) -> Coarse:
+        """What the inversion shows of the frontal view and of some others."""
+        every = [head.exact.frontal, *index]
+        cameras = Camera(head.exact.camera.cam2world[every], head.exact.camera.intrinsics[every])
+        return coarse_views(self.inverted.head(head), cameras, head.exact.views.rgb.shape[-1])
+
+    def drawn(self, network: Hpdm | None, head: ExactHead, coarse: Coarse) -> tuple[Tensor, Tensor, Tensor]:
+        """New views [V, 3, S, S] of all but the first coarse view, what was projected, and where it is known."""
+        driver, draws = coarse.driving(0, head.exact.views.rgb[head.exact.frontal]), torch.Generator().manual_seed(0)
+        made = [new_view(self.model, network, driver, coarse, i, generator=draws, config=self.config) for i in range(1, len(coarse.rgb))]
+        return tuple(
+            torch.stack(x) for x in ([m.image for m in made], [m.projected.image for m in made], [m.projected.known for m in made])
+        )
+
+    def row(self, name: str, angle: int, make: Callable[[ExactHead, Coarse], Tensor]) -> None:
+        """Figures of one row at one angle, both sides."""
+
+        def figures(head: ExactHead) -> dict[str, float]:
+            index = beside(head, angle)
+            with torch.no_grad():
+                views = make(head, self.seen(head, index))
+            found = evaluate(views, head.exact.views.rgb[index], self.judges)
+            return {figure.metric: figure.value for figure in found if figure.metric in UNITS}
+
+        self.fill(f"{angle} degrees: {name}", self.heads, figures)
+
+    def trivial(self, head: ExactHead, coarse: Coarse) -> Tensor:
+        """The projection over the coarse render."""
+        driver = coarse.driving(0, head.exact.views.rgb[head.exact.frontal])
+        views = [projected_view(driver, driver.to(coarse.camera[i])) for i in range(1, len(coarse.rgb))]
+        return torch.stack([torch.where(view.known > 0, view.image, coarse.rgb[i]) for i, view in enumerate(views, 1)])
+
+    def ceiling(self, head: ExactHead, index: list[int]) -> Tensor:
+        """What the autoencoder leaves of the exact views."""
+        return decode(self.model.vae, encode(self.model.vae, head.exact.views.rgb[index]))
+
+    def run(self) -> None:
+        """All rows, the cheap ones first."""
+        for angle in ANGLES:
+            self.row(CEILING, angle, lambda head, coarse, angle=angle: self.ceiling(head, beside(head, angle)))
+            self.row(COARSE, angle, lambda head, coarse: coarse.rgb[1:])
+            self.row(TRIVIAL, angle, self.trivial)
+        for name, network in self.networks.items():
+            for angle in ANGLES:
+                self.row(name, angle, lambda head, coarse, network=network: self.drawn(network, head, coarse)[0])
+
+    def rows(self) -> list[Row]:
+        """The table, and every step less the one before it, with 95 % intervals over heads."""
+        rows = [
+            mean_row(name, metric, torch.tensor([figures[metric] for figures in heads.values()]), unit)
+            for name, heads in self.done.items()
+            for metric, unit in UNITS.items()
+            if heads and all(metric in figures for figures in heads.values())
+        ]
+        steps = [name for name in (ALONE, *STEPS.values()) if name in self.networks]
+        pairs = [(b, a) for a, b in zip(steps, steps[1:], strict=False)]
+        last = SHIPPED if SHIPPED in self.networks else steps[-1]
+        for angle in ANGLES:
+            for ours, other in [*pairs, (last, TRIVIAL), (last, COARSE)]:
+                rows += self.differences(f"{angle} degrees: {ours}", f"{angle} degrees: {other}")
+        return rows
+
+    def differences(self, ours: str, other: str) -> list[Row]:
+        """A row less another, over the heads that both have."""
+        a, b = self.done.get(ours, {}), self.done.get(other, {})
+        both = [head for head in a if head in b]
+        values = {
+            metric: torch.tensor([a[h][metric] - b[h][metric] for h in both if metric in a[h] and metric in b[h]]) for metric in UNITS
+        }
+        short = other.partition(": ")[2]
+        return [mean_row(f"{ours} less {short}", metric, x, UNITS[metric]) for metric, x in values.items() if len(x)]
+
+
+def beside(head: ExactHead, angle: int) -> list[int]:
+    """The views at this yaw to both sides."""
+    yaw, _ = angles_degrees(head.exact)
+    return [int((yaw - side * angle).abs().argmin()) for side in (1, -1)]
+
+
+def draw_sheet(bench: HpdmBench, heads: list[ExactHead], path: Path) -> None:
+    """A row per head, as figure 8: driver, projection, coarse render, one picture a network, exact view; at the larger angle."""
+    rows = []
+    for head in heads:
+        index = beside(head, max(ANGLES))[:1]
+        coarse = bench.seen(head, index)
+        made = {name: bench.drawn(network, head, coarse) for name, network in bench.networks.items()}
+        projected = next(iter(made.values()))[1]
+        parts = [
+            head.exact.views.rgb[[head.exact.frontal]],
+            projected,
+            coarse.rgb[1:],
+            *(x[0] for x in made.values()),
+            head.exact.views.rgb[index],
+        ]
+        rows.append(torch.cat(list(F.interpolate(torch.cat(parts), (TILE, TILE), mode="area")), -1))
+    picture = (torch.cat(rows, -2).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
+    Image.fromarray(picture.numpy()).save(path)
+
+
+def run(arguments: list[str]) -> None:
+    """Print the table; what the clock cuts off, the next call goes on with."""
+    parser = head_parser("hpdm", __doc__)
+    parser.add_argument("--steps", type=int, default=12, help="of DDIM")
+    parser.add_argument("--guidance", type=float, default=NewViewConfig.guidance)
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="PNG: driver, projection, coarse render, every row and exact view of six heads"
+    )
+    options = head_options(parser, arguments)
+    config, heads = NewViewConfig(steps=options.steps, guidance=options.guidance), heads_of(options)
+    files = [*sorted(shipped("prior").parent.glob("*.safetensors")), *(p for p in map(ablation_path, ABLATIONS) if p.is_file())]
+    rooms, code = ["field", "prior", "metrics", "synthetic", "diffusion"], [Path(__file__)]
+    bench = HpdmBench(heads, store_path("hpdm", options, repr(config), files, rooms, code), options.minutes, config)
+    bench.run()
+    finish("hpdm", bench.rows(), options.json)
+    if options.sheet:
+        draw_sheet(bench, heads[:6], options.sheet)
