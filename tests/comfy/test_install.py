@@ -6,7 +6,7 @@ import subprocess
 from portrait_diffusion.workflows.client import Client
 from portrait_diffusion.workflows.server import ROOT
 
-from .test_workflow import INPUTS
+from .test_object_info import INPUTS
 
 
 def copy_of_the_checkout(place) -> None:
