@@ -18,6 +18,7 @@ from .camera import Camera, project, rays
 NEVER = torch.iinfo(torch.int64).max
 DEPTH_STEPS = 2**30  # of the z-buffer's keys, over FAR
 FAR = 64.0  # scene units: nothing further is seen
+MARGIN = 8  # cells around the frame from which a point may still reach into it
 MIDDLE = 6.0  # of two points on one surface, as steep as the tangent of 80 degrees, the one nearer to a cell's middle has it
 
 
@@ -164,7 +165,8 @@ class Projector:
         image, z = project(self.target, points)
         place = image * image.new_tensor([size[1], size[0]])
         distance = (points - self.target.position).norm(dim=-1)
-        seen = trusted & (z > 0) & (distance < FAR) & place.isfinite().all(1) & (place > -8).all(1) & (place < max(size) + 8).all(1)
+        near = (place > -MARGIN).all(1) & (place < max(size) + MARGIN).all(1)  # NaN is not near
+        seen = trusted & (z > 0) & (distance < FAR) & near
         return place, distance, seen
 
 

@@ -30,14 +30,6 @@ def head_parser(name: str, description: str) -> argparse.ArgumentParser:
     return made
 
 
-def head_options(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    """The options, with torch's threads set."""
-    options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    return options
-
-
 def heads_of(options: argparse.Namespace) -> list[ExactHead]:
     """The heads asked for."""
     return folder_heads(options.heads, options.count) if options.heads else factory_heads(options.split, options.count)

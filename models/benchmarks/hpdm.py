@@ -14,24 +14,22 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from ..camera import Camera
 from ..checkpoint import shipped
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.hpdm import Hpdm, shipped_hpdm
-from ..diffusion.new_views import Coarse, NewViewConfig, coarse_views, embedded_model, new_view
+from ..diffusion.new_views import Coarse, NewView, NewViewConfig, coarse_views, embedded_model, new_view
 from ..diffusion.view_priors import projected_view
 from ..head import Head, load_head, save_head
 from ..metrics.evaluate import evaluate, shipped_judges
-from ..prior.inversion import PRESETS, invert
-from ..prior.photo_losses import critic_distance
-from ..running import load_weights
+from ..running import load_weights, to_pil
 from ..training.hpdm import ABLATIONS, ablation_path
+from ..training.local import parsed
 from ..training.renders import cache_folder
-from .head_bench import HeadBench, head_options, head_parser, heads_of, mean_row, store_path
-from .prior_heads import ExactHead, angles_degrees, as_photo
+from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
+from .prior_heads import ExactHead, angles_degrees, inverted
 from .report import Row, finish
 
 ANGLES = (30, 45)  # degrees of yaw, to both sides
@@ -51,17 +49,13 @@ class InvertedHeads:
         for name in ("prior", "encoder", "discriminator"):
             digest.update(shipped(name).read_bytes())
         self.folder = cache_folder() / "bench" / f"heads-{digest.hexdigest()[:12]}"
-        self.eyes = critic_distance(self.weights.critic)
 
     def head(self, exact: ExactHead) -> Head:
         """The inversion of one head's frontal picture."""
         path = self.folder / f"{hashlib.sha256(exact.exact.views.rgb.numpy().tobytes()).hexdigest()[:12]}.safetensors"
         if not path.is_file():
-            photo, draws = as_photo(exact.exact, exact.exact.frontal), torch.Generator().manual_seed(0)
-            prior, encoder = self.weights.prior, self.weights.encoder
-            made = invert(prior, encoder, photo, PRESETS[self.preset], generator=draws, perceptual=self.eyes)
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_head(made, path)
+            save_head(inverted(self.weights, exact.exact, exact.exact.frontal, self.preset), path)
         return load_head(path)
 
 
@@ -71,24 +65,33 @@ class HpdmBench(HeadBench):
     def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: NewViewConfig) -> None:
         super().__init__(heads, store, minutes)
         self.inverted, self.model, self.judges, self.config = InvertedHeads(), embedded_model(), shipped_judges(), config
+        self.found: dict[tuple, Coarse] = {}
         self.networks: dict[str, Hpdm | None] = {ALONE: None}
         self.networks |= {row: shipped_hpdm(ablation_path(name)) for name, row in STEPS.items() if ablation_path(name).is_file()}
         if shipped("hpdm").is_file():
             self.networks[SHIPPED] = shipped_hpdm()
 
     def seen(self, head: ExactHead, index: list[int]) -> Coarse:
-        """What the inversion shows of the frontal view and of some others."""
+        """What the inversion shows of the frontal view and of some others; rendered once for all rows."""
+        key = (head.name, *index)
+        if key not in self.found:
+            self.found[key] = self.render(head, index)
+        return self.found[key]
+
+    def render(self, head: ExactHead, index: list[int]) -> Coarse:
+        """Of `seen`."""
         every = [head.exact.frontal, *index]
         cameras = Camera(head.exact.camera.cam2world[every], head.exact.camera.intrinsics[every])
         return coarse_views(self.inverted.head(head), cameras, head.exact.views.rgb.shape[-1])
 
-    def drawn(self, network: Hpdm | None, head: ExactHead, coarse: Coarse) -> tuple[Tensor, Tensor, Tensor]:
-        """New views [V, 3, S, S] of all but the first coarse view, what was projected, and where it is known."""
+    def drawn(self, network: Hpdm | None, head: ExactHead, coarse: Coarse) -> list[NewView]:
+        """New views of all but the first coarse view."""
         driver, draws = coarse.driving(0, head.exact.views.rgb[head.exact.frontal]), torch.Generator().manual_seed(0)
-        made = [new_view(self.model, network, driver, coarse, i, generator=draws, config=self.config) for i in range(1, len(coarse.rgb))]
-        return tuple(
-            torch.stack(x) for x in ([m.image for m in made], [m.projected.image for m in made], [m.projected.known for m in made])
-        )
+        return [new_view(self.model, network, driver, coarse, i, generator=draws, config=self.config) for i in range(1, len(coarse.rgb))]
+
+    def images(self, network: Hpdm | None, head: ExactHead, coarse: Coarse) -> Tensor:
+        """The same [V, 3, S, S]."""
+        return torch.stack([view.image for view in self.drawn(network, head, coarse)])
 
     def row(self, name: str, angle: int, make: Callable[[ExactHead, Coarse], Tensor]) -> None:
         """Figures of one row at one angle, both sides."""
@@ -120,7 +123,7 @@ class HpdmBench(HeadBench):
             self.row(TRIVIAL, angle, self.trivial)
         for name, network in self.networks.items():
             for angle in ANGLES:
-                self.row(name, angle, lambda head, coarse, network=network: self.drawn(network, head, coarse)[0])
+                self.row(name, angle, lambda head, coarse, network=network: self.images(network, head, coarse))
 
     def rows(self) -> list[Row]:
         """The table, and every step less the one before it, with 95 % intervals over heads."""
@@ -161,18 +164,16 @@ def draw_sheet(bench: HpdmBench, heads: list[ExactHead], path: Path) -> None:
     for head in heads:
         index = beside(head, max(ANGLES))[:1]
         coarse = bench.seen(head, index)
-        made = {name: bench.drawn(network, head, coarse) for name, network in bench.networks.items()}
-        projected = next(iter(made.values()))[1]
+        made = [bench.drawn(network, head, coarse)[0] for network in bench.networks.values()]
         parts = [
             head.exact.views.rgb[[head.exact.frontal]],
-            projected,
+            made[0].projected.image[None],
             coarse.rgb[1:],
-            *(x[0] for x in made.values()),
+            *(view.image[None] for view in made),
             head.exact.views.rgb[index],
         ]
         rows.append(torch.cat(list(F.interpolate(torch.cat(parts), (TILE, TILE), mode="area")), -1))
-    picture = (torch.cat(rows, -2).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-    Image.fromarray(picture.numpy()).save(path)
+    to_pil(torch.cat(rows, -2)).save(path)
 
 
 def run(arguments: list[str]) -> None:
@@ -183,7 +184,7 @@ def run(arguments: list[str]) -> None:
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", help="PNG: driver, projection, coarse render, every row and exact view of six heads"
     )
-    options = head_options(parser, arguments)
+    options = parsed(parser, arguments)
     config, heads = NewViewConfig(steps=options.steps, guidance=options.guidance), heads_of(options)
     files = [*sorted(shipped("prior").parent.glob("*.safetensors")), *(p for p in map(ablation_path, ABLATIONS) if p.is_file())]
     rooms, code = ["field", "prior", "metrics", "synthetic", "diffusion"], [Path(__file__)]

@@ -19,14 +19,14 @@ from ..metrics.discriminator import discriminator_scores
 from ..metrics.geometry import depth_error, silhouette_iou
 from ..metrics.image import high_frequency, masked_psnr, psnr, ssim
 from ..portrait import Weights
-from ..prior.inversion import PRESETS, invert
-from ..prior.photo_losses import critic_distance
+from ..prior.inversion import PRESETS
 from ..running import load_weights
 from ..synthetic.multiview import MultiView
+from ..training.local import parsed
 from .back_faces import back_rows
-from .head_bench import HeadBench, head_options, head_parser, heads_of, mean_row, store_path
+from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
 from .oracle import ORACLE_STEPS, fit_oracle
-from .prior_heads import BINS, ExactHead, as_photo, bin_of
+from .prior_heads import BINS, ExactHead, as_photo, bin_of, inverted
 from .report import ROOT, Row, finish
 
 UNITS = {
@@ -89,7 +89,6 @@ class Bench(HeadBench):
     def __init__(self, weights: Weights, preset: str, heads: list[ExactHead], store: Path, minutes: float) -> None:
         super().__init__(heads, store, minutes)
         self.weights, self.preset = weights, preset
-        self.eyes = critic_distance(weights.critic)
 
     def row(self, name: str, make: Callable[[ExactHead], Head | None], heads: list[ExactHead]) -> None:
         """Figures of one row for the heads that have none yet; stops at the clock."""
@@ -102,9 +101,7 @@ class Bench(HeadBench):
 
     def inverted(self, views: MultiView, index: int) -> Head:
         """The main path's head from one view."""
-        prior, encoder = self.weights.prior, self.weights.encoder
-        draws = torch.Generator().manual_seed(0)
-        return invert(prior, encoder, as_photo(views, index), PRESETS[self.preset], generator=draws, perceptual=self.eyes)
+        return inverted(self.weights, views, index, self.preset)
 
     @torch.no_grad()
     def of_styles(self, ws: Tensor) -> Head:
@@ -177,7 +174,7 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--preset", choices=list(PRESETS), default="quick")
     parser.add_argument("--backs", type=int, default=0, metavar="N", help="instead: the face-on-the-back metric on N samples of the prior")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="PNG: eight heads beside their truth at seven yaws")
-    options, weights = head_options(parser, arguments), load_weights(torch.device("cpu"))
+    options, weights = parsed(parser, arguments), load_weights(torch.device("cpu"))
     if options.backs:
         finish("prior, backs", back_rows(weights.prior, options.backs), options.json)
         return

@@ -9,6 +9,9 @@ import torch
 
 from ..alignment import AlignedPortrait, uncropped
 from ..camera import orbit
+from ..head import Head
+from ..portrait import Weights
+from ..prior.inversion import PRESETS, invert
 from ..synthetic.head import sample_parameters
 from ..synthetic.multiview import MultiView, read_views, write_views
 from ..synthetic.rendering import render_head
@@ -91,6 +94,12 @@ def _seen_from(views: MultiView, yaw: float, pitch: float, tolerance: float = 3.
     yaws, pitches = angles_degrees(views)
     away = torch.maximum((yaws.abs() - yaw).abs(), (pitches - pitch).abs())
     return only(views, int(away.argmin())) if float(away.min()) < tolerance else None
+
+
+def inverted(weights: Weights, views: MultiView, index: int, preset: str) -> Head:
+    """The main path's head from one exact view."""
+    photo, draws = as_photo(views, index), torch.Generator().manual_seed(0)
+    return invert(weights.prior, weights.encoder, photo, PRESETS[preset], generator=draws, perceptual=weights.perceptual())
 
 
 def as_photo(views: MultiView, index: int) -> AlignedPortrait:

@@ -20,8 +20,9 @@ from ..diffusion.turbo_weights import shipped_refiner
 from ..metrics.distribution import kernel_distance
 from ..metrics.evaluate import Judges, evaluate, shipped_judges
 from ..metrics.perceptual import embedding
+from ..training.local import parsed
 from ..training.turbo import ABLATIONS, ablation_path
-from .head_bench import HeadBench, head_options, head_parser, heads_of, mean_row, store_path
+from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
 from .prior_heads import ExactHead
 from .report import Row, finish
 from .turbo_bake import bake_rows
@@ -151,7 +152,7 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--bake", action="store_true", help="instead: views never refined, and the mesh, before and after baking")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="PNG: input, renders, refined and exact views of eight heads")
     parser.add_argument("--memory-of", type=int, nargs=2, help=argparse.SUPPRESS)  # --speed calls this in a process of its own
-    options = head_options(parser, arguments)
+    options = parsed(parser, arguments)
     if options.memory_of:
         print(added_memory(*options.memory_of))
         return

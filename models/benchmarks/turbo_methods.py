@@ -17,10 +17,8 @@ from ..diffusion.turbo import Turbo, refine_sequence
 from ..diffusion.turbo_weights import shipped_refiner
 from ..head import Head
 from ..prior.feed_forward import feed_forward_head
-from ..prior.inversion import PRESETS, invert
-from ..prior.photo_losses import critic_distance
 from ..running import load_weights
-from .prior_heads import ExactHead, angles_degrees, as_photo
+from .prior_heads import ExactHead, angles_degrees, as_photo, inverted
 
 STEPS, STRENGTH = 20, 0.5  # of img2img, the usual share of the way that is walked back
 
@@ -46,7 +44,6 @@ class Methods:
     def __init__(self) -> None:
         self.weights = load_weights(torch.device("cpu"))
         self.turbo, self.base, self.vae = shipped_refiner(), shipped_unet(), shipped_autoencoder()
-        self.eyes = critic_distance(self.weights.critic)
 
     def head(self, exact: ExactHead) -> Head:
         """The feed-forward head of the frontal picture."""
@@ -62,9 +59,8 @@ class Methods:
 
     def inverted(self, exact: ExactHead, index: list[int]) -> Made:
         """Of an inversion, `quick`."""
-        started, weights = time.perf_counter(), self.weights
-        photo, draws = as_photo(exact.exact, exact.exact.frontal), torch.Generator().manual_seed(0)
-        head = invert(weights.prior, weights.encoder, photo, PRESETS["quick"], generator=draws, perceptual=self.eyes)
+        started = time.perf_counter()
+        head = inverted(self.weights, exact.exact, exact.exact.frontal, "quick")
         registration = time.perf_counter() - started
         views, generation = timed(lambda: shown(head, exact.exact.camera[index]))
         return Made(views, registration, generation)

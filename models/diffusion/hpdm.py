@@ -8,7 +8,7 @@ its normals are merged into the projected latent (eq. 9). What the paper leaves 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -211,10 +211,6 @@ class HpdmDenoiser:
         added = self.network(z[:B].to(dtype), t[:B], self.priors, weight=self.weight)
         added = [feature.repeat(len(z) // B, 1, 1, 1) for feature in added]
         return self.base.told(added)(z, t, conditioning)
-
-    def weighing(self, weight: float) -> HpdmDenoiser:
-        """The same with another w^Ex."""
-        return replace(self, weight=weight)
 
 
 def shipped_hpdm(path: Path | None = None) -> Hpdm:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import Camera
 from ..projection import ProjectionConfig, Projector, projector
 from .autoencoder import encode, factor
+from .brushnet import known_mask
 from .hpdm import Priors, Warp
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def view_priors(
     return (
         Priors(
             projected=latents[0],
-            known=F.interpolate(known, size=size, mode="nearest"),
+            known=known_mask(1 - known, size),
             geometry=torch.cat(latents[1:3], 1),
             driver=latents[3],
             warp=Warp(projections),

@@ -3,8 +3,8 @@
 Pixels, their gradients and our perceptual distance, with a faint pull of the posterior towards a unit Gaussian (Rombach et
 al. 2022, appendix G). The scaling factor is measured at the end. Hues are compared by themselves, and at first two of the latent channels
 are told to be them: left to itself a small network spends its first hour on edges and takes every shirt for grey. Pictures are whole, small
-ones at first: norms take their statistics from the picture, so what is learnt on pieces of one shirt does not hold for a person. Late in the
-run most are cut around the head, and errors count more where the picture is detailed: eyes are few pixels.
+ones at first: norms take their statistics from the picture, so what is learnt on pieces of one shirt does not hold for a person. Late in
+the run most are cut around the head, and errors count more where the picture is detailed: eyes are few pixels.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ from ..diffusion.view_priors import DrivingView, view_priors
 from ..prior.feed_forward import feed_forward_head
 from ..synthetic.head import sample_parameters
 from ..synthetic.rendering import render_head
-from .renders import FACTORY_VERSION, cache_folder
+from .renders import FACTORY_VERSION, cache_folder, cached_shards, stacked
 from .turbo_data import Stage, as_bytes
 
 if TYPE_CHECKING:
@@ -100,15 +99,12 @@ def head_pairs(stage: Stage, seed: int) -> dict[str, Tensor]:
 
 def pair_data(stage: Stage, seeds: range) -> PairData:
     """Pairs of all seeds, read from the cache, or made and put there; prints progress."""
-    folder, parts, started = cache_folder() / f"hpdm-{FACTORY_VERSION}-{stage.key}", [], time.monotonic()
-    for first in range(seeds.start, seeds.stop, SHARD):
-        path = folder / f"{first}-{SHARD}.safetensors"
-        if not path.is_file():
-            made = [head_pairs(stage, seed) for seed in range(first, first + SHARD)]
-            save_tensors(path, {key: torch.cat([pair[key] for pair in made]).contiguous() for key in made[0]}, {})
-            print(f"rendered pairs up to {first + SHARD} ({time.monotonic() - started:.0f} s)", flush=True)
-        parts.append(read_tensors(path, "cached pairs")[0])
-    return PairData(**{part.name: torch.cat([x[part.name] for x in parts])[: PAIRS * len(seeds)] for part in fields(PairData)})
+
+    def make(some: range) -> dict[str, Tensor]:
+        return {key: value.flatten(0, 1) for key, value in stacked([head_pairs(stage, seed) for seed in some]).items()}
+
+    found = cached_shards(cache_folder() / f"hpdm-{FACTORY_VERSION}-{stage.key}", seeds, SHARD, make)
+    return PairData(**{key: value[: PAIRS * len(seeds)] for key, value in found.items()})
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,19 @@ who share skin and hair, so that a face has to be told from a face and not by it
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..camera import Camera, orbit
-from ..checkpoint import read_tensors, save_tensors, shipped, write
+from ..checkpoint import shipped, write
 from ..metrics.identity import CROP_SIDE, CROP_SIZE, CROP_TOP, IdentityConfig, IdentityNetwork
 from ..synthetic.head import PARAMETER_NAMES, sample_parameters
 from ..synthetic.rendering import render_head
 from .degradations import KINDS, degrade, draw_chance
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
-from .renders import FACTORY_VERSION, cache_folder
+from .renders import FACTORY_VERSION, cache_folder, cached_shards
 
 PAIRS, LOOKS, RATE = 16, 3, 1.5e-3  # a batch: pairs of siblings, and looks of each head
 TEMPERATURE = 0.1
@@ -80,15 +79,9 @@ def render_looks(seed: int) -> Tensor:
 
 def cached_looks(seeds: range) -> Looks:
     """Looks of the seeds, a whole number of shards, read from the cache, or made and put there; prints progress."""
-    folder, parts, started = cache_folder() / f"factory-{FACTORY_VERSION}" / f"looks-{CROP_SIZE}x{KEPT}", [], time.monotonic()
-    for first in range(seeds.start, seeds.stop, SHARD):
-        path = folder / f"{first}-{SHARD}.safetensors"
-        if not path.is_file():
-            crops = torch.stack([render_looks(seed) for seed in range(first, first + SHARD)])
-            save_tensors(path, {"crops": crops}, {})
-            print(f"rendered heads up to {first + SHARD} ({time.monotonic() - started:.0f} s)", flush=True)
-        parts.append(read_tensors(path, "cached looks")[0]["crops"])
-    return Looks(torch.cat(parts)[: len(seeds)])
+    folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"looks-{CROP_SIZE}x{KEPT}"
+    found = cached_shards(folder, seeds, SHARD, lambda some: {"crops": torch.stack([render_looks(seed) for seed in some])})
+    return Looks(found["crops"][: len(seeds)])
 
 
 def contrastive_loss(embeddings: Tensor) -> Tensor:
@@ -163,7 +156,9 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--held-out", type=int, default=60, help="validation heads")
     options, device = parsed(parser, arguments), pick_device()
     if options.heads < 4 or options.held_out < 8:
-        raise ValueError(f"train identity: expected 4 heads or more and 8 held-out ones, got {options.heads} and {options.held_out}; raise --heads")
+        raise ValueError(
+            f"train identity: expected 4 heads or more and 8 held-out ones, got {options.heads} and {options.held_out}; raise --heads"
+        )
     truth = cached_looks(range(50_000, 50_000 + options.heads))
     held_out = cached_looks(range(90_000, 90_000 + options.held_out))
     with torch.random.fork_rng(devices=[]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,27 @@ def render_seed(seed: int, views: int, size: int, faces: bool = False) -> dict[s
     }
 
 
+def cached_shards(folder: Path, seeds: range, shard: int, make: Callable[[range], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What belongs to the seeds, row by row, read from the cache, or made and put there; prints progress.
+
+    Args:
+        folder: of the cache. shard: seeds a file; the last file may hold rows beyond the seeds. make: seeds -> tensors [rows, ...].
+    """
+    parts, started = [], time.monotonic()
+    for first in range(seeds.start, seeds.stop, shard):
+        path = folder / f"{first}-{shard}.safetensors"
+        if not path.is_file():
+            save_tensors(path, {key: value.contiguous() for key, value in make(range(first, first + shard)).items()}, {})
+            print(f"rendered heads up to {first + shard} ({time.monotonic() - started:.0f} s)", flush=True)
+        parts.append(read_tensors(path, f"cached {folder.name}")[0])
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+
+def stacked(heads: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors [...] of heads -> [heads, ...]."""
+    return {key: torch.stack([head[key] for head in heads]) for key in heads[0]}
+
+
 def cached_renders(seeds: range, *, views: int = 4, size: int = 256, faces: bool = False, shard: int = 25) -> Renders:
     """Renders of the seeds, read from the cache, or made and put there; prints progress.
 
@@ -83,12 +105,5 @@ def cached_renders(seeds: range, *, views: int = 4, size: int = 256, faces: bool
         seeds: as many as wanted, cached `shard` at a time. faces: only views from which a face can be read.
     """
     folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"{size}x{views}{'-faces' * faces}"
-    parts, started = [], time.monotonic()
-    for first in range(seeds.start, seeds.stop, shard):
-        path = folder / f"{first}-{shard}.safetensors"
-        if not path.is_file():
-            heads = [render_seed(seed, views, size, faces) for seed in range(first, first + shard)]
-            save_tensors(path, {key: torch.stack([head[key] for head in heads]).contiguous() for key in heads[0]}, {})
-            print(f"rendered heads up to {first + shard} ({time.monotonic() - started:.0f} s)", flush=True)
-        parts.append(read_tensors(path, "cached renders")[0])
-    return Renders(**{key: torch.cat([part[key] for part in parts])[: len(seeds)] for key in parts[0]})
+    found = cached_shards(folder, seeds, shard, lambda some: stacked([render_seed(seed, views, size, faces) for seed in some]))
+    return Renders(**{key: value[: len(seeds)] for key, value in found.items()})

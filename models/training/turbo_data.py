@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..alignment import uncropped
 from ..camera import Camera, frontal, orbit
-from ..checkpoint import read_tensors, save_tensors, shipped
+from ..checkpoint import shipped
 from ..head import Head, load_generator
 from ..prior.encoder import PortraitEncoder, shipped_encoder
 from ..prior.feed_forward import feed_forward_head
 from ..prior.panohead import PanoHeadGenerator
 from ..synthetic.codes import identity_codes
 from ..synthetic.head import sample_parameters
-from .renders import FACTORY_VERSION, Renders, cache_folder, cached_renders
+from .renders import FACTORY_VERSION, Renders, cache_folder, cached_renders, cached_shards, stacked
 
 SHARD = 25
 SIZE = 256
@@ -113,17 +112,11 @@ def turbo_data(stage: Stage, seeds: range, *, own: bool = False) -> TurboData:
         seeds: a multiple of SHARD of them. own: the prior's own identities of these seeds instead of the factory's heads.
     """
     folder = cache_folder() / f"turbo-{FACTORY_VERSION}-{stage.key}" / ("own" if own else "factory")
-    parts, started = [], time.monotonic()
-    for first in range(seeds.start, seeds.stop, SHARD):
-        path = folder / f"{first}-{SHARD}.safetensors"
-        if not path.is_file():
-            some = range(first, first + SHARD)
-            if own:
-                pairs = [own_pair(stage, seed) for seed in some]
-            else:
-                truth = cached_renders(some)
-                pairs = [factory_pair(stage, truth, i) for i in range(SHARD)]
-            save_tensors(path, {key: torch.stack([pair[key] for pair in pairs]).contiguous() for key in pairs[0]}, {})
-            print(f"rendered pairs up to {first + SHARD} ({time.monotonic() - started:.0f} s)", flush=True)
-        parts.append(read_tensors(path, "cached pairs")[0])
-    return TurboData(**{part.name: torch.cat([x[part.name] for x in parts])[: len(seeds)] for part in fields(TurboData)})
+
+    def make(some: range) -> dict[str, Tensor]:
+        if own:
+            return stacked([own_pair(stage, seed) for seed in some])
+        truth = cached_renders(some)
+        return stacked([factory_pair(stage, truth, i) for i in range(len(some))])
+
+    return TurboData(**{key: value[: len(seeds)] for key, value in cached_shards(folder, seeds, SHARD, make).items()})

@@ -14,7 +14,6 @@ from portrait_diffusion.workflows.client import PromptFailed
 
 from .graphs import ORBIT, PACK, REFINE, ROOT, VIEWS, chain
 
-pytestmark = pytest.mark.skipif(not checkpoint.shipped("turbo").is_file(), reason="the refiner's weights are not trained yet")
 SHIPPED = ROOT / "workflows" / "api" / "turbo_portrait.json"
 SMALL = {
     "A whole turn": {"count": 5, "yaw_step_degrees": 72.0, "size": 64},
