@@ -1,4 +1,4 @@
-# Two commands: `make demo` (PHOTO=path of a portrait, or the one that ships) and `make test`.
+# Two commands: `make demo` (PHOTO=path of a portrait, WORKFLOW=name in workflows/api; or those that ship) and `make test`.
 # Nothing here depends on the folder's name; the environment lies outside it.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -7,14 +7,15 @@ export OMP_WAIT_POLICY ?= passive
 .PHONY: demo test unit screenshot python
 
 PHOTO ?=
-export PHOTO
+WORKFLOW ?=
+export PHOTO WORKFLOW
 PYTHON = "$$(python3 .ci/environment.py)"
 # Reference fixtures beside the checkout, where there are any; a few of them are in tests/golden.
 GOLDEN = ../shared/golden
 GOLDEN_TESTS = tests/models/prior/test_golden_*.py tests/models/field/test_golden_*.py tests/models/diffusion/test_golden_*.py tests/models/test_golden_camera.py
 
 demo:
-	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.demo $${PHOTO:+--photo "$$PHOTO"}
+	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.demo $${PHOTO:+--photo "$$PHOTO"} $${WORKFLOW:+--workflow "$$WORKFLOW"}
 
 test:
 	@python=$(PYTHON); "$${python%/*}/pytest" -q && \

@@ -1,19 +1,26 @@
-"""`make demo`: a photo through workflows/api/portrait_to_3d.json and a real ComfyUI, to files in output/."""
+"""`make demo`: a photo through a shipped workflow and a real ComfyUI, to files in output/."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import re
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..models.benchmarks.report import Row, print_table, report, write_json
 from .client import Client, Event, Outcome, PromptFailed
 from .server import ROOT, Server, ServerFailed, running
 
-GRAPH = ROOT / "workflows" / "api" / "portrait_to_3d.json"
+if TYPE_CHECKING:
+    from PIL import Image
+
+GRAPHS = ROOT / "workflows" / "api"
+DEFAULT = "portrait_to_3d"
+COMPARED = 8  # frames of a comparison that are kept, evenly spread
 FIGURE = re.compile(r"(?<!\S)(\d+(?:\.\d+)?) ([a-zA-Z][^\d,;\n]*)")  # "25.7 dB inside the mask", "41556 faces"
 PHOTO = ROOT / "web" / "pictures" / "portrait.png"
 
@@ -47,9 +54,9 @@ class Terminal:
             print(flush=True)
 
 
-def demo_graph(photo: str, preset: str, seed: int) -> dict:
-    """The shipped graph with a photo of the server's input folder."""
-    graph = json.loads(GRAPH.read_text(encoding="utf-8"))
+def demo_graph(name: str, photo: str, preset: str, seed: int) -> dict:
+    """A shipped graph with a photo of the server's input folder."""
+    graph = json.loads((GRAPHS / f"{name}.json").read_text(encoding="utf-8"))
     for node in graph.values():
         if node["class_type"] == "LoadImage":
             node["inputs"]["image"] = photo
@@ -75,7 +82,33 @@ def collect(client: Client, graph: dict, outcome: Outcome, out: Path) -> list[Pa
                 raise PromptFailed(f"{node['class_type']} wrote no file", node=node["class_type"])
             paths.append(out / name)
             paths[-1].write_bytes(client.fetch(entries[0]))
+        elif node["class_type"] == "ImageCompare":
+            paths.append(out / "before_after.png")
+            compared(client, outcome.outputs.get(number, {})).save(paths[-1])
     return paths
+
+
+def compared(client: Client, shown: dict) -> Image.Image:
+    """A comparison's frames, evenly spread: before above after.
+
+    Raises:
+        PromptFailed: there are none.
+    """
+    from PIL import Image
+
+    rows = []
+    for key in ("a_images", "b_images"):
+        entries = shown.get(key) or []
+        chosen = entries[:: max(1, -(-len(entries) // COMPARED))]
+        rows.append([Image.open(io.BytesIO(client.fetch(entry))).convert("RGB") for entry in chosen])
+    if not all(rows):
+        raise PromptFailed("ImageCompare showed no pictures", node="ImageCompare")
+    width, height = rows[0][0].size
+    sheet = Image.new("RGB", (width * len(rows[0]), height * len(rows)))
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            sheet.paste(picture, (x * width, y * height))
+    return sheet
 
 
 def figures(server: Server, graph: dict, outcome: Outcome, total_s: float) -> list[Row]:
@@ -117,6 +150,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The demo's few options."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--photo", type=Path, default=PHOTO)
+    parser.add_argument("--workflow", choices=sorted(path.stem for path in GRAPHS.glob("*.json")), default=DEFAULT)
     parser.add_argument("--out", type=Path, default=ROOT / "output")
     parser.add_argument("--inversion", choices=["quick", "full"], default="quick")
     parser.add_argument("--seed", type=int, default=0)
@@ -129,13 +163,14 @@ def demo(options: argparse.Namespace) -> None:
     print(f"portrait: {options.photo}\nstarting ComfyUI ...", flush=True)
     with running() as server:
         client = Client(server.url)
-        graph = demo_graph(client.upload(options.photo), options.inversion, options.seed)
+        graph = demo_graph(options.workflow, client.upload(options.photo), options.inversion, options.seed)
         terminal = Terminal(graph)
         outcome = client.run(graph, terminal)
         terminal.finish()
         paths = collect(client, graph, outcome, options.out)
         rows = figures(server, graph, outcome, time.monotonic() - began)
-    content = report("demo", rows + glb_figures(options.out))
+    read_back = glb_figures(options.out) if options.workflow == DEFAULT else []
+    content = report("demo" if options.workflow == DEFAULT else f"demo {options.workflow}", rows + read_back)
     write_json(content, options.out / "report.json")
     print_table(content)
     for words in outcome.words().values():

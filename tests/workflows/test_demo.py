@@ -1,13 +1,15 @@
 """What `make demo` asks for, fetches and reports, without a server."""
 
+import io
 import json
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 from portrait_diffusion.workflows import demo, screenshot
 from portrait_diffusion.workflows.client import Event, Outcome, PromptFailed
 
-GRAPH = json.loads(demo.GRAPH.read_text(encoding="utf-8"))
+GRAPH = json.loads((demo.GRAPHS / "portrait_to_3d.json").read_text(encoding="utf-8"))
 
 
 def number(name: str) -> str:
@@ -15,7 +17,7 @@ def number(name: str) -> str:
 
 
 def test_the_graph_takes_photo_preset_and_seed():
-    graph = demo.demo_graph("me.png", "full", 7)
+    graph = demo.demo_graph("portrait_to_3d", "me.png", "full", 7)
     inversion = graph[number("PortraitDiffusionInvertPortrait")]["inputs"]
     assert graph[number("LoadImage")]["inputs"]["image"] == "me.png" and (inversion["preset"], inversion["seed"]) == ("full", 7)
     assert graph.keys() == GRAPH.keys()
@@ -35,6 +37,19 @@ def test_files_get_their_names(tmp_path):
     del outcome.outputs[number("SaveVideo")]
     with pytest.raises(PromptFailed, match="SaveVideo wrote no file"):
         demo.collect(client, GRAPH, outcome, tmp_path)
+
+
+def test_a_comparison_becomes_one_sheet(tmp_path):
+    def fetch(entry: dict) -> bytes:
+        data = io.BytesIO()
+        Image.new("RGB", (4, 6), (entry["n"], 0, 200 if entry["after"] else 0)).save(data, "PNG")
+        return data.getvalue()
+
+    shown = {f"{key}_images": [{"n": n, "after": key == "b"} for n in range(48)] for key in "ab"}
+    sheet = demo.compared(SimpleNamespace(fetch=fetch), shown)
+    assert sheet.size == (32, 12) and sheet.getpixel((5, 1)) == (6, 0, 0) and sheet.getpixel((31, 11)) == (42, 0, 200)
+    with pytest.raises(PromptFailed, match="no pictures"):
+        demo.compared(SimpleNamespace(fetch=fetch), {"a_images": shown["a_images"]})
 
 
 def test_the_report_holds_times_memory_and_the_nodes_own_numbers():
