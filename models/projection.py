@@ -73,12 +73,17 @@ class Splat:
         return torch.where(self.index >= 0, taken, torch.as_tensor(fill, dtype=values.dtype, device=values.device))
 
     def carry_noise(self, noise: Tensor, fresh: Tensor) -> Tensor:
-        """Noise [..., H, W] -> [..., h, w], still white: a draw lands in one cell at most; all others take `fresh` [..., h, w].
+        """Noise [..., H, W] -> [..., h, w], still white; the void takes `fresh` [..., h, w].
 
-        Nothing is averaged, which would take variance away, and nothing is copied, which would tie neighbours together.
+        A draw n that k cells show is n / sqrt(k) in each, plus fresh noise less its mean over the k: variance 1, and no correlation
+        between them. Copies would tie neighbours together.
         """
-        taken = self.carry(noise, fresh)
-        return torch.where(self.own, taken, fresh)
+        flat, known = self.index.clamp_min(0).flatten(), (self.index >= 0).flatten()
+        count = torch.bincount(flat[known], minlength=noise.shape[-2] * noise.shape[-1]).clamp_min(1).to(noise)
+        own, place = fresh.flatten(-2), flat[known]
+        sums = noise.new_zeros(noise.shape).flatten(-2).index_add(-1, place, own[..., known])
+        shared = (noise.flatten(-2) / count.sqrt() - sums / count)[..., flat] + own
+        return torch.where(known, shared, own).unflatten(-1, self.index.shape)
 
 
 @dataclass(frozen=True)
