@@ -49,6 +49,10 @@ class ComfyDenoiser:
         self.sigmas = sampling.sigmas.double().cpu()
         self.schedule = from_sigmas(self.sigmas, "sample")  # apply_model gives clean latents, whatever the network predicts
         self.latent_channels = patcher.model.latent_format.latent_channels
+        layout = patcher.model.model_config.unet_config
+        layers = layout["num_res_blocks"]
+        channels = tuple(layout["model_channels"] * times for times in layout["channel_mult"])
+        self.size = (channels, layers if isinstance(layers, int) else layers[0])
 
     def mixed(self, views: int) -> ComfyDenoiser:
         return ComfyDenoiser(self.patcher, views, self.features)

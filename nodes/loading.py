@@ -15,18 +15,18 @@ from torch import nn
 from ..models.alignment_network import AlignmentNetwork, alignment_network_from
 from ..models.checkpoint import read, shipped
 from ..models.head import Head, load_generator
-from ..models.prior.discriminator import shipped_critic
-from ..models.prior.encoder import shipped_encoder
 from ..models.metrics.faces import FaceSimilarity
 from ..models.metrics.niqe import read_niqe
 from ..models.metrics.standard import load_arcface, load_lpips
+from ..models.prior.discriminator import shipped_critic
+from ..models.prior.encoder import shipped_encoder
 from ..models.prior.vgg import SUFFIXES, load_vgg
 from .types import HeadOnWire, PriorOnWire
 
 FOLDER = "portrait_diffusion"
 EMBEDDED = "embedded"
 VGG, LPIPS, ARCFACE, NIQE = "vgg16", "lpips", "arcface", "niqe"  # how the names of a user's judges begin
-TURBO = "turbo"  # and that of a refiner
+TURBO, HPDM, BRUSHNET = "turbo", "hpdm", "brushnet"  # and those of a refiner and of branches; brushnet anywhere in it
 STATISTICS = (".mat", ".npz", ".safetensors")  # of NIQE
 
 
@@ -48,7 +48,7 @@ def user_weights() -> list[str]:
     return [
         name
         for name in folder_paths.get_filename_list(FOLDER)
-        if not Path(name).name.lower().startswith((VGG, LPIPS, ARCFACE, NIQE, TURBO))
+        if not Path(name).name.lower().startswith((VGG, LPIPS, ARCFACE, NIQE, TURBO, HPDM)) and BRUSHNET not in name.lower()
     ]
 
 
@@ -56,6 +56,13 @@ def refiner_files() -> list[str]:
     """The embedded refiner, then the user's turbo*.safetensors in models/portrait_diffusion."""
     register_folder()
     return [EMBEDDED, *(name for name in folder_paths.get_filename_list(FOLDER) if Path(name).name.lower().startswith(TURBO))]
+
+
+def hpdm_files() -> list[str]:
+    """The embedded branches, then the user's hpdm*.safetensors and *brushnet*.safetensors in models/portrait_diffusion."""
+    register_folder()
+    names = folder_paths.get_filename_list(FOLDER)
+    return [EMBEDDED, *(name for name in names if Path(name).name.lower().startswith(HPDM) or BRUSHNET in name.lower())]
 
 
 def user_file(begins: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path | None:

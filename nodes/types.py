@@ -10,6 +10,8 @@ from comfy_api.latest import ComfyExtension, InputImpl, Types, io, ui
 
 from ..models.alignment import AlignedPortrait
 from ..models.camera import Camera
+from ..models.diffusion.hpdm import Hpdm
+from ..models.diffusion.new_views import DiffusionModel
 from ..models.diffusion.turbo import Turbo
 from ..models.head import Head
 from ..models.prior.discriminator import Discriminator
@@ -19,7 +21,21 @@ from ..models.prior.panohead import PanoHeadGenerator
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-__all__ = ["AlignedWire", "CamerasWire", "ComfyExtension", "HeadWire", "InputImpl", "PriorWire", "TurboWire", "Types", "io", "ui", "video"]
+__all__ = [
+    "AlignedWire",
+    "CamerasWire",
+    "ComfyExtension",
+    "DiffusionWire",
+    "HeadWire",
+    "HpdmWire",
+    "InputImpl",
+    "PriorWire",
+    "TurboWire",
+    "Types",
+    "io",
+    "ui",
+    "video",
+]
 
 CATEGORY = "portrait diffusion"
 
@@ -74,12 +90,41 @@ class TurboOnWire:
     memory_per_pixel: int
 
 
+@dataclass(frozen=True)
+class DiffusionOnWire:
+    """PORTRAIT_DIFFUSION: a diffusion model that knows from where a head is seen.
+
+    Attributes:
+        model: denoiser, autoencoder, prompts by camera. name: for people. patcher: holds what a MODEL does not.
+    """
+
+    model: DiffusionModel
+    name: str
+    patcher: ModelPatcher
+
+
+@dataclass(frozen=True)
+class HpdmOnWire:
+    """PORTRAIT_HPDM: branches bound to one diffusion model.
+
+    Attributes:
+        network: frozen. diffusion: the model that it fits. name: of the file. patcher: holds the branches.
+    """
+
+    network: Hpdm
+    diffusion: DiffusionOnWire
+    name: str
+    patcher: ModelPatcher
+
+
 PriorWire = io.Custom("PORTRAIT_PRIOR")  # PriorOnWire
 AlignedWire = io.Custom("PORTRAIT_ALIGNED")  # AlignedPortrait: image [3, S, S], mask [1, S, S], camera, crop transform
 HeadWire = io.Custom("PORTRAIT_HEAD")  # HeadOnWire
 CamerasWire = io.Custom("PORTRAIT_CAMERAS")  # CamerasOnWire
 LandmarksWire = io.Custom("FACE_LANDMARKS")  # core's MediaPipe dict
 TurboWire = io.Custom("PORTRAIT_TURBO")  # TurboOnWire
+DiffusionWire = io.Custom("PORTRAIT_DIFFUSION")  # DiffusionOnWire
+HpdmWire = io.Custom("PORTRAIT_HPDM")  # HpdmOnWire
 Aligned = AlignedPortrait
 
 

@@ -209,6 +209,37 @@ def start_from_unet(branch: Branch, state: Mapping[str, Tensor]) -> None:
     )
 
 
+def branch_config_of(state: Mapping[str, Tensor], groups: int = 32) -> BranchConfig:
+    """The size of a branch by the weights of a BrushNet's file, such as the public ones for Stable Diffusion 1.5 and XL.
+
+    Args:
+        groups: of the norms, which weights do not tell.
+
+    Raises:
+        ValueError: not a BrushNet's weights.
+    """
+    levels = {int(key.split(".")[1]) for key in state if key.startswith("down_blocks.")}
+    first = state.get("conv_in_condition.weight")
+    widths = [state.get(f"down_blocks.{level}.resnets.0.conv2.weight") for level in sorted(levels)]
+    if not levels or first is None or any(width is None for width in widths):
+        raise ValueError(
+            "branch: expected a BrushNet's weights (conv_in_condition, down_blocks, brushnet_*), got others; "
+            "choose BrushNet's diffusion_pytorch_model.safetensors"
+        )
+    latents, width = 4, len(widths[0])
+    added = state.get("add_embedding.linear_1.weight")
+    time, text = (256, added.shape[1] - 6 * 256) if added is not None else (0, 0)
+    return BranchConfig(
+        channels=tuple(len(width) for width in widths),
+        layers=len({key.split(".")[3] for key in state if key.startswith("down_blocks.0.resnets.")}),
+        groups=min(groups, width),
+        latent_channels=latents,
+        condition_channels=first.shape[1] - latents,
+        added_time=time,
+        added_text=text,
+    )
+
+
 def known_mask(hole: Tensor, size: tuple[int, int]) -> Tensor:
     """A mask that is white where something is to be painted -> 1 on known cells, 0 in the hole, at the latents' size.
 

@@ -96,7 +96,13 @@ class ViewDenoiser(Denoiser, Protocol):
 
 
 class InjectedDenoiser(Denoiser, Protocol):
-    """A denoiser into which a branch can feed."""
+    """A denoiser into which a branch can feed.
+
+    Attributes:
+        size: of its UNet: channels of every level, and ResNets a level.
+    """
+
+    size: tuple[tuple[int, ...], int]
 
     def told(self, features: Sequence[Tensor]) -> InjectedDenoiser:
         """The same denoiser, whose UNet adds a feature [B, C, h, w] at every tap; their order is `brushnet.BranchConfig.taps`'."""
@@ -143,6 +149,10 @@ class DiffusersDenoiser:
     @property
     def latent_channels(self) -> int:
         return self.unet.config.out_channels
+
+    @property
+    def size(self) -> tuple[tuple[int, ...], int]:
+        return tuple(self.unet.config.block_out_channels), self.unet.config.layers_per_block
 
     def mixed(self, views: int) -> DiffusersDenoiser:
         return replace(self, views=views)

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoint import load_into, read, shipped
+from ..checkpoint import load_into, read, read_tensors, shipped
 from ..projection import Projector
-from .brushnet import Branch, BranchConfig
+from .brushnet import Branch, BranchConfig, branch_config_of
 from .denoiser import Conditioning, InjectedDenoiser
 from .schedule import Schedule
 
@@ -200,6 +200,7 @@ class HpdmDenoiser:
     schedule: Schedule = field(init=False)
 
     def __post_init__(self) -> None:
+        check_fits(self.network, self.base)
         object.__setattr__(self, "latent_channels", self.base.latent_channels)
         object.__setattr__(self, "schedule", self.base.schedule)
 
@@ -211,6 +212,38 @@ class HpdmDenoiser:
         added = self.network(z[:B].to(dtype), t[:B], self.priors, weight=self.weight)
         added = [feature.repeat(len(z) // B, 1, 1, 1) for feature in added]
         return self.base.told(added)(z, t, conditioning)
+
+
+def load_branches(path: Path) -> Hpdm:
+    """Branches of a file: those of `train hpdm`, or a BrushNet's, which becomes an explicit branch alone. Frozen, on the CPU.
+
+    Raises:
+        ValueError: as `checkpoint.read` and `load_into`; a file of neither kind, or BrushNet for Stable Diffusion XL.
+    """
+    tensors, metadata = read_tensors(path, "hpdm")
+    if "kind" in metadata:
+        return shipped_hpdm(path)
+    branch = branch_config_of(tensors)
+    if branch.added_time:
+        raise ValueError(f"hpdm: expected branches for Stable Diffusion 1.x or 2.x, got BrushNet for XL in {path.name}; use another")
+    network = Hpdm(HpdmConfig(branch=branch, geometry=False, implicit=False)).requires_grad_(False).eval()
+    load_into(network, {f"explicit.{key}": value for key, value in tensors.items()}, path.name)
+    return network
+
+
+def check_fits(network: Hpdm, denoiser: InjectedDenoiser) -> None:
+    """Raises ValueError unless branches were made for a UNet of this denoiser's size."""
+    branch, (channels, layers) = network.config.branch, denoiser.size
+    if branch.latent_channels != denoiser.latent_channels:
+        raise ValueError(
+            f"hpdm: expected branches for latents of {denoiser.latent_channels} channels, got some for {branch.latent_channels}; "
+            "use branches and diffusion model of one family"
+        )
+    if (branch.channels, branch.layers) != (tuple(channels), layers):
+        raise ValueError(
+            f"hpdm: expected branches for a UNet with {list(channels)} channels and {layers} layers, got some for {list(branch.channels)} and "
+            f"{branch.layers}; use those made for this model"
+        )
 
 
 def shipped_hpdm(path: Path | None = None) -> Hpdm:

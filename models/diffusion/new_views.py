@@ -123,8 +123,9 @@ def generate(
     """
     config = config or NewViewConfig()
     denoiser = model.denoiser if network is None else HpdmDenoiser(model.denoiser, network, priors, config.weight)
-    schedule, given = denoiser.schedule, model.prompts(cameras)
-    empty = model.empty.repeated(len(given))
+    schedule, place = denoiser.schedule, (priors.projected.device, torch.float32)
+    given = model.prompts(cameras).to(*place)
+    empty = model.empty.to(*place).repeated(len(given))
     noise = torch.randn(priors.projected.shape, generator=generator).to(priors.projected)
     path = timesteps(schedule, max(config.steps, round(config.steps / config.strength)), "trailing")[-config.steps :]
     start = noise if config.strength == 1 else add_noise(schedule, encode(model.vae, renders).to(noise), noise, int(path[0]))

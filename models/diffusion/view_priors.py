@@ -18,7 +18,7 @@ from .hpdm import Priors, Warp
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-COVERED = 0.2  # of a pixel, from which on it counts as known: what is seen slantingly is stretched, and its few points still tell its colour
+COVERED = 0.2  # of a pixel, from which on it counts as known: a slanting surface is stretched, and few points still tell its colour
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,98 @@
+"""Load view diffusion: the embedded diffusion model, or a MODEL, a VAE and CONDITIONING of the user's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+
+from ..models.camera import Camera, yaw_pitch
+from ..models.diffusion.denoiser import Conditioning
+from ..models.diffusion.embedded import PROMPTS, prompt_index, shipped_unet
+from ..models.diffusion.new_views import DiffusionModel, embedded_model
+from . import loading
+from .denoising import ComfyDenoiser, autoencoder
+from .types import CATEGORY, DiffusionOnWire, DiffusionWire, io
+
+VIEWS = PROMPTS[:-1]  # all but the empty one
+
+
+class LoadViewDiffusion(io.ComfyNode):
+    """Weights, or core's wires -> PORTRAIT_DIFFUSION."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        prompts = [
+            io.Conditioning.Input(
+                view,
+                optional=True,
+                tooltip=f"Your prompt for views from the {view}, CLIP-encoded." + ("" if view == "front" else " As front's where absent."),
+            )
+            for view in ("front", "side", "back", "overhead")
+        ]
+        return io.Schema(
+            node_id="PortraitDiffusionLoadViewDiffusion",
+            display_name="Load View Diffusion",
+            category=CATEGORY,
+            description="Loads a diffusion model that knows from where a head is seen. With nothing wired it is the one that ships; or wire "
+            "MODEL, VAE and prompts of Stable Diffusion 1.x or 2.x.",
+            search_aliases=["stable diffusion", "view prompts", "unet", "portrait diffusion"],
+            inputs=[
+                io.Model.Input("model", optional=True, tooltip="Stable Diffusion 1.x, 2.x or SD-Turbo; nothing for the one that ships."),
+                io.Vae.Input("vae", optional=True, tooltip="The model's VAE; needed with model."),
+                *prompts,
+                io.Conditioning.Input("negative", optional=True, tooltip="The empty or negative prompt; needed with model."),
+            ],
+            outputs=[DiffusionWire.Output(display_name="diffusion", tooltip="For Load HPDM.")],
+        )
+
+    @classmethod
+    def execute(cls, model=None, vae=None, negative=None, **prompts) -> io.NodeOutput:
+        given = {view: value for view, value in prompts.items() if value is not None}
+        with torch.inference_mode(False):
+            if model is None and vae is None and negative is None and not given:
+                base = shipped_unet()
+                made = embedded_model(base)
+                return io.NodeOutput(DiffusionOnWire(made, "embedded", loading.patcher(made.vae, base)))
+            if model is None or vae is None or negative is None or "front" not in given:
+                raise ValueError(
+                    "view diffusion: expected model, vae, front and negative together, or nothing at all for the embedded model, "
+                    "got some of them; wire all four"
+                )
+            made = on_model(model, vae, given, negative)
+            return io.NodeOutput(DiffusionOnWire(made, type(model.model).__name__, loading.patcher(made.vae)))
+
+
+def tokens_of(conditioning, name: str) -> torch.Tensor:
+    """[1, L, D] of a CONDITIONING.
+
+    Raises:
+        ValueError: an empty one.
+    """
+    if not conditioning or not torch.is_tensor(conditioning[0][0]):
+        raise ValueError(f"{name}: expected a CONDITIONING with tokens, got an empty one; wire CLIP Text Encode")
+    return conditioning[0][0][:1].detach().clone().float()
+
+
+def alike(tokens: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Prompts of one length: repeated, as core does, which changes nothing for attention."""
+    length = math.lcm(*(value.shape[1] for value in tokens.values()))
+    return {name: value.repeat(1, length // value.shape[1], 1) for name, value in tokens.items()}
+
+
+def on_model(model, vae, prompts: Mapping[str, object], negative) -> DiffusionModel:
+    """A MODEL behind the contract, with prompts by view.
+
+    Raises:
+        ValueError: as `ComfyDenoiser` and `autoencoder`.
+    """
+    known = {view: tokens_of(prompts.get(view, prompts["front"]), view) for view in VIEWS}
+    rows = alike({**known, PROMPTS[-1]: tokens_of(negative, "negative")})
+    table = torch.cat([rows[view] for view in PROMPTS])
+
+    def conditioning(cameras: Camera) -> Conditioning:
+        yaw, pitch = yaw_pitch(cameras)
+        return Conditioning(table[prompt_index(yaw, pitch).cpu()])
+
+    return DiffusionModel(denoiser=ComfyDenoiser(model), vae=autoencoder(vae), prompts=conditioning, empty=Conditioning(table[-1:]))

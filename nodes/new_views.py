@@ -1,0 +1,207 @@
+"""Load HPDM, generate view, generate ring: new views of a person that keep what the photo shows."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import comfy.model_management as mm
+import torch
+
+from ..models.camera import Camera
+from ..models.diffusion.hpdm import check_fits, load_branches
+from ..models.diffusion.new_views import NewViewConfig, coarse_views, new_view, ring
+from . import convert, loading
+from .optimising import Progress
+from .projection import driving, one_camera
+from .types import CATEGORY, CamerasWire, DiffusionWire, HeadWire, HpdmOnWire, HpdmWire, io, seed_input
+
+MEMORY_PER_PIXEL = 1300  # bytes of activations of a picture in the embedded autoencoder, as in `bench turbo --speed`
+
+
+class LoadHPDM(io.ComfyNode):
+    """Branches for a PORTRAIT_DIFFUSION -> PORTRAIT_HPDM."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitDiffusionLoadHPDM",
+            display_name="Load HPDM",
+            category=CATEGORY,
+            description="Loads the branches that tell a diffusion model what another view shows (Hybrid Priors Diffusion Model). "
+            "'embedded' fits the diffusion model that ships; a file is one of 'train hpdm', or a BrushNet's for your model.",
+            search_aliases=["hybrid priors", "brushnet", "inpainting branch", "portrait diffusion"],
+            inputs=[
+                DiffusionWire.Input("diffusion", tooltip="From Load View Diffusion."),
+                io.Combo.Input(
+                    "branches",
+                    options=loading.hpdm_files(),
+                    default=loading.EMBEDDED,
+                    tooltip="'embedded', or an hpdm*.safetensors or *brushnet*.safetensors from models/portrait_diffusion.",
+                ),
+            ],
+            outputs=[HpdmWire.Output(display_name="hpdm", tooltip="For Generate View and Generate Ring.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, branches, diffusion=None):
+        return [branches, *loading.file_facts(loading.weights_path(branches, "hpdm"))]
+
+    @classmethod
+    def execute(cls, diffusion, branches: str) -> io.NodeOutput:
+        with torch.inference_mode(False):
+            network = load_branches(loading.weights_path(branches, "hpdm"))
+            check_fits(network, diffusion.model.denoiser)
+            return io.NodeOutput(HpdmOnWire(network, diffusion, branches, loading.patcher(network)))
+
+
+def settings() -> list:
+    """Inputs that both generating nodes have."""
+    standard = NewViewConfig()
+    return [
+        io.Int.Input("steps", default=standard.steps, min=1, max=1000, tooltip="Denoising steps of a view."),
+        io.Float.Input(
+            "guidance",
+            default=standard.guidance,
+            min=0.0,
+            max=20.0,
+            step=0.1,
+            tooltip="How strongly the view's prompt counts; 1 halves the time.",
+        ),
+        io.Float.Input(
+            "weight",
+            default=standard.weight,
+            min=0.0,
+            max=2.0,
+            step=0.05,
+            tooltip="How strongly what is known counts (w^Ex); 0 ignores it.",
+        ),
+        io.Float.Input(
+            "strength",
+            default=standard.strength,
+            min=0.05,
+            max=1.0,
+            step=0.05,
+            tooltip="1 begins with noise; less begins with the head's own view and changes less of it.",
+        ),
+        seed_input("noise", "pictures"),
+    ]
+
+
+def prepared(hpdm: HpdmOnWire, size: int):
+    """Diffusion model and branches on the device; the model's prompts with them."""
+    mm.load_models_gpu([hpdm.diffusion.patcher, hpdm.patcher], memory_required=MEMORY_PER_PIXEL * size * size)
+    return hpdm.diffusion.model, hpdm.network
+
+
+class GenerateView(io.ComfyNode):
+    """A picture that knows -> new views."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitDiffusionGenerateView",
+            display_name="Generate View",
+            category=CATEGORY,
+            description="Draws new views of a person from one picture: what the picture shows is projected by the head's depth and kept, "
+            "the rest is drawn to go with it and with the head's own view.",
+            search_aliases=["novel view", "hpdm", "inpaint view", "view synthesis"],
+            inputs=[
+                HpdmWire.Input("hpdm", tooltip="From Load HPDM."),
+                HeadWire.Input("head", tooltip="The person's head; its depth, renders and normals are used."),
+                io.Image.Input("image", tooltip="One square picture of the person, such as the aligned portrait's."),
+                CamerasWire.Input("cameras", tooltip="The new views; each is drawn from the picture alone."),
+                *settings(),
+                CamerasWire.Input(
+                    "source", optional=True, tooltip="The one camera that took the image; without it, that of the head's photo."
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="One picture per camera, of the image's size."),
+                io.Image.Output(display_name="projected", tooltip="What the picture told of each."),
+                io.Mask.Output(display_name="void", tooltip="1 where it told nothing."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, hpdm, head, image, cameras, steps: int, guidance: float, weight: float, strength: float, seed: int, source=None
+    ) -> io.NodeOutput:
+        config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength)
+        driver, size = driving(image, source, head), image.shape[1]
+        model, network = prepared(hpdm, size)
+        coarse = coarse_views(loading.ready(head), joined(one_camera(source, head), cameras.cameras).to(driver.image.device), size)
+        draws, made = torch.Generator().manual_seed(seed), []
+        count = len(coarse.rgb) - 1
+        progress = Progress(count * steps)
+        for i in range(1, count + 1):
+            before = (i - 1) * steps
+            step = partial(tick, progress, before)
+            made.append(new_view(model, network, driver, coarse, i, generator=draws, config=config, callback=step))
+            progress.update(before + steps, convert.to_pil(made[-1].image))
+        images = torch.stack([view.image for view in made])
+        projected, known = (torch.stack([getattr(view.projected, name) for view in made]) for name in ("image", "known"))
+        return io.NodeOutput(convert.to_image(images), convert.to_image(projected), convert.to_mask(1 - known))
+
+
+class GenerateRing(io.ComfyNode):
+    """A head with its photo -> views all around."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitDiffusionGenerateRing",
+            display_name="Generate Ring",
+            category=CATEGORY,
+            description="Draws views all around a person, outward from the photo on both sides: each is drawn from its neighbour nearer to "
+            "the photo. The cameras may come in any order.",
+            search_aliases=["novel views", "hpdm", "multi-view", "view chain", "turnaround"],
+            inputs=[
+                HpdmWire.Input("hpdm", tooltip="From Load HPDM."),
+                HeadWire.Input("head", tooltip="From Invert Portrait or Feed-Forward Head; it holds the photo."),
+                CamerasWire.Input("cameras", tooltip="The views, at their size; the embedded model knows 256 pixels."),
+                *settings(),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="One picture per camera, in the cameras' order."),
+                io.Image.Output(display_name="renders", tooltip="The head's own views, for comparison."),
+                io.Image.Output(display_name="sheet", tooltip="One picture: renders above, new views below."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, hpdm, head, cameras, steps: int, guidance: float, weight: float, strength: float, seed: int) -> io.NodeOutput:
+        config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength)
+        model, network = prepared(hpdm, cameras.size)
+        ready = loading.ready(head)
+        views, done = cameras.cameras.to(ready.planes.device), 0
+        progress = Progress(len(views.cam2world) * steps)
+
+        def after_view(count: int, total: int, latest: torch.Tensor) -> None:
+            nonlocal done
+            done = count * steps
+            progress.update(done, convert.to_pil(latest))
+
+        made = ring(
+            model,
+            network,
+            ready,
+            views,
+            cameras.size,
+            generator=torch.Generator().manual_seed(seed),
+            config=config,
+            callback=after_view,
+            step=lambda i, total: tick(progress, done, i, total),
+        )
+        renders = ready.render(views, cameras.size, normals=False).rgb.to(made)
+        sheet = torch.cat([torch.cat(list(rows), -1) for rows in (renders, made)], -2)
+        return io.NodeOutput(convert.to_image(made), convert.to_image(renders), convert.to_image(sheet[None]))
+
+
+def tick(progress: Progress, before: int, done: int, total: int) -> None:
+    """After one of the denoiser's calls: progress, and the place where an interrupt is noticed."""
+    progress.update(before + done)
+
+
+def joined(first: Camera, others: Camera) -> Camera:
+    """One camera before a batch of others."""
+    return Camera(*(torch.cat([getattr(first, name)[None], getattr(others, name)]) for name in ("cam2world", "intrinsics")))
