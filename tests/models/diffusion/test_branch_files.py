@@ -44,8 +44,8 @@ def test_our_own_file_keeps_its_parts(tmp_path):
 
 def test_other_files_are_named(tmp_path):
     with torch.device("meta"):
-        xl = {key: torch.zeros(value.shape) for key, value in Branch(XL).state_dict().items()}
-    save_tensors(tmp_path / "xl.safetensors", xl, {})
+        shapes = {key: value.shape for key, value in Branch(XL).state_dict().items()}
+    save_tensors(tmp_path / "xl.safetensors", {key: torch.zeros(shape) for key, shape in shapes.items()}, {})
     save_tensors(tmp_path / "other.safetensors", {"a": torch.zeros(2)}, {})
     for path, words in (
         (tmp_path / "xl.safetensors", "got BrushNet for XL in xl.safetensors"),
