@@ -1,0 +1,175 @@
+"""The embedded Zero-123: the UNet that ships, told of one picture, by a LoRA, four more input channels and `cc_projection`.
+
+Its file holds what it adds to the UNet, which it is bound to. In CLIP's place: the identity network's embedding, projected.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..camera import Camera, yaw_pitch
+from ..checkpoint import load_into, read_tensors, save_tensors, shipped
+from ..metrics.identity import IdentityNetwork, head_crop, shipped_identity
+from .autoencoder import encode
+from .denoiser import Conditioning, DiffusersDenoiser
+from .embedded import EmbeddedUNet, shipped_unet
+from .lora import UNET_TARGETS, Fingerprint, Lora, check_base, fingerprint, inject, injected, merge_, read_peft, target_names
+from .schedule import stable_diffusion_schedule
+from .zero123 import Pose, ViewConditioning, camera_vector, without_picture
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+KIND = "zero123"
+RANK = 16
+TOLD = "told."  # where a file keeps what is no LoRA
+
+
+def pose_of(cameras: Camera) -> Pose:
+    """Of cameras [...] around the origin."""
+    yaw, pitch = yaw_pitch(cameras)
+    return Pose(yaw, pitch, cameras.position.norm(dim=-1))
+
+
+def widened(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """A copy whose input convolution takes a picture's latent beside the noisy one; it does nothing with it yet."""
+    copy = deepcopy(unet)
+    old = copy.conv_in
+    new = nn.Conv2d(2 * old.in_channels, old.out_channels, old.kernel_size, padding=old.padding)
+    with torch.no_grad():
+        new.weight.zero_()
+        new.weight[:, : old.in_channels] = old.weight
+        new.bias.copy_(old.bias)
+    copy.conv_in = new.to(old.weight)
+    copy.register_to_config(in_channels=2 * old.in_channels)
+    return copy.requires_grad_(False)
+
+
+class Told(nn.Module):
+    """What a UNet is told with: the picture's way into the first convolution, its embedding's into the token.
+
+    Args:
+        width: of the token. channels: of the first features. latents: channels of a latent.
+    """
+
+    def __init__(self, embedding: int, width: int, channels: int, latents: int) -> None:
+        super().__init__()
+        self.visual = nn.Linear(embedding, width, bias=False)
+        self.conditioning = ViewConditioning(width)
+        self.picture = nn.Parameter(torch.zeros(channels, latents, 3, 3))
+
+
+class Zero123(nn.Module):
+    """An embedded UNet, widened, with its LoRA beside it: for training, and for merging.
+
+    Attributes:
+        unet: widened. told: what else is learnt. base: of the UNet that it was made from.
+    """
+
+    def __init__(self, base: EmbeddedUNet, identity: IdentityNetwork) -> None:
+        super().__init__()
+        size = base.config
+        self.base, self.unet = fingerprint(base.unet), widened(base.unet)
+        self.told = Told(identity.config.dimensions, size.context, size.channels[0], size.latent_channels)
+        self.identity = identity.requires_grad_(False)
+
+    def denoiser(self) -> DiffusersDenoiser:
+        """Behind the contract."""
+        return DiffusersDenoiser(self.unet, stable_diffusion_schedule())
+
+    def embedding(self, pictures: Tensor) -> Tensor:
+        """Canonical frames [B, 3, S, S] on white -> [B, 1, D], what stands in the image tower's place."""
+        with torch.no_grad():
+            found = self.identity(head_crop(pictures))
+        return self.told.visual(found)[:, None]
+
+    def conditioning(self, embedding: Tensor, latent: Tensor, source: Pose, target: Pose) -> Conditioning:
+        """Of targets [B], from pictures with such embeddings [1 or B, 1, D] and unscaled latents [1 or B, C, h, w]."""
+        return self.told.conditioning(embedding, camera_vector(target, source), latent)
+
+
+def trainable(network: Zero123, draws: torch.Generator) -> list[nn.Parameter]:
+    """Factors, the picture's channels and the projections, ready to be learnt."""
+    names = [name for name in target_names(network.unet, UNET_TARGETS) if name != "conv_in"]
+    factors = inject(network.unet, names, rank=RANK, generator=draws)
+    conv = network.unet.conv_in
+    nn.utils.parametrize.register_parametrization(conv, "weight", _Beside(network.told.picture), unsafe=True)
+    return [*factors, *network.told.parameters()]
+
+
+class _Beside(nn.Module):
+    """The first convolution's weight with the picture's channels put in."""
+
+    def __init__(self, picture: nn.Parameter) -> None:
+        super().__init__()
+        self.picture = picture
+
+    def forward(self, weight: Tensor) -> Tensor:
+        own = weight[:, : weight.shape[1] - self.picture.shape[1]]
+        return torch.cat([own, self.picture.to(own)], 1)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One view that is known, as a Zero-123 takes it. Attributes: embedding: [1, 1, D]. latent: [1, C, h, w] unscaled. pose: its camera's."""
+
+    embedding: Tensor
+    latent: Tensor
+    pose: Pose
+
+
+@torch.no_grad()
+def known_picture(network: Zero123, vae: AutoencoderKL, image: Tensor, camera: Camera) -> Picture:
+    """Of a canonical frame [3, S, S] on white and its camera."""
+    latent = encode(vae, image[None]) / vae.config.scaling_factor
+    return Picture(network.embedding(image[None]), latent, pose_of(camera))
+
+
+def told_of(network: Zero123, picture: Picture, cameras: Camera) -> tuple[Conditioning, Conditioning]:
+    """What cameras [B] are told, and what guidance leaves out."""
+    given = network.conditioning(picture.embedding, picture.latent, picture.pose, pose_of(cameras))
+    return given, without_picture(given)
+
+
+def save_zero123(path: Path, network: Zero123, **facts: str) -> None:
+    """Write what is learnt, in half precision, bound to the base."""
+    lora, tensors, scales = injected(network.unet), {}, {}
+    for name, update in lora.updates.items():
+        tensors |= {f"{name}.lora_A.weight": update.a, f"{name}.lora_B.weight": update.b}
+        scales[name] = update.scale
+    tensors |= {TOLD + key: value for key, value in network.told.state_dict().items()}
+    bound = json.dumps([network.base.layout, network.base.samples])
+    metadata = {"kind": KIND, "scales": json.dumps(scales), "base": bound}
+    save_tensors(path, {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()}, metadata | facts)
+
+
+def shipped_zero123(path: Path | None = None, base: EmbeddedUNet | None = None) -> Zero123:
+    """The Zero-123 that comes with the pack, or one of its kind, merged and frozen, on the CPU.
+
+    Raises:
+        ValueError: as `read_tensors` and `load_into`; another kind of file; or made on another UNet.
+    """
+    path, base = path or shipped(KIND), base or shipped_unet()
+    state, metadata = read_tensors(path, "zero123 weights")
+    if metadata.get("kind") != KIND:
+        raise ValueError(
+            f"zero123 weights: expected a file of kind {KIND}, but {Path(path).name} holds {metadata.get('kind', 'no kind of ours')}; "
+            "choose one that `train zero123` wrote"
+        )
+    layout, samples = json.loads(metadata["base"])
+    network = Zero123(base, shipped_identity())
+    check_base(Fingerprint(layout, tuple(samples)), network.base, Path(path).name)
+    load_into(network.told, {key.removeprefix(TOLD): value.float() for key, value in state.items() if key.startswith(TOLD)}, "zero123")
+    scales = json.loads(metadata["scales"])
+    found = read_peft({key: value.float() for key, value in state.items() if ".lora_" in key})
+    merge_(network.unet, Lora({name: type(u)(u.a, u.b, scales[name]) for name, u in found.updates.items()}))
+    with torch.no_grad():
+        network.unet.conv_in.weight[:, -network.told.picture.shape[1] :] = network.told.picture
+    return network.requires_grad_(False).eval()

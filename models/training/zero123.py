@@ -1,0 +1,117 @@
+"""`train zero123`: what makes the embedded UNet a Zero-123, on pairs of views of the factory's second split.
+
+Liu et al. 2023: noise prediction of one view, told of another; one row in ten is told nothing. The UNet itself is frozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..camera import RADIUS
+from ..checkpoint import shipped
+from ..diffusion.autoencoder import encode
+from ..diffusion.denoiser import Conditioning
+from ..diffusion.embedded import shipped_autoencoder, shipped_unet
+from ..diffusion.embedded_zero123 import Zero123, save_zero123, trainable
+from ..diffusion.schedule import add_noise
+from ..diffusion.zero123 import Pose
+from ..metrics.identity import head_crop, shipped_identity
+from ..synthetic.splits import UPPER, VALIDATION
+from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
+from .renders import Renders, cached_renders
+
+BATCH = 16
+RATE = 1e-3
+EMPTY = 0.1  # share of rows without a picture
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Views of N heads. Attributes: latents: [N, V, C, h, w] scaled. looks: [N, V, D] identity's embeddings. yaw, pitch: [N, V] radians."""
+
+    latents: Tensor
+    looks: Tensor
+    yaw: Tensor
+    pitch: Tensor
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def pose(self, heads: Tensor, views: Tensor, device: torch.device) -> Pose:
+        """Of some views."""
+        yaw, pitch = self.yaw[heads, views].to(device), self.pitch[heads, views].to(device)
+        return Pose(yaw, pitch, torch.full_like(yaw, RADIUS))
+
+
+@torch.no_grad()
+def pairs_of(renders: Renders, device: torch.device) -> Pairs:
+    """All views in the autoencoder and the identity network that ship."""
+    vae, eyes, latents, looks = shipped_autoencoder().to(device), shipped_identity().to(device), [], []
+    for head in renders.rgb:
+        image = head.to(device).float() / 255
+        latents.append(encode(vae, image).cpu())
+        looks.append(eyes(head_crop(image)).cpu())
+    return Pairs(torch.stack(latents), torch.stack(looks), renders.yaw, renders.pitch)
+
+
+def noise_error(
+    network: Zero123, data: Pairs, heads: Tensor, scaling: float, empty: float, draws: torch.Generator, device: torch.device
+) -> Tensor:
+    """Mean squared error of the predicted noise: of a random view of each head, told of another."""
+    denoiser = network.denoiser()
+    views = torch.stack([torch.randperm(data.yaw.shape[1], generator=draws)[:2] for _ in heads])
+    source, target = views.unbind(1)
+    z, picture = data.latents[heads, target], data.latents[heads, source].to(device) / scaling
+    t = torch.randint(len(denoiser.schedule), (len(heads),), generator=draws)
+    noise = torch.randn(z.shape, generator=draws)
+    kept = (torch.rand(len(heads), generator=draws) >= empty).to(device)
+    noisy = add_noise(denoiser.schedule, z, noise, t).to(device)
+    with torch.autocast(device.type, torch.bfloat16):
+        embedding = network.told.visual(data.looks[heads, source].to(device))[:, None]
+        given = network.conditioning(embedding, picture, data.pose(heads, source, device), data.pose(heads, target, device))
+        told = Conditioning(given.tokens * kept[:, None, None], given.concat * kept[:, None, None, None])
+        predicted = denoiser(noisy, t.to(device), told)
+    return (predicted.float() - noise.to(device)).square().mean()
+
+
+@torch.no_grad()
+def validate(network: Zero123, data: Pairs, scaling: float, device: torch.device) -> dict[str, float]:
+    """On validation views, the same draws every time: error of the noise with the picture, and without."""
+    errors = []
+    for empty in (0.0, 1.0):
+        draws = torch.Generator().manual_seed(0)
+        each = [noise_error(network, data, rows, scaling, empty, draws, device) for rows in torch.arange(len(data)).repeat(4).split(25)]
+        errors.append(torch.stack(each).mean().item())
+    return dict(zip(("noise_mse", "noise_mse_untold"), errors, strict=True))
+
+
+def run(arguments: list[str]) -> None:
+    """Train for `--minutes`, write the weights that ship, print the held-out figures."""
+    parser = training_parser("zero123", __doc__, minutes=45, heads=600)
+    options, device = parsed(parser, arguments), pick_device()
+    data = pairs_of(cached_renders(range(UPPER.start, UPPER.start + options.heads)), device)
+    held_out = pairs_of(cached_renders(range(VALIDATION.start, VALIDATION.start + 25)), device)
+    scaling = shipped_autoencoder().config.scaling_factor
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)  # the initial weights of the projections
+        network = Zero123(shipped_unet(), shipped_identity())
+    learnt = trainable(network, torch.Generator().manual_seed(6))
+    network = network.to(device)
+    optimiser = torch.optim.AdamW(learnt, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
+    local = LocalRun("zero123", network, optimiser, options.minutes, {})
+    draws = torch.Generator().manual_seed(6 + local.resume())
+
+    def step(done: int, progress: float) -> dict[str, float]:
+        heads = torch.randint(len(data), (BATCH,), generator=draws)
+        loss = noise_error(network, data, heads, scaling, EMPTY, draws, device)
+        descend(loss, optimiser, RATE * rate_share(done, progress, warm_up=200, least=0.05))
+        return {"loss": loss.item()}
+
+    steps = local.train(step, options, judge=lambda: validate(network, held_out, scaling, device))
+    figures = validate(network, held_out, scaling, device)
+    if options.end >= 1:
+        save_zero123(shipped("zero123"), network, **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(steps))
+    print(f"{steps} steps; validation {figures}", flush=True)
