@@ -7,9 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from ..models.camera import Camera, yaw_pitch
-from ..models.diffusion.denoiser import Conditioning
-from ..models.diffusion.embedded import PROMPTS, prompt_index, shipped_unet
+from ..models.diffusion.embedded import PROMPTS, shipped_unet
 from ..models.diffusion.new_views import DiffusionModel, embedded_model
 from . import loading
 from .denoising import ComfyDenoiser, autoencoder
@@ -89,10 +87,5 @@ def on_model(model, vae, prompts: Mapping[str, object], negative) -> DiffusionMo
     """
     known = {view: tokens_of(prompts.get(view, prompts["front"]), view) for view in VIEWS}
     rows = alike({**known, PROMPTS[-1]: tokens_of(negative, "negative")})
-    table = torch.cat([rows[view] for view in PROMPTS])
-
-    def conditioning(cameras: Camera) -> Conditioning:
-        yaw, pitch = yaw_pitch(cameras)
-        return Conditioning(table[prompt_index(yaw, pitch).cpu()])
-
-    return DiffusionModel(denoiser=ComfyDenoiser(model), vae=autoencoder(vae), prompts=conditioning, empty=Conditioning(table[-1:]))
+    tokens = torch.cat([rows[view] for view in PROMPTS])
+    return DiffusionModel(denoiser=ComfyDenoiser(model), vae=autoencoder(vae), tokens=tokens)

@@ -8,8 +8,8 @@ the exact view (the ceiling).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -22,14 +22,15 @@ from ..diffusion.autoencoder import decode, encode
 from ..diffusion.hpdm import Hpdm, shipped_hpdm
 from ..diffusion.new_views import Coarse, NewView, NewViewConfig, coarse_views, embedded_model, new_view
 from ..diffusion.view_priors import projected_view
-from ..head import Head, load_head, save_head
 from ..metrics.evaluate import evaluate, shipped_judges
-from ..running import load_weights, to_pil
+from ..running import to_pil
 from ..training.hpdm import ABLATIONS, ablation_path
 from ..training.local import parsed
-from ..training.renders import cache_folder
+from . import hpdm_robust
 from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
-from .prior_heads import ExactHead, angles_degrees, inverted
+from .hpdm_robust import RobustBench, expressive_heads
+from .inverted_heads import InvertedHeads
+from .prior_heads import ExactHead, angles_degrees
 from .report import Row, finish
 
 ANGLES = (30, 45)  # degrees of yaw, to both sides
@@ -38,25 +39,6 @@ TRIVIAL, COARSE, ALONE, CEILING = "projection over the coarse render", "coarse r
 SHIPPED = "HPDM that ships"
 STEPS = {"explicit": "explicit branch", "geometry": "+ geo-block", "whole": "+ implicit branch"}
 TILE = 160
-
-
-class InvertedHeads:
-    """Heads of the frontal pictures by the main path, kept on disk: an inversion is most of a bench's time."""
-
-    def __init__(self, preset: str = "quick") -> None:
-        self.weights, self.preset = load_weights(torch.device("cpu")), preset
-        digest = hashlib.sha256(preset.encode())
-        for name in ("prior", "encoder", "discriminator"):
-            digest.update(shipped(name).read_bytes())
-        self.folder = cache_folder() / "bench" / f"heads-{digest.hexdigest()[:12]}"
-
-    def head(self, exact: ExactHead) -> Head:
-        """The inversion of one head's frontal picture."""
-        path = self.folder / f"{hashlib.sha256(exact.exact.views.rgb.numpy().tobytes()).hexdigest()[:12]}.safetensors"
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_head(inverted(self.weights, exact.exact, exact.exact.frontal, self.preset), path)
-        return load_head(path)
 
 
 class HpdmBench(HeadBench):
@@ -134,7 +116,7 @@ class HpdmBench(HeadBench):
             if heads and all(metric in figures for figures in heads.values())
         ]
         steps = [name for name in (ALONE, *STEPS.values()) if name in self.networks]
-        pairs = [(b, a) for a, b in zip(steps, steps[1:], strict=False)]
+        pairs = [(b, a) for a, b in pairwise(steps)]
         last = SHIPPED if SHIPPED in self.networks else steps[-1]
         for angle in ANGLES:
             for ours, other in [*pairs, (last, TRIVIAL), (last, COARSE)]:
@@ -184,10 +166,23 @@ def run(arguments: list[str]) -> None:
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", help="PNG: driver, projection, coarse render, every row and exact view of six heads"
     )
+    parser.add_argument("--robust", action="store_true", help="instead: non-frontal drivers, high and low targets, strong expressions")
     options = parsed(parser, arguments)
     config, heads = NewViewConfig(steps=options.steps, guidance=options.guidance), heads_of(options)
     files = [*sorted(shipped("prior").parent.glob("*.safetensors")), *(p for p in map(ablation_path, ABLATIONS) if p.is_file())]
-    rooms, code = ["field", "prior", "metrics", "synthetic", "diffusion"], [Path(__file__)]
+    rooms, code = ["field", "prior", "metrics", "synthetic", "diffusion"], [Path(__file__), Path(hpdm_robust.__file__)]
+    if options.robust:
+        if options.heads:
+            raise ValueError("bench hpdm --robust: expected the factory's heads, whose other views are rendered; leave --heads out")
+        expressive = expressive_heads(options.split, options.count)
+        robust = RobustBench(
+            heads, expressive, store_path("hpdm-robust", options, repr(config), files, rooms, code), options.minutes, config
+        )
+        robust.run()
+        finish("hpdm, robust", robust.rows(), options.json)
+        if options.sheet:
+            robust.draw_sheet(options.sheet)
+        return
     bench = HpdmBench(heads, store_path("hpdm", options, repr(config), files, rooms, code), options.minutes, config)
     bench.run()
     finish("hpdm", bench.rows(), options.json)

@@ -35,10 +35,11 @@ class ExactHead:
 
 def factory_heads(split: str, count: int) -> list[ExactHead]:
     """The first heads of a split; made once, kept in the cache."""
-    return [_factory_head(seed) for seed in SPLITS[split][:count]]
+    return [factory_head(seed) for seed in SPLITS[split][:count]]
 
 
-def _factory_head(seed: int) -> ExactHead:
+def factory_head(seed: int) -> ExactHead:
+    """One head of the factory; made once, kept in the cache."""
     folder = cache_folder() / f"factory-{FACTORY_VERSION}" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     files = {"exact": [(yaw, 0) for yaw in YAWS], **{name: [angles] for name, angles in INPUTS.items()}}

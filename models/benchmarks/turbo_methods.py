@@ -17,8 +17,8 @@ from ..diffusion.turbo import Turbo, refine_sequence
 from ..diffusion.turbo_weights import shipped_refiner
 from ..head import Head
 from ..prior.feed_forward import feed_forward_head
-from ..running import load_weights
-from .prior_heads import ExactHead, angles_degrees, as_photo, inverted
+from .inverted_heads import InvertedHeads
+from .prior_heads import ExactHead, angles_degrees, as_photo
 
 STEPS, STRENGTH = 20, 0.5  # of img2img, the usual share of the way that is walked back
 
@@ -42,7 +42,8 @@ class Methods:
     """The rows of the tables: an exact head and cameras -> views."""
 
     def __init__(self) -> None:
-        self.weights = load_weights(torch.device("cpu"))
+        self.inversions = InvertedHeads()
+        self.weights, self.rendered = self.inversions.weights, {}
         self.turbo, self.base, self.vae = shipped_refiner(), shipped_unet(), shipped_autoencoder()
 
     def head(self, exact: ExactHead) -> Head:
@@ -50,7 +51,13 @@ class Methods:
         return feed_forward_head(self.weights.prior, self.weights.encoder, as_photo(exact.exact, exact.exact.frontal))
 
     def renders(self, exact: ExactHead, index: list[int]) -> Made:
-        """Of the feed-forward head."""
+        """Of the feed-forward head; made once, since most rows begin with them."""
+        key = (exact.name, *index)
+        if key not in self.rendered:
+            self.rendered[key] = self._renders(exact, index)
+        return self.rendered[key]
+
+    def _renders(self, exact: ExactHead, index: list[int]) -> Made:
         started = time.perf_counter()
         head = self.head(exact)
         registration = time.perf_counter() - started
@@ -59,9 +66,7 @@ class Methods:
 
     def inverted(self, exact: ExactHead, index: list[int]) -> Made:
         """Of an inversion, `quick`."""
-        started = time.perf_counter()
-        head = inverted(self.weights, exact.exact, exact.exact.frontal, "quick")
-        registration = time.perf_counter() - started
+        head, registration = self.inversions.timed(exact)
         views, generation = timed(lambda: shown(head, exact.exact.camera[index]))
         return Made(views, registration, generation)
 

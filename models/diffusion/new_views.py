@@ -19,7 +19,7 @@ from ..head import Head
 from ..projection import ProjectionConfig
 from .autoencoder import decode, encode
 from .denoiser import Conditioning, InjectedDenoiser, guided
-from .embedded import PROMPTS, EmbeddedUNet, prompt_index, shipped_autoencoder, shipped_unet
+from .embedded import EmbeddedUNet, prompt_index, shipped_autoencoder, shipped_unet
 from .hpdm import Hpdm, HpdmDenoiser, Priors
 from .schedule import add_noise, ddim, timesteps
 from .view_priors import DrivingView, ProjectedView, view_priors
@@ -36,13 +36,21 @@ class DiffusionModel:
     """A denoiser, its autoencoder, and what it is told of a camera.
 
     Attributes:
-        prompts: cameras [B] -> one row each. empty: one row, for guidance.
+        tokens: [5, L, D], a prompt for each of PROMPTS; the last, empty one is guidance's.
     """
 
     denoiser: InjectedDenoiser
     vae: AutoencoderKL
-    prompts: Callable[[Camera], Conditioning]
-    empty: Conditioning
+    tokens: Tensor
+
+    def prompts(self, cameras: Camera) -> Conditioning:
+        """Cameras [B] -> one row each."""
+        return Conditioning(self.tokens[prompt_index(*yaw_pitch(cameras)).to(self.tokens.device)])
+
+    @property
+    def empty(self) -> Conditioning:
+        """One row, for guidance."""
+        return Conditioning(self.tokens[-1:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +100,7 @@ def coarse_views(head: Head, cameras: Camera, size: int) -> Coarse:
 def embedded_model(base: EmbeddedUNet | None = None) -> DiffusionModel:
     """The diffusion model that comes with the pack, with its view prompts."""
     base = base or shipped_unet()
-
-    def prompts(cameras: Camera) -> Conditioning:
-        yaw, pitch = yaw_pitch(cameras)
-        return base.prompts(prompt_index(yaw, pitch).to(base.prompts.tokens.device))
-
-    return DiffusionModel(denoiser=base.denoiser(), vae=shipped_autoencoder(), prompts=prompts, empty=base.prompts.named(PROMPTS[-1]))
+    return DiffusionModel(denoiser=base.denoiser(), vae=shipped_autoencoder(), tokens=base.prompts.tokens)
 
 
 @torch.no_grad()

@@ -70,11 +70,13 @@ def view_priors(
     normals: Tensor,
     *,
     config: ProjectionConfig | None = None,
+    geometry: Tensor | None = None,
 ) -> tuple[Priors, list[ProjectedView]]:
     """Priors of B targets, each with its driver, and the projected pictures that they come from.
 
     Args:
         targets: [B]. renders, normals: [B, 3, S, S], the head's coarse views from them; normals in camera space.
+        geometry: their latents, `geometry_latents`, where they are at hand.
 
     Raises:
         ValueError: not one driver and one render a target.
@@ -89,14 +91,11 @@ def view_priors(
     views = [projected_view(*pair) for pair in zip(drivers, projections, strict=True)]
     images, known = (torch.stack([getattr(view, name) for view in views]) for name in ("image", "known"))
     size = tuple(side // factor(vae) for side in images.shape[-2:])
-    latents = [encode(vae, x) for x in (images, renders, normal_map(normals), torch.stack([driver.image for driver in drivers]))]
-    return (
-        Priors(
-            projected=latents[0],
-            known=known_mask(1 - known, size),
-            geometry=torch.cat(latents[1:3], 1),
-            driver=latents[3],
-            warp=Warp(projections),
-        ),
-        views,
-    )
+    projected, driving = (encode(vae, x) for x in (images, torch.stack([driver.image for driver in drivers])))
+    geometry = geometry_latents(vae, renders, normals) if geometry is None else geometry
+    return Priors(projected, known_mask(1 - known, size), geometry, driving, Warp(projections)), views
+
+
+def geometry_latents(vae: AutoencoderKL, renders: Tensor, normals: Tensor) -> Tensor:
+    """[B, 2C, h, w] of coarse renders and camera-space normals [B, 3, S, S]: what the geo-block is told (eq. 9)."""
+    return torch.cat([encode(vae, x) for x in (renders, normal_map(normals))], 1)

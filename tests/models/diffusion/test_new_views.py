@@ -8,7 +8,6 @@ import torch
 from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.diffusion import new_views
 from portrait_diffusion.models.diffusion.autoencoder import encode
-from portrait_diffusion.models.diffusion.denoiser import Conditioning
 from portrait_diffusion.models.diffusion.new_views import (
     Coarse,
     DiffusionModel,
@@ -35,8 +34,7 @@ def model():
     return DiffusionModel(
         denoiser=tiny.denoiser(),
         vae=tiny.vae(),
-        prompts=lambda cameras: Conditioning(tokens.expand(cameras.shape[0], -1, -1)),
-        empty=Conditioning(torch.zeros_like(tokens)),
+        tokens=torch.cat([tokens] * 4 + [torch.zeros_like(tokens)]),
     )
 
 

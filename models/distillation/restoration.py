@@ -1,0 +1,237 @@
+"""Geometry restoration of Portrait Diffusion: score distillation from all sides into a Detail Preservation Block (eqs. 2 to 4).
+
+Every step looks at one head from one camera of a ring, of one above or one below, and asks two denoisers what should change: the view's own,
+prompted by view with Perp-Neg against a second face, and the Zero-123, told of the photo. The front is held by the photo.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..camera import Camera, orbit, rays, yaw_pitch
+from ..diffusion.autoencoder import encode
+from ..diffusion.denoiser import Conditioning
+from ..diffusion.embedded_zero123 import Picture, Zero123, known_picture, told_of
+from ..diffusion.new_views import DiffusionModel
+from ..diffusion.perp_neg import PerpNegConfig, perp_neg_guided, view_prompt
+from ..diffusion.schedule import add_noise
+from ..field.volume_rendering import RenderConfig, draw, render_rays
+from ..head import Head
+from ..prior.detail_block import DetailBlock, new_block
+from ..prior.inversion import FitProgress, adam_step
+from ..prior.photo_losses import Target, photo_target, ray_loss
+from .sds import annealed, sds_gradient, sds_loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorationConfig:
+    """How a block is trained.
+
+    Attributes:
+        steps: of Adam. rate: its learning rate. azimuths: of the ring. size: pixels of a view's rays, enlarged to `seen` for the denoisers.
+        samples: per ray and pass. rays: of the photo in each step.
+        text, picture: weights of the two distillations. text_guidance, picture_guidance: their guidance.
+        least_t, most_t: shares of the schedule that t is drawn between, as numbers of `annealed` over `steps`.
+        reference: weight of the photo.
+        keep: weight of the block's change of the planes, squared.
+    """
+
+    steps: int = 160
+    rate: float = 2e-3
+    azimuths: int = 8
+    size: int = 80
+    seen: int = 256
+    samples: int = 20
+    rays: int = 768
+    text: float = 0.1
+    picture: float = 0.1
+    text_guidance: float = 7.5
+    picture_guidance: float = 3.0
+    least_t: tuple[float, ...] = (0.5, 0.2, 1.0)
+    most_t: tuple[float, ...] = (0.85, 0.5, 1.0)
+    reference: float = 100.0
+    keep: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.azimuths, self.size, self.rays, self.samples) < 1 or min(self.text, self.picture, self.reference) < 0:
+            raise ValueError(f"RestorationConfig: expected positive sizes and weights from 0, got {self}; use the defaults")
+
+    def t_range(self, done: int, count: int) -> tuple[int, int]:
+        """Least and greatest timestep of a step."""
+        share = [annealed([0, *spec[:2], 1000], round(1000 * done / max(self.steps - 1, 1))) for spec in (self.least_t, self.most_t)]
+        return max(1, round(share[0] * count)), min(count - 1, round(share[1] * count))
+
+
+@dataclass(frozen=True)
+class Guides:
+    """What is asked. Attributes: model: prompted by view. zero123: told of the photo; None for the other alone. perp_neg: of the prompts."""
+
+    model: DiffusionModel
+    zero123: Zero123 | None = None
+    perp_neg: PerpNegConfig = field(default_factory=PerpNegConfig)
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One head under restoration. Attributes: head: as it was. photo: its rays. picture: what the Zero-123 knows of it."""
+
+    head: Head
+    photo: Target
+    picture: Picture | None
+
+
+def restoration_cameras(azimuths: int, generator: torch.Generator) -> Camera:
+    """A ring that begins anywhere, one camera above and one below, shuffled."""
+    first = float(torch.rand(1, generator=generator)) * 2 * math.pi / azimuths
+    yaw = torch.tensor([first + 2 * math.pi * i / azimuths for i in range(azimuths)])
+    turned = torch.rand(2, generator=generator) * 2 * math.pi
+    yaw, pitch = torch.cat([yaw, turned]), torch.tensor([0.0] * azimuths + [math.radians(60), -math.radians(35)])
+    order = torch.randperm(azimuths + 2, generator=generator)
+    return orbit(yaw[order], pitch[order])
+
+
+class Restoration:
+    """The variables of one restoration and its step; `restore_geometry` runs it."""
+
+    def __init__(self, heads: Sequence[Head], guides: Guides, config: RestorationConfig, generator: torch.Generator) -> None:
+        if not heads or any(head.reference is None for head in heads):
+            raise ValueError("restoration: expected heads with their photos, got none or one without; use Invert Portrait's")
+        self.guides, self.config, self.generator = guides, config, generator
+        device = heads[0].planes.device
+        self.block = new_block(heads[0].config).to(device)
+        self.learnt = dict(self.block.named_parameters())
+        self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.learnt.items()}
+        self.patients = [self._patient(head) for head in heads]
+        self.step_count, self.cameras = 0, restoration_cameras(config.azimuths, generator)
+
+    def _patient(self, head: Head) -> Patient:
+        photo, guides = head.reference.to(head.planes.device), self.guides
+        picture = None
+        if guides.zero123 is not None:
+            image = F.interpolate(photo.on_white()[None], size=(self.config.seen,) * 2, mode="bilinear", antialias=True)[0].clamp(0, 1)
+            picture = known_picture(guides.zero123, guides.model.vae, image, photo.camera)
+        return Patient(head, photo_target(photo, self.config.seen), picture)
+
+    def field(self, patient: Patient):
+        """The head's field behind the block, with a graph to it."""
+        return replace(patient.head, planes=self.block(patient.head.planes)).field()
+
+    def view(self, field, camera: Camera) -> Tensor:
+        """[1, 3, seen, seen] on white, with a graph."""
+        S, sampling = self.config.size, RenderConfig(coarse=self.config.samples, fine=self.config.samples)
+        origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, S, S))
+        found = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, self.generator))
+        colour = field.rgb(found.features, found.opacity[..., None]) + 1 - found.opacity[..., None]
+        image = colour[0].mT.view(1, 3, S, S).clamp(0, 1)
+        return F.interpolate(image, size=(self.config.seen,) * 2, mode="bilinear", align_corners=False)
+
+    def gradient(self, z: Tensor, camera: Camera, patient: Patient) -> Tensor:
+        """What both denoisers would change in the scaled latents [1, C, h, w]."""
+        config, model, total = self.config, self.guides.model, torch.zeros_like(z)
+        schedule = model.denoiser.schedule
+        low, high = config.t_range(self.step_count, len(schedule))
+        t = torch.randint(low, high + 1, (1,), generator=self.generator).to(z.device)
+        noise = torch.randn(z.shape, generator=self.generator).to(z)
+        noisy = add_noise(schedule, z, noise, t)
+        one = Camera(camera.cam2world[None], camera.intrinsics[None])
+        if config.text:
+            tokens = model.tokens.to(z)
+            told = view_prompt(tokens[:4], tokens[4], *yaw_pitch(one), self.guides.perp_neg)
+            rows = Conditioning(torch.cat([told.positive, tokens[4:], told.negative[0]]))
+            positive, without, *negative = model.denoiser(noisy.expand(4, -1, -1, -1), t.expand(4), rows).split(1)
+            guided = perp_neg_guided(positive, without, torch.stack(negative, 1), told.weights, config.text_guidance)
+            total = total + config.text * sds_gradient(schedule, guided, noise, t)
+        if config.picture and patient.picture is not None:
+            given, nothing = told_of(self.guides.zero123, patient.picture, one)
+            denoiser = self.guides.zero123.denoiser()
+            without, known = denoiser(noisy.expand(2, -1, -1, -1), t.expand(2), Conditioning.cat(nothing, given)).split(1)
+            guided = without + config.picture_guidance * (known - without)
+            total = total + config.picture * sds_gradient(schedule, guided, noise, t)
+        return total
+
+    def step(self) -> float:
+        """One step on one head from one camera; the loss.
+
+        Raises:
+            ValueError: the loss is not finite.
+        """
+        config, patient = self.config, self.patients[self.step_count % len(self.patients)]
+        turn = (self.step_count // len(self.patients)) % len(self.cameras.cam2world)
+        if turn == 0 and self.step_count:
+            self.cameras = restoration_cameras(config.azimuths, self.generator)
+        camera = self.cameras[turn].to(patient.head.planes.device)
+        field = self.field(patient)
+        z = encode(self.guides.model.vae, self.view(field, camera))
+        with torch.no_grad():
+            change = self.gradient(z.detach(), camera, patient)
+        sampling = RenderConfig(coarse=config.samples, fine=config.samples)
+        photo = ray_loss(field, patient.photo, sampling, config.rays, self.generator)
+        moved = (field.planes - patient.head.planes).square().mean()
+        loss = sds_loss(z, change) + config.reference * photo + config.keep * moved
+        if not loss.isfinite():
+            raise ValueError(f"restoration: expected a finite loss, got {loss.item()} at step {self.step_count}; check the head")
+        gradients = torch.autograd.grad(loss, list(self.learnt.values()))
+        norm = torch.stack([g.norm() for g in gradients]).norm()
+        self.step_count += 1
+        with torch.no_grad():
+            for (name, value), gradient in zip(self.learnt.items(), gradients, strict=True):
+                adam_step(value, gradient / norm.clamp_min(1.0), *self.moments[name], config.rate, self.step_count)
+        return loss.item()
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that `restore` needs to go on with the same bits."""
+        kept = {f"block.{name}": value.detach() for name, value in self.learnt.items()}
+        for i, name in enumerate(("first", "second")):
+            kept |= {f"{name}.{key}": pair[i] for key, pair in self.moments.items()}
+        kept |= {"cameras": self.cameras.cam2world, "intrinsics": self.cameras.intrinsics, "step": torch.tensor(self.step_count)}
+        return {"draws": self.generator.get_state(), **{key: value.clone() for key, value in kept.items()}}
+
+    @torch.no_grad()
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from a `state`."""
+        self.step_count = int(tensors["step"])
+        self.generator.set_state(tensors["draws"])
+        self.cameras = Camera(tensors["cameras"], tensors["intrinsics"])
+        for key, value in self.learnt.items():
+            value.copy_(tensors[f"block.{key}"])
+            for own, name in zip(self.moments[key], ("first", "second"), strict=True):
+                own.copy_(tensors[f"{name}.{key}"])
+
+    @torch.no_grad()
+    def restored(self, patient: Patient) -> Head:
+        """A head as it stands."""
+        return replace(patient.head, planes=self.block(patient.head.planes).detach())
+
+
+def restore_geometry(
+    heads: Sequence[Head],
+    guides: Guides,
+    config: RestorationConfig,
+    *,
+    generator: torch.Generator,
+    state: dict[str, Tensor] | None = None,
+    callback: Callable[[FitProgress], None] | None = None,
+) -> tuple[list[Head], DetailBlock]:
+    """Restore heads behind one block, which is trained on all of them in turns; one head is the paper's per-image case.
+
+    Args:
+        heads: with their photos, from one generator. generator: a CPU generator; the seed of all draws.
+        state: of an earlier call with the same arguments; it goes on there. callback: called after each step, with the first head.
+
+    Raises:
+        ValueError: a head without its photo, or a loss that is not finite.
+    """
+    run = Restoration(heads, guides, config, generator)
+    if state is not None:
+        run.restore(state)
+    while run.step_count < config.steps:
+        loss = run.step()
+        if callback is not None:
+            callback(FitProgress(run.step_count, config.steps, loss, lambda: run.restored(run.patients[0]), run.state))
+    return [run.restored(patient) for patient in run.patients], run.block.requires_grad_(False)

@@ -1,0 +1,89 @@
+"""The Detail Preservation Block: what geometry restoration trains, between a generator's planes and their renderer.
+
+Portrait Diffusion, eqs. 3 and 4, which give no architecture; ours: MODELS_DIFFUSION (h), 25. The generator itself never changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checkpoint import load_into, read, shipped
+from ..field.triplane import FieldConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetailConfig:
+    """Attributes: channels: of all planes and slices together. hidden: inside. stride: texels of a cell of the block's own, coarser grid."""
+
+    channels: int
+    hidden: int = 56
+    stride: int = 4
+
+    def __post_init__(self) -> None:
+        if min(self.channels, self.hidden, self.stride) < 1:
+            raise ValueError(f"DetailConfig: expected positive sizes, got {self}; take them from the field")
+
+
+def detail_config(field: FieldConfig) -> DetailConfig:
+    """For a generator's planes."""
+    return DetailConfig(channels=3 * field.channels * max(field.depth, 1))
+
+
+class DetailBlock(nn.Module):
+    """Planes -> planes: a residual of convolutions that see all planes at once, on a coarser grid for shape and on their own for detail.
+
+    Its last convolutions are zero at first, so it begins as nothing.
+    """
+
+    def __init__(self, config: DetailConfig) -> None:
+        super().__init__()
+        self.config, C, H = config, config.channels, config.hidden
+        self.down = nn.Conv2d(C, H, config.stride, stride=config.stride)
+        self.norm, self.coarse = nn.GroupNorm(1, H), nn.Conv2d(H, H, 3, padding=1)
+        self.shape = nn.Conv2d(H, C, 3, padding=1)
+        self.fine, self.detail = nn.Conv2d(C, H // 2, 3, padding=1), nn.Conv2d(H // 2, C, 3, padding=1)
+        for last in (self.shape, self.detail):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """[B, 3, C, (D,) H, W] both.
+
+        Raises:
+            ValueError: planes of another form.
+        """
+        flat = planes.flatten(1, -3)
+        if flat.shape[1] != self.config.channels or planes.shape[-1] % self.config.stride:
+            raise ValueError(
+                f"detail block: expected {self.config.channels} channels in all planes and a side that is a multiple of "
+                f"{self.config.stride}, got {list(planes.shape)}; use a block of this generator"
+            )
+        x = F.silu(self.down(flat))
+        x = F.silu(x + self.coarse(self.norm(x)))
+        shape = F.interpolate(self.shape(x), size=flat.shape[-2:], mode="bilinear", align_corners=False)
+        changed = flat + shape + self.detail(F.silu(self.fine(flat)))
+        return changed.view_as(planes)
+
+
+def shipped_detail_block(path: Path | None = None) -> DetailBlock:
+    """The block that comes with the pack, or one of its kind, frozen, on the CPU.
+
+    Raises:
+        ValueError: as `checkpoint.read` and `load_into`.
+    """
+    config, state = read(path or shipped("restoration"), "restoration")
+    block = DetailBlock(DetailConfig(**config)).requires_grad_(False).eval()
+    load_into(block, state, "restoration")
+    return block
+
+
+def new_block(field: FieldConfig, seed: int = 0) -> DetailBlock:
+    """A block that does nothing yet, its other weights by a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return DetailBlock(detail_config(field))

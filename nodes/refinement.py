@@ -1,0 +1,102 @@
+"""Refine head: PORTRAIT_HEAD + PORTRAIT_HPDM -> PORTRAIT_HEAD with detail that agrees from all sides (MV-NRS)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import comfy.model_management as mm
+import torch
+
+from ..models.distillation.noise_resampling import STRATEGIES
+from ..models.distillation.refinement import PRESETS, RefineProgress, refine
+from ..models.distillation.score_picture import score_picture
+from . import convert, loading
+from .inversion import MEMORY, picture
+from .new_views import prepared
+from .optimising import fingerprint, optimise, private
+from .types import CATEGORY, HeadWire, HpdmWire, io, seed_input
+
+
+class RefineHead(io.ComfyNode):
+    """The refinement loop of Portrait Diffusion."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="PortraitDiffusionRefineHead",
+            display_name="Refine Head (MV-NRS)",
+            category=CATEGORY,
+            description="Gives a head the detail that a diffusion model sees in its views: every view is denoised under what its neighbour "
+            "shows, from noise that is kept only where it agrees with the neighbour's. Shows a turning head while it works; an interrupted run "
+            "goes on where it stopped.",
+            search_aliases=["portrait diffusion", "mv-nrs", "sds", "texture refinement", "distillation", "noise resampling"],
+            inputs=[
+                HeadWire.Input("head", tooltip="From Invert Portrait or Restore Geometry; it holds the photo."),
+                HpdmWire.Input("hpdm", tooltip="From Load HPDM."),
+                io.Combo.Input(
+                    "preset", options=list(PRESETS), default="fast", tooltip="fast: minutes. detail: finer planes, more denoising, longer."
+                ),
+                seed_input("noise and rays", "head"),
+                io.Int.Input("iterations", default=-1, min=-1, max=10000, advanced=True, tooltip="Of all views; -1 takes the preset's."),
+                io.Combo.Input(
+                    "strategy",
+                    options=list(STRATEGIES),
+                    default="mvnrs",
+                    advanced=True,
+                    tooltip="How a view's noise is chosen; the others are for comparison.",
+                ),
+                io.Float.Input(
+                    "sigma",
+                    default=-1.0,
+                    min=-1.0,
+                    max=0.99,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="How far noise is resampled from its anchor; -1 takes the preset's.",
+                ),
+            ],
+            outputs=[
+                HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head."),
+                io.Image.Output(display_name="targets", tooltip="What the views were last pulled to."),
+                io.Image.Output(display_name="scores", tooltip="Cosines of new and old noise with the neighbour's gradient, by iteration."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, head, hpdm, preset: str, seed: int, iterations: int, strategy: str, sigma: float) -> io.NodeOutput:
+        config = replace(PRESETS[preset], strategy=strategy)
+        config = config if iterations < 0 else replace(config, iterations=max(iterations, 1))
+        config = config if sigma < 0 else replace(config, sigma=sigma)
+        scores: list[tuple[float, float]] = []
+        targets: list[torch.Tensor] = []
+
+        def run(state, callback):
+            model, network = prepared(hpdm, config.size)
+            own = private(loading.ready(head, memory=MEMORY))
+
+            def after(now: RefineProgress) -> None:
+                if now.report is not None:
+                    compared = [one for one in now.report.judged.values() if not math.isnan(one.new)]
+                    if compared:
+                        scores.append(tuple(sum(getattr(one, name) for one in compared) / len(compared) for name in ("new", "old")))
+                    targets[:] = [now.report.kept[view].target for view in sorted(now.report.kept)]
+                callback(now)
+
+            return refine(
+                own,
+                model,
+                network,
+                config,
+                generator=torch.Generator().manual_seed(seed),
+                state=state,
+                callback=after,
+                after_call=mm.throw_exception_if_processing_interrupted,
+            )
+
+        made = head.head
+        key = fingerprint("refine", made.planes, made.decoder, made.latents, made.reference, config, seed, hpdm.name, hpdm.network)
+        refined = optimise(run, key, picture, config.iterations)
+        shown = torch.stack(targets) if targets else made.planes.new_ones(1, 3, config.size, config.size)
+        wire = loading.wire_head(replace(refined, reference=made.reference))
+        return io.NodeOutput(wire, convert.to_image(shown), convert.to_image(score_picture(scores)[None]))

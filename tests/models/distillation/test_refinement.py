@@ -1,0 +1,164 @@
+"""models/distillation/refinement.py on a ball of a head and tiny networks: pulled to its targets, kept by the photo, resumed to the bit."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from portrait_diffusion.models.alignment import AlignedPortrait
+from portrait_diffusion.models.camera import frontal, orbit, yaw_pitch
+from portrait_diffusion.models.distillation.head_scene import enlarged, refinement_cameras, view_order
+from portrait_diffusion.models.distillation.noise_resampling import PHOTO, STRATEGIES
+from portrait_diffusion.models.distillation.refinement import PRESETS, RefineConfig, Refinement, refine
+from portrait_diffusion.models.field.triplane import FieldConfig
+from portrait_diffusion.models.field.volume_rendering import RenderConfig
+from portrait_diffusion.models.head import Head
+from torch import nn
+from torch.testing import assert_close
+
+from ..diffusion.test_hpdm import network
+from ..diffusion.test_new_views import model
+
+FIELD = FieldConfig(channels=4, depth=0, resolution=24, hidden=8, features=3, density_shift=0.0, density_scale=100.0)
+CONFIG = RefineConfig(iterations=4, size=32, views=3, rays=48, coarse=8, fine=8, refresh=2, keep_shape=0.0)
+
+
+class Ball(nn.Module):
+    """Raw density of a ball, radius 0.22, by what the first channel says of the squared distance; the others are colours."""
+
+    activation = "sigmoid"
+
+    def forward(self, features):
+        return 400 * (0.22**2 - 1.5 * features[..., 0]), torch.sigmoid(features[..., 1:])
+
+
+def ball_head(colour=0.0):
+    side = FIELD.box_side
+    at = ((torch.arange(24) + 0.5) / 24 - 0.5) * side
+    planes = torch.full((1, 3, 4, 24, 24), colour)
+    planes[0, :, 0] = at[:, None].square() + at.square()  # three planes' mean, times 1.5: x^2 + y^2 + z^2
+    head = Head(planes, Ball(), FIELD)
+    seen = head.render(frontal()[None], 32, RenderConfig(coarse=24, fine=24))
+    image = torch.where(seen.opacity[0] > 0.5, torch.tensor([0.9, 0.2, 0.1])[:, None, None], 1.0)
+    photo = AlignedPortrait(image, (seen.opacity[0] > 0.5).float(), frontal(), torch.eye(3, dtype=torch.float64)[:2], (32, 32))
+    return replace(head, reference=photo)
+
+
+def run(config=CONFIG, *, state=None, callback=None, told=True, seed=0):
+    draws = torch.Generator().manual_seed(seed)
+    return refine(ball_head(), model(), network() if told else None, config, generator=draws, state=state, callback=callback)
+
+
+def red(head, camera):
+    """Mean colour of the ball from a camera."""
+    seen = head.render(camera[None], 32)
+    solid = seen.opacity[0, 0] > 0.9
+    assert solid.sum() > 50
+    return seen.rgb[0][:, solid].mean(1)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_runs_and_reports(strategy):
+    reports = []
+    made = run(replace(CONFIG, strategy=strategy), callback=lambda now: reports.append(now))
+    assert [now.step for now in reports] == [1, 2, 3, 4] and made.planes.isfinite().all() and made.generator is None
+    compared = [verdict for verdict in reports[-1].report.judged.values() if not math.isnan(verdict.new)]
+    assert len(compared) == (4 if strategy == "mvnrs" else 0)  # all views but the front
+    assert not torch.equal(made.planes, ball_head().planes)
+
+
+def test_the_photo_is_held():
+    config = replace(CONFIG, iterations=30, image=0.0, rate=0.2)
+    before, after = (red(head, frontal()) for head in (ball_head(), run(config)))
+    truth = torch.tensor([0.9, 0.2, 0.1])
+    assert (after - truth).abs().max() < 0.3 * (before - truth).abs().max()
+
+
+def test_views_follow_their_targets(monkeypatch):
+    green = torch.tensor([0.1, 0.8, 0.1])[:, None, None].expand(3, 32, 32)
+    from portrait_diffusion.models.distillation.head_scene import HeadScene
+
+    monkeypatch.setattr(HeadScene, "denoised", lambda self, views, *rest: torch.stack([green] * len(views)))
+    config = replace(CONFIG, iterations=24, reference=0.0, mask=0.0, rate=0.2)
+    made = run(config)
+    for yaw in (1.6, -1.6, 3.1):
+        assert (red(made, orbit(yaw, 0.0)) - green[:, 0, 0]).abs().max() < 0.15
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_killed_and_resumed_is_the_same_to_the_bit(stop):
+    states = {}
+    whole = run(callback=lambda now: states.setdefault(now.step, now.state()))
+    assert torch.equal(run(state=states[stop], seed=99).planes, whole.planes)
+
+
+def test_one_seed_one_result():
+    assert torch.equal(run().planes, run().planes) and not torch.equal(run().planes, run(seed=1).planes)
+
+
+def test_numbers_that_are_not_finite_are_skipped_and_then_named(monkeypatch):
+    from portrait_diffusion.models.distillation.head_scene import HeadScene
+
+    bad = {"from": 1, "to": 1, "calls": -1}
+    honest = HeadScene.denoised
+
+    def sometimes(self, views, *rest):
+        bad["calls"] += 1
+        made = honest(self, views, *rest)
+        return made * float("nan") if bad["from"] <= bad["calls"] <= bad["to"] else made
+
+    monkeypatch.setattr(HeadScene, "denoised", sometimes)
+    reports = []
+    made = run(callback=lambda now: reports.append(now))
+    assert [now.report is None for now in reports] == [False, True, False, False] and reports[-1].skipped == 1
+    assert made.planes.isfinite().all()
+    bad.update({"from": 0, "to": 99, "calls": -1})
+    with pytest.raises(ValueError, match="20 iterations in a row"):
+        run(replace(CONFIG, iterations=30))
+
+
+def test_the_additional_loss_changes_the_result():
+    assert not torch.equal(run(replace(CONFIG, multi_step=1.0, multi_steps=2)).planes, run().planes)
+
+
+def test_a_head_without_its_photo_is_named():
+    with pytest.raises(ValueError, match="head with its photo"):
+        refine(replace(ball_head(), reference=None), model(), None, CONFIG, generator=torch.Generator())
+
+
+def test_larger_planes_show_the_same_head():
+    head = ball_head()
+    large = enlarged(head, 48)
+    assert large.planes.shape[-2:] == (48, 48) and large.config.resolution == 48 and enlarged(head, 10) is head
+    a, b = (one.render(orbit(0.5, 0.2)[None], 32).rgb for one in (head, large))
+    assert (a - b).square().mean() < 2e-3
+
+
+def test_drivers_come_before_those_they_drive():
+    around = refinement_cameras(8, torch.device("cpu"))
+    cameras = type(around)(*(torch.cat([getattr(frontal(), n)[None], getattr(around, n)]) for n in ("cam2world", "intrinsics")))
+    order = view_order(cameras)
+    assert order[0] == (0, PHOTO) and sorted(view for view, _ in order) == list(range(10))
+    place = {view: i for i, (view, _) in enumerate(order)}
+    assert all(place[driver] < place[view] for view, driver in order[1:])
+    yaw, pitch = yaw_pitch(cameras)
+    for view, driver in order[1:]:
+        away, near = (abs(math.remainder(float(yaw[i]), 2 * math.pi)) for i in (view, driver))
+        assert near < away or abs(float(pitch[view])) > 0.5
+
+
+def test_presets_and_bad_settings():
+    assert set(PRESETS) == {"fast", "detail"}
+    assert CONFIG.t(0, 1000) == 500 and CONFIG.t(3, 1000) == 200 and CONFIG.noise(0) == CONFIG.sigma
+    for bad in ({"iterations": 0}, {"sigma": 1.0}, {"last_t": 0.9}, {"strategy": "other"}):
+        with pytest.raises(ValueError, match="use a preset"):
+            replace(CONFIG, **bad)
+
+
+def test_the_networks_learn_nothing():
+    head = ball_head()
+    state = Refinement(head, model(), network(), CONFIG, torch.Generator().manual_seed(0))
+    assert [p.shape for p in state.scene.parameters] == [head.planes.shape]
+    before = head.planes.clone()
+    state.iteration()
+    assert_close(head.planes, before, atol=0, rtol=0)  # the caller's head stays
