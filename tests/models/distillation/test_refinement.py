@@ -23,20 +23,23 @@ FIELD = FieldConfig(channels=4, depth=0, resolution=24, hidden=8, features=3, de
 CONFIG = RefineConfig(iterations=4, size=32, views=3, rays=48, coarse=8, fine=8, refresh=2, keep_shape=0.0)
 
 
+STIFF = 200.0  # how much larger the first channel is, so that Adam's steps paint rather than carve
+
+
 class Ball(nn.Module):
     """Raw density of a ball, radius 0.22, by what the first channel says of the squared distance; the others are colours."""
 
     activation = "sigmoid"
 
     def forward(self, features):
-        return 400 * (0.22**2 - 1.5 * features[..., 0]), torch.sigmoid(features[..., 1:])
+        return 400 * (0.22**2 - 1.5 * features[..., 0] / STIFF), torch.sigmoid(features[..., 1:])
 
 
 def ball_head(colour=0.0):
     side = FIELD.box_side
     at = ((torch.arange(24) + 0.5) / 24 - 0.5) * side
     planes = torch.full((1, 3, 4, 24, 24), colour)
-    planes[0, :, 0] = at[:, None].square() + at.square()  # three planes' mean, times 1.5: x^2 + y^2 + z^2
+    planes[0, :, 0] = STIFF * (at[:, None].square() + at.square())  # three planes' mean, times 1.5: x^2 + y^2 + z^2
     head = Head(planes, Ball(), FIELD)
     seen = head.render(frontal()[None], 32, RenderConfig(coarse=24, fine=24))
     image = torch.where(seen.opacity[0] > 0.5, torch.tensor([0.9, 0.2, 0.1])[:, None, None], 1.0)
