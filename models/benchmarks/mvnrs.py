@@ -1,0 +1,186 @@
+"""`bench mvnrs`: whose noise views are denoised from, as in Portrait Diffusion's table 2b, on held-out heads.
+
+Every row refines the same inversion for as many iterations with as many calls of the UNet: fresh noise, anchors alone, anchors resampled,
+MV-NRS. What is judged are views that no row has optimised. `--speed`: seconds of an iteration beside plain score distillation's.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ..camera import label_from_camera
+from ..checkpoint import shipped
+from ..diffusion.autoencoder import encode
+from ..diffusion.hpdm import shipped_hpdm
+from ..diffusion.new_views import embedded_model
+from ..diffusion.schedule import add_noise
+from ..distillation.noise_resampling import renewed_share
+from ..distillation.refinement import PRESETS, RefineConfig, Refinement, RefineProgress, refine
+from ..distillation.sds import sds_gradient, sds_loss
+from ..field.volume_rendering import RenderConfig, render_features
+from ..head import Head
+from ..metrics.discriminator import discriminator_score
+from ..metrics.evaluate import evaluate, shipped_judges
+from ..metrics.image import high_frequency
+from ..metrics.niqe import niqe, shipped_niqe
+from ..prior.discriminator import shipped_critic
+from ..training.local import parsed
+from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
+from .inverted_heads import InvertedHeads
+from .prior_heads import ExactHead, angles_degrees
+from .report import Row, finish
+
+LOOKED_AT = (-60, -30, 30, 60, 120, -120)  # degrees of yaw between those that are optimised, every 45
+UNITS = {
+    "PSNR": "dB",
+    "SSIM": "",
+    "perceptual": "",
+    "NIQE": "",
+    "discriminator score": "",
+    "detail, share": "",
+    "detail, right": "",
+    "time": "s",
+}
+BEFORE = "inversion"
+ROWS = {"random": "random noise", "anchor": "anchor noise alone", "resampled": "resampled alone", "mvnrs": "MV-NRS"}
+
+
+class MvnrsBench(HeadBench):
+    """The rows of every head."""
+
+    def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: RefineConfig) -> None:
+        super().__init__(heads, store, minutes)
+        self.config, self.inverted, self.model, self.network = config, InvertedHeads(), embedded_model(), shipped_hpdm()
+        self.judges, self.statistics, self.critic = shipped_judges(), shipped_niqe(), shipped_critic()
+
+    @torch.no_grad()
+    def figures(self, made: Head, exact: ExactHead) -> dict[str, float]:
+        """Of views that nobody optimised."""
+        yaw, _ = angles_degrees(exact.exact)
+        index = [int((yaw - angle).abs().argmin()) for angle in LOOKED_AT]
+        cameras, truth, mask = exact.exact.camera[index], exact.exact.views.rgb[index], exact.exact.views.mask[index]
+        shown = made.render(cameras, truth.shape[-1], normals=False).rgb
+        found = {figure.metric: figure.value for figure in evaluate(shown, truth, self.judges)}
+        share, right = high_frequency(shown, truth, mask)
+        return {key: found[key] for key in UNITS if key in found} | {
+            "NIQE": niqe(shown, self.statistics, mask).mean().item(),
+            "discriminator score": discriminator_score(self.critic, shown, label_from_camera(cameras)),
+            "detail, share": share,
+            "detail, right": right,
+        }
+
+    def refined(self, exact: ExactHead, strategy: str) -> dict[str, float]:
+        """One row."""
+        draws, shares = torch.Generator().manual_seed(0), []
+
+        def after(now: RefineProgress) -> None:
+            if now.report is not None:
+                shares.append(renewed_share(now.report.judged))
+
+        started = time.perf_counter()
+        config = replace(self.config, strategy=strategy)
+        made = refine(self.inverted.head(exact), self.model, self.network, config, generator=draws, callback=after)
+        seconds = time.perf_counter() - started
+        known = torch.tensor(shares).nanmean().item()
+        return self.figures(made, exact) | {"time": seconds} | ({} if math.isnan(known) else {"renewed": known})
+
+    def run(self) -> None:
+        """Head by head, so that a stopped bench has whole heads."""
+        for head in self.heads:
+            self.fill(BEFORE, [head], lambda head: self.figures(self.inverted.head(head), head))
+            for strategy, name in ROWS.items():
+                self.fill(name, [head], lambda head, strategy=strategy: self.refined(head, strategy))
+
+    def rows(self) -> list[Row]:
+        """Means, and MV-NRS less every other row, over the heads that both have."""
+        rows = [
+            mean_row(
+                name, metric, torch.tensor([figures[metric] for figures in heads.values() if metric in figures]), UNITS.get(metric, "")
+            )
+            for name, heads in self.done.items()
+            for metric in (*UNITS, "renewed")
+            if any(metric in figures for figures in heads.values())
+        ]
+        ours = self.done.get(ROWS["mvnrs"], {})
+        for name, heads in self.done.items():
+            both = [head for head in ours if head in heads]
+            for metric, unit in UNITS.items() if name != ROWS["mvnrs"] else ():
+                pairs = [(ours[h][metric], heads[h][metric]) for h in both if metric in heads[h]]
+                if pairs:
+                    rows.append(mean_row(f"{ROWS['mvnrs']} less {name}", metric, torch.tensor([a - b for a, b in pairs]), unit))
+        return rows
+
+
+def plain_iteration(run: Refinement, t: int, generator: torch.Generator) -> None:
+    """Score distillation as it is usually done: each view rendered and encoded with a graph, one call of the UNet, one backward pass."""
+    scene, model = run.scene, run.scene.model
+    sampling = RenderConfig(coarse=run.config.coarse, fine=run.config.fine)
+    total = torch.zeros_like(scene.head.planes)
+    for view, _ in scene.order:
+        field, S = scene.head.field(), run.config.size
+        seen = render_features(field, scene.cameras[[view]], S, S, sampling)
+        colour = field.rgb(seen.features, seen.opacity[..., None]) + 1 - seen.opacity[..., None]
+        z = encode(model.vae, colour.mT.view(1, 3, S, S).clamp(0, 1))
+        noise, step = torch.randn(z.shape, generator=generator).to(z), torch.full((1,), t, device=z.device)
+        with torch.no_grad():
+            predicted = model.denoiser(add_noise(model.denoiser.schedule, z, noise, step), step, model.prompts(scene.cameras[[view]]))
+        loss = sds_loss(z, sds_gradient(model.denoiser.schedule, predicted, noise, step))
+        total += torch.autograd.grad(loss, scene.head.planes)[0]
+
+
+def median(work: Callable[[], object], count: int) -> float:
+    """Seconds, after a first call."""
+    work()
+    seconds = []
+    for _ in range(count):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return torch.tensor(seconds).median().item()
+
+
+def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
+    """Of one iteration of all views, whole pictures for both, at K = 1 and 4; the UNet's own share."""
+    rows, head, model, network = [], InvertedHeads().head(exact), embedded_model(), shipped_hpdm()
+    for steps in (1, 4):
+        whole = replace(config, denoising_steps=steps, rays=0, iterations=1000, guidance=1.0)
+        run = Refinement(head, model, network, whole, torch.Generator().manual_seed(0))
+        ours = median(run.iteration, 3)
+        cameras = run.scene.cameras
+        z, t = torch.randn(len(cameras.cam2world), 4, whole.size // 8, whole.size // 8), torch.full((len(cameras.cam2world),), 400)
+        told, draws = model.prompts(cameras), torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            alone = median(lambda z=z, t=t, told=told: model.denoiser(z, t, told), 5)
+        plain = median(lambda run=run, draws=draws: plain_iteration(run, 400, draws), 2) + (steps - 1) * alone
+        name = f"K = {steps}, {len(cameras.cam2world)} views of {whole.size} pixels"
+        rows += [
+            Row(name, "an iteration of MV-NRS", ours, "s"),
+            Row(name, "plain score distillation with as many calls of the UNet", plain, "s"),
+            Row(name, "MV-NRS over plain", ours / plain, ""),
+            Row(name, "share of the UNet alone in MV-NRS", steps * alone / ours, ""),
+        ]
+    return rows
+
+
+def run(arguments: list[str]) -> None:
+    """Print the table; what the clock cuts off, the next call goes on with."""
+    parser = head_parser("mvnrs", __doc__)
+    parser.add_argument("--preset", choices=PRESETS, default="fast")
+    parser.add_argument("--iterations", type=int, default=24, help="of all views; fewer than the preset's, as the table says")
+    parser.add_argument("--speed", action="store_true", help="instead: seconds of an iteration beside plain score distillation")
+    options = parsed(parser, arguments)
+    config, heads = replace(PRESETS[options.preset], iterations=options.iterations), heads_of(options)
+    if options.speed:
+        finish("mvnrs, speed", speed_rows(heads[0], config), options.json)
+        return
+    weights = sorted(shipped("prior").parent.glob("*.safetensors"))
+    rooms = ["field", "prior", "metrics", "synthetic", "diffusion", "distillation"]
+    bench = MvnrsBench(heads, store_path("mvnrs", options, repr(config), weights, rooms, [Path(__file__)]), options.minutes, config)
+    bench.run()
+    finish(f"mvnrs, {options.preset}, {options.iterations} iterations", bench.rows(), options.json)
