@@ -1,8 +1,8 @@
 """`bench turbo`: one-step refinement of feed-forward renders, as in TurboPortrait3D's tables, on held-out heads.
 
 Table 1: views within 60 degrees, from the frontal picture alone: the feed-forward stage, an inversion, 20-step img2img of the same UNet,
-the autoencoder's round trip of the exact views (the ceiling), refined views. Table 2: shares of noise. Figure 6: side views. Ablations:
-those that `train turbo --ablation` has left in the cache. `--speed` and `--bake` are tables of their own.
+the autoencoder's round trip of the exact views (the ceiling), refined views, and the same step on the inversion's views. Table 2: shares
+of noise. Figure 6: side views. Ablations: those that `train turbo --ablation` has left in the cache. `--speed` and `--bake` are tables of their own.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ class TurboBench(HeadBench):
                 self.row(f"ablation: {name}", lambda head, index, turbo=turbo: methods.refined(head, index, turbo))
         self.row(f"img2img, {STEPS} steps", methods.img2img)
         self.row("inversion, quick", methods.inverted)
+        self.row("inversion, quick, refined", methods.inverted_refined)
 
     def rows(self) -> list[Row]:
         """The tables, with 95 % intervals over heads."""

@@ -71,10 +71,17 @@ class Methods:
         return Made(views, registration, generation)
 
     def refined(self, exact: ExactHead, index: list[int], turbo: Turbo | None = None, r: float | None = None) -> Made:
-        """One step on the renders; the reference is the frontal picture."""
-        made, turbo = self.renders(exact, index), turbo or self.turbo
+        """One step on the renders."""
+        return self.one_step(self.renders(exact, index), exact, turbo, r)
+
+    def inverted_refined(self, exact: ExactHead, index: list[int]) -> Made:
+        """One step on the inversion's views."""
+        return self.one_step(self.inverted(exact, index), exact)
+
+    def one_step(self, made: Made, exact: ExactHead, turbo: Turbo | None = None, r: float | None = None) -> Made:
+        """One step on any views; the reference is the frontal picture."""
         reference, draws = exact.exact.views.rgb[[exact.exact.frontal]], torch.Generator().manual_seed(0)
-        views, seconds = timed(lambda: refine_sequence(turbo, made.views, reference, generator=draws, r=r))
+        views, seconds = timed(lambda: refine_sequence(turbo or self.turbo, made.views, reference, generator=draws, r=r))
         return replace(made, views=views, generation=made.generation + seconds)
 
     @torch.no_grad()
