@@ -40,7 +40,7 @@ def styled(head: ExactHead, style: str) -> ExactHead:
     views: MultiView = head.exact
     rgb = views.views.rgb.clone()
     rgb[views.frontal] = filtered(rgb[[views.frontal]], style)[0]
-    return replace(head, exact=replace(views, views=replace(views.views, rgb=rgb)))
+    return replace(head, name=f"{head.name}, {style}", exact=replace(views, views=replace(views.views, rgb=rgb)))
 
 
 def filtered(image: Tensor, style: str) -> Tensor:
