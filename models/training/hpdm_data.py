@@ -20,8 +20,9 @@ from ..checkpoint import read_tensors, save_tensors, shipped
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.embedded import prompt_index, shipped_autoencoder
 from ..diffusion.hpdm import Priors, Warp
-from ..diffusion.view_priors import DrivingView, view_priors
+from ..diffusion.view_priors import COVERED, DrivingView, view_priors
 from ..prior.feed_forward import feed_forward_head
+from ..projection import ProjectionConfig
 from ..synthetic.head import sample_parameters
 from ..synthetic.rendering import render_head
 from .renders import FACTORY_VERSION, cache_folder, cached_shards, stacked
@@ -135,6 +136,15 @@ class LatentPairs:
         return Priors(*(x[rows].to(device) for x in (self.projected, self.known, self.geometry, self.driver)), warp)
 
 
+def with_mirrored(data: PairData) -> PairData:
+    """All pairs, and their mirror images behind them."""
+    flipped = {name: getattr(data, name).flip(-1) for name in (*IMAGES, "distance", "opacity")}
+    across = 255 - flipped["normal"][:, :1]  # the normals' x component points the other way
+    flipped["normal"] = torch.cat([across, flipped["normal"][:, 1:]], 1)
+    flipped["angles"] = data.angles * torch.tensor([-1.0, 1.0, -1.0, 1.0])
+    return PairData(**{part.name: torch.cat([getattr(data, part.name), flipped[part.name]]) for part in fields(PairData)})
+
+
 def damaged(image: Tensor, vae: AutoencoderKL, draws: torch.Generator) -> Tensor:
     """A driving view [3, S, S] as a chain of generated views would hand it on: tinted, with a seam, through the autoencoder."""
     tint = 1 + (torch.rand(2, 3, 1, 1, generator=draws) * 2 - 1) * TINT
@@ -166,10 +176,12 @@ def latent_pairs(data: PairData, vae: AutoencoderKL, *, damage: bool) -> LatentP
 
 
 def cached_latents(stage: Stage, seeds: range, *, damage: bool) -> LatentPairs:
-    """`latent_pairs` of the seeds, read from the cache, or made and put there."""
-    key = hashlib.sha256(shipped("autoencoder").read_bytes() + stage.key.encode()).hexdigest()[:12]
+    """`latent_pairs` of the seeds, read from the cache, or made and put there. Args: damage: to the driving views, of mirrored pairs, too."""
+    settings = f"{stage.key} {COVERED} {ProjectionConfig()}".encode()
+    key = hashlib.sha256(shipped("autoencoder").read_bytes() + settings).hexdigest()[:12]
     path = cache_folder() / f"hpdm-{FACTORY_VERSION}-{stage.key}" / f"latents-{key}-{seeds.start}-{seeds.stop}-{damage:d}.safetensors"
     if not path.is_file():
-        made = latent_pairs(pair_data(stage, seeds), shipped_autoencoder().to(next(stage.prior.parameters()).device), damage=damage)
+        data, vae = pair_data(stage, seeds), shipped_autoencoder().to(next(stage.prior.parameters()).device)
+        made = latent_pairs(with_mirrored(data) if damage else data, vae, damage=damage)
         save_tensors(path, {part.name: getattr(made, part.name).contiguous() for part in fields(LatentPairs)}, {})
     return LatentPairs(**read_tensors(path, "cached latents")[0])

@@ -59,6 +59,20 @@ def test_latents_know_what_the_driver_shows():
     assert torch.equal(priors.warp.index((16, 16))[1], clean.index16[0].long()) and len(priors.warp) == 2
 
 
+def test_mirrored_pairs_are_the_same_heads_seen_from_the_other_side():
+    data = pixels()
+    both = hpdm_data.with_mirrored(data)
+    assert len(both) == 2 * PAIRS and torch.equal(both.driver[PAIRS:], data.driver.flip(-1))
+    assert torch.equal(both.angles[PAIRS:, [0, 2]], -data.angles[:, [0, 2]]) and torch.equal(both.angles[PAIRS:, 1], data.angles[:, 1])
+    assert both.normal[PAIRS, 0, 0, 0] == 127 and both.normal[PAIRS, 1, 0, 0] == 128
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        vae = autoencoder(AutoencoderConfig(channels=(8, 8, 8, 8))).requires_grad_(False).eval()
+    made = hpdm_data.latent_pairs(both, vae, damage=False)
+    here, there = made.known[:PAIRS], made.known[PAIRS:].flip(-1)
+    assert (here != there).float().mean() < 0.08 and here.mean() > 0.1  # the rim: a mask takes its cells' corners, on one side
+
+
 def test_parts_join_one_after_the_other_and_a_few_steps_learn():
     frozen, data, plan = base(), latents(), hpdm.HpdmTraining()
     before = {key: value.clone() for key, value in frozen.state_dict().items()}
