@@ -1,0 +1,109 @@
+"""`bench scale`: the refinement loop at Portrait Diffusion's size with random weights: shapes on a CPU, seconds and memory on a GPU.
+
+Tri-planes of 128 x 128 with 96 channels, pictures of 512 pixels, a UNet, branches and an autoencoder of Stable Diffusion 1.5's size. On a
+CPU one reduced iteration runs: two views in the ring, 128 pixels. On a GPU the paper's: its times for `fast` and `detail` are projected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+
+import torch
+
+from ..alignment import AlignedPortrait
+from ..camera import frontal
+from ..diffusion.brushnet import BranchConfig
+from ..diffusion.denoiser import DiffusersDenoiser
+from ..diffusion.embedded import library
+from ..diffusion.hpdm import Hpdm, HpdmConfig
+from ..diffusion.new_views import DiffusionModel
+from ..diffusion.schedule import stable_diffusion_schedule
+from ..distillation.refinement import PRESETS, RefineConfig, Refinement
+from ..field.triplane import Decoder, FieldConfig
+from ..head import Head
+from ..training.local import pick_device
+from .report import Row, finish
+from .turbo_speed import SD_VAE
+
+SD_15 = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
+FIELD = FieldConfig(box_side=1.0, channels=32, depth=0, resolution=128, hidden=64, features=32, density_shift=-1.0, density_scale=30.0)
+TOKENS = (5, 77, 768)
+REDUCED = {"views": 2, "size": 128, "rays": 512, "coarse": 8, "fine": 8, "denoising_steps": 1}
+
+
+def paper_head(size: int, device: torch.device) -> Head:
+    """Fog in the paper's planes: as much work as a head."""
+    planes = 0.5 * torch.randn(1, *FIELD.planes_shape, generator=torch.Generator().manual_seed(0))
+    photo = AlignedPortrait(
+        torch.full((3, size, size), 0.5), torch.ones(1, size, size), frontal(), torch.eye(3, dtype=torch.float64)[:2], (size, size)
+    )
+    return Head(planes.to(device), Decoder(FIELD).requires_grad_(False).to(device), FIELD, photo)
+
+
+def paper_model(device: torch.device, dtype: torch.dtype) -> tuple[DiffusionModel, Hpdm]:
+    """Stable Diffusion 1.5's sizes, both branches, random weights."""
+    with torch.device(device):
+        unet = library().UNet2DConditionModel(**SD_15).to(dtype).requires_grad_(False).eval()
+        vae = library().AutoencoderKL(**SD_VAE).to(dtype).requires_grad_(False).eval()
+        branch = BranchConfig(channels=tuple(unet.config.block_out_channels), layers=2)
+        network = Hpdm(HpdmConfig(branch=branch)).to(dtype).requires_grad_(False).eval()
+    tokens = torch.randn(TOKENS, generator=torch.Generator().manual_seed(1)).to(device)
+    return DiffusionModel(denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule()), vae=vae, tokens=tokens), network
+
+
+def parameters(*modules: torch.nn.Module) -> float:
+    """In millions."""
+    return sum(p.numel() for module in modules for p in module.parameters()) / 1e6
+
+
+def rows_of(config: RefineConfig, name: str, device: torch.device, dtype: torch.dtype, repeats: int) -> list[Row]:
+    """Of some iterations."""
+    model, network = paper_model(device, dtype)
+    run = Refinement(paper_head(config.size, device), model, network, config, torch.Generator().manual_seed(0))
+    gpu = device.type != "cpu"
+    seconds = []
+    for _ in range(repeats + 1):
+        if gpu:
+            torch.accelerator.synchronize()
+        started = time.perf_counter()
+        report = run.iteration()
+        if gpu:
+            torch.accelerator.synchronize()
+        seconds.append(time.perf_counter() - started)
+    views = len(run.scene.order)
+    targets = [one.target.shape for one in report.kept.values()] if report is not None else []
+    if report is not None and any(shape != (3, config.size, config.size) for shape in targets):
+        raise ValueError(f"scale: expected targets of {config.size} pixels, got {set(targets)}")
+    each = min(seconds[1:] or seconds)
+    rows = [
+        Row(name, "UNet, autoencoder and branches", parameters(model.denoiser.unet, model.vae, network), "M"),
+        Row(name, "views", views, ""),
+        Row(name, "an iteration", each, "s"),
+    ]
+    if gpu:
+        rows.append(Row(name, "peak memory", torch.accelerator.max_memory_allocated() / 2**30, "GiB"))
+        rows.append(Row(name, f"{config.iterations} iterations, projected", each * config.iterations / 60, "minutes"))
+    return rows
+
+
+def run(arguments: list[str]) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="portrait-diffusion bench scale", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--json", metavar="FILE")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device, rows = pick_device(), []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if device.type == "cpu":
+            rows = rows_of(replace(PRESETS["fast"], **REDUCED), "reduced, cpu", device, torch.float32, 0)
+        else:
+            for preset in PRESETS:
+                config = replace(PRESETS[preset], size=512, resolution=0, iterations=10 * PRESETS[preset].iterations)
+                rows += rows_of(config, f"{preset}, 512 pixels", device, torch.bfloat16, options.repeats)
+    finish("scale", rows, options.json)
