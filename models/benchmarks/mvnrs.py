@@ -149,7 +149,7 @@ def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
     """Of one iteration of all views, whole pictures for both, at K = 1 and 4; the UNet's own share."""
     rows, head, model, network = [], InvertedHeads().head(exact), embedded_model(), shipped_hpdm()
     for steps in (1, 4):
-        whole = replace(config, denoising_steps=steps, rays=0, iterations=1000, guidance=1.0)
+        whole = replace(config, denoising_steps=steps, look=config.size, rays=0, iterations=1000, guidance=1.0)
         run = Refinement(head, model, network, whole, torch.Generator().manual_seed(0))
         ours = median(run.iteration, 3)
         cameras = run.scene.cameras

@@ -145,7 +145,9 @@ class HeadScene:
 
     def look(self, views: Sequence[int]) -> Tensor:
         """Whole pictures [N, 3, S, S] without graphs."""
-        return (self.frozen or self.still()).render(self.cameras[list(views)], self.config.size, normals=False).rgb
+        size, pixels = self.config.size, min(self.config.look, self.config.size)
+        seen = (self.frozen or self.still()).render(self.cameras[list(views)], pixels, normals=False).rgb
+        return seen if pixels == size else F.interpolate(seen, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
 
     @torch.no_grad()
     def denoise(self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None]) -> Tensor:

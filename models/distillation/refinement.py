@@ -36,6 +36,7 @@ class RefineConfig:
         sigma: of eq. 10 at first; annealed to 0. strategy: of the noise, among STRATEGIES.
         guidance, weight: of classifier-free guidance and w^Ex.
         rate: of Adam. rays: drawn in each view and iteration; 0 for all. coarse, fine: samples a ray. size: pixels of the views.
+        look: pixels at which they are rendered to be denoised, enlarged to `size`: noise hides what is finer, and a CPU waits for it.
         views: in the ring. image, reference, mask: weights of L_I, of L_ref's colours and of its silhouette.
         keep_shape: weight of the surface's distance from the one before, at random points.
         multi_step: weight of the paper's additional loss, image-supervised by K_multi more steps of denoising; 0 for none.
@@ -56,6 +57,7 @@ class RefineConfig:
     coarse: int = 20
     fine: int = 20
     size: int = 256
+    look: int = 128
     views: int = 8
     image: float = 1.0
     reference: float = 2.0
@@ -86,7 +88,7 @@ class RefineConfig:
 
 PRESETS = {
     "fast": RefineConfig(),
-    "detail": RefineConfig(iterations=120, denoising_steps=4, rays=4096, coarse=28, fine=28, guidance=1.5, resolution=320, refresh=20),
+    "detail": RefineConfig(iterations=120, denoising_steps=4, rays=4096, coarse=28, fine=28, guidance=1.5, resolution=320, refresh=20, look=256),
 }
 
 

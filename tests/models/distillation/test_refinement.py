@@ -20,7 +20,7 @@ from ..diffusion.test_hpdm import network
 from ..diffusion.test_new_views import model
 
 FIELD = FieldConfig(channels=4, depth=0, resolution=24, hidden=8, features=3, density_shift=0.0, density_scale=100.0)
-CONFIG = RefineConfig(iterations=4, size=32, views=3, rays=48, coarse=8, fine=8, refresh=2, keep_shape=0.0)
+CONFIG = RefineConfig(iterations=4, size=32, look=24, views=3, rays=48, coarse=8, fine=8, refresh=2, keep_shape=0.0)
 
 
 STIFF = 200.0  # how much larger the first channel is, so that Adam's steps paint rather than carve
