@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..camera import Camera, yaw_pitch
+from ..field.volume_rendering import RenderConfig
 from ..head import Head
 from ..projection import ProjectionConfig
 from .autoencoder import decode, encode
@@ -91,9 +92,9 @@ class Coarse:
 
 
 @torch.no_grad()
-def coarse_views(head: Head, cameras: Camera, size: int) -> Coarse:
-    """What a head knows of some views."""
-    seen = head.render(cameras, size)
+def coarse_views(head: Head, cameras: Camera, size: int, *, raw: bool = False, config: RenderConfig | None = None) -> Coarse:
+    """What a head knows of some views. Args: raw: without its generator's super-resolution. config: of the rays, None for the head's."""
+    seen = head.render(cameras, size, config, raw=raw)
     return Coarse(seen.rgb, seen.normal, seen.depth[:, 0], seen.opacity[:, 0], cameras)
 
 

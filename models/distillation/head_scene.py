@@ -99,7 +99,7 @@ class HeadScene:
 
     def refresh(self) -> None:
         """Take depth, coarse renders and normals of all views anew."""
-        self.coarse = coarse_views(self.still(), self.cameras, self.config.size)
+        self.coarse = coarse_views(self.still(), self.cameras, self.config.size, raw=True, config=self.head.sampling)
         self.told_geometry()
 
     def told_geometry(self) -> None:
@@ -108,8 +108,12 @@ class HeadScene:
             self.geometry = geometry_latents(self.model.vae, self.coarse.rgb, self.coarse.normal)
 
     def still(self) -> Head:
-        """The head as it stands, without a graph and without its generator's super-resolution: the field itself is refined."""
-        return replace(self.head, planes=self.head.planes.detach(), latents=None, generator=None)
+        """The head as it stands, without a graph and without its generator's super-resolution: the field itself is refined.
+
+        A generator whose features become colours by its latents stays for that.
+        """
+        head = replace(self.head, planes=self.head.planes.detach())
+        return head if head.field().to_rgb is not None else replace(head, latents=None, generator=None)
 
     def begin(self, generator: torch.Generator) -> None:
         """Draw the pixels of an iteration: those of the head, and of what is around it."""
@@ -146,7 +150,8 @@ class HeadScene:
     def look(self, views: Sequence[int]) -> Tensor:
         """Whole pictures [N, 3, S, S] without graphs."""
         size, pixels = self.config.size, min(self.config.look, self.config.size)
-        seen = (self.frozen or self.still()).render(self.cameras[list(views)], pixels, normals=False).rgb
+        head = self.frozen or self.still()
+        seen = head.render(self.cameras[list(views)], pixels, self.head.sampling, raw=True, normals=False).rgb
         return seen if pixels == size else F.interpolate(seen, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
 
     @torch.no_grad()
