@@ -49,6 +49,10 @@ class Camera:
     def __getitem__(self, index) -> Camera:
         return Camera(self.cam2world[index], self.intrinsics[index])
 
+    def before(self, others: Camera) -> Camera:
+        """This one camera, then others [V]: [1 + V]."""
+        return Camera(*(torch.cat([getattr(self, name)[None], getattr(others, name)]) for name in ("cam2world", "intrinsics")))
+
     def to(self, *args) -> Camera:
         """As `Tensor.to`, for both matrices."""
         return Camera(self.cam2world.to(*args), self.intrinsics.to(*args))

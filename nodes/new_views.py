@@ -7,12 +7,11 @@ from functools import partial
 import comfy.model_management as mm
 import torch
 
-from ..models.camera import Camera
-from ..models.diffusion.hpdm import check_fits, load_branches
-from ..models.diffusion.new_views import NewViewConfig, coarse_views, new_view, ring
+from ..models.diffusion.hpdm import Hpdm, check_fits, load_branches
+from ..models.diffusion.new_views import DiffusionModel, NewViewConfig, coarse_views, new_view, ring
 from . import convert, loading
 from .optimising import Progress
-from .projection import driving, one_camera
+from .projection import one_camera, one_image
 from .types import CATEGORY, CamerasWire, DiffusionWire, HeadWire, HpdmOnWire, HpdmWire, io, seed_input
 
 MEMORY_PER_PIXEL = 1300  # bytes of activations of a picture in the embedded autoencoder, as in `bench turbo --speed`
@@ -87,8 +86,8 @@ def settings() -> list:
     ]
 
 
-def prepared(hpdm: HpdmOnWire, size: int):
-    """Diffusion model and branches on the device; the model's prompts with them."""
+def prepared(hpdm: HpdmOnWire, size: int) -> tuple[DiffusionModel, Hpdm]:
+    """Diffusion model and branches on the device, for pictures of size x size."""
     mm.load_models_gpu([hpdm.diffusion.patcher, hpdm.patcher], memory_required=MEMORY_PER_PIXEL * size * size)
     return hpdm.diffusion.model, hpdm.network
 
@@ -127,9 +126,12 @@ class GenerateView(io.ComfyNode):
         cls, hpdm, head, image, cameras, steps: int, guidance: float, weight: float, strength: float, seed: int, source=None
     ) -> io.NodeOutput:
         config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength)
-        driver, size = driving(image, source, head), image.shape[1]
-        model, network = prepared(hpdm, size)
-        coarse = coarse_views(loading.ready(head), joined(one_camera(source, head), cameras.cameras).to(driver.image.device), size)
+        picture, camera = one_image(image), one_camera(source, head)
+        model, network = prepared(hpdm, picture.shape[-1])
+        ready = loading.ready(head)
+        device = ready.planes.device
+        coarse = coarse_views(ready, camera.before(cameras.cameras).to(device), picture.shape[-1])
+        driver = coarse.driving(0, picture.to(device))
         draws, made = torch.Generator().manual_seed(seed), []
         count = len(coarse.rgb) - 1
         progress = Progress(count * steps)
@@ -173,7 +175,9 @@ class GenerateRing(io.ComfyNode):
         config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength)
         model, network = prepared(hpdm, cameras.size)
         ready = loading.ready(head)
-        views, done = cameras.cameras.to(ready.planes.device), 0
+        views, done, coarse = cameras.cameras.to(ready.planes.device), 0, None
+        if ready.reference is not None:
+            coarse = coarse_views(ready, ready.reference.to(ready.planes.device).camera.before(views), cameras.size)
         progress = Progress(len(views.cam2world) * steps)
 
         def after_view(count: int, total: int, latest: torch.Tensor) -> None:
@@ -189,10 +193,11 @@ class GenerateRing(io.ComfyNode):
             cameras.size,
             generator=torch.Generator().manual_seed(seed),
             config=config,
+            coarse=coarse,
             callback=after_view,
             step=lambda i, total: tick(progress, done, i, total),
         )
-        renders = ready.render(views, cameras.size, normals=False).rgb.to(made)
+        renders = coarse.rgb[1:].to(made)
         sheet = torch.cat([torch.cat(list(rows), -1) for rows in (renders, made)], -2)
         return io.NodeOutput(convert.to_image(made), convert.to_image(renders), convert.to_image(sheet[None]))
 
@@ -200,8 +205,3 @@ class GenerateRing(io.ComfyNode):
 def tick(progress: Progress, before: int, done: int, total: int) -> None:
     """After one of the denoiser's calls: progress, and the place where an interrupt is noticed."""
     progress.update(before + done)
-
-
-def joined(first: Camera, others: Camera) -> Camera:
-    """One camera before a batch of others."""
-    return Camera(*(torch.cat([getattr(first, name)[None], getattr(others, name)]) for name in ("cam2world", "intrinsics")))

@@ -109,7 +109,7 @@ def driving(image, source: CamerasOnWire | None, head) -> DrivingView:
     picture, camera = one_image(image), one_camera(source, head)
     ready = loading.ready(head)
     picture = picture.to(ready.planes.device)
-    seen = ready.render(Camera(camera.cam2world[None], camera.intrinsics[None]).to(picture.device), picture.shape[-1], normals=False)
+    seen = ready.render(camera[None].to(picture.device), picture.shape[-1], normals=False)
     return DrivingView(picture, seen.depth[0, 0], seen.opacity[0, 0], camera.to(picture.device))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
 from .inverted_heads import InvertedHeads
 from .prior_heads import ExactHead, angles_degrees
 from .report import Row, finish
+from .turbo_speed import median_seconds
 
 LOOKED_AT = (-60, -30, 30, 60, 120, -120)  # degrees of yaw between those that are optimised, every 45
 UNITS = {
@@ -134,30 +134,19 @@ def plain_iteration(run: Refinement, t: int, generator: torch.Generator) -> None
         total += torch.autograd.grad(loss, scene.head.planes)[0]
 
 
-def median(work: Callable[[], object], count: int) -> float:
-    """Seconds, after a first call."""
-    work()
-    seconds = []
-    for _ in range(count):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return torch.tensor(seconds).median().item()
-
-
 def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
     """Of one iteration of all views, whole pictures for both, at K = 1 and 4; the UNet's own share."""
     rows, head, model, network = [], InvertedHeads().head(exact), embedded_model(), shipped_hpdm()
     for steps in (1, 4):
         whole = replace(config, denoising_steps=steps, look=config.size, rays=0, iterations=1000, guidance=1.0)
         run = Refinement(head, model, network, whole, torch.Generator().manual_seed(0))
-        ours = median(run.iteration, 3)
+        ours = median_seconds(run.iteration, repeats=3)
         cameras = run.scene.cameras
         z, t = torch.randn(len(cameras.cam2world), 4, whole.size // 8, whole.size // 8), torch.full((len(cameras.cam2world),), 400)
         told, draws = model.prompts(cameras), torch.Generator().manual_seed(0)
         with torch.no_grad():
-            alone = median(lambda z=z, t=t, told=told: model.denoiser(z, t, told), 5)
-        plain = median(lambda run=run, draws=draws: plain_iteration(run, 400, draws), 2) + (steps - 1) * alone
+            alone = median_seconds(lambda z=z, t=t, told=told: model.denoiser(z, t, told))
+        plain = median_seconds(lambda run=run, draws=draws: plain_iteration(run, 400, draws), repeats=2) + (steps - 1) * alone
         name = f"K = {steps}, {len(cameras.cam2world)} views of {whole.size} pixels"
         rows += [
             Row(name, "an iteration of MV-NRS", ours, "s"),

@@ -1,7 +1,6 @@
 """`bench restoration`: geometry restoration on heads spoilt on purpose and on honest inversions, held-out, as in Portrait Diffusion's figure 6.
 
-Rows: the prior's head; fine-tuning all of the planes instead of the block; distillation without the block's weights being few, that is the
-same loss into the planes; the block. Errors of depth and normals from 60 to 180 degrees, the face on the back, and the front's PSNR.
+Rows: the prior's head; the same losses into all of the planes, without the block; into the block. Errors of depth and normals from 60 to 180 degrees, the face on the back, and the front's PSNR.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ SD_VAE = {
 }
 
 
-def median_seconds(work: Callable[[], object], device: torch.device | None = None) -> float:
-    """Of REPEATS calls after a first one."""
+def median_seconds(work: Callable[[], object], device: torch.device | None = None, repeats: int = REPEATS) -> float:
+    """Of some calls after a first one."""
 
     def wait() -> None:
         if device is not None and device.type != "cpu":
@@ -54,7 +54,7 @@ def median_seconds(work: Callable[[], object], device: torch.device | None = Non
 
     work()
     seconds = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         wait()
         started = time.perf_counter()
         work()

@@ -20,7 +20,7 @@ from ..metrics.identity import IdentityNetwork, head_crop, shipped_identity
 from .autoencoder import encode
 from .denoiser import Conditioning, DiffusersDenoiser
 from .embedded import EmbeddedUNet, shipped_unet
-from .lora import UNET_TARGETS, Fingerprint, Lora, check_base, fingerprint, inject, injected, merge_, read_peft, target_names
+from .lora import UNET_TARGETS, Fingerprint, check_base, fingerprint, inject, injected, merge_, packed, target_names, unpacked
 from .schedule import stable_diffusion_schedule
 from .zero123 import Pose, ViewConditioning, camera_vector, without_picture
 
@@ -140,10 +140,7 @@ def told_of(network: Zero123, picture: Picture, cameras: Camera) -> tuple[Condit
 
 def save_zero123(path: Path, network: Zero123, **facts: str) -> None:
     """Write what is learnt, in half precision, bound to the base."""
-    lora, tensors, scales = injected(network.unet), {}, {}
-    for name, update in lora.updates.items():
-        tensors |= {f"{name}.lora_A.weight": update.a, f"{name}.lora_B.weight": update.b}
-        scales[name] = update.scale
+    tensors, scales = packed(injected(network.unet))
     tensors |= {TOLD + key: value for key, value in network.told.state_dict().items()}
     bound = json.dumps([network.base.layout, network.base.samples])
     metadata = {"kind": KIND, "scales": json.dumps(scales), "base": bound}
@@ -167,9 +164,7 @@ def shipped_zero123(path: Path | None = None, base: EmbeddedUNet | None = None) 
     network = Zero123(base, shipped_identity())
     check_base(Fingerprint(layout, tuple(samples)), network.base, Path(path).name)
     load_into(network.told, {key.removeprefix(TOLD): value.float() for key, value in state.items() if key.startswith(TOLD)}, "zero123")
-    scales = json.loads(metadata["scales"])
-    found = read_peft({key: value.float() for key, value in state.items() if ".lora_" in key})
-    merge_(network.unet, Lora({name: type(u)(u.a, u.b, scales[name]) for name, u in found.updates.items()}))
+    merge_(network.unet, unpacked(state, json.loads(metadata["scales"])))
     with torch.no_grad():
         network.unet.conv_in.weight[:, -network.told.picture.shape[1] :] = network.told.picture
     return network.requires_grad_(False).eval()

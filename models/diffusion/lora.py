@@ -257,13 +257,28 @@ def fingerprint(base: nn.Module | dict[str, Tensor], count: int = 32) -> Fingerp
     return Fingerprint(layout[:32], tuple(round(weight.flatten()[weight.numel() // 2].float().item(), 8) for weight in chosen))
 
 
-def save_lora(path: Path, lora: Lora, base: Fingerprint, **facts: str) -> None:
-    """Write a LoRA in half precision, with its base's fingerprint and `facts` in the metadata."""
+def packed(lora: Lora) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """As a file holds it: factors under peft's names, and the scales by module."""
     tensors = {}
     for name, update in lora.updates.items():
-        tensors[f"{name}.lora_A.weight"] = update.a.detach().cpu().half().contiguous()
-        tensors[f"{name}.lora_B.weight"] = update.b.detach().cpu().half().contiguous()
-    scales = {name: update.scale for name, update in lora.updates.items()}
+        tensors |= {f"{name}.lora_A.weight": update.a, f"{name}.lora_B.weight": update.b}
+    return tensors, {name: update.scale for name, update in lora.updates.items()}
+
+
+def unpacked(state: dict[str, Tensor], scales: dict[str, float]) -> Lora:
+    """What `packed` took apart, in float32, out of a file that may hold more.
+
+    Raises:
+        ValueError: as `read_peft`.
+    """
+    found = read_peft({key: value.float() for key, value in state.items() if ".lora_" in key})
+    return Lora({name: replace(update, scale=scales[name]) for name, update in found.updates.items()})
+
+
+def save_lora(path: Path, lora: Lora, base: Fingerprint, **facts: str) -> None:
+    """Write a LoRA in half precision, with its base's fingerprint and `facts` in the metadata."""
+    tensors, scales = packed(lora)
+    tensors = {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()}
     bound = {"layout": base.layout, "samples": base.samples}
     save_tensors(path, tensors, {"kind": KIND, "scales": json.dumps(scales), "base": json.dumps(bound), **facts})
 
@@ -279,8 +294,7 @@ def load_lora(path: Path, base: Fingerprint) -> Lora:
         raise ValueError(f"LoRA: expected a file of kind {KIND}, but {Path(path).name} holds {metadata.get('kind', 'no kind of ours')}")
     bound = json.loads(metadata["base"])
     check_base(Fingerprint(bound["layout"], tuple(bound["samples"])), base, Path(path).name)
-    lora, scales = read_peft({key: value.float() for key, value in state.items()}), json.loads(metadata["scales"])
-    return Lora({name: replace(update, scale=scales[name]) for name, update in lora.updates.items()})
+    return unpacked(state, json.loads(metadata["scales"]))
 
 
 def check_base(made_on: Fingerprint, base: Fingerprint, what: str) -> None:

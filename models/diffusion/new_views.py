@@ -201,13 +201,14 @@ def ring(
     generator: torch.Generator,
     config: NewViewConfig | None = None,
     projection: ProjectionConfig | None = None,
+    coarse: Coarse | None = None,
     callback: Callback | None = None,
     step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Views of a head's person [V, 3, size, size], each by its neighbour nearer to the photo.
 
     Args:
-        head: with its photo. callback: told after each view. step: after each of the denoiser's calls; may raise to interrupt.
+        head: with its photo. coarse: its views at `size`, the photo's camera first, where they are at hand. callback: told after each view. step: after each of the denoiser's calls; may raise to interrupt.
 
     Raises:
         ValueError: a head without its photo; a view that its driver shows nothing of.
@@ -215,10 +216,7 @@ def ring(
     if head.reference is None:
         raise ValueError("ring: expected a head with its photo, got one without; use the head of an inversion or of Feed-Forward Head")
     photo = head.reference
-    everything = Camera(
-        *(torch.cat([a[None], b]) for a, b in ((photo.camera.cam2world, cameras.cam2world), (photo.camera.intrinsics, cameras.intrinsics)))
-    )
-    coarse = coarse_views(head, everything, size)
+    coarse = coarse_views(head, photo.camera.before(cameras), size) if coarse is None else coarse
     first = torch.nn.functional.interpolate(photo.on_white()[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
     pictures: dict[int, Tensor] = {-1: first.to(coarse.rgb)}
     order = chains(yaw_pitch(cameras)[0].cpu(), float(yaw_pitch(photo.camera)[0]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from ..checkpoint import load_into, read_tensors, save_tensors, shipped
 from .autoencoder import Skips, skips_for
 from .denoiser import Conditioning, DiffusersDenoiser
 from .embedded import shipped_autoencoder, shipped_unet
-from .lora import Fingerprint, Lora, check_base, fingerprint, merged, read_peft
+from .lora import Fingerprint, Lora, check_base, fingerprint, merged, packed, unpacked
 from .schedule import Schedule
 from .turbo import Turbo, TurboConfig
 
@@ -43,10 +43,8 @@ class TurboWeights:
 
 def save_turbo(path: Path, weights: TurboWeights, **facts: str) -> None:
     """Write the file, in half precision."""
-    tensors, scales = {"tokens": weights.tokens}, {}
-    for name, update in (weights.unet.below(UNET).updates | weights.vae.below(VAE).updates).items():
-        tensors |= {f"{name}.lora_A.weight": update.a, f"{name}.lora_B.weight": update.b}
-        scales[name] = update.scale
+    tensors, scales = packed(Lora(weights.unet.below(UNET).updates | weights.vae.below(VAE).updates))
+    tensors["tokens"] = weights.tokens
     gamma = None
     if weights.skips is not None:
         gamma = weights.skips.gamma
@@ -72,9 +70,7 @@ def load_turbo(path: Path, unet: nn.Module, vae: AutoencoderKL) -> TurboWeights:
     bases = {name: Fingerprint(layout, tuple(samples)) for name, (layout, samples) in json.loads(metadata["bases"]).items()}
     check_base(bases["unet"], fingerprint(unet), f"the UNet's part of {Path(path).name}")
     check_base(bases["vae"], fingerprint(vae), f"the autoencoder's part of {Path(path).name}")
-    scales, gamma = json.loads(metadata["scales"]), json.loads(metadata["gamma"])
-    found = read_peft({key: value.float() for key, value in state.items() if ".lora_" in key})
-    lora = Lora({name: replace(update, scale=scales[name]) for name, update in found.updates.items()})
+    lora, gamma = unpacked(state, json.loads(metadata["scales"])), json.loads(metadata["gamma"])
     skips = None
     if gamma is not None:
         skips = skips_for(vae, gamma).requires_grad_(False)

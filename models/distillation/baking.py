@@ -65,9 +65,7 @@ def with_reference(head: Head, views: Tensor, cameras: Camera) -> tuple[Tensor, 
         return views, cameras
     photo = head.reference.to(views.device)
     image = F.interpolate(photo.on_white()[None], size=views.shape[-2:], mode="bilinear", antialias=True).clamp(0, 1)
-    seen = photo.camera
-    poses = torch.cat([seen.cam2world[None], cameras.cam2world]), torch.cat([seen.intrinsics[None], cameras.intrinsics])
-    return torch.cat([image, views]), Camera(*poses)
+    return torch.cat([image, views]), photo.camera.before(cameras)
 
 
 @torch.no_grad()

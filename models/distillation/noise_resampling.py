@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -210,11 +210,3 @@ def renewed_share(judged: dict[int, Judged]) -> float:
     """How many of the compared views took the resampled noise; NaN where none was compared."""
     compared = [one.renewed for one in judged.values() if not math.isnan(one.new)]
     return sum(compared) / len(compared) if compared else math.nan
-
-
-def moved(kept: dict[int, Kept], device: torch.device) -> dict[int, Kept]:
-    """The same on a device."""
-    return {
-        view: replace(one, anchor=one.anchor.to(device), target=None if one.target is None else one.target.to(device))
-        for view, one in kept.items()
-    }

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..camera import Camera
 from ..diffusion.autoencoder import factor
 from ..diffusion.hpdm import Hpdm
 from ..diffusion.new_views import Coarse, DiffusionModel
@@ -88,7 +87,9 @@ class RefineConfig:
 
 PRESETS = {
     "fast": RefineConfig(),
-    "detail": RefineConfig(iterations=120, denoising_steps=4, rays=4096, coarse=28, fine=28, guidance=1.5, resolution=320, refresh=20, look=256),
+    "detail": RefineConfig(
+        iterations=120, denoising_steps=4, rays=4096, coarse=28, fine=28, guidance=1.5, resolution=320, refresh=20, look=256
+    ),
 }
 
 
@@ -124,9 +125,7 @@ class Refinement:
             F.interpolate(x[None], size=(config.size, config.size), mode="bilinear", antialias=True)[0].clamp(0, 1)
             for x in (photo.on_white(), photo.mask)
         )
-        around = refinement_cameras(config.views, device)
-        own = photo.camera
-        cameras = Camera(torch.cat([own.cam2world[None], around.cam2world]), torch.cat([own.intrinsics[None], around.intrinsics]))
+        cameras = photo.camera.before(refinement_cameras(config.views, device))
         leaf = replace(head, planes=head.planes.detach().clone().requires_grad_())
         self.scene = HeadScene(leaf, cameras, view_order(cameras), model, network, config, image, mask[0])
         self.pivot = replace(head, planes=head.planes.detach().clone()).field()

@@ -37,7 +37,7 @@ class RestorationConfig:
         steps: of Adam. rate: its learning rate. azimuths: of the ring. size: pixels of a view's rays, enlarged to `seen` for the denoisers.
         samples: per ray and pass. rays: of the photo in each step.
         text, picture: weights of the two distillations. text_guidance, picture_guidance: their guidance.
-        least_t, most_t: shares of the schedule that t is drawn between, as numbers of `annealed` over `steps`.
+        least_t, most_t: shares of the schedule that t is drawn between, each from the first step to the last.
         reference: weight of the photo.
         keep: weight of the block's change of the planes, squared.
     """
@@ -53,8 +53,8 @@ class RestorationConfig:
     picture: float = 0.1
     text_guidance: float = 7.5
     picture_guidance: float = 3.0
-    least_t: tuple[float, ...] = (0.5, 0.2, 1.0)
-    most_t: tuple[float, ...] = (0.85, 0.5, 1.0)
+    least_t: tuple[float, float] = (0.5, 0.2)
+    most_t: tuple[float, float] = (0.85, 0.5)
     reference: float = 100.0
     keep: float = 0.1
 
@@ -64,8 +64,8 @@ class RestorationConfig:
 
     def t_range(self, done: int, count: int) -> tuple[int, int]:
         """Least and greatest timestep of a step."""
-        share = [annealed([0, *spec[:2], 1000], round(1000 * done / max(self.steps - 1, 1))) for spec in (self.least_t, self.most_t)]
-        return max(1, round(share[0] * count)), min(count - 1, round(share[1] * count))
+        least, most = (annealed([*ends, max(self.steps - 1, 1)], done) for ends in (self.least_t, self.most_t))
+        return max(1, round(least * count)), min(count - 1, round(most * count))
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Restoration:
         t = torch.randint(low, high + 1, (1,), generator=self.generator).to(z.device)
         noise = torch.randn(z.shape, generator=self.generator).to(z)
         noisy = add_noise(schedule, z, noise, t)
-        one = Camera(camera.cam2world[None], camera.intrinsics[None])
+        one = camera[None]
         if config.text:
             tokens = model.tokens.to(z)
             told = view_prompt(tokens[:4], tokens[4], *yaw_pitch(one), self.guides.perp_neg)

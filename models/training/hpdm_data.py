@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..alignment import uncropped
-from ..camera import Camera, frontal, orbit
+from ..camera import frontal, orbit
 from ..checkpoint import read_tensors, save_tensors, shipped
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.embedded import prompt_index, shipped_autoencoder
@@ -167,7 +167,7 @@ def latent_pairs(data: PairData, vae: AutoencoderKL, *, damage: bool) -> LatentP
         mask, distance = data.opacity[i].to(vae.device).float() / 255, data.distance[i].to(vae.device).float()
         first, second = (orbit(data.angles[i, j], data.angles[i, j + 1]).to(vae.device) for j in (0, 2))
         view = DrivingView(driver, distance, mask, first)
-        priors, _ = view_priors(vae, [view], Camera(second.cam2world[None], second.intrinsics[None]), render[None], 2 * normal[None] - 1)
+        priors, _ = view_priors(vae, [view], second[None], render[None], 2 * normal[None] - 1)
         found = {f"index{size}": priors.warp.index((size, size)).short() for size in SIZES}
         latents = {"projected": priors.projected, "known": priors.known, "geometry": priors.geometry, "driver": priors.driver}
         prompt = prompt_index(data.angles[i : i + 1, 2], data.angles[i : i + 1, 3])
