@@ -19,6 +19,7 @@ NEVER = torch.iinfo(torch.int64).max
 DEPTH_STEPS = 2**30  # of the z-buffer's keys, over FAR
 FAR = 64.0  # scene units: nothing further is seen
 MARGIN = 8  # cells around the frame from which a point may still reach into it
+CRACK = 3  # cells: half of the width of the widest crack between soft splats that is filled
 MIDDLE = 6.0  # of two points on one surface, as steep as the tangent of 80 degrees, the one nearer to a cell's middle has it
 
 
@@ -31,19 +32,21 @@ class ProjectionConfig:
         grazing: radians between normal and ray beyond which a surface is seen too slantingly.
         radius: of a point, in the other view's cells; 0.5 and less: the cell that it falls into alone.
         softness: scene units behind the nearest surface over which a soft splat fades by a factor e.
+        covered: share of a cell from which on soft splats tell its colour.
     """
 
     jump: float = 0.012
     grazing: float = math.radians(80)
     radius: float = 1.0
     softness: float = 0.004
+    covered: float = 0.2
 
     def __post_init__(self) -> None:
-        values = (self.jump, self.grazing, self.radius, self.softness)
-        if not all(math.isfinite(x) and x > 0 for x in values) or self.grazing > math.pi / 2 or self.radius > 4:
+        values = (self.jump, self.grazing, self.radius, self.softness, self.covered)
+        if not all(math.isfinite(x) and x > 0 for x in values) or self.grazing > math.pi / 2 or self.radius > 4 or self.covered >= 1:
             raise ValueError(
-                f"ProjectionConfig: expected numbers above 0, grazing up to {math.pi / 2:.2f} and radius up to 4, got {values}; "
-                "use the defaults"
+                f"ProjectionConfig: expected numbers above 0, grazing up to {math.pi / 2:.2f}, radius up to 4 and covered below 1, "
+                f"got {values}; use the defaults"
             )
 
 
@@ -136,6 +139,43 @@ class Projector:
         kept = index.clamp_min(0)
         own = (index >= 0) & (home[kept] == torch.arange(h * w, device=points.device).view(h, w))
         return Splat(index, torch.where(index >= 0, away[kept], 0.0), own)
+
+    def picture(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """An image [C, h, w] of the first view as the other sees it, 0 in the void, and what is known of it, 0 or 1 [1, h, w].
+
+        Soft splats; where a surface is stretched they leave cracks. A crack's cells take their neighbours' distance from the other
+        camera, and look themselves up in the first view; what does not lie on its surface there stays void.
+        """
+        size = image.shape[-2:]
+        points, _ = self.points(size)
+        away = (points - self.target.position).norm(dim=-1).view(1, *size).to(image)
+        both, cover = self.soft(torch.cat([image, away]))
+        told = (cover > self.config.covered).to(image)
+        shown, distance, reached = both[:-1] * told, both[-1:] * told, told
+        for _ in range(CRACK):
+            weight = F.avg_pool2d(reached, 3, 1, 1)
+            distance = torch.where(reached > 0, distance, F.avg_pool2d(distance, 3, 1, 1) / weight.clamp_min(1e-6))
+            reached = (weight > 0).to(image)
+        crack = (-F.max_pool2d(-F.pad(reached, [CRACK] * 4, value=1.0), 2 * CRACK + 1, 1) > told)[0]  # what closing adds
+        looked, found = self._look_up(image, crack, distance[0])
+        crack[crack.clone()] = found
+        shown[:, crack] = looked[:, found]
+        told[:, crack] = 1
+        return shown, told
+
+    def _look_up(self, image: Tensor, cells: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+        """Some cells of the other view, bool [h, w], in the first: values [C, N], and which of them lie on its surface, bool [N]."""
+        origins, directions = rays(self.target, *cells.shape)
+        points = (origins + directions * distance[..., None])[cells]
+        place, z = project(self.source, points)
+        grid = (2 * place - 1)[None, None]
+
+        def sampled(values: Tensor) -> Tensor:
+            return F.grid_sample(values[None].float(), grid.float(), align_corners=False)[0, :, 0]
+
+        (surface,), (trusted,) = sampled(self.distance[None]), sampled(self.mask[None])
+        off = ((points - self.source.position).norm(dim=-1) - surface).abs()
+        return sampled(image).to(image), (z > 0) & (trusted > 0.99) & (off < self.config.jump * surface)
 
     def soft(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Values [C, h, w] of the first view, each shared among four cells: [C, h, w], and how well cells are covered [1, h, w], 0 to 1.

@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..diffusion.view_priors import COVERED
 from ..metrics.image import masked_psnr
 from ..projection import projector
 from ..synthetic.splits import SPLITS
@@ -27,7 +26,7 @@ from .turbo_speed import median_seconds
 ANGLES = (15, 30, 45)  # degrees of yaw from the front, both sides
 FLYING = 0.02  # scene units between a cell's surface and the true one, from which on its pixel flies
 NOISE_HEADS = 8
-UNITS = {"flying pixels": "a view", "known pixels": "a view", "PSNR, co-visible, soft": "dB", "PSNR, co-visible, nearest": "dB"}
+UNITS = {"flying pixels": "a view", "known pixels": "a view", "PSNR, co-visible, picture": "dB", "PSNR, co-visible, nearest": "dB"}
 
 
 def share(some: Tensor, of: Tensor) -> float:
@@ -39,13 +38,13 @@ def view_figures(found: Pair) -> dict[str, float]:
     """Colours and void of one pair; what is asked of the person's pixels alone."""
     exact, person = found.views.rgb[1:], found.views.mask[1, 0] > 0.5
     splat = found.projection.splat(exact.shape[-2:])
-    soft, cover = found.projection.soft(found.views.rgb[0])
-    known = cover[0] > COVERED
+    picture, known = found.projection.picture(found.views.rgb[0])
+    known = known[0] > 0
     hard = splat.index >= 0
     empty, hidden = person & ~known, person & ~found.visible
     away = (splat.distance - found.views.ray_distance[1, 0]).abs()
     return {
-        "PSNR, co-visible, soft": float(masked_psnr(soft[None], exact, (known & found.visible)[None, None].float())),
+        "PSNR, co-visible, picture": float(masked_psnr(picture[None], exact, (known & found.visible)[None, None].float())),
         "PSNR, co-visible, nearest": float(
             masked_psnr(splat.carry(found.views.rgb[0])[None], exact, (hard & found.visible)[None, None].float())
         ),
@@ -78,7 +77,7 @@ def speed_rows(seed: int) -> list[Row]:
     source, target = (found.camera[i].to(device) for i in (0, 1))
 
     def whole() -> None:
-        projector(distance, mask, source, target).soft(image)
+        projector(distance, mask, source, target).picture(image)
 
     made = projector(distance, mask, source, target)
     return [

@@ -18,8 +18,6 @@ from .hpdm import Priors, Warp
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-COVERED = 0.2  # of a pixel, from which on it counts as known: a slanting surface is stretched, and few points still tell its colour
-
 
 @dataclass(frozen=True)
 class DrivingView:
@@ -48,10 +46,9 @@ class ProjectedView:
 
 
 def projected_view(driver: DrivingView, projection: Projector) -> ProjectedView:
-    """The picture by soft splats; eq. 6."""
-    image, cover = projection.soft(driver.image)
-    known = (cover > COVERED).to(image)
-    return ProjectedView((image * known).clamp(0, 1), known)
+    """Eq. 6."""
+    image, known = projection.picture(driver.image)
+    return ProjectedView(image.clamp(0, 1), known)
 
 
 def normal_map(normal: Tensor) -> Tensor:

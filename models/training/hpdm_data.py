@@ -20,7 +20,7 @@ from ..checkpoint import read_tensors, save_tensors, shipped
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.embedded import prompt_index, shipped_autoencoder
 from ..diffusion.hpdm import Priors, Warp
-from ..diffusion.view_priors import COVERED, DrivingView, view_priors
+from ..diffusion.view_priors import DrivingView, view_priors
 from ..prior.feed_forward import feed_forward_head
 from ..projection import ProjectionConfig
 from ..synthetic.head import sample_parameters
@@ -177,7 +177,7 @@ def latent_pairs(data: PairData, vae: AutoencoderKL, *, damage: bool) -> LatentP
 
 def cached_latents(stage: Stage, seeds: range, *, damage: bool) -> LatentPairs:
     """`latent_pairs` of the seeds, read from the cache, or made and put there. Args: damage: to the driving views, of mirrored pairs, too."""
-    settings = f"{stage.key} {COVERED} {ProjectionConfig()}".encode()
+    settings = f"{stage.key} {ProjectionConfig()}".encode()
     key = hashlib.sha256(shipped("autoencoder").read_bytes() + settings).hexdigest()[:12]
     path = cache_folder() / f"hpdm-{FACTORY_VERSION}-{stage.key}" / f"latents-{key}-{seeds.start}-{seeds.stop}-{damage:d}.safetensors"
     if not path.is_file():

@@ -62,6 +62,20 @@ def test_an_exact_head_is_seen_rightly_from_aside(head):
     assert (error > 0.02).float().mean() < 0.01  # flying pixels
 
 
+def test_a_picture_has_no_cracks(head):
+    """Its colours are the soft splats', and those of the first view where a stretched surface leaves cells between."""
+    cameras, views = head
+    made = of_head(head)
+    image, known = made.picture(views.rgb[0])
+    soft, cover = made.soft(views.rgb[0])
+    told = cover > made.config.covered
+    crack = (known > 0) & ~told
+    assert ((known > 0) | ~told).all() and 0 < crack.sum() < 0.05 * told.sum()
+    assert torch.equal(image[:, told[0]], soft[:, told[0]]) and not image[:, known[0] == 0].any()
+    assert set(known.unique().tolist()) == {0.0, 1.0}
+    assert masked_psnr(image[None], views.rgb[1:], (crack & (views.mask[1:, 0] > 0)).float()[None]) > 24
+
+
 def test_given_normals_and_the_depth_s_own_slope_agree(head):
     _, views = head
     own, given_normals = of_head(head).mask, of_head(head, normal=views.normal[0]).mask

@@ -13,7 +13,7 @@ def pair():
 
 def test_a_pair_s_figures(pair):
     found = projection.view_figures(pair)
-    assert found["PSNR, co-visible, soft"] > 28 and 0.8 < found["co-visible pixels known"] < 1
+    assert found["PSNR, co-visible, picture"] > 28 and 0.8 < found["co-visible pixels known"] < 1
     assert found["void, recall"] > 0.9 and 0.4 < found["void, precision"] < 1
     assert 0 <= found["flying pixels"] < 0.05 * found["known pixels"]
 
