@@ -79,8 +79,16 @@ def settings() -> list:
             default=standard.strength,
             min=0.05,
             max=1.0,
-            step=0.05,
-            tooltip="1 begins with noise; less begins with the head's own view and changes less of it.",
+            step=0.01,
+            tooltip="1 begins with noise and is often too dark; less begins with the head's own view and changes less of it.",
+        ),
+        io.Float.Input(
+            "blend",
+            default=standard.blend,
+            min=0.0,
+            max=0.25,
+            step=0.005,
+            tooltip="Share of the picture's side over which the picture that is known fades into what is drawn; 0 keeps what is drawn.",
         ),
         seed_input("noise", "pictures"),
     ]
@@ -123,9 +131,9 @@ class GenerateView(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, hpdm, head, image, cameras, steps: int, guidance: float, weight: float, strength: float, seed: int, source=None
+        cls, hpdm, head, image, cameras, steps: int, guidance: float, weight: float, strength: float, blend: float, seed: int, source=None
     ) -> io.NodeOutput:
-        config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength)
+        config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength, blend=blend)
         picture, camera = one_image(image), one_camera(source, head)
         model, network = prepared(hpdm, picture.shape[-1])
         ready = loading.ready(head)
@@ -171,8 +179,10 @@ class GenerateRing(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, hpdm, head, cameras, steps: int, guidance: float, weight: float, strength: float, seed: int) -> io.NodeOutput:
-        config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength)
+    def execute(
+        cls, hpdm, head, cameras, steps: int, guidance: float, weight: float, strength: float, blend: float, seed: int
+    ) -> io.NodeOutput:
+        config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength, blend=blend)
         model, network = prepared(hpdm, cameras.size)
         ready = loading.ready(head)
         views, done, coarse = cameras.cameras.to(ready.planes.device), 0, None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import Camera, yaw_pitch
@@ -63,18 +64,22 @@ class NewViewConfig:
         strength: share of the schedule that is walked: 1 begins with noise, less with the coarse render under as much noise. Stable
             Diffusion's schedule leaves 7 % of the picture at its end, by which a UNet tells its colours (Lin et al. 2023, section 3.1):
             out of pure noise skin and hair come out too dark.
+        blend: share of the picture's side over which what the driving view shows fades into what is drawn around it (BrushNet's blurred
+            blending); 0 to keep what is drawn.
     """
 
     steps: int = 20
     guidance: float = 1.5
     weight: float = 1.0
     strength: float = 0.98
+    blend: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not 0 < self.strength <= 1 or self.guidance < 0 or self.weight < 0:
+        bounded = 0 < self.strength <= 1 and 0 <= self.blend <= 0.25
+        if self.steps < 1 or not bounded or self.guidance < 0 or self.weight < 0:
             raise ValueError(
-                f"NewViewConfig: expected steps >= 1, strength in (0, 1], guidance and weight >= 0, got {self.steps}, {self.strength}, "
-                f"{self.guidance}, {self.weight}; use the defaults"
+                f"NewViewConfig: expected steps >= 1, strength in (0, 1], guidance and weight >= 0, blend in [0, 0.25], got {self.steps}, "
+                f"{self.strength}, {self.guidance}, {self.weight}, {self.blend}; use the defaults"
             )
 
 
@@ -142,6 +147,16 @@ def generate(
     return decode(model.vae, ddim(schedule, predict, start, path, callback))
 
 
+def blended(drawn: Tensor, view: ProjectedView, width: float) -> Tensor:
+    """A drawn picture [3, S, S] with what a driving view shows of it laid over, fading towards the void. Args: width: share of the side."""
+    cells = round(width * drawn.shape[-1])
+    if cells < 1:
+        return drawn
+    inner = 1 - F.max_pool2d(1 - view.known, 2 * cells + 1, 1, cells)
+    share = F.avg_pool2d(inner, 2 * cells + 1, 1, cells, count_include_pad=False)
+    return drawn + share * (view.image - drawn)
+
+
 @dataclass(frozen=True)
 class NewView:
     """Attributes: image: [3, S, S] in [0, 1]. projected: what the driving view told of it."""
@@ -174,7 +189,7 @@ def new_view(
             "new view: expected a driving view that shows something of the new one, but the two share no surface; choose a nearer view"
         )
     image = generate(model, network, priors, coarse.camera[pick], coarse.rgb[pick], generator=generator, config=config, callback=callback)
-    return NewView(image[0], views[0])
+    return NewView(blended(image[0], views[0], (config or NewViewConfig()).blend), views[0])
 
 
 def chains(yaw: Tensor, known: float = 0.0) -> list[tuple[int, int]]:
@@ -219,7 +234,7 @@ def ring(
         raise ValueError("ring: expected a head with its photo, got one without; use the head of an inversion or of Feed-Forward Head")
     photo = head.reference
     coarse = coarse_views(head, photo.camera.before(cameras), size) if coarse is None else coarse
-    first = torch.nn.functional.interpolate(photo.on_white()[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    first = F.interpolate(photo.on_white()[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
     pictures: dict[int, Tensor] = {-1: first.to(coarse.rgb)}
     order = chains(yaw_pitch(cameras)[0].cpu(), float(yaw_pitch(photo.camera)[0]))
     for done, (i, driver) in enumerate(order, 1):

@@ -12,13 +12,14 @@ from portrait_diffusion.models.diffusion.new_views import (
     Coarse,
     DiffusionModel,
     NewViewConfig,
+    blended,
     chains,
     generate,
     new_view,
     ring,
 )
 from portrait_diffusion.models.diffusion.schedule import add_noise
-from portrait_diffusion.models.diffusion.view_priors import normal_map, view_priors
+from portrait_diffusion.models.diffusion.view_priors import ProjectedView, normal_map, view_priors
 from torch.testing import assert_close
 
 from ..small import head as small_head
@@ -107,6 +108,16 @@ def test_strength_says_where_the_walk_begins_and_guidance_of_one_is_none():
         assert len(known.asked) == 5 and t[0] == first and len(z) == (1 if guidance == 1 else 2)
     noise = torch.randn(priors.projected.shape, generator=draws())
     assert_close(z[:1], add_noise(known.schedule, encode(tiny.vae(), coarse.rgb[1:]), noise, 249))
+
+
+def test_what_is_known_is_laid_over_what_is_drawn():
+    drawn, known = torch.zeros(3, 64, 64), torch.zeros(1, 64, 64)
+    known[:, :, 20:] = 1
+    view = ProjectedView(torch.ones(3, 64, 64), known)
+    assert torch.equal(blended(drawn, view, 0.0), drawn)
+    image = blended(drawn, view, 1 / 16)  # 4 cells
+    assert not image[..., :20].any() and (image[..., 30:] > 0.999).all() and (image[0, 32, 20:30].diff() >= 0).all()
+    assert 0 < image[0, 32, 22] < 0.5
 
 
 def test_normals_point_at_the_camera_where_there_are_none():
