@@ -32,11 +32,14 @@ class Row:
 
 
 def commit() -> str:
-    """Commit of the checkout, with a + where files differ from it; "unknown" outside git."""
+    """Commit of the checkout, with a + where files other than results differ from it; "unknown" outside git."""
     try:
         done = [
             subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
-            for words in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+            for words in (
+                ["rev-parse", "--short", "HEAD"],
+                ["status", "--porcelain", "--untracked-files=no", "--", ".", ":!models/benchmarks/results"],
+            )
         ]
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
