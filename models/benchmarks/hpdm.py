@@ -2,13 +2,14 @@
 
 The driving view is the exact frontal picture; depth, coarse render and normals are an inversion's, never the truth's. Rows: the projection
 with its voids filled from the coarse render (the trivial answer), the coarse render itself, the UNet alone, the branches one after the
-other (those that `train hpdm --ablation` has left in the cache, of one budget), the branches that ship, and the autoencoder's round trip of
-the exact view (the ceiling).
+other (those that `train hpdm --ablation` has left in the cache, of one budget), the branches that ship, as drawn and with what is known
+laid over it, and the autoencoder's round trip of the exact view (the ceiling).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from .report import Row, finish
 ANGLES = (30, 45)  # degrees of yaw, to both sides
 UNITS = {"PSNR": "dB", "SSIM": "", "perceptual": "", "identity": ""}
 TRIVIAL, COARSE, ALONE, CEILING = "projection over the coarse render", "coarse render", "no HPDM", "autoencoder's round trip"
-SHIPPED = "HPDM that ships"
+SHIPPED, BLENDED = "HPDM that ships", "HPDM that ships, blended"
 STEPS = {"explicit": "explicit branch", "geometry": "+ geo-block", "whole": "+ implicit branch"}
 TILE = 160
 
@@ -46,12 +47,16 @@ class HpdmBench(HeadBench):
 
     def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: NewViewConfig) -> None:
         super().__init__(heads, store, minutes)
-        self.inverted, self.model, self.judges, self.config = InvertedHeads(), embedded_model(), shipped_judges(), config
+        self.inverted, self.model, self.judges = InvertedHeads(), embedded_model(), shipped_judges()
         self.found: dict[tuple, Coarse] = {}
-        self.networks: dict[str, Hpdm | None] = {ALONE: None}
-        self.networks |= {row: shipped_hpdm(ablation_path(name)) for name, row in STEPS.items() if ablation_path(name).is_file()}
+        plain = replace(config, blend=0.0)
+        self.ways: dict[str, tuple[Hpdm | None, NewViewConfig]] = {ALONE: (None, plain)}
+        for name, row in STEPS.items():
+            if ablation_path(name).is_file():
+                self.ways[row] = shipped_hpdm(ablation_path(name)), plain
         if shipped("hpdm").is_file():
-            self.networks[SHIPPED] = shipped_hpdm()
+            network = shipped_hpdm()
+            self.ways |= {SHIPPED: (network, plain), BLENDED: (network, config)}
 
     def seen(self, head: ExactHead, index: list[int]) -> Coarse:
         """What the inversion shows of the frontal view and of some others; rendered once for all rows."""
@@ -66,14 +71,15 @@ class HpdmBench(HeadBench):
         cameras = Camera(head.exact.camera.cam2world[every], head.exact.camera.intrinsics[every])
         return coarse_views(self.inverted.head(head), cameras, head.exact.views.rgb.shape[-1])
 
-    def drawn(self, network: Hpdm | None, head: ExactHead, coarse: Coarse) -> list[NewView]:
+    def drawn(self, way: str, head: ExactHead, coarse: Coarse) -> list[NewView]:
         """New views of all but the first coarse view."""
+        network, config = self.ways[way]
         driver, draws = coarse.driving(0, head.exact.views.rgb[head.exact.frontal]), torch.Generator().manual_seed(0)
-        return [new_view(self.model, network, driver, coarse, i, generator=draws, config=self.config) for i in range(1, len(coarse.rgb))]
+        return [new_view(self.model, network, driver, coarse, i, generator=draws, config=config) for i in range(1, len(coarse.rgb))]
 
-    def images(self, network: Hpdm | None, head: ExactHead, coarse: Coarse) -> Tensor:
+    def images(self, way: str, head: ExactHead, coarse: Coarse) -> Tensor:
         """The same [V, 3, S, S]."""
-        return torch.stack([view.image for view in self.drawn(network, head, coarse)])
+        return torch.stack([view.image for view in self.drawn(way, head, coarse)])
 
     def row(self, name: str, angle: int, make: Callable[[ExactHead, Coarse], Tensor]) -> None:
         """Figures of one row at one angle, both sides."""
@@ -103,9 +109,9 @@ class HpdmBench(HeadBench):
             self.row(CEILING, angle, lambda head, coarse, angle=angle: self.ceiling(head, beside(head, angle)))
             self.row(COARSE, angle, lambda head, coarse: coarse.rgb[1:])
             self.row(TRIVIAL, angle, self.trivial)
-        for name, network in self.networks.items():
+        for way in self.ways:
             for angle in ANGLES:
-                self.row(name, angle, lambda head, coarse, network=network: self.images(network, head, coarse))
+                self.row(way, angle, lambda head, coarse, way=way: self.images(way, head, coarse))
 
     def rows(self) -> list[Row]:
         """The table, and every step less the one before it, with 95 % intervals over heads."""
@@ -115,9 +121,9 @@ class HpdmBench(HeadBench):
             for metric, unit in UNITS.items()
             if heads and all(metric in figures for figures in heads.values())
         ]
-        steps = [name for name in (ALONE, *STEPS.values()) if name in self.networks]
+        steps = [name for name in (ALONE, *STEPS.values()) if name in self.ways]
         pairs = [(b, a) for a, b in pairwise(steps)]
-        last = SHIPPED if SHIPPED in self.networks else steps[-1]
+        last = BLENDED if BLENDED in self.ways else steps[-1]
         for angle in ANGLES:
             for ours, other in [*pairs, (last, TRIVIAL), (last, COARSE)]:
                 rows += self.differences(f"{angle} degrees: {ours}", f"{angle} degrees: {other}")
@@ -141,12 +147,12 @@ def beside(head: ExactHead, angle: int) -> list[int]:
 
 
 def draw_sheet(bench: HpdmBench, heads: list[ExactHead], path: Path) -> None:
-    """A row per head, as figure 8: driver, projection, coarse render, one picture a network, exact view; at the larger angle."""
+    """A row per head, as figure 8: driver, projection, coarse render, one picture a way, exact view; at the larger angle."""
     rows = []
     for head in heads:
         index = beside(head, max(ANGLES))[:1]
         coarse = bench.seen(head, index)
-        made = [bench.drawn(network, head, coarse)[0] for network in bench.networks.values()]
+        made = [bench.drawn(way, head, coarse)[0] for way in bench.ways]
         parts = [
             head.exact.views.rgb[[head.exact.frontal]],
             made[0].projected.image[None],

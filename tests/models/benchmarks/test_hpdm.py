@@ -47,8 +47,8 @@ def test_the_trivial_answer_shows_the_driver_where_it_is_known():
 
 def test_rows_hold_means_and_every_step_over_the_one_before():
     run = made()
-    run.networks = dict.fromkeys((bench.ALONE, *bench.STEPS.values(), bench.SHIPPED))
-    names = [bench.COARSE, bench.TRIVIAL, *run.networks]
+    run.ways = dict.fromkeys((bench.ALONE, *bench.STEPS.values(), bench.SHIPPED, bench.BLENDED))
+    names = [bench.COARSE, bench.TRIVIAL, *run.ways]
     run.done = {
         f"{angle} degrees: {name}": {f"seed {i}": {metric: 10.0 + j + i for metric in bench.UNITS} for i in range(3)}
         for angle in bench.ANGLES
@@ -58,4 +58,4 @@ def test_rows_hold_means_and_every_step_over_the_one_before():
     assert rows[("30 degrees: coarse render", "PSNR")].value == 11 and rows[("30 degrees: coarse render", "PSNR")].n == 3
     step = rows[("45 degrees: + geo-block less explicit branch", "perceptual")]
     assert step.value == step.low == step.high == 1
-    assert rows[(f"30 degrees: {bench.SHIPPED} less {bench.TRIVIAL}", "identity")].value == 5
+    assert rows[(f"30 degrees: {bench.BLENDED} less {bench.TRIVIAL}", "identity")].value == 6
