@@ -29,6 +29,7 @@ BATCH = 8
 RATE = 4e-4
 EMPTY = 0.1  # share of rows without a view prompt
 HEAVIEST = 8.0  # a row weighs as its error in clean latents would, (1 - a) / a, but no more than this and no less than 1
+NEAREST = 0.9  # of the way to the exact view: an inversion's coarse renders lie between those of the feed-forward head and the truth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,21 +79,24 @@ def noise_error(
     draws: torch.Generator,
     device: torch.device,
     heaviest: float = 1.0,
+    nearest: float = 0.0,
     **told: object,
 ) -> Tensor:
     """Mean squared error of the predicted noise on some rows of the data at random timesteps.
 
     Args:
-        heaviest: weight of a row at most; at 1 all weigh the same. told: as `Hpdm.forward`.
+        heaviest: weight of a row at most; at 1 all weigh the same. nearest: how near to the exact view, at most, coarse renders are moved.
+            told: as `Hpdm.forward`.
     """
     denoiser = base.denoiser()
     z, prompts = data.clean[rows], data.prompts[rows]
     prompts = torch.where(torch.rand(len(rows), generator=draws) < empty, PROMPTS.index("empty"), prompts)
     t = torch.randint(len(denoiser.schedule), (len(rows),), generator=draws)
     noise = torch.randn(z.shape, generator=draws)
+    nearer = torch.rand(len(rows), generator=draws) * nearest if nearest else None
     noisy, t = add_noise(denoiser.schedule, z, noise, t).to(device), t.to(device)
     with torch.autocast(device.type, torch.bfloat16):
-        added = network(noisy, t, data.priors(rows, device), **told)
+        added = network(noisy, t, data.priors(rows, device, nearer), **told)
         predicted = denoiser.told(added)(noisy, t, base.prompts(prompts.to(device)))
     a = denoiser.schedule.alpha(t, noisy)
     return ((predicted.float() - noise.to(device)).square() * ((1 - a) / a).clamp(1, heaviest)).mean()
@@ -135,7 +139,7 @@ class HpdmRun:
     def step(self, done: int, progress: float) -> dict[str, float]:
         """One step; its loss."""
         rows = torch.randint(len(self.data), (BATCH,), generator=self.draws)
-        loss = noise_error(self.network, self.base, self.data, rows, EMPTY, self.draws, self.device, HEAVIEST, **self.parts(progress))
+        loss = noise_error(self.network, self.base, self.data, rows, EMPTY, self.draws, self.device, HEAVIEST, NEAREST, **self.parts(progress))
         descend(loss, self.optimiser, RATE * rate_share(done, progress, warm_up=200, least=0.05))
         return {"loss": loss.item()}
 

@@ -130,10 +130,18 @@ class LatentPairs:
     def __len__(self) -> int:
         return len(self.clean)
 
-    def priors(self, rows: Tensor, device: torch.device) -> Priors:
-        """Of some rows."""
+    def priors(self, rows: Tensor, device: torch.device, nearer: Tensor | None = None) -> Priors:
+        """Of some rows.
+
+        Args:
+            nearer: [B], share of the way from the feed-forward head's coarse render to the exact view that a better head's would have gone.
+        """
         warp = Warp(found={(size, size): getattr(self, f"index{size}")[rows].long() for size in SIZES})
-        return Priors(*(x[rows].to(device) for x in (self.projected, self.known, self.geometry, self.driver)), warp)
+        geometry = self.geometry[rows]
+        if nearer is not None:
+            render, normals = geometry.chunk(2, 1)
+            geometry = torch.cat([render.lerp(self.clean[rows], nearer[:, None, None, None]), normals], 1)
+        return Priors(*(x.to(device) for x in (self.projected[rows], self.known[rows], geometry, self.driver[rows])), warp)
 
 
 def with_mirrored(data: PairData) -> PairData:

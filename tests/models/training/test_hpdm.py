@@ -55,6 +55,9 @@ def test_latents_know_what_the_driver_shows():
     assert 0.1 < known.float().mean() < 0.5
     assert ((clean.index32[0] >= 0) & known).sum() > 0.8 * known.sum()
     assert torch.equal(clean.clean, damaged.clean) and not torch.equal(clean.projected, damaged.projected)
+    nearer = clean.priors(torch.tensor([2, 0]), CPU, torch.tensor([0.0, 1.0])).geometry
+    assert torch.equal(nearer[0], clean.geometry[2])
+    assert torch.equal(nearer[1], torch.cat([clean.clean[0], clean.geometry[0, 4:]]))  # the normals stay
     priors = clean.priors(torch.tensor([2, 0]), CPU)
     assert torch.equal(priors.warp.index((16, 16))[1], clean.index16[0].long()) and len(priors.warp) == 2
 
