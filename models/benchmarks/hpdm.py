@@ -169,12 +169,13 @@ def run(arguments: list[str]) -> None:
     parser = head_parser("hpdm", __doc__)
     parser.add_argument("--steps", type=int, default=12, help="of DDIM")
     parser.add_argument("--guidance", type=float, default=NewViewConfig.guidance)
+    parser.add_argument("--strength", type=float, default=NewViewConfig.strength, help="share of the schedule that is walked")
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", help="PNG: driver, projection, coarse render, every row and exact view of six heads"
     )
     parser.add_argument("--robust", action="store_true", help="instead: non-frontal drivers, high and low targets, strong expressions")
     options = parsed(parser, arguments)
-    config, heads = NewViewConfig(steps=options.steps, guidance=options.guidance), heads_of(options)
+    config, heads = NewViewConfig(steps=options.steps, guidance=options.guidance, strength=options.strength), heads_of(options)
     files = [*sorted(shipped("prior").parent.glob("*.safetensors")), *(p for p in map(ablation_path, ABLATIONS) if p.is_file())]
     rooms, code = ["field", "prior", "metrics", "synthetic", "diffusion"], [Path(__file__), Path(hpdm_robust.__file__)]
     if options.robust:
