@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ..camera import label_from_camera
 from ..checkpoint import shipped
@@ -117,7 +118,7 @@ class MvnrsBench(HeadBench):
         return rows
 
 
-def plain_iteration(run: Refinement, t: int, generator: torch.Generator) -> None:
+def plain_gradient(run: Refinement, t: int, generator: torch.Generator) -> Tensor:
     """Score distillation as it is usually done: each view rendered and encoded with a graph, one call of the UNet, one backward pass."""
     scene, model = run.scene, run.scene.model
     sampling = RenderConfig(coarse=run.config.coarse, fine=run.config.fine)
@@ -132,6 +133,7 @@ def plain_iteration(run: Refinement, t: int, generator: torch.Generator) -> None
             predicted = model.denoiser(add_noise(model.denoiser.schedule, z, noise, step), step, model.prompts(scene.cameras[[view]]))
         loss = sds_loss(z, sds_gradient(model.denoiser.schedule, predicted, noise, step))
         total += torch.autograd.grad(loss, scene.head.planes)[0]
+    return total
 
 
 def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
@@ -146,7 +148,7 @@ def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
         told, draws = model.prompts(cameras), torch.Generator().manual_seed(0)
         with torch.no_grad():
             alone = median_seconds(lambda z=z, t=t, told=told: model.denoiser(z, t, told))
-        plain = median_seconds(lambda run=run, draws=draws: plain_iteration(run, 400, draws), repeats=2) + (steps - 1) * alone
+        plain = median_seconds(lambda run=run, draws=draws: plain_gradient(run, 400, draws), repeats=2) + (steps - 1) * alone
         name = f"K = {steps}, {len(cameras.cam2world)} views of {whole.size} pixels"
         rows += [
             Row(name, "an iteration of MV-NRS", ours, "s"),
