@@ -50,8 +50,9 @@ class Camera:
         return Camera(self.cam2world[index], self.intrinsics[index])
 
     def before(self, others: Camera) -> Camera:
-        """This one camera, then others [V]: [1 + V]."""
-        return Camera(*(torch.cat([getattr(self, name)[None], getattr(others, name)]) for name in ("cam2world", "intrinsics")))
+        """This one camera, then others [V]: [1 + V], where this one is."""
+        own, more = (self.cam2world, self.intrinsics), (others.cam2world, others.intrinsics)
+        return Camera(*(torch.cat([a[None], b.to(a)]) for a, b in zip(own, more, strict=True)))
 
     def to(self, *args) -> Camera:
         """As `Tensor.to`, for both matrices."""

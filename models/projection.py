@@ -244,6 +244,7 @@ def projector(
         raise ValueError("projector: expected a mask with a person in it, got an empty one; wire the mask of the view")
     if not (distance[solid].isfinite().all() and (distance[solid] > 0).all()):
         raise ValueError("projector: expected finite distances above 0 inside the mask; wire depth and mask of one view")
+    distance = torch.where(solid, distance, 1.0)  # what means nothing must not reach a gradient either
     if normal is None:
         outward = slope_normals(distance, solid, source)
     else:  # from the camera's axes to the world's
@@ -278,7 +279,7 @@ def slope_normals(distance: Tensor, mask: Tensor, camera: Camera) -> Tensor:
     """Unit normals [H, W, 3] in the world, towards the camera, of the distances' own slope on the flatter side of each pixel; 0 outside."""
     H, W = distance.shape
     origins, directions = rays(camera, H, W)
-    points = origins + directions * torch.where(mask, distance, 1.0)[..., None]
+    points = origins + directions * distance[..., None]
     steps = []
     for axis, length in ((1, W), (0, H)):
         step = points.diff(dim=axis)

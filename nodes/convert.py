@@ -15,6 +15,7 @@ from ..models.mesh.mesh import Mesh
 from .types import CamerasOnWire, Types
 
 METRES_PER_UNIT = 0.7
+NEAR, FAR = RADIUS - 0.5, RADIUS + 0.5  # scene units: the box that a head lies in, from the canonical distance
 
 
 def from_image(image: Tensor) -> Tensor:
@@ -61,13 +62,14 @@ def color(value: str) -> tuple[float, float, float]:
     return r / 255, g / 255, b / 255
 
 
-def depth_picture(depth: Tensor, opacity: Tensor) -> Tensor:
-    """From ray distances [V, 1, H, W] to a picture: white is nearest, black is empty, one scale for all views."""
-    seen = opacity > 0.5
-    if not seen.any():
-        return torch.zeros_like(depth)
-    near, far = depth[seen].min(), depth[seen].max()
-    return torch.where(seen, 1 - 0.9 * (depth - near) / (far - near).clamp(min=1e-6), torch.zeros_like(depth))
+def depth_picture(depth: Tensor, opacity: Tensor, near: float = NEAR, far: float = FAR) -> Tensor:
+    """From ray distances [V, 1, H, W] in scene units to a picture: white at near, black at far and where it is empty."""
+    return torch.where(opacity > 0.5, ((far - depth) / (far - near)).clamp(0, 1), torch.zeros_like(depth))
+
+
+def from_depth_picture(picture: Tensor, near: float = NEAR, far: float = FAR) -> Tensor:
+    """And back."""
+    return far - (far - near) * picture
 
 
 def to_mesh(mesh: Mesh) -> Types.MESH:

@@ -30,12 +30,15 @@ class ComfyDenoiser:
 
     Args:
         patcher: the MODEL; never changed. views: adjacent rows that see each other. features: added at the UNet's taps.
+        beside: what works between its calls and must not be moved away by them, such as branches and autoencoder.
 
     Raises:
         ValueError: a MODEL of another family.
     """
 
-    def __init__(self, patcher: ModelPatcher, views: int = 1, features: tuple[Tensor, ...] | None = None) -> None:
+    def __init__(
+        self, patcher: ModelPatcher, views: int = 1, features: tuple[Tensor, ...] | None = None, beside: tuple[ModelPatcher, ...] = ()
+    ) -> None:
         sampling = patcher.get_model_object("model_sampling")
         discrete = isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete) and len(sampling.sigmas) == sampling.num_timesteps
         scaled = isinstance(sampling, comfy.model_sampling.EPS) and not isinstance(sampling, comfy.model_sampling.IMG_TO_IMG)
@@ -44,7 +47,7 @@ class ComfyDenoiser:
                 "model: expected one of the Stable Diffusion 1.x, 2.x or SD-Turbo family (1000 discrete timesteps, text only), got "
                 f"{type(patcher.model).__name__}; load such a checkpoint"
             )
-        self.patcher, self.views, self.features = patcher, views, features
+        self.patcher, self.views, self.features, self.beside = patcher, views, features, beside
         self._mixing = patcher if views == 1 else mix_views(patcher, views)
         self.sigmas = sampling.sigmas.double().cpu()
         self.schedule = from_sigmas(self.sigmas, "sample")  # apply_model gives clean latents, whatever the network predicts
@@ -55,10 +58,14 @@ class ComfyDenoiser:
         self.size = (channels, layers if isinstance(layers, int) else layers[0])
 
     def mixed(self, views: int) -> ComfyDenoiser:
-        return ComfyDenoiser(self.patcher, views, self.features)
+        return ComfyDenoiser(self.patcher, views, self.features, self.beside)
 
     def told(self, features: Sequence[Tensor]) -> ComfyDenoiser:
-        return ComfyDenoiser(self.patcher, self.views, tuple(features))
+        return ComfyDenoiser(self.patcher, self.views, tuple(features), self.beside)
+
+    def with_beside(self, *patchers: ModelPatcher) -> ComfyDenoiser:
+        """The same, which keeps these loaded beside itself."""
+        return ComfyDenoiser(self.patcher, self.views, self.features, patchers)
 
     @torch.no_grad()
     def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
@@ -66,7 +73,7 @@ class ComfyDenoiser:
         check_rows(len(z), self.views)
         self.schedule.alpha(t, z)
         patcher, device = self._mixing, self._mixing.load_device
-        mm.load_models_gpu([patcher], memory_required=patcher.memory_required(list(z.shape)))
+        mm.load_models_gpu([patcher, *self.beside], memory_required=patcher.memory_required(list(z.shape)))
         sigma = self.sigmas[t.cpu()].to(device, torch.float32)
         options = {**patcher.model_options["transformer_options"], "sigmas": sigma, "cond_or_uncond": [0]}
         known = conditioning.to(device, torch.float32)

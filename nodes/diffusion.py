@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import comfy.model_management as mm
 import torch
 
 from ..models.diffusion.embedded import PROMPTS, shipped_unet
 from ..models.diffusion.new_views import DiffusionModel, embedded_model
 from . import loading
 from .denoising import ComfyDenoiser, autoencoder
+from .turbo import CORE_MEMORY, MEMORY_PER_PIXEL
 from .types import CATEGORY, DiffusionOnWire, DiffusionWire, io
 
 VIEWS = PROMPTS[:-1]  # all but the empty one
@@ -52,14 +54,15 @@ class LoadViewDiffusion(io.ComfyNode):
             if model is None and vae is None and negative is None and not given:
                 base = shipped_unet()
                 made = embedded_model(base)
-                return io.NodeOutput(DiffusionOnWire(made, "embedded", loading.patcher(made.vae, base)))
+                return io.NodeOutput(DiffusionOnWire(made, "embedded", loading.patcher(made.vae, base), MEMORY_PER_PIXEL))
             if model is None or vae is None or negative is None or "front" not in given:
                 raise ValueError(
                     "view diffusion: expected model, vae, front and negative together, or nothing at all for the embedded model, "
                     "got some of them; wire all four"
                 )
             made = on_model(model, vae, given, negative)
-            return io.NodeOutput(DiffusionOnWire(made, type(model.model).__name__, loading.patcher(made.vae)))
+            memory = CORE_MEMORY * mm.dtype_size(made.vae.dtype)
+            return io.NodeOutput(DiffusionOnWire(made, type(model.model).__name__, loading.patcher(made.vae), memory))
 
 
 def tokens_of(conditioning, name: str) -> torch.Tensor:

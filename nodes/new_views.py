@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import comfy.model_management as mm
 import torch
 
+from ..models.camera import Camera
 from ..models.diffusion.hpdm import Hpdm, check_fits, load_branches
-from ..models.diffusion.new_views import DiffusionModel, NewViewConfig, coarse_views, new_view, ring
+from ..models.diffusion.new_views import Coarse, DiffusionModel, NewViewConfig, coarse_views, new_view, ring
+from ..models.head import Head
 from . import convert, loading
+from .denoising import ComfyDenoiser
 from .optimising import Progress
 from .projection import one_camera, one_image
 from .types import CATEGORY, CamerasWire, DiffusionWire, HeadWire, HpdmOnWire, HpdmWire, io, seed_input
-
-MEMORY_PER_PIXEL = 1300  # bytes of activations of a picture in the embedded autoencoder, as in `bench turbo --speed`
 
 
 class LoadHPDM(io.ComfyNode):
@@ -95,9 +97,20 @@ def settings() -> list:
 
 
 def prepared(hpdm: HpdmOnWire, size: int) -> tuple[DiffusionModel, Hpdm]:
-    """Diffusion model and branches on the device, for pictures of size x size."""
-    mm.load_models_gpu([hpdm.diffusion.patcher, hpdm.patcher], memory_required=MEMORY_PER_PIXEL * size * size)
-    return hpdm.diffusion.model, hpdm.network
+    """Diffusion model and branches on the device, for pictures of size x size. Call it last: loading anything else may move them away."""
+    model, own = hpdm.diffusion.model, (hpdm.diffusion.patcher, hpdm.patcher)
+    others = ()
+    if isinstance(model.denoiser, ComfyDenoiser):
+        others = (model.denoiser.patcher,)
+        model = replace(model, denoiser=model.denoiser.with_beside(*own))
+    mm.load_models_gpu([*own, *others], memory_required=hpdm.diffusion.memory_per_pixel * size * size)
+    return model, hpdm.network
+
+
+def rendered(head: Head, cameras: Camera, size: int) -> Coarse:
+    """A head's coarse views, with progress; interrupts are noticed between chunks of rays."""
+    progress = Progress(100)
+    return coarse_views(head, cameras, size, callback=lambda done, total: progress.update(100 * done // total))
 
 
 class GenerateView(io.ComfyNode):
@@ -109,8 +122,8 @@ class GenerateView(io.ComfyNode):
             node_id="PortraitDiffusionGenerateView",
             display_name="Generate View",
             category=CATEGORY,
-            description="Draws new views of a person from one picture: what the picture shows is projected by the head's depth and kept, "
-            "the rest is drawn to go with it and with the head's own view.",
+            description="Draws new views of a person from one picture, told what it shows of them by the head's depth, and what the head's own "
+            "view and normals are. With blend above 0, pixels that the picture shows are laid over what is drawn.",
             search_aliases=["novel view", "hpdm", "inpaint view", "view synthesis"],
             inputs=[
                 HpdmWire.Input("hpdm", tooltip="From Load HPDM."),
@@ -135,11 +148,11 @@ class GenerateView(io.ComfyNode):
     ) -> io.NodeOutput:
         config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength, blend=blend)
         picture, camera = one_image(image), one_camera(source, head)
-        model, network = prepared(hpdm, picture.shape[-1])
         ready = loading.ready(head)
         device = ready.planes.device
-        coarse = coarse_views(ready, camera.before(cameras.cameras).to(device), picture.shape[-1])
+        coarse = rendered(ready, camera.to(device).before(cameras.cameras), picture.shape[-1])
         driver = coarse.driving(0, picture.to(device))
+        model, network = prepared(hpdm, picture.shape[-1])
         draws, made = torch.Generator().manual_seed(seed), []
         count = len(coarse.rgb) - 1
         progress = Progress(count * steps)
@@ -183,11 +196,11 @@ class GenerateRing(io.ComfyNode):
         cls, hpdm, head, cameras, steps: int, guidance: float, weight: float, strength: float, blend: float, seed: int
     ) -> io.NodeOutput:
         config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength, blend=blend)
-        model, network = prepared(hpdm, cameras.size)
         ready = loading.ready(head)
         views, done, coarse = cameras.cameras.to(ready.planes.device), 0, None
         if ready.reference is not None:
-            coarse = coarse_views(ready, ready.reference.to(ready.planes.device).camera.before(views), cameras.size)
+            coarse = rendered(ready, ready.reference.to(ready.planes.device).camera.before(views), cameras.size)
+        model, network = prepared(hpdm, cameras.size)
         progress = Progress(len(views.cam2world) * steps)
 
         def after_view(count: int, total: int, latest: torch.Tensor) -> None:

@@ -11,8 +11,6 @@ from . import convert, loading
 from .optimising import Progress
 from .types import CATEGORY, CamerasOnWire, CamerasWire, HeadWire, io
 
-NEAR, FAR = 2.2, 3.2  # scene units from the canonical camera: the box that a head lies in
-
 
 class ProjectView(io.ComfyNode):
     """IMAGE + depth + cameras -> IMAGE + void."""
@@ -34,10 +32,10 @@ class ProjectView(io.ComfyNode):
                 io.Image.Input("depth", optional=True, tooltip="Depth picture of the image: white at near, black at far."),
                 io.Mask.Input("mask", optional=True, tooltip="1 where the depth is a surface; needed with depth."),
                 io.Float.Input(
-                    "near", default=NEAR, min=0.01, max=64.0, step=0.01, tooltip="Distance of white in the depth picture, scene units."
+                    "near", default=round(convert.NEAR, 2), min=0.01, max=64.0, step=0.01, tooltip="Distance of white in the depth picture, scene units."
                 ),
                 io.Float.Input(
-                    "far", default=FAR, min=0.01, max=64.0, step=0.01, tooltip="Distance of black in the depth picture, scene units."
+                    "far", default=round(convert.FAR, 2), min=0.01, max=64.0, step=0.01, tooltip="Distance of black in the depth picture, scene units."
                 ),
                 io.Float.Input(
                     "grazing_degrees",
@@ -121,13 +119,21 @@ def from_picture(image, source: CamerasOnWire | None, depth, mask, near: float, 
     """
     picture, camera = one_image(image), one_camera(source)
     if depth is None or mask is None:
-        raise ValueError("project view: expected a head, or depth and mask together, got neither; wire Invert Portrait's head")
+        got = "depth alone" if depth is not None else "a mask alone" if mask is not None else "neither"
+        raise ValueError(
+            f"project view: expected a head, or depth and mask together, got {got}; wire Invert Portrait's head, or both of Render Views"
+        )
+    if len(depth) != 1 or len(mask.reshape(-1, *mask.shape[-2:])) != 1:
+        raise ValueError(
+            f"project view: expected one depth picture and one mask, got {len(depth)} and {len(mask)}; render the image's view alone"
+        )
     if not near < far:
         raise ValueError(f"project view: expected near before far, got {near} and {far}; white is near")
-    levels, solid = convert.from_image(depth)[0].mean(0), mask.reshape(-1, *mask.shape[-2:])[0].float()
+    device = picture.device
+    levels, solid = convert.from_image(depth)[0].mean(0).to(device), mask.reshape(mask.shape[-2:]).float().to(device)
     if levels.shape != picture.shape[1:] or solid.shape != picture.shape[1:]:
         raise ValueError(
             f"project view: expected depth and mask of the image's size {list(picture.shape[1:])}, got {list(levels.shape)} and "
             f"{list(solid.shape)}; resize them, without smoothing the depth"
         )
-    return DrivingView(picture, far - (far - near) * levels, solid, camera)
+    return DrivingView(picture, convert.from_depth_picture(levels, near, far), solid, camera.to(device))

@@ -72,8 +72,8 @@ class RefineHead(io.ComfyNode):
         targets: list[torch.Tensor] = []
 
         def run(state, callback):
-            model, network = prepared(hpdm, config.size)
             own = private(loading.ready(head, memory=MEMORY))
+            model, network = prepared(hpdm, config.size)
 
             def after(now: RefineProgress) -> None:
                 if now.report is not None:

@@ -73,10 +73,10 @@ class RestoreGeometry(io.ComfyNode):
         with torch.inference_mode(False):
             zero123 = shipped_zero123() if known else None
         patchers = [head.patcher, diffusion.patcher] + ([loading.patcher(zero123)] if known else [])
-        mm.load_models_gpu(patchers, memory_required=2 * MEMORY)
 
         def run(state, callback):
-            own = private(loading.ready(head))
+            mm.load_models_gpu(patchers, memory_required=2 * MEMORY)  # the head's is among them
+            own = private(replace(head.head, planes=head.head.planes.to(head.patcher.load_device)))
             guides = Guides(private(diffusion.model), private(zero123))
             draws = torch.Generator().manual_seed(seed)
             (restored,), _ = restore_geometry([own], guides, config, generator=draws, state=state, callback=callback)

@@ -96,11 +96,13 @@ class DiffusionOnWire:
 
     Attributes:
         model: denoiser, autoencoder, prompts by camera. name: for people. patcher: holds what a MODEL does not.
+        memory_per_pixel: bytes that a pixel of a picture needs in the autoencoder.
     """
 
     model: DiffusionModel
     name: str
     patcher: ModelPatcher
+    memory_per_pixel: int
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import camera, projection
 from ..camera import Camera
 from ..checkpoint import shipped
 from ..diffusion.autoencoder import decode, encode
@@ -84,8 +85,10 @@ class HpdmBench(HeadBench):
     def row(self, name: str, angle: int, make: Callable[[ExactHead, Coarse], Tensor]) -> None:
         """Figures of one row at one angle, both sides."""
 
-        def figures(head: ExactHead) -> dict[str, float]:
+        def figures(head: ExactHead) -> dict[str, float] | None:
             index = beside(head, angle)
+            if index is None:
+                return None
             with torch.no_grad():
                 views = make(head, self.seen(head, index))
             found = evaluate(views, head.exact.views.rgb[index], self.judges)
@@ -140,17 +143,20 @@ class HpdmBench(HeadBench):
         return [mean_row(f"{ours} less {short}", metric, x, UNITS[metric]) for metric, x in values.items() if len(x)]
 
 
-def beside(head: ExactHead, angle: int) -> list[int]:
-    """The views at this yaw to both sides."""
-    yaw, _ = angles_degrees(head.exact)
-    return [int((yaw - side * angle).abs().argmin()) for side in (1, -1)]
+def beside(head: ExactHead, angle: int) -> list[int] | None:
+    """The level views at this yaw to both sides; None where a head has none within 3 degrees."""
+    yaw, pitch = angles_degrees(head.exact)
+    away = [torch.maximum((yaw - side * angle).abs(), pitch.abs()) for side in (1, -1)]
+    return [int(one.argmin()) for one in away] if all(one.min() < 3 for one in away) else None
 
 
 def draw_sheet(bench: HpdmBench, heads: list[ExactHead], path: Path) -> None:
     """A row per head, as figure 8: driver, projection, coarse render, one picture a way, exact view; at the larger angle."""
     rows = []
     for head in heads:
-        index = beside(head, max(ANGLES))[:1]
+        index = (beside(head, max(ANGLES)) or [])[:1]
+        if not index:
+            continue
         coarse = bench.seen(head, index)
         made = [bench.drawn(way, head, coarse)[0] for way in bench.ways]
         parts = [
@@ -177,7 +183,8 @@ def run(arguments: list[str]) -> None:
     options = parsed(parser, arguments)
     config, heads = NewViewConfig(steps=options.steps, guidance=options.guidance, strength=options.strength), heads_of(options)
     files = [*sorted(shipped("prior").parent.glob("*.safetensors")), *(p for p in map(ablation_path, ABLATIONS) if p.is_file())]
-    rooms, code = ["field", "prior", "metrics", "synthetic", "diffusion"], [Path(__file__), Path(hpdm_robust.__file__)]
+    rooms = ["field", "prior", "metrics", "synthetic", "diffusion"]
+    code = [Path(module.__file__) for module in (camera, projection, hpdm_robust)] + [Path(__file__)]
     if options.robust:
         if options.heads:
             raise ValueError("bench hpdm --robust: expected the factory's heads, whose other views are rendered; leave --heads out")

@@ -136,7 +136,7 @@ class Hpdm(nn.Module):
         self.implicit = Branch(branch) if config.implicit else None
         self.fusions = nn.ModuleList(Fusion(c, branch.groups, config.kernel) for c in branch.taps()) if config.implicit else None
         if self.implicit is not None:
-            for conv in self.implicit.zero_convolutions():  # its features are merged before any; kept so that a BrushNet's file fits
+            for conv in self.implicit.zero_convolutions():  # its features are merged before any; there because it is a copy of the other
                 conv.requires_grad_(False)
 
     def forward(
@@ -175,12 +175,20 @@ class Hpdm(nn.Module):
                 f"hpdm: expected projected latents {list(z.shape)} and a known mask with one channel, got "
                 f"{list(priors.projected.shape)} and {list(priors.known.shape)}; encode with the model's own VAE"
             )
-        if geometry and (priors.geometry is None or priors.geometry.shape[:2] != (len(z), 2 * z.shape[1])):
+        wanted = (len(z), 2 * z.shape[1], *z.shape[2:])
+        if geometry and (priors.geometry is None or priors.geometry.shape != wanted):
+            got = "none" if priors.geometry is None else str(list(priors.geometry.shape))
             raise ValueError(
-                "hpdm: expected latents of a coarse render and its normals for the geo-block, got none that fit; render the head"
+                f"hpdm: expected latents {list(wanted)} of a coarse render and its normals for the geo-block, got {got}; render the head at "
+                "the size of the views"
             )
-        if implicit and (priors.driver is None or priors.warp is None or len(priors.warp) != len(z)):
-            raise ValueError("hpdm: expected the driving view's latent and its projection for the implicit branch, got none that fit")
+        if implicit and (priors.driver is None or priors.warp is None or priors.driver.shape != z.shape or len(priors.warp) != len(z)):
+            got = "none" if priors.driver is None else str(list(priors.driver.shape))
+            rows = "none" if priors.warp is None else len(priors.warp)
+            raise ValueError(
+                f"hpdm: expected the driving view's latents {list(z.shape)} and as many projections for the implicit branch, got {got} and "
+                f"{rows}; encode the driving view with the model's own VAE"
+            )
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 Callback = Callable[[int, int, Tensor], None]  # views done, of how many, the last one [3, S, S]
+PHOTO_YAW = math.radians(5)  # nearer than this a view is the photo's own
 LEAST_KNOWN = 0.002  # share of the picture that a driving view must cover
 
 
@@ -99,9 +100,22 @@ class Coarse:
 
 
 @torch.no_grad()
-def coarse_views(head: Head, cameras: Camera, size: int, *, raw: bool = False, config: RenderConfig | None = None) -> Coarse:
-    """What a head knows of some views. Args: raw: without its generator's super-resolution. config: of the rays, None for the head's."""
-    seen = head.render(cameras, size, config, raw=raw)
+def coarse_views(
+    head: Head,
+    cameras: Camera,
+    size: int,
+    *,
+    raw: bool = False,
+    config: RenderConfig | None = None,
+    callback: Callable[[int, int], None] | None = None,
+) -> Coarse:
+    """What a head knows of some views.
+
+    Args:
+        raw: without its generator's super-resolution. config: of the rays, None for the head's.
+        callback: told how much of the rendering is done; may raise to interrupt.
+    """
+    seen = head.render(cameras, size, config, raw=raw, callback=callback)
     return Coarse(seen.rgb, seen.normal, seen.depth[:, 0], seen.opacity[:, 0], cameras)
 
 
@@ -184,22 +198,34 @@ def new_view(
     """
     pick = slice(i, i + 1)
     priors, views = view_priors(model.vae, [driver], coarse.camera[pick], coarse.rgb[pick], coarse.normal[pick], config=projection)
-    if views[0].known.mean() < LEAST_KNOWN:
-        raise ValueError(
-            "new view: expected a driving view that shows something of the new one, but the two share no surface; choose a nearer view"
-        )
+    check_overlap(views[0].known, driver.camera, coarse.camera[i])
     image = generate(model, network, priors, coarse.camera[pick], coarse.rgb[pick], generator=generator, config=config, callback=callback)
     return NewView(blended(image[0], views[0], (config or NewViewConfig()).blend), views[0])
+
+
+def check_overlap(known: Tensor, driver: Camera, target: Camera) -> None:
+    """Raises ValueError where a driving view shows too little of a target. Args: known: 0 or 1, of the target's cells."""
+    share = float(known.float().mean())
+    if share < LEAST_KNOWN:
+        a, b = (float(yaw_pitch(camera[None])[0].rad2deg()) for camera in (driver, target))
+        raise ValueError(
+            f"new view: expected a driving view that shows at least {LEAST_KNOWN:.1%} of the new one, but those from yaw {a:.0f} and {b:.0f} "
+            f"degrees share no surface ({share:.1%}); choose a nearer view, or more views between"
+        )
 
 
 def chains(yaw: Tensor, known: float = 0.0) -> list[tuple[int, int]]:
     """The order in which views at these yaws [V] (radians) are drawn, and each one's driver: (view, driver), -1 for the photo.
 
-    Outward from the photo at yaw `known`, one chain a side; a view is driven by the one before it in its chain.
+    Outward from the photo at yaw `known`, one chain a side; a view is driven by the one before it in its chain. A view from where the photo
+    was taken drives none: the photo itself is better.
     """
     away = (yaw - known + math.pi) % (2 * math.pi) - math.pi
     order, last = [], {1: -1, -1: -1}
     for i in away.abs().argsort(stable=True).tolist():
+        if away[i].abs() < PHOTO_YAW:
+            order.append((i, -1))
+            continue
         side = 1 if away[i] >= 0 else -1
         if away[i].abs() > math.pi - 1e-4:  # the back belongs to the chain that has come nearer to it
             side = max(last, key=lambda s: -1.0 if last[s] < 0 else float(away[last[s]].abs()))
@@ -232,15 +258,18 @@ def ring(
     """
     if head.reference is None:
         raise ValueError("ring: expected a head with its photo, got one without; use the head of an inversion or of Feed-Forward Head")
-    photo = head.reference
+    photo = head.reference.to(head.planes.device)
     coarse = coarse_views(head, photo.camera.before(cameras), size) if coarse is None else coarse
     first = F.interpolate(photo.on_white()[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
     pictures: dict[int, Tensor] = {-1: first.to(coarse.rgb)}
     order = chains(yaw_pitch(cameras)[0].cpu(), float(yaw_pitch(photo.camera)[0]))
+    for i, driver in order:  # before any is drawn
+        there = coarse.driving(driver + 1, pictures[-1]).to(coarse.camera[i + 1], projection).splat((size // 4, size // 4))
+        check_overlap(there.known, coarse.camera[driver + 1], coarse.camera[i + 1])
     for done, (i, driver) in enumerate(order, 1):
         known = coarse.driving(driver + 1, pictures[driver])
         made = new_view(model, network, known, coarse, i + 1, generator=generator, config=config, projection=projection, callback=step)
-        pictures[i] = made.image.to(first)
+        pictures[i] = made.image
         if callback is not None:
             callback(done, len(order), pictures[i])
     return torch.stack([pictures[i] for i in range(len(order))])

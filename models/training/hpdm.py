@@ -114,26 +114,25 @@ def validate(network: Hpdm, base: EmbeddedUNet, data: LatentPairs, device: torch
 
 
 class HpdmRun:
-    """One training: what a step does at each share of the run.
+    """One training: what a step does at each share of the run."""
 
-    Args:
-        begin: share of the run where this sitting begins.
-    """
-
-    def __init__(
-        self, network: Hpdm, base: EmbeddedUNet, plan: HpdmTraining, data: LatentPairs, device: torch.device, begin: float = 0.0
-    ) -> None:
+    def __init__(self, network: Hpdm, base: EmbeddedUNet, plan: HpdmTraining, data: LatentPairs, device: torch.device) -> None:
         self.network, self.base, self.plan, self.data, self.device = network, base, plan, data, device
         learnt = [p for p in network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(learnt, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
-        self.draws, self.joined = torch.Generator().manual_seed(5), begin >= plan.implicit_from
+        self.draws = torch.Generator().manual_seed(5)
 
     def parts(self, progress: float) -> dict[str, bool]:
-        """Which parts take part by now; the implicit branch joins as a copy of the explicit one."""
-        taking = {"geometry": progress >= self.plan.geometry_from, "implicit": progress >= self.plan.implicit_from}
-        if taking["implicit"] and not self.joined:
-            self.network.implicit.load_state_dict(self.network.explicit.state_dict())
-            self.joined = True
+        """Which parts take part by now: those whose time has come, and those that have learnt in an earlier sitting.
+
+        The implicit branch joins as a copy of the explicit one.
+        """
+        network, plan = self.network, self.plan
+        joined = network.fusions is not None and any(fusion.conv2.weight.any() for fusion in network.fusions)
+        learnt = network.geometry is not None and bool(network.geometry.conv3.weight.any())
+        taking = {"geometry": learnt or progress >= plan.geometry_from, "implicit": joined or progress >= plan.implicit_from}
+        if taking["implicit"] and network.implicit is not None and not joined:
+            network.implicit.load_state_dict(network.explicit.state_dict())
         return taking
 
     def step(self, done: int, progress: float) -> dict[str, float]:
@@ -154,7 +153,7 @@ def run(arguments: list[str]) -> None:
     held_out = cached_latents(stage, range(VALIDATION.start, VALIDATION.start + 25), damage=False)
     base = shipped_unet().to(device)
     network = begun(base, embedded_config(base, geometry=plan.geometry_from < 1, implicit=plan.implicit_from < 1)).to(device)
-    state = HpdmRun(network, base, plan, data, device, options.begin)
+    state = HpdmRun(network, base, plan, data, device)
     path = ablation_path(options.ablation) if options.ablation else shipped("hpdm")
     local = LocalRun(path.stem, network, state.optimiser, options.minutes, {"": "hpdm"} if options.ablation is None else {})
     state.draws.manual_seed(5 + local.resume())

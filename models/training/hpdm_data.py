@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from .. import projection
 from ..alignment import uncropped
 from ..camera import frontal, orbit
 from ..checkpoint import read_tensors, save_tensors, shipped
+from ..diffusion import view_priors as view_priors_of
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.embedded import prompt_index, shipped_autoencoder
 from ..diffusion.hpdm import Priors, Warp
@@ -98,13 +101,19 @@ def head_pairs(stage: Stage, seed: int) -> dict[str, Tensor]:
     }
 
 
+def pairs_folder(stage: Stage) -> Path:
+    """Where pairs are kept: by factory, prior and encoder, and how views are drawn."""
+    drawn = hashlib.sha256(f"{SIZE} {PAIRS} {APART} {DRIVER_YAW} {PITCH}".encode()).hexdigest()[:6]
+    return cache_folder() / f"hpdm-{FACTORY_VERSION}-{stage.key}-{drawn}"
+
+
 def pair_data(stage: Stage, seeds: range) -> PairData:
     """Pairs of all seeds, read from the cache, or made and put there; prints progress."""
 
     def make(some: range) -> dict[str, Tensor]:
         return {key: value.flatten(0, 1) for key, value in stacked([head_pairs(stage, seed) for seed in some]).items()}
 
-    found = cached_shards(cache_folder() / f"hpdm-{FACTORY_VERSION}-{stage.key}", seeds, SHARD, make)
+    found = cached_shards(pairs_folder(stage), seeds, SHARD, make)
     return PairData(**{key: value[: PAIRS * len(seeds)] for key, value in found.items()})
 
 
@@ -185,9 +194,10 @@ def latent_pairs(data: PairData, vae: AutoencoderKL, *, damage: bool) -> LatentP
 
 def cached_latents(stage: Stage, seeds: range, *, damage: bool) -> LatentPairs:
     """`latent_pairs` of the seeds, read from the cache, or made and put there. Args: damage: to the driving views, of mirrored pairs, too."""
-    settings = f"{stage.key} {ProjectionConfig()}".encode()
-    key = hashlib.sha256(shipped("autoencoder").read_bytes() + settings).hexdigest()[:12]
-    path = cache_folder() / f"hpdm-{FACTORY_VERSION}-{stage.key}" / f"latents-{key}-{seeds.start}-{seeds.stop}-{damage:d}.safetensors"
+    parts = [f"{ProjectionConfig()} {TINT} {SEAM} {ROUND_TRIP} {SIZES}".encode(), shipped("autoencoder").read_bytes()]
+    parts += [Path(module.__file__).read_bytes() for module in (projection, view_priors_of)]
+    key = hashlib.sha256(b"".join(parts)).hexdigest()[:12]
+    path = pairs_folder(stage) / f"latents-{key}-{seeds.start}-{seeds.stop}-{damage:d}.safetensors"
     if not path.is_file():
         data, vae = pair_data(stage, seeds), shipped_autoencoder().to(next(stage.prior.parameters()).device)
         made = latent_pairs(with_mirrored(data) if damage else data, vae, damage=damage)

@@ -129,6 +129,18 @@ def test_soft_splats_have_gradients():
     assert image.grad.abs().sum() > 0 and distance.grad.isfinite().all() and distance.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("outside", [0.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("yaw", [0.0, 0.2])
+def test_what_lies_outside_the_mask_reaches_no_gradient(outside, yaw):
+    camera, turn = orbit(0.0, 0.0), torch.tensor(yaw, requires_grad=True)
+    distance, mask = sphere(camera, 32)
+    distance = torch.where(mask > 0, distance, outside).requires_grad_()
+    image, cover = projector(distance, mask, camera, orbit(turn, torch.tensor(0.0))).soft(torch.rand(3, 32, 32))
+    (image.square().sum() + cover.sum()).backward()
+    assert distance.grad.isfinite().all() and not distance.grad[mask == 0].any()
+    assert turn.grad.isfinite() and (yaw == 0 or turn.grad.abs() > 0)
+
+
 def correlation(noise, known, shift):
     """Of neighbouring cells that both show the other view's draws."""
     both = known & known.roll(shift, (0, 1))
@@ -148,6 +160,9 @@ def test_projected_noise_stays_noise(yaw, pitch, seed):
     n = shown.numel()
     assert shown.mean().abs() < 5 / math.sqrt(n) and abs(shown.var().item() - 1) < 5 * math.sqrt(2 / n)
     known = splat.index >= 0
+    carried = shown[:, known]  # the void is white by itself
+    count = carried.numel()
+    assert carried.mean().abs() < 5 / math.sqrt(count) and abs(carried.var().item() - 1) < max(0.02, 5 * math.sqrt(2 / count))
     pairs = 64 * known.sum().item()
     assert all(abs(correlation(shown, known, shift)) < 5 / math.sqrt(pairs) for shift in ((0, 1), (1, 0)))
     assert torch.equal(shown[:, ~known], fresh[:, ~known])

@@ -71,11 +71,12 @@ def test_colours(convert):
 
 
 def test_the_nearest_is_white_and_nothing_is_black(convert):
-    depth = torch.tensor([2.0, 3.0, 4.0, 9.0]).view(1, 1, 2, 2)
+    depth = torch.tensor([2.2, 2.5, 3.1, 9.0]).view(1, 1, 2, 2)
     opacity = torch.tensor([1.0, 1.0, 1.0, 0.0]).view(1, 1, 2, 2)
     picture = convert.depth_picture(depth, opacity).flatten()
     assert picture[0] == 1 and picture[0] > picture[1] > picture[2] >= picture[3] == 0
     assert not convert.depth_picture(depth, torch.zeros_like(opacity)).any()
+    torch.testing.assert_close(convert.from_depth_picture(picture[:3]), depth.flatten()[:3])
 
 
 def test_meshes_come_back(convert, mesh):

@@ -66,6 +66,14 @@ def test_with_one_branch_alone_it_is_brushnet():
 
 
 @torch.no_grad()
+def test_brushnet_s_weights_beside_fresh_parts_are_brushnet_still():
+    alone, whole = network(HpdmConfig(branch=BRANCH, geometry=False, implicit=False)), network(awake=False)
+    whole.explicit.load_state_dict(alone.explicit.state_dict())
+    given, (z, t, _) = priors(), noisy()
+    assert all(torch.equal(a, b) for a, b in zip(whole(z, t, given), alone(z, t, given), strict=True))
+
+
+@torch.no_grad()
 def test_features_of_the_driver_arrive_where_the_target_sees_them():
     shift = warp()
     features = torch.arange(64.0).view(1, 1, 8, 8).repeat(2, 3, 1, 1) + 1
@@ -98,11 +106,11 @@ def test_guidance_doubles_rows():
 
 
 def test_gradients_reach_all_but_the_unet():
-    made, (z, t, _) = network(), noisy()
-    made.requires_grad_(True)
-    sum(x.square().mean() for x in made(z, t, priors())).backward()
-    dead = [name for name, p in made.named_parameters() if p.grad is None or not p.grad.any()]
-    assert all(name.startswith(("implicit.brushnet", "explicit.brushnet")) or name.endswith(".bias") for name in dead), dead
+    made, base = network(), tiny.denoiser()
+    learnt = {name: p.requires_grad_() for name, p in made.named_parameters() if not name.startswith("implicit.brushnet")}
+    HpdmDenoiser(base, made, priors())(*noisy()).square().mean().backward()
+    assert [name for name, p in learnt.items() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()] == []
+    assert all(p.grad is None for p in base.unet.parameters())
 
 
 @torch.no_grad()

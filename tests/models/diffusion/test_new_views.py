@@ -60,7 +60,7 @@ def draws(seed=0):
 def test_chains_go_outward_and_the_back_comes_last():
     yaw = torch.tensor([0.0, 45, 90, 135, 180, 225, 270, 315]).deg2rad()
     order = chains(yaw)
-    assert [i for i, _ in order] == [0, 1, 7, 2, 6, 3, 5, 4] and dict(order) == {0: -1, 1: 0, 7: -1, 2: 1, 6: 7, 3: 2, 5: 6, 4: 3}
+    assert [i for i, _ in order] == [0, 1, 7, 2, 6, 3, 5, 4] and dict(order) == {0: -1, 1: -1, 7: -1, 2: 1, 6: 7, 3: 2, 5: 6, 4: 3}
     assert chains(yaw.flip(0))[0] == (7, -1)  # any order of views will do
     aside = dict(chains(torch.tensor([0.0, 60.0]).deg2rad(), known=math.radians(30)))
     assert aside == {0: -1, 1: -1}

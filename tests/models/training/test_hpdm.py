@@ -92,6 +92,9 @@ def test_parts_join_one_after_the_other_and_a_few_steps_learn():
     for i in range(3):
         run.step(i + 100, 0.9)
     assert not torch.equal(network.implicit.conv_in_condition.weight, network.explicit.conv_in_condition.weight)
+    kept = network.implicit.conv_in_condition.weight.clone()
+    again = hpdm.HpdmRun(network, frozen, plan, data, CPU)  # the next sitting, from its beginning
+    assert again.parts(0.0) == {"geometry": True, "implicit": True} and torch.equal(network.implicit.conv_in_condition.weight, kept)
     after = hpdm.validate(network, frozen, data, CPU)
     assert after["noise_mse"] < after["noise_mse_alone"] == start["noise_mse_alone"]
     assert all(torch.equal(value, before[key]) for key, value in frozen.state_dict().items())
