@@ -15,7 +15,8 @@ from ..models.mesh.mesh import Mesh
 from .types import CamerasOnWire, Types
 
 METRES_PER_UNIT = 0.7
-NEAR, FAR = RADIUS - 0.5, RADIUS + 0.5  # scene units: the box that a head lies in, from the canonical distance
+AROUND = 0.5  # scene units before and behind the middle in which a head lies
+NEAR, FAR = RADIUS - AROUND, RADIUS + AROUND  # from the canonical distance
 
 
 def from_image(image: Tensor) -> Tensor:

@@ -80,13 +80,13 @@ class RenderViews(io.ComfyNode):
         return io.NodeOutput(
             convert.to_image(rgb),
             convert.to_mask(opacity),
-            convert.to_image(convert.depth_picture(depth, opacity, *depth_range(cameras.cameras, head.head.config.box_side))),
+            convert.to_image(convert.depth_picture(depth, opacity, *depth_range(cameras.cameras))),
             convert.to_image(normals_picture(normal)),
             convert.to_image(contact_sheet(views)[None]),
         )
 
 
-def depth_range(cameras: Camera, box_side: float) -> tuple[float, float]:
-    """The distances, in scene units, that are white and black for all of these cameras: the box's middle, half its side less and more."""
+def depth_range(cameras: Camera) -> tuple[float, float]:
+    """The distances, in scene units, that are white and black in all of these cameras' pictures: NEAR and FAR for the portraits'."""
     distance = cameras.position.norm(dim=-1)
-    return max(0.01, float(distance.min()) - box_side / 2), float(distance.max()) + box_side / 2
+    return max(0.01, float(distance.min()) - convert.AROUND), float(distance.max()) + convert.AROUND

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -29,13 +29,17 @@ import conftest  # noqa: F401  loads the checkout as portrait_diffusion
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL as CoreAutoencoder
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.diffusion.brushnet import Branch, BranchConfig
 from portrait_diffusion.models.diffusion.denoiser import Conditioning, DiffusersDenoiser, guided
+from portrait_diffusion.models.diffusion.hpdm import Hpdm, HpdmConfig, Priors, Warp, check_fits
 from portrait_diffusion.models.diffusion.lora import UNET_TARGETS, Lora, Update, fingerprint, merged, target_names
+from portrait_diffusion.models.diffusion.new_views import NewViewConfig, generate
 from portrait_diffusion.models.diffusion.schedule import stable_diffusion_schedule
 from portrait_diffusion.models.diffusion.stable_diffusion import unet_to_ldm, vae_to_ldm
 from portrait_diffusion.models.diffusion.turbo import Turbo, refine_sequence
 from portrait_diffusion.nodes.denoising import ComfyDenoiser, autoencoder, diffusers_state, mix_views, with_lora
+from portrait_diffusion.nodes.diffusion import LoadViewDiffusion, on_model
 
 WIDTH, HEADS, TOKENS, VIEWS = 64, 8, 7, 3
 
@@ -174,6 +178,38 @@ def injections(found: dict[str, float]) -> None:
     found["injected and not any more"] = apart(core(z, t, told), ours(z, t, told))
 
 
+def conditioning(seed: int) -> list:
+    """A CONDITIONING as core makes it."""
+    return [[torch.randn(1, TOKENS, WIDTH, generator=torch.Generator().manual_seed(seed)), {}]]
+
+
+def new_views(found: dict[str, float]) -> None:
+    """Whole views by HPDM, as Load View Diffusion and Load HPDM wire them: prompts by view, all three priors, guidance."""
+    unet, vae, cameras = diffusers_unet(), core_vae(), orbit(torch.tensor([0.3, 1.2]), torch.zeros(2))
+    torch.manual_seed(7)
+    network = Hpdm(HpdmConfig(branch=BranchConfig(channels=(32, 64, 128, 128)))).eval().requires_grad_(False)
+    g = torch.Generator().manual_seed(8)
+    for parameter in network.parameters():
+        if not parameter.any():
+            parameter.copy_(torch.randn(parameter.shape, generator=g) * 0.02)
+    index = {(side, side): torch.randint(-1, side * side, (2, side, side), generator=g) for side in (8, 4, 2, 1)}
+    latents = [torch.randn(2, channels, 8, 8, generator=g) for channels in (4, 8, 4)]
+    priors = Priors(latents[0], (latents[0][:, :1] > 0).float(), latents[1], latents[2], Warp(found=index))
+    renders, config = torch.rand(2, 3, 64, 64, generator=g), NewViewConfig(steps=3, guidance=2.0)
+    for name, model_type, prediction in (("new view", "EPS", "epsilon"), ("new view, v-prediction", "V_PREDICTION", "v_prediction")):
+        patcher = core_model(unet, getattr(comfy.model_base.ModelType, model_type))
+        core = on_model(patcher, vae, {"front": conditioning(1), "side": conditioning(2)}, conditioning(3))
+        ours = replace(core, denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule(prediction)))
+        check_fits(network, core.denoiser)
+        shown = [
+            generate(model, network, priors, cameras, renders, generator=torch.Generator().manual_seed(9), config=config)
+            for model in (core, ours)
+        ]
+        found[name] = apart(*shown)
+    alone = generate(ours, None, priors, cameras, renders, generator=torch.Generator().manual_seed(9), config=config)
+    found["what branches do"] = apart(shown[1], alone)
+
+
 def vaes(found: dict[str, float]) -> None:
     core, unet = core_vae(), diffusers_unet()
     vae = autoencoder(core)
@@ -196,7 +232,13 @@ def refusals() -> list[str]:
     z, t, told = inputs(4)
     patcher = core_model(diffusers_unet())
     flow = core_model(diffusers_unet(), comfy.model_base.ModelType.FLOW)
-    for attempt in (lambda: ComfyDenoiser(flow), lambda: ComfyDenoiser(patcher, 3)(z, t, told), lambda: mix_views(patcher, 3) and None):
+    for attempt in (
+        lambda: ComfyDenoiser(flow),
+        lambda: ComfyDenoiser(patcher, 3)(z, t, told),
+        lambda: mix_views(patcher, 3) and None,
+        lambda: LoadViewDiffusion.execute(flow, core_vae(), conditioning(0), front=conditioning(1)),
+        lambda: LoadViewDiffusion.execute(patcher, core_vae(), [], front=conditioning(1)),
+    ):
         try:
             attempt()
         except ValueError as error:
@@ -208,7 +250,7 @@ if __name__ == "__main__":
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     found: dict[str, float] = {}
     with torch.inference_mode():
-        for measure in (unets, kinds, injections, vaes):
+        for measure in (unets, kinds, injections, new_views, vaes):
             measure(found)
         said = refusals()
     print(json.dumps({"apart": found, "said": said}))

@@ -42,6 +42,13 @@ def test_a_branch_feeds_both_alike(measured, name):
     assert measured["apart"]["what injection does"] > 100 * TOLERANCE
 
 
+@pytest.mark.parametrize("name", ["new view", "new view, v-prediction"])
+def test_new_views_are_the_same(measured, name):
+    assert measured["apart"][name] < TOLERANCE
+    assert measured["apart"]["what branches do"] > 100 * TOLERANCE
+
+
 def test_refusals_name_what_to_do(measured):
-    assert len(measured["said"]) == 2
+    assert len(measured["said"]) == 4
+    assert "load such a checkpoint" in measured["said"][2] and "wire CLIP Text Encode" in measured["said"][3]
     assert "load such a checkpoint" in measured["said"][0] and "whole groups of 3 views" in measured["said"][1]
