@@ -28,7 +28,7 @@ PACKAGES = (
     "trimesh",
     "xatlas",
 )
-SHIPPED = ("prior", "encoder", "discriminator", "alignment", "autoencoder", "diffusion", "turbo", "perceptual", "identity", "niqe")
+SHIPPED = ("prior", "encoder", "discriminator", "alignment", "autoencoder", "diffusion", "turbo", "hpdm", "perceptual", "identity", "niqe")
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,15 @@ class PortraitDiffusionExtension(ComfyExtension):
         from .alignment import AlignPortrait
         from .baking import BakeViews
         from .cameras import CameraFromLoad3D, CameraOrbit, CameraToLoad3D
+        from .diffusion import LoadViewDiffusion
         from .doctor import Doctor
         from .evaluation import EvaluateViews
         from .heads import LoadHead, SaveHead
         from .inversion import FeedForwardHead, InvertPortrait
         from .mesh import File3DToMesh, HeadToMesh, MeshToFile3D, Turntable
+        from .new_views import GenerateRing, GenerateView, LoadHPDM
         from .prior import LoadHeadPrior
+        from .projection import ProjectView
         from .turbo import LoadTurboRefiner, RefineViews
         from .views import RenderViews
 
@@ -37,6 +40,11 @@ class PortraitDiffusionExtension(ComfyExtension):
             LoadTurboRefiner,
             RefineViews,
             BakeViews,
+            ProjectView,
+            LoadViewDiffusion,
+            LoadHPDM,
+            GenerateView,
+            GenerateRing,
             EvaluateViews,
             SaveHead,
             LoadHead,

@@ -43,6 +43,13 @@ STEPS = {"explicit": "explicit branch", "geometry": "+ geo-block", "whole": "+ i
 TILE = 160
 
 
+def ways_to_draw(config: NewViewConfig) -> dict[str, tuple[Hpdm | None, NewViewConfig]]:
+    """Row -> its branches and settings; only the last one blends."""
+    plain, network = replace(config, blend=0.0), shipped_hpdm()
+    cached = {row: (shipped_hpdm(ablation_path(name)), plain) for name, row in STEPS.items() if ablation_path(name).is_file()}
+    return {ALONE: (None, plain), **cached, SHIPPED: (network, plain), BLENDED: (network, config)}
+
+
 class HpdmBench(HeadBench):
     """The rows, made from one inversion a head."""
 
@@ -50,14 +57,7 @@ class HpdmBench(HeadBench):
         super().__init__(heads, store, minutes)
         self.inverted, self.model, self.judges = InvertedHeads(), embedded_model(), shipped_judges()
         self.found: dict[tuple, Coarse] = {}
-        plain = replace(config, blend=0.0)
-        self.ways: dict[str, tuple[Hpdm | None, NewViewConfig]] = {ALONE: (None, plain)}
-        for name, row in STEPS.items():
-            if ablation_path(name).is_file():
-                self.ways[row] = shipped_hpdm(ablation_path(name)), plain
-        if shipped("hpdm").is_file():
-            network = shipped_hpdm()
-            self.ways |= {SHIPPED: (network, plain), BLENDED: (network, config)}
+        self.ways = ways_to_draw(config)
 
     def seen(self, head: ExactHead, index: list[int]) -> Coarse:
         """What the inversion shows of the frontal view and of some others; rendered once for all rows."""

@@ -29,7 +29,7 @@ from .report import Row
 SIZE = 256
 POOL = 200  # heads of the split among which the strongest expressions are looked for
 UNITS = {"PSNR": "dB", "SSIM": "", "perceptual": "", "identity": ""}
-COARSE, TRIVIAL, OURS = "coarse render", "projection over the coarse render", "HPDM that ships"
+COARSE, TRIVIAL, OURS = "coarse render", "projection over the coarse render", "HPDM that ships, blended"
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,8 @@ class NewViewConfig:
     steps: int = 20
     guidance: float = 1.5
     weight: float = 1.0
-    strength: float = 0.98
-    blend: float = 0.0
+    strength: float = 0.9
+    blend: float = 0.012
 
     def __post_init__(self) -> None:
         bounded = 0 < self.strength <= 1 and 0 <= self.blend <= 0.25

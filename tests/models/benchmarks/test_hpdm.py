@@ -45,6 +45,12 @@ def test_the_trivial_answer_shows_the_driver_where_it_is_known():
     assert ((shown[:, 0] > 0.8) & solid[:, 0] & ~blue).any()  # what the front does not show comes from the render
 
 
+def test_what_is_blended_is_not_what_is_drawn():
+    ways = bench.ways_to_draw(bench.NewViewConfig(steps=3))
+    assert bench.BLENDED in ways and ways[bench.BLENDED][1].blend > 0
+    assert all(config.blend == 0 and config.steps == 3 for name, (_, config) in ways.items() if name != bench.BLENDED)
+
+
 def test_rows_hold_means_and_every_step_over_the_one_before():
     run = made()
     run.ways = dict.fromkeys((bench.ALONE, *bench.STEPS.values(), bench.SHIPPED, bench.BLENDED))
