@@ -136,7 +136,7 @@ class LocalRun:
 
     def save(self, step: int) -> None:
         """Write the local checkpoint."""
-        tensors = {f"m.{key}": value.cpu().contiguous() for key, value in self.module.state_dict().items()}
+        tensors = {f"m.{key}": value.cpu().contiguous().clone() for key, value in self.module.state_dict().items()}  # some are shared
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"o.{index}.{name}": value.cpu().contiguous().clone() for name, value in state.items()}
         save_tensors(self.path, tensors, {"step": str(step)})

@@ -75,3 +75,14 @@ def test_rates_rise_fall_and_are_scaled_by_group():
     optimiser = torch.optim.SGD([{"params": [a]}, {"params": [b], "scale": 10.0}], lr=1.0)
     descend(100 * (a.sum() + b.sum()), optimiser, 0.01)
     assert torch.allclose(1 - a, torch.full((2,), 0.01 / 2**0.5)) and torch.allclose(1 - b, 10 * (1 - a))  # each norm clipped to 1
+
+
+def test_weights_that_two_parts_share_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    module = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+    module[1].weight = module[0].weight
+    run = LocalRun("shared", module, torch.optim.Adam(module.parameters()), 1)
+    run.save(7)
+    wanted = module[0].weight.detach().clone()
+    module[0].weight.data.zero_()
+    assert run.resume() == 7 and torch.equal(module[1].weight, wanted)
