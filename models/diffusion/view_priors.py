@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import Camera
@@ -17,6 +18,9 @@ from .hpdm import Priors, Warp
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
+
+
+RIM, WHITE = 0.025, 0.9  # share of the side within which, and colour from which on, a picture shows background
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,19 @@ class DrivingView:
 
     def to(self, target: Camera, config: ProjectionConfig | None = None) -> Projector:
         """Its projection to another camera."""
-        return projector(self.distance, self.mask, self.camera, target, config=config)
+        return projector(self.distance, self.surface(), self.camera, target, config=config)
+
+    def surface(self) -> Tensor:
+        """The mask without what the head's outline covers of the background: white near the outline. Inside, white is a colour.
+
+        A head is never quite as wide as its picture; from aside the strip of background would be a white seam.
+        """
+        solid = (self.mask > 0.5).float()
+        reach = max(1, round(RIM * solid.shape[-1]))
+        near = F.max_pool2d(1 - solid[None], 2 * reach + 1, 1, reach)[0] > 0
+        white = (self.image > WHITE).all(0)
+        kept = solid * ~(near & white)
+        return kept if kept.any() else solid
 
 
 @dataclass(frozen=True)

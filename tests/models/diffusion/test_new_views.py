@@ -19,7 +19,7 @@ from portrait_diffusion.models.diffusion.new_views import (
     ring,
 )
 from portrait_diffusion.models.diffusion.schedule import add_noise
-from portrait_diffusion.models.diffusion.view_priors import ProjectedView, normal_map, view_priors
+from portrait_diffusion.models.diffusion.view_priors import DrivingView, ProjectedView, normal_map, view_priors
 from torch.testing import assert_close
 
 from ..small import head as small_head
@@ -108,6 +108,18 @@ def test_strength_says_where_the_walk_begins_and_guidance_of_one_is_none():
         assert len(known.asked) == 5 and t[0] == first and len(z) == (1 if guidance == 1 else 2)
     noise = torch.randn(priors.projected.shape, generator=draws())
     assert_close(z[:1], add_noise(known.schedule, encode(tiny.vae(), coarse.rgb[1:]), noise, 249))
+
+
+def test_background_that_a_head_covers_is_none_of_its_surface():
+    camera, mask = orbit(0.0, 0.0), torch.zeros(80, 80)
+    mask[20:60, 20:60] = 1
+    image = torch.full((3, 80, 80), 0.3)
+    image[:, :, :22] = 1.0  # the picture's person is narrower than the head
+    image[:, 38:42, 38:42] = 1.0  # a white button
+    kept = DrivingView(image, torch.full((80, 80), 2.7), mask, camera).surface()
+    assert not kept[:, :22].any() and torch.equal(kept[:, 22:], mask[:, 22:])
+    blank = DrivingView(torch.ones(3, 80, 80), torch.full((80, 80), 2.7), mask[:1, :].expand(80, 80) + torch.eye(80), camera).surface()
+    assert blank.any()  # a picture that is all white has a surface still
 
 
 def test_what_is_known_is_laid_over_what_is_drawn():
