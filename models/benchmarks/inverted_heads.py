@@ -35,7 +35,8 @@ class InvertedHeads:
         seconds = path.with_suffix(".json")
         if not (path.is_file() and seconds.is_file()):
             started = time.perf_counter()
-            head = inverted(self.weights, exact.exact, exact.exact.frontal, self.preset)
+            with torch.enable_grad():  # who asks may be looking without
+                head = inverted(self.weights, exact.exact, exact.exact.frontal, self.preset)
             took = time.perf_counter() - started
             path.parent.mkdir(parents=True, exist_ok=True)
             save_head(head, path)
