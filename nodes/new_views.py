@@ -151,7 +151,8 @@ class GenerateView(io.ComfyNode):
         ready = loading.ready(head)
         device = ready.planes.device
         coarse = rendered(ready, camera.to(device).before(cameras.cameras), picture.shape[-1])
-        driver = coarse.driving(0, picture.to(device))
+        photo = head.head.reference if source is None else None  # which may end where the head goes on
+        driver = coarse.driving(0, picture.to(device), None if photo is None else photo.mask)
         model, network = prepared(hpdm, picture.shape[-1])
         draws, made = torch.Generator().manual_seed(seed), []
         count = len(coarse.rgb) - 1

@@ -94,9 +94,12 @@ class Coarse:
     mask: Tensor
     camera: Camera
 
-    def driving(self, i: int, image: Tensor) -> DrivingView:
-        """A picture [3, S, S] of view i, with the head's depth there."""
-        return DrivingView(image, self.distance[i], self.mask[i], self.camera[i])
+    def driving(self, i: int, image: Tensor, shown: Tensor | None = None) -> DrivingView:
+        """A picture [3, S, S] of view i, with the head's depth there. Args: shown: [1, h, w], where the picture has a person, if known."""
+        mask = self.mask[i]
+        if shown is not None:
+            mask = mask * F.interpolate(shown[None].to(mask), size=mask.shape, mode="bilinear", antialias=True)[0, 0]
+        return DrivingView(image, self.distance[i], mask, self.camera[i])
 
 
 @torch.no_grad()
@@ -267,7 +270,7 @@ def ring(
         there = coarse.driving(driver + 1, pictures[-1]).to(coarse.camera[i + 1], projection).splat((size // 4, size // 4))
         check_overlap(there.known, coarse.camera[driver + 1], coarse.camera[i + 1])
     for done, (i, driver) in enumerate(order, 1):
-        known = coarse.driving(driver + 1, pictures[driver])
+        known = coarse.driving(driver + 1, pictures[driver], photo.mask if driver < 0 else None)
         made = new_view(model, network, known, coarse, i + 1, generator=generator, config=config, projection=projection, callback=step)
         pictures[i] = made.image
         if callback is not None:

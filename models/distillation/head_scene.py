@@ -17,7 +17,7 @@ from ..diffusion.denoiser import guided
 from ..diffusion.hpdm import Hpdm, HpdmDenoiser
 from ..diffusion.new_views import Coarse, DiffusionModel, chains, coarse_views
 from ..diffusion.schedule import add_noise, ddim
-from ..diffusion.view_priors import DrivingView, geometry_latents, view_priors
+from ..diffusion.view_priors import geometry_latents, view_priors
 from ..field.volume_rendering import Draws, RenderConfig, draw, render_rays
 from ..head import Head
 from .noise_resampling import PHOTO
@@ -167,9 +167,7 @@ class HeadScene:
         told = []
         for view, picture in zip(views, drivers, strict=True):
             i = view if driver_of[view] == PHOTO else driver_of[view]
-            told.append(
-                DrivingView(self.photo if picture is None else picture, self.coarse.distance[i], self.coarse.mask[i], self.cameras[i])
-            )
+            told.append(self.coarse.driving(i, self.photo, self.photo_mask[None]) if picture is None else self.coarse.driving(i, picture))
         priors, _ = view_priors(vae, told, cameras, self.coarse.rgb[views], self.coarse.normal[views], geometry=self.geometry[views])
         base = self.model.denoiser
         denoiser = base if self.network is None else HpdmDenoiser(base, self.network, priors, self.config.weight)

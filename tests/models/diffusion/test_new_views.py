@@ -110,6 +110,14 @@ def test_strength_says_where_the_walk_begins_and_guidance_of_one_is_none():
     assert_close(z[:1], add_noise(known.schedule, encode(tiny.vae(), coarse.rgb[1:]), noise, 249))
 
 
+def test_where_a_photo_ends_nothing_is_known():
+    coarse = ball(None, orbit(torch.tensor([0.0]), torch.zeros(1)), SIZE)
+    shown = torch.ones(1, 2 * SIZE, 2 * SIZE)
+    shown[:, SIZE:] = 0
+    whole, half = coarse.driving(0, coarse.rgb[0]), coarse.driving(0, coarse.rgb[0], shown)
+    assert torch.equal(half.mask[: SIZE // 2 - 2], whole.mask[: SIZE // 2 - 2]) and not half.mask[SIZE // 2 + 2 :].any()
+
+
 def test_background_that_a_head_covers_is_none_of_its_surface():
     camera, mask = orbit(0.0, 0.0), torch.zeros(80, 80)
     mask[20:60, 20:60] = 1
