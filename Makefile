@@ -19,7 +19,7 @@ demo:
 
 test:
 	@python=$(PYTHON); "$${python%/*}/pytest" -q && \
-	if [ -d "$(GOLDEN)" ]; then GOLDEN_DIR="$$PWD/$(GOLDEN)" "$${python%/*}/pytest" -q $(GOLDEN_TESTS); fi
+	if [ -d "$(GOLDEN)" ]; then GOLDEN_DIR="$$(cd "$(GOLDEN)" && pwd)" "$${python%/*}/pytest" -q $(GOLDEN_TESTS); fi
 
 unit:
 	@python=$(PYTHON); exec "$${python%/*}/pytest" -q -m "not comfy"
