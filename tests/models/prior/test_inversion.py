@@ -51,9 +51,13 @@ def test_the_first_stage_moves_latents_only_and_the_second_the_generator_only():
     assert not torch.equal(run.generator.backbone.synthesis.b4.const, net.backbone.synthesis.b4.const)
 
 
+@pytest.fixture(scope="module")
+def whole():
+    return invert(generator(), encoder(), portrait(), CONFIG, generator=draws())
+
+
 @pytest.mark.parametrize("at", [1, 5, 6, 9])
-def test_a_resumed_run_ends_with_the_same_bits(at):
-    whole = invert(generator(), encoder(), portrait(), CONFIG, generator=draws())
+def test_a_resumed_run_ends_with_the_same_bits(at, whole):
     kept = {}
 
     def die(now):
