@@ -159,9 +159,9 @@ def wire_head(head: Head) -> HeadOnWire:
     return HeadOnWire(replace(head, planes=head.planes.detach().to(mm.intermediate_device())), patcher(*modules))
 
 
-def ready(wire: HeadOnWire, *, memory: int = 0) -> Head:
-    """The head on the device where it is to be worked on; `memory` bytes will be needed beside its weights."""
-    mm.load_models_gpu([wire.patcher], memory_required=memory)
+def ready(wire: HeadOnWire, *others: comfy.model_patcher.ModelPatcher, memory: int = 0) -> Head:
+    """The head on the device where it is to be worked on, and what works on it; `memory` bytes will be needed beside their weights."""
+    mm.load_models_gpu([wire.patcher, *others], memory_required=memory)
     return replace(wire.head, planes=wire.head.planes.to(wire.patcher.load_device))
 
 

@@ -122,8 +122,8 @@ class GenerateView(io.ComfyNode):
             node_id="PortraitDiffusionGenerateView",
             display_name="Generate View",
             category=CATEGORY,
-            description="Draws new views of a person from one picture, told what it shows of them by the head's depth, and what the head's own "
-            "view and normals are. With blend above 0, pixels that the picture shows are laid over what is drawn.",
+            description="Draws new views of a person from one picture, told what it shows of them by the head's depth, and what the head's "
+            "own view and normals are. With blend above 0, pixels that the picture shows are laid over what is drawn.",
             search_aliases=["novel view", "hpdm", "inpaint view", "view synthesis"],
             inputs=[
                 HpdmWire.Input("hpdm", tooltip="From Load HPDM."),

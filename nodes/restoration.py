@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import comfy.model_management as mm
 import torch
 
 from ..models.checkpoint import shipped
@@ -72,11 +71,10 @@ class RestoreGeometry(io.ComfyNode):
         known = diffusion.name == loading.EMBEDDED and picture_weight > 0
         with torch.inference_mode(False):
             zero123 = shipped_zero123() if known else None
-        patchers = [head.patcher, diffusion.patcher] + ([loading.patcher(zero123)] if known else [])
+        patchers = [diffusion.patcher] + ([loading.patcher(zero123)] if known else [])
 
         def run(state, callback):
-            mm.load_models_gpu(patchers, memory_required=2 * MEMORY)  # the head's is among them
-            own = private(replace(head.head, planes=head.head.planes.to(head.patcher.load_device)))
+            own = private(loading.ready(head, *patchers, memory=2 * MEMORY))
             guides = Guides(private(diffusion.model), private(zero123))
             draws = torch.Generator().manual_seed(seed)
             (restored,), _ = restore_geometry([own], guides, config, generator=draws, state=state, callback=callback)

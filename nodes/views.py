@@ -47,7 +47,10 @@ class RenderViews(io.ComfyNode):
             outputs=[
                 io.Image.Output(display_name="images", tooltip="One picture per camera."),
                 io.Mask.Output(display_name="masks", tooltip="1 where the head is."),
-                io.Image.Output(display_name="depth", tooltip="White is nearest, black is empty; one scale for all views."),
+                io.Image.Output(
+                    display_name="depth",
+                    tooltip="White is half a scene unit before the middle, black as far behind it or empty; Project View reads it.",
+                ),
                 io.Image.Output(
                     display_name="normals", tooltip="Camera space: red right, green up, blue towards the camera; white where empty."
                 ),

@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import camera, projection
-from ..camera import Camera
 from ..checkpoint import shipped
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.hpdm import Hpdm, shipped_hpdm
@@ -69,8 +68,7 @@ class HpdmBench(HeadBench):
     def render(self, head: ExactHead, index: list[int]) -> Coarse:
         """Of `seen`."""
         every = [head.exact.frontal, *index]
-        cameras = Camera(head.exact.camera.cam2world[every], head.exact.camera.intrinsics[every])
-        return coarse_views(self.inverted.head(head), cameras, head.exact.views.rgb.shape[-1])
+        return coarse_views(self.inverted.head(head), head.exact.camera[every], head.exact.views.rgb.shape[-1])
 
     def drawn(self, way: str, head: ExactHead, coarse: Coarse) -> list[NewView]:
         """New views of all but the first coarse view."""
@@ -126,9 +124,8 @@ class HpdmBench(HeadBench):
         ]
         steps = [name for name in (ALONE, *STEPS.values()) if name in self.ways]
         pairs = [(b, a) for a, b in pairwise(steps)]
-        last = BLENDED if BLENDED in self.ways else steps[-1]
         for angle in ANGLES:
-            for ours, other in [*pairs, (last, TRIVIAL), (last, COARSE)]:
+            for ours, other in [*pairs, (BLENDED, TRIVIAL), (BLENDED, COARSE)]:
                 rows += self.differences(f"{angle} degrees: {ours}", f"{angle} degrees: {other}")
         return rows
 

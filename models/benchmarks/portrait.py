@@ -79,7 +79,7 @@ class PortraitBench(HeadBench):
         prior, seconds = self.inverted.timed(exact)
         if row == PRIOR:
             return prior, seconds
-        if row not in (TURBO,):
+        if row != TURBO:
             prior, seconds = self.restored(exact)
         started = time.perf_counter()
         made = {

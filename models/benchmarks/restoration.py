@@ -1,6 +1,7 @@
 """`bench restoration`: geometry restoration on heads spoilt on purpose and on honest inversions, held-out, as in Portrait Diffusion's figure 6.
 
-Rows: the prior's head; the same losses into all of the planes, without the block; into the block. Errors of depth and normals from 60 to 180 degrees, the face on the back, and the front's PSNR.
+Rows: the prior's head; the same losses into all of the planes, without the block; into the block. Errors of depth and normals from 60 to
+180 degrees, the face on the back, and the front's PSNR.
 """
 
 from __future__ import annotations

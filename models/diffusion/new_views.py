@@ -254,7 +254,9 @@ def ring(
     """Views of a head's person [V, 3, size, size], each by its neighbour nearer to the photo.
 
     Args:
-        head: with its photo. coarse: its views at `size`, the photo's camera first, where they are at hand. callback: told after each view. step: after each of the denoiser's calls; may raise to interrupt.
+        head: with its photo. cameras: [V], in any order. size: pixels. coarse: the head's views at `size`, the photo's camera first, where
+            they are at hand.
+        callback: told after each view. step: after each of the denoiser's calls; may raise to interrupt.
 
     Raises:
         ValueError: a head without its photo; a view that its driver shows nothing of.
@@ -267,7 +269,7 @@ def ring(
     pictures: dict[int, Tensor] = {-1: first.to(coarse.rgb)}
     order = chains(yaw_pitch(cameras)[0].cpu(), float(yaw_pitch(photo.camera)[0]))
     for i, driver in order:  # before any is drawn
-        there = coarse.driving(driver + 1, pictures[-1]).to(coarse.camera[i + 1], projection).splat((size // 4, size // 4))
+        there = coarse.driving(driver + 1, coarse.rgb[driver + 1]).to(coarse.camera[i + 1], projection).splat((size // 4, size // 4))
         check_overlap(there.known, coarse.camera[driver + 1], coarse.camera[i + 1])
     for done, (i, driver) in enumerate(order, 1):
         known = coarse.driving(driver + 1, pictures[driver], photo.mask if driver < 0 else None)

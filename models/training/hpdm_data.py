@@ -7,6 +7,7 @@ one is. Pixels are made once and cached under the weights of prior and encoder, 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,11 +16,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .. import projection
 from ..alignment import uncropped
 from ..camera import frontal, orbit
 from ..checkpoint import read_tensors, save_tensors, shipped
-from ..diffusion import view_priors as view_priors_of
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.embedded import prompt_index, shipped_autoencoder
 from ..diffusion.hpdm import Priors, Warp
@@ -195,7 +194,7 @@ def latent_pairs(data: PairData, vae: AutoencoderKL, *, damage: bool) -> LatentP
 def cached_latents(stage: Stage, seeds: range, *, damage: bool) -> LatentPairs:
     """`latent_pairs` of the seeds, read from the cache, or made and put there. Args: damage: to the driving views, of mirrored pairs, too."""
     parts = [f"{ProjectionConfig()} {TINT} {SEAM} {ROUND_TRIP} {SIZES}".encode(), shipped("autoencoder").read_bytes()]
-    parts += [Path(module.__file__).read_bytes() for module in (projection, view_priors_of)]
+    parts += [inspect.getsource(inspect.getmodule(one)).encode() for one in (ProjectionConfig, view_priors)]
     key = hashlib.sha256(b"".join(parts)).hexdigest()[:12]
     path = pairs_folder(stage) / f"latents-{key}-{seeds.start}-{seeds.stop}-{damage:d}.safetensors"
     if not path.is_file():

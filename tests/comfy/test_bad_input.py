@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from portrait_diffusion.models import checkpoint
-from portrait_diffusion.workflows.client import PromptFailed
 
 from .graphs import ALIGN, MESH, ORBIT, PACK, TURNTABLE, VIEWS, by_hand, chain, number, only, small, view_of_a_head
+from .messages import refused
 
 SMALL_HEAD = "small.safetensors"
 
@@ -221,15 +221,12 @@ def bad_files(server) -> None:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_one_sentence(name, client, record_property):
-    graph, words = ROWS[name]
-    with pytest.raises(PromptFailed) as caught:
-        client.run(graph)
-    message = str(caught.value)
+    failed = refused(client, *ROWS[name])
+    message = str(failed)
     record_property("message", message)
     print(f"| {name} | {message} |")
-    assert [word for word in words if word not in message] == [], message
-    assert "\n" not in message and "Traceback" not in message and "Error(" not in message.replace("SafetensorError", "")
-    assert not caught.value.interrupted
+    assert "Error(" not in message.replace("SafetensorError", "")
+    assert not failed.interrupted
 
 
 def test_nothing_was_written_outside(server):

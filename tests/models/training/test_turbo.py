@@ -48,10 +48,10 @@ def training(config=CONFIG):
 def test_a_few_steps_bring_the_views_nearer_to_the_truth():
     run = training(replace(CONFIG, adversary=0.0))
     before = validate(run.net, data(), CONFIG, run.eyes, CPU)
-    for _ in range(24):
+    for _ in range(40):
         run.step(0.5)
     after = validate(run.net, data(), CONFIG, run.eyes, CPU)
-    assert after["refined_psnr_db"] > before["refined_psnr_db"] + 0.1
+    assert after["refined_psnr_db"] > before["refined_psnr_db"] + 0.3
     assert after["renders_psnr_db"] == before["renders_psnr_db"]
 
 
