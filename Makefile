@@ -12,17 +12,18 @@ export PHOTO WORKFLOW
 PYTHON = "$$(python3 .ci/environment.py)"
 # Reference fixtures beside the checkout, where there are any; a few of them are in tests/golden.
 GOLDEN = ../shared/golden
+UNIT = -q -m "not comfy" -n 2 --dist worksteal
 GOLDEN_TESTS = tests/models/prior/test_golden_*.py tests/models/field/test_golden_*.py tests/models/diffusion/test_golden_*.py tests/models/test_golden_camera.py
 
 demo:
 	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.demo $${PHOTO:+--photo "$$PHOTO"} $${WORKFLOW:+--workflow "$$WORKFLOW"}
 
 test:
-	@python=$(PYTHON); "$${python%/*}/pytest" -q && \
+	@python=$(PYTHON); "$${python%/*}/pytest" $(UNIT) && "$${python%/*}/pytest" -q -m comfy && \
 	if [ -d "$(GOLDEN)" ]; then GOLDEN_DIR="$$(cd "$(GOLDEN)" && pwd)" "$${python%/*}/pytest" -q $(GOLDEN_TESTS); fi
 
 unit:
-	@python=$(PYTHON); exec "$${python%/*}/pytest" -q -m "not comfy"
+	@python=$(PYTHON); exec "$${python%/*}/pytest" $(UNIT)
 
 screenshot:
 	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.screenshot

@@ -12,13 +12,17 @@ from torch import Tensor
 from .alignment import AlignedPortrait, align
 from .alignment_network import AlignmentNetwork
 from .camera import orbit
+from .diffusion.hpdm import Hpdm
 from .diffusion.temporal import SteadyConfig, steady
 from .diffusion.turbo import Turbo, refine_sequence
 from .distillation.baking import BakeConfig, bake, with_reference
+from .distillation.refinement import RefineConfig, RefineProgress, refine
+from .distillation.restoration import Guides, RestorationConfig, restore_geometry
 from .field.volume_rendering import RenderConfig, Rendering
 from .head import Head
 from .mesh import isosurface, texture, turntable
 from .mesh.mesh import Mesh
+from .prior.detail_block import DetailBlock
 from .prior.discriminator import Discriminator
 from .prior.encoder import PortraitEncoder
 from .prior.feed_forward import feed_forward_head
@@ -67,6 +71,22 @@ class TurboRefinement:
     bake_every: int = 4
     bake_within: float = math.radians(95)
     bake: BakeConfig = field(default_factory=BakeConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilledRefinement:
+    """Portrait Diffusion's two stages behind the prior.
+
+    Attributes:
+        guides: of the restoration, which goes first, and of the refinement. block: that the restoration begins with. network: HPDM.
+        restoration, refine: how long, from where.
+    """
+
+    guides: Guides
+    network: Hpdm
+    block: DetailBlock | None = None
+    restoration: RestorationConfig = field(default_factory=RestorationConfig)
+    refine: RefineConfig
 
 
 @dataclass(frozen=True)
@@ -180,15 +200,15 @@ def portrait_to_3d(
     *,
     generator: torch.Generator,
     alpha: Tensor | None = None,
-    refinement: TurboRefinement | None = None,
-    callback: Callable[[FitProgress], None] | None = None,
+    refinement: TurboRefinement | DistilledRefinement | None = None,
+    callback: Callable[[FitProgress | RefineProgress], None] | None = None,
     stage: Callable[[str], None] = lambda name: None,
 ) -> Portrait3D:
     """Photo [3, H, W] (and its alpha [1, H, W]) -> everything.
 
     Args:
         config: of the inversion; None for the feed-forward head. generator: a CPU generator, the seed of all stages.
-        refinement: of the turntable, baked back into the head. callback: after each step of the inversion and of the baking.
+        refinement: of the turntable, baked back into the head; or of the head itself. callback: after each step of whatever takes many.
         stage: told each stage's name as it starts.
     """
     stage("alignment")
@@ -201,11 +221,19 @@ def portrait_to_3d(
         eyes = weights.perceptual()
         head = invert(weights.prior, weights.encoder, reference, config, generator=generator, perceptual=eyes, callback=callback)
     frames = None
-    if refinement is not None:
+    if isinstance(refinement, TurboRefinement):
         stage("refined turntable")
         frames = refined_turntable(head, refinement, generator=generator)
         stage("baking")
         head = baked_head(head, frames, refinement, generator=generator, callback=callback)
+    elif refinement is not None:
+        stage("geometry restoration")
+        plan, guides = refinement, refinement.guides
+        (head,), _ = restore_geometry(
+            [head], guides, plan.restoration, generator=generator, block=plan.block, callback=callback
+        )
+        stage("refinement")
+        head = refine(head, guides.model, plan.network, plan.refine, generator=generator, callback=callback)
     stage("mesh")
     mesh = head_to_mesh(head, mesh_config)
     if frames is None:

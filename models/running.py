@@ -14,20 +14,26 @@ from torch import Tensor
 from .alignment_network import alignment_network_from
 from .benchmarks.report import Row, finish
 from .checkpoint import read, shipped
+from .diffusion.embedded_zero123 import shipped_zero123
+from .diffusion.hpdm import shipped_hpdm
+from .diffusion.new_views import embedded_model
 from .diffusion.turbo import Turbo
 from .diffusion.turbo_weights import shipped_refiner
+from .distillation.refinement import PRESETS as REFINEMENTS
+from .distillation.refinement import RefineProgress
+from .distillation.restoration import Guides
 from .head import load_generator, save_head
 from .mesh.gltf import to_glb
 from .mesh.video import write_mp4
 from .metrics.image import masked_psnr
 from .photo import read_photo
-from .portrait import MeshConfig, Portrait3D, TurboRefinement, Weights, portrait_to_3d
+from .portrait import DistilledRefinement, MeshConfig, Portrait3D, TurboRefinement, Weights, portrait_to_3d
+from .prior.detail_block import learnt_block
 from .prior.discriminator import shipped_critic
 from .prior.encoder import shipped_encoder
-from .prior.inversion import PRESETS
+from .prior.inversion import PRESETS, FitProgress
+from .prior.panohead import PanoHeadGenerator
 from .prior.vgg import load_vgg
-
-LATER = ("fast", "detail")  # refinements of later versions
 
 
 def load_weights(device: torch.device, vgg: Path | None = None) -> Weights:
@@ -47,24 +53,30 @@ def refiner_on(device: torch.device) -> Turbo:
     return turbo
 
 
+def distillation_on(device: torch.device, prior: PanoHeadGenerator, preset: str) -> DistilledRefinement:
+    """Portrait Diffusion's stages with what ships, on a device."""
+    guides, network, block = Guides(embedded_model(), shipped_zero123()), shipped_hpdm(), learnt_block(prior.config.field)
+    for module in (guides.model.vae, guides.model.denoiser.unet, guides.zero123, network):
+        module.to(device)
+    return DistilledRefinement(guides=guides, network=network, block=block, refine=REFINEMENTS[preset])
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of `run`.
 
     Raises:
-        ValueError: a refinement that this version does not have, or a folder that cannot be written.
+        ValueError: a folder that cannot be written.
     """
     parser = argparse.ArgumentParser(prog="portrait-diffusion run", description=__doc__)
     parser.add_argument("photo", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--inversion", choices=list(PRESETS), help="default: quick; with --refine turbo the feed-forward head, at once")
-    parser.add_argument("--refine", choices=["none", "turbo", *LATER], default="none")
+    parser.add_argument("--refine", choices=["none", "turbo", *REFINEMENTS], default="none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--vgg", type=Path, help="a VGG16 of yours (.safetensors, .pth): judges instead of the prior's discriminator")
     parser.add_argument("--json", help="also write the report here")
     options = parser.parse_args(arguments)
-    if options.refine in LATER:
-        raise ValueError(f"--refine: expected none or turbo, got {options.refine}, which this version does not have yet; leave it out")
-    if options.inversion is None and options.refine == "none":
+    if options.inversion is None and options.refine != "turbo":
         options.inversion = "quick"
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"--out: expected a folder, but {options.out.name} is a file; choose another name")
@@ -98,9 +110,15 @@ def run(arguments: list[str]) -> None:
         print(f"{name} ...", flush=True)
 
     def step(now) -> None:
-        if now.step % 20 == 0 or now.step == now.steps:
-            print(f"  step {now.step} of {now.steps}  loss {now.loss:.4f}", flush=True)
+        if now.step % 20 == 0 or now.step == now.steps or isinstance(now, RefineProgress):
+            told = f"  loss {now.loss:.4f}" if isinstance(now, FitProgress) else f"  {now.skipped} skipped"
+            print(f"  step {now.step} of {now.steps}{told}", flush=True)
 
+    refinement = None
+    if options.refine == "turbo":
+        refinement = TurboRefinement(turbo=refiner_on(device))
+    elif options.refine != "none":
+        refinement = distillation_on(device, weights.prior, options.refine)
     result = portrait_to_3d(
         photo.to(device),
         weights,
@@ -108,7 +126,7 @@ def run(arguments: list[str]) -> None:
         MeshConfig(),
         generator=torch.Generator().manual_seed(options.seed),
         alpha=None if alpha is None else alpha.to(device),
-        refinement=TurboRefinement(turbo=refiner_on(device)) if options.refine == "turbo" else None,
+        refinement=refinement,
         callback=step,
         stage=stage,
     )

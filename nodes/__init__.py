@@ -21,6 +21,8 @@ class PortraitDiffusionExtension(ComfyExtension):
         from .new_views import GenerateRing, GenerateView, LoadHPDM
         from .prior import LoadHeadPrior
         from .projection import ProjectView
+        from .refinement import RefineHead
+        from .restoration import RestoreGeometry
         from .turbo import LoadTurboRefiner, RefineViews
         from .views import RenderViews
 
@@ -45,6 +47,8 @@ class PortraitDiffusionExtension(ComfyExtension):
             LoadHPDM,
             GenerateView,
             GenerateRing,
+            RestoreGeometry,
+            RefineHead,
             EvaluateViews,
             SaveHead,
             LoadHead,

@@ -132,6 +132,12 @@ def _as_core(update: Update) -> LoRAAdapter:
     return LoRAAdapter(set(), (update.b, update.a, update.scale * len(update.a), None, None, None))
 
 
+def weights_facts(patcher: ModelPatcher) -> list:
+    """What changes when a MODEL's UNet, or the LoRAs on it, do, and not when the server starts again: a number of each weight, and strengths."""
+    own = patcher.get_key_patches(UNET)
+    return [(key, float(first[0].flatten()[0]), [patch[0] for patch in patches]) for key, (first, *patches) in sorted(own.items())]
+
+
 def diffusers_state(patcher: ModelPatcher) -> dict[str, Tensor]:
     """The UNet's own weights under diffusers' keys, whatever LoRA the MODEL has been run with: for a LoRA's fingerprint."""
     own = {key.removeprefix(UNET): patches[0][0] for key, patches in patcher.get_key_patches(UNET).items()}

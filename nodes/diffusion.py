@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import comfy.model_management as mm
 import torch
 
+from ..models.checkpoint import shipped
 from ..models.diffusion.embedded import PROMPTS, shipped_unet
 from ..models.diffusion.new_views import DiffusionModel, embedded_model
 from . import loading
-from .denoising import ComfyDenoiser, autoencoder
+from .denoising import ComfyDenoiser, autoencoder, weights_facts
 from .turbo import CORE_MEMORY, MEMORY_PER_PIXEL
 from .types import CATEGORY, DiffusionOnWire, DiffusionWire, io
 
@@ -63,6 +64,13 @@ class LoadViewDiffusion(io.ComfyNode):
             made = on_model(model, vae, given, negative)
             memory = CORE_MEMORY * mm.dtype_size(made.vae.dtype)
             return io.NodeOutput(DiffusionOnWire(made, type(model.model).__name__, loading.patcher(made.vae), memory))
+
+
+def told(diffusion: DiffusionOnWire) -> tuple:
+    """What changes when a diffusion model does, for a fingerprint: its prompts and its weights."""
+    denoiser = diffusion.model.denoiser
+    weights = weights_facts(denoiser.patcher) if isinstance(denoiser, ComfyDenoiser) else loading.file_facts(shipped("diffusion"))
+    return diffusion.name, diffusion.model.tokens, weights
 
 
 def tokens_of(conditioning, name: str) -> torch.Tensor:

@@ -12,10 +12,11 @@ from ..models.distillation.noise_resampling import STRATEGIES
 from ..models.distillation.refinement import PRESETS, RefineProgress, refine
 from ..models.distillation.score_picture import score_picture
 from . import convert, loading
+from .diffusion import told
 from .inversion import MEMORY, picture
 from .new_views import prepared
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, HeadWire, HpdmWire, io, seed_input
+from .types import CATEGORY, AlignedWire, CamerasWire, HeadWire, HpdmWire, io, seed_input
 
 
 class RefineHead(io.ComfyNode):
@@ -33,7 +34,14 @@ class RefineHead(io.ComfyNode):
             search_aliases=["portrait diffusion", "mv-nrs", "sds", "texture refinement", "distillation", "noise resampling"],
             inputs=[
                 HeadWire.Input("head", tooltip="From Invert Portrait or Restore Geometry; it holds the photo."),
-                HpdmWire.Input("hpdm", tooltip="From Load HPDM."),
+                HpdmWire.Input("hpdm", tooltip="From Load HPDM; with the diffusion model that it was loaded for."),
+                AlignedWire.Input("aligned", optional=True, tooltip="From Align Portrait: the photo that is kept; the head's own where absent."),
+                CamerasWire.Input(
+                    "cameras",
+                    optional=True,
+                    tooltip="From Camera Orbit: where to look from beside the photo's camera; their size counts nothing. A ring of eight, one "
+                    "above and one below where absent.",
+                ),
                 io.Combo.Input(
                     "preset", options=list(PRESETS), default="fast", tooltip="fast: minutes. detail: finer planes, more denoising, longer."
                 ),
@@ -64,15 +72,20 @@ class RefineHead(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, head, hpdm, preset: str, seed: int, iterations: int, strategy: str, sigma: float) -> io.NodeOutput:
+    def execute(
+        cls, head, hpdm, preset: str, seed: int, iterations: int = -1, strategy: str = "mvnrs", sigma: float = -1.0, aligned=None, cameras=None
+    ) -> io.NodeOutput:
         config = replace(PRESETS[preset], strategy=strategy)
         config = config if iterations < 0 else replace(config, iterations=max(iterations, 1))
         config = config if sigma < 0 else replace(config, sigma=sigma)
         scores: list[tuple[float, float]] = []
         targets: list[torch.Tensor] = []
 
+        made = head.head if aligned is None else replace(head.head, reference=aligned)
+        around = None if cameras is None else cameras.cameras
+
         def run(state, callback):
-            own = private(loading.ready(head, memory=MEMORY))
+            own = private(loading.ready(replace(head, head=made), memory=MEMORY))
             model, network = prepared(hpdm, config.size)
 
             def after(now: RefineProgress) -> None:
@@ -89,13 +102,16 @@ class RefineHead(io.ComfyNode):
                 network,
                 config,
                 generator=torch.Generator().manual_seed(seed),
+                cameras=private(around),
                 state=state,
                 callback=after,
                 after_call=mm.throw_exception_if_processing_interrupted,
             )
 
-        made = head.head
-        key = fingerprint("refine", made.planes, made.decoder, made.latents, made.reference, config, seed, hpdm.name, hpdm.network)
+        diffusion = hpdm.diffusion
+        key = fingerprint(
+            "refine", made.planes, made.decoder, made.latents, made.reference, around, config, seed, hpdm.network, *told(diffusion)
+        )
         refined = optimise(run, key, picture, config.iterations)
         shown = torch.stack(targets) if targets else made.planes.new_ones(1, 3, config.size, config.size)
         wire = loading.wire_head(replace(refined, reference=made.reference))

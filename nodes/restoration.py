@@ -9,10 +9,14 @@ import torch
 from ..models.checkpoint import shipped
 from ..models.diffusion.embedded_zero123 import shipped_zero123
 from ..models.distillation.restoration import Guides, RestorationConfig, restore_geometry
+from ..models.prior.detail_block import learnt_block
 from . import loading
+from .diffusion import told
 from .inversion import MEMORY, picture
 from .optimising import fingerprint, optimise, private
 from .types import CATEGORY, DiffusionWire, HeadWire, io, seed_input
+
+STANDARD = RestorationConfig()
 
 
 class RestoreGeometry(io.ComfyNode):
@@ -20,7 +24,6 @@ class RestoreGeometry(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        standard = RestorationConfig()
         return io.Schema(
             node_id="PortraitDiffusionRestoreGeometry",
             display_name="Restore Geometry",
@@ -32,11 +35,17 @@ class RestoreGeometry(io.ComfyNode):
             inputs=[
                 HeadWire.Input("head", tooltip="From Invert Portrait."),
                 DiffusionWire.Input("diffusion", tooltip="From Load View Diffusion."),
-                io.Int.Input("steps", default=standard.steps, min=1, max=20000, tooltip="Steps, each from one camera."),
+                io.Int.Input("steps", default=STANDARD.steps, min=1, max=20000, tooltip="Steps, each from one camera."),
                 seed_input("cameras, timesteps and noise", "head"),
+                io.Boolean.Input(
+                    "learnt",
+                    default=True,
+                    advanced=True,
+                    tooltip="Begin with the block that ships, which has learnt from many heads; it fits the embedded prior's heads alone.",
+                ),
                 io.Float.Input(
                     "text",
-                    default=standard.text,
+                    default=STANDARD.text,
                     min=0.0,
                     max=10.0,
                     step=0.01,
@@ -45,7 +54,7 @@ class RestoreGeometry(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "picture_weight",
-                    default=standard.picture,
+                    default=STANDARD.picture,
                     min=0.0,
                     max=10.0,
                     step=0.01,
@@ -54,7 +63,7 @@ class RestoreGeometry(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "reference",
-                    default=standard.reference,
+                    default=STANDARD.reference,
                     min=0.0,
                     max=10000.0,
                     step=1.0,
@@ -66,22 +75,34 @@ class RestoreGeometry(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, head, diffusion, steps: int, seed: int, text: float, picture_weight: float, reference: float) -> io.NodeOutput:
+    def execute(
+        cls,
+        head,
+        diffusion,
+        steps: int,
+        seed: int,
+        learnt: bool = True,
+        text: float = STANDARD.text,
+        picture_weight: float = STANDARD.picture,
+        reference: float = STANDARD.reference,
+    ) -> io.NodeOutput:
         config = RestorationConfig(steps=steps, text=text, picture=picture_weight, reference=reference)
         known = diffusion.name == loading.EMBEDDED and picture_weight > 0
         with torch.inference_mode(False):
             zero123 = shipped_zero123() if known else None
+            block = learnt_block(head.head.config) if learnt else None
         patchers = [diffusion.patcher] + ([loading.patcher(zero123)] if known else [])
 
         def run(state, callback):
             own = private(loading.ready(head, *patchers, memory=2 * MEMORY))
             guides = Guides(private(diffusion.model), private(zero123))
             draws = torch.Generator().manual_seed(seed)
-            (restored,), _ = restore_geometry([own], guides, config, generator=draws, state=state, callback=callback)
+            (restored,), _ = restore_geometry([own], guides, config, generator=draws, block=block, state=state, callback=callback)
             return restored
 
         made = head.head
         parts = made.planes, made.decoder, made.latents, made.reference
-        key = fingerprint("restore", *parts, config, seed, diffusion.name, loading.file_facts(shipped("diffusion"), shipped("zero123")))
+        ours = loading.file_facts(shipped("zero123"), shipped("restoration"))
+        key = fingerprint("restore", *parts, config, seed, learnt, *told(diffusion), ours)
         restored = optimise(run, key, picture, steps)
         return io.NodeOutput(loading.wire_head(replace(restored, reference=made.reference)))

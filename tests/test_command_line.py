@@ -39,7 +39,6 @@ ROWS = {
     "no face": (["nobody.png"], ["expected a photo with a visible face", "none", "crop"]),
     "all transparent": (["transparent.png"], ["expected"]),
     "no face, in another alphabet": (["никто 誰.png"], ["expected a photo with a visible face"]),
-    "a refinement of the future": (["nobody.png", "--refine", "fast"], ["--refine: expected none or turbo", "fast", "leave it out"]),
     "a VGG16 that is a photo": (["nobody.png", "--vgg", "words.jpg"], ["vgg: expected a .safetensors or .pth file", "words.jpg"]),
     "no VGG16": (["nobody.png", "--vgg", "none.pth"], ["vgg: expected", "found none called none.pth"]),
     "out is a file": (["nobody.png", "--out", "dot.png"], ["--out: expected a folder", "dot.png", "another name"]),

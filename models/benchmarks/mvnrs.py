@@ -33,7 +33,7 @@ from ..prior.discriminator import shipped_critic
 from ..training.local import parsed
 from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
 from .inverted_heads import InvertedHeads
-from .prior_heads import ExactHead, angles_degrees
+from .prior_heads import ExactHead, views_at
 from .report import Row, finish
 from .turbo_speed import median_seconds
 
@@ -63,8 +63,7 @@ class MvnrsBench(HeadBench):
     @torch.no_grad()
     def figures(self, made: Head, exact: ExactHead) -> dict[str, float]:
         """Of views that nobody optimised."""
-        yaw, _ = angles_degrees(exact.exact)
-        index = [int((yaw - angle).abs().argmin()) for angle in LOOKED_AT]
+        index = views_at(exact, LOOKED_AT)
         cameras, truth, mask = exact.exact.camera[index], exact.exact.views.rgb[index], exact.exact.views.mask[index]
         shown = made.render(cameras, truth.shape[-1], normals=False).rgb
         found = {figure.metric: figure.value for figure in evaluate(shown, truth, self.judges)}

@@ -31,7 +31,7 @@ from ..training.local import parsed
 from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
 from .inverted_heads import InvertedHeads
 from .mvnrs import plain_gradient
-from .prior_heads import ExactHead, angles_degrees
+from .prior_heads import ExactHead, views_at
 from .report import Row, finish
 
 VIEWS = (0, 45, 90, -45, -90)  # degrees of yaw
@@ -94,8 +94,7 @@ class PortraitBench(HeadBench):
     @torch.no_grad()
     def figures(self, head: Head, exact: ExactHead) -> dict[str, float]:
         """Of the five views."""
-        yaw, _ = angles_degrees(exact.exact)
-        index = [int((yaw - angle).abs().argmin()) for angle in VIEWS]
+        index = views_at(exact, VIEWS)
         truth, masks = exact.exact.views.rgb[index], exact.exact.views.mask[index]
         shown = head.render(exact.exact.camera[index], truth.shape[-1], normals=False).rgb
         photo = exact.exact.views.rgb[[exact.exact.frontal]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,12 @@ def angles_degrees(views: MultiView) -> tuple[torch.Tensor, torch.Tensor]:
     """Yaw and pitch [V] of the cameras' positions, in degrees."""
     x, y, z = views.camera.position.unbind(-1)
     return torch.atan2(x, z).rad2deg(), torch.atan2(y, torch.hypot(x, z)).rad2deg()
+
+
+def views_at(exact: ExactHead, angles: Sequence[float]) -> list[int]:
+    """The views whose yaws are nearest to these, in degrees."""
+    yaw, _ = angles_degrees(exact.exact)
+    return [int(((yaw - angle + 180) % 360 - 180).abs().argmin()) for angle in angles]
 
 
 def bin_of(views: MultiView) -> list[int]:

@@ -20,12 +20,13 @@ from ..head import Head
 from ..metrics import back_face
 from ..metrics.geometry import depth_error, normal_error
 from ..metrics.image import masked_psnr
+from ..training import spoilt
 from ..training.local import parsed
+from ..training.spoilt import KINDS, spoil
 from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
 from .inverted_heads import InvertedHeads
-from .prior_heads import ExactHead, angles_degrees
+from .prior_heads import ExactHead, views_at
 from .report import Row, finish
-from .spoilt import KINDS, spoil
 
 AROUND = (60, -60, 90, -90, 120, -120, 180)  # degrees of yaw
 UNITS = {"depth error": "units", "normal error": "degrees", "face on the back": "", "front": "dB", "time": "s"}
@@ -35,8 +36,7 @@ HONEST = "honest"
 
 def figures(head: Head, exact: ExactHead) -> dict[str, float]:
     """Of all sides."""
-    yaw, _ = angles_degrees(exact.exact)
-    index = [int((yaw - angle).abs().argmin()) for angle in AROUND]
+    index = views_at(exact, AROUND)
     views = exact.exact.views
     size = views.rgb.shape[-1]
     seen = head.render(exact.exact.camera[index], size, raw=True)
@@ -127,7 +127,7 @@ def run(arguments: list[str]) -> None:
     config, heads = RestorationConfig(steps=options.steps), heads_of(options)
     weights = sorted(shipped("prior").parent.glob("*.safetensors"))
     rooms = ["field", "prior", "metrics", "synthetic", "diffusion", "distillation"]
-    code = [Path(__file__), Path(__file__).with_name("spoilt.py")]
+    code = [Path(__file__), Path(spoilt.__file__)]
     bench = RestorationBench(heads, store_path("restoration", options, repr(config), weights, rooms, code), options.minutes, config)
     bench.run()
     finish(f"restoration, {options.steps} steps", bench.rows(), options.json)

@@ -18,7 +18,7 @@ from ..diffusion.turbo_weights import shipped_refiner
 from ..head import Head
 from ..prior.feed_forward import feed_forward_head
 from .inverted_heads import InvertedHeads
-from .prior_heads import ExactHead, angles_degrees, as_photo
+from .prior_heads import ExactHead, angles_degrees, as_photo, views_at
 
 STEPS, STRENGTH = 20, 0.5  # of img2img, the usual share of the way that is walked back
 
@@ -114,9 +114,10 @@ def shown(head: Head, cameras: Camera) -> Tensor:
 
 def novel(exact: ExactHead, angles: tuple[int, ...] | None = None) -> list[int]:
     """Views at these yaws, or all within 60 degrees, but for the frontal one."""
+    if angles is not None:
+        return views_at(exact, angles)
     yaw, _ = angles_degrees(exact.exact)
-    wanted = [i for i in range(len(yaw)) if i != exact.exact.frontal and abs(float(yaw[i])) < 63]
-    return wanted if angles is None else [int((yaw - angle).abs().argmin()) for angle in angles]
+    return [i for i in range(len(yaw)) if i != exact.exact.frontal and abs(float(yaw[i])) < 63]
 
 
 class Alone:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..out_of_memory import ran_out
 from .autoencoder import Skips, decode_with_skips, encode_with_skips, factor
 from .denoiser import Conditioning, ViewDenoiser
 from .schedule import clean_from_noise
@@ -178,8 +179,8 @@ def within_memory(work: Callable[[], Tensor], views: Tensor) -> Tensor:
     """What `work` gives; where memory runs out, an error that says what to make smaller."""
     try:
         return work()
-    except (MemoryError, RuntimeError) as error:  # accelerators raise OutOfMemoryError, a RuntimeError; the CPU's allocator a plain one
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "DefaultCPUAllocator" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
             raise
         n, _, H, W = views.shape
         raise ValueError(

@@ -20,6 +20,7 @@ from ..diffusion.schedule import add_noise, ddim
 from ..diffusion.view_priors import geometry_latents, view_priors
 from ..field.volume_rendering import Draws, RenderConfig, draw, render_rays
 from ..head import Head
+from ..out_of_memory import Halving
 from .noise_resampling import PHOTO
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class HeadScene:
             for the model alone. photo: [3, S, S] on white, and its mask [S, S].
         coarse, geometry: what the head knew at the last `refresh`, and its latents.
         pixels, draws: of each view in this iteration; set by `begin`. frozen: the head as it was then.
-        after_call: told after each of the denoiser's calls.
+        after_call: told after each of the denoiser's calls and each view's rendering; may raise to interrupt.
+        batch: how many views are denoised at once.
     """
 
     head: Head
@@ -87,6 +89,7 @@ class HeadScene:
     draws: dict[int, Draws] = field(default_factory=dict)
     after_call: Callable[[], None] | None = None
     frozen: Head | None = None
+    batch: Halving = field(default_factory=Halving)
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -130,6 +133,8 @@ class HeadScene:
     def seen(self, view: int) -> tuple[Tensor, Tensor]:
         """Colours [N, 3] on white and opacity [N] of a view's drawn pixels, with a graph."""
         S, head = self.config.size, self.head
+        if self.after_call is not None:
+            self.after_call()
         origins, directions = (x.reshape(-1, 3)[None, self.pixels[view]] for x in rays(self.cameras[view], S, S))
         known = head.field()
         found = render_rays(known, origins, directions, self.sampling, draws=self.draws[view])
@@ -161,7 +166,15 @@ class HeadScene:
     @torch.no_grad()
     def denoised(self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int) -> Tensor:
         """I^D [N, 3, S, S]: the views' renders, noisy at t, in `steps` deterministic steps to 0, told what their drivers show."""
-        views, vae = list(views), self.model.vae
+
+        def some(rows: Sequence[int]) -> Tensor:
+            chosen = slice(rows[0], rows[-1] + 1)
+            return self._denoised(list(views[chosen]), noise[chosen], t, drivers[chosen], steps)
+
+        return self.batch(some, len(views))
+
+    def _denoised(self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int) -> Tensor:
+        vae = self.model.vae
         cameras, place = self.cameras[views], (self.head.planes.device, torch.float32)
         driver_of = dict(self.order)
         told = []

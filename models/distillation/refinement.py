@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..camera import Camera
 from ..diffusion.autoencoder import factor
 from ..diffusion.hpdm import Hpdm
 from ..diffusion.new_views import Coarse, DiffusionModel
@@ -24,6 +25,7 @@ from .head_scene import HeadScene, TakenPixels, enlarged, refinement_cameras, vi
 from .noise_resampling import PHOTO, STRATEGIES, Iteration, Kept, anchor_noise, iterate_fast
 
 BAD_IN_A_ROW = 20
+LEAST_VIEWS, MOST_VIEWS = 2, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +115,23 @@ class RefineProgress:
 class Refinement:
     """The variables of one refinement and its iteration; `refine` runs it."""
 
-    def __init__(self, head: Head, model: DiffusionModel, network: Hpdm | None, config: RefineConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        head: Head,
+        model: DiffusionModel,
+        network: Hpdm | None,
+        config: RefineConfig,
+        generator: torch.Generator,
+        cameras: Camera | None = None,
+    ) -> None:
         if head.reference is None:
             raise ValueError(
                 "refine: expected a head with its photo, got one without; use the head of an inversion or of Feed-Forward Head"
+            )
+        if cameras is not None and not LEAST_VIEWS <= len(cameras.cam2world) <= MOST_VIEWS:
+            raise ValueError(
+                f"refine: expected {LEAST_VIEWS} to {MOST_VIEWS} cameras beside the photo's, got {len(cameras.cam2world)}; "
+                "change the count of Camera Orbit, or wire none"
             )
         self.original, self.config, self.generator = head, config, generator
         head = enlarged(head, config.resolution)
@@ -125,7 +140,8 @@ class Refinement:
             F.interpolate(x[None], size=(config.size, config.size), mode="bilinear", antialias=True)[0].clamp(0, 1)
             for x in (photo.on_white(), photo.mask)
         )
-        cameras = photo.camera.before(refinement_cameras(config.views, device))
+        around = refinement_cameras(config.views, device) if cameras is None else cameras.to(device)
+        cameras = photo.camera.before(around)
         leaf = replace(head, planes=head.planes.detach().clone().requires_grad_())
         self.scene = HeadScene(leaf, cameras, view_order(cameras), model, network, config, image, mask[0])
         self.pivot = replace(head, planes=head.planes.detach().clone()).field()
@@ -240,6 +256,7 @@ def refine(
     config: RefineConfig,
     *,
     generator: torch.Generator,
+    cameras: Camera | None = None,
     state: dict[str, Tensor] | None = None,
     callback: Callable[[RefineProgress], None] | None = None,
     after_call: Callable[[], None] | None = None,
@@ -248,16 +265,17 @@ def refine(
 
     Args:
         model, network: on the head's device. generator: a CPU generator; the seed of all draws.
+        cameras: [V] to look from beside the photo's; None for a ring of `config.views`, one above and one below.
         state: of an earlier call with the same arguments; it goes on there. callback: called after each iteration.
-        after_call: called after each of the denoiser's calls; may raise to interrupt.
+        after_call: called after each of the denoiser's calls and each view's rendering; may raise to interrupt.
 
     Returns:
         A head with other planes, without super-resolution.
 
     Raises:
-        ValueError: a head without its photo, or numbers that are not finite in too many iterations.
+        ValueError: a head without its photo, too few or too many cameras, or numbers that are not finite in too many iterations.
     """
-    run = Refinement(head, model, network, config, generator)
+    run = Refinement(head, model, network, config, generator, cameras)
     run.scene.after_call = after_call
     if state is not None:
         run.restore(state)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -99,12 +100,20 @@ def restoration_cameras(azimuths: int, generator: torch.Generator) -> Camera:
 class Restoration:
     """The variables of one restoration and its step; `restore_geometry` runs it."""
 
-    def __init__(self, heads: Sequence[Head], guides: Guides, config: RestorationConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        heads: Sequence[Head],
+        guides: Guides,
+        config: RestorationConfig,
+        generator: torch.Generator,
+        block: DetailBlock | None = None,
+    ) -> None:
         if not heads or any(head.reference is None for head in heads):
             raise ValueError("restoration: expected heads with their photos, got none or one without; use Invert Portrait's")
         self.guides, self.config, self.generator = guides, config, generator
         device = heads[0].planes.device
-        self.block = new_block(heads[0].config).to(device)
+        self.block = new_block(heads[0].config) if block is None else deepcopy(block)
+        self.block.to(device).requires_grad_(True)
         self.learnt = dict(self.block.named_parameters())
         self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.learnt.items()}
         self.patients = [self._patient(head) for head in heads]
@@ -215,6 +224,7 @@ def restore_geometry(
     config: RestorationConfig,
     *,
     generator: torch.Generator,
+    block: DetailBlock | None = None,
     state: dict[str, Tensor] | None = None,
     callback: Callable[[FitProgress], None] | None = None,
 ) -> tuple[list[Head], DetailBlock]:
@@ -222,12 +232,13 @@ def restore_geometry(
 
     Args:
         heads: with their photos, from one generator. generator: a CPU generator; the seed of all draws.
+        block: to begin with, which stays as it is; None for one that does nothing yet.
         state: of an earlier call with the same arguments; it goes on there. callback: called after each step, with the first head.
 
     Raises:
         ValueError: a head without its photo, or a loss that is not finite.
     """
-    run = Restoration(heads, guides, config, generator)
+    run = Restoration(heads, guides, config, generator, block)
     if state is not None:
         run.restore(state)
     while run.step_count < config.steps:

@@ -18,32 +18,36 @@ from ..field.triplane import FieldConfig
 
 @dataclass(frozen=True, kw_only=True)
 class DetailConfig:
-    """Attributes: channels: of all planes and slices together. hidden: inside. stride: texels of a cell of the block's own, coarser grid."""
+    """Attributes: channels: of all planes and slices together. grid: cells of the block's own, coarser grid along a plane. hidden: inside.
+    stride: texels of a cell."""
 
     channels: int
+    grid: int
     hidden: int = 56
     stride: int = 4
 
     def __post_init__(self) -> None:
-        if min(self.channels, self.hidden, self.stride) < 1:
+        if min(self.channels, self.grid, self.hidden, self.stride) < 1:
             raise ValueError(f"DetailConfig: expected positive sizes, got {self}; take them from the field")
 
 
 def detail_config(field: FieldConfig) -> DetailConfig:
     """For a generator's planes."""
-    return DetailConfig(channels=3 * field.channels * max(field.depth, 1))
+    return DetailConfig(channels=3 * field.channels * max(field.depth, 1), grid=field.resolution // DetailConfig.stride)
 
 
 class DetailBlock(nn.Module):
     """Planes -> planes: a residual of convolutions that see all planes at once, on a coarser grid for shape and on their own for detail.
 
-    Its last convolutions are zero at first, so it begins as nothing.
+    Its last convolutions are zero at first, so it begins as nothing. Every cell has features of its own beside what the planes say:
+    convolutions alone cannot repair the back and leave the front.
     """
 
     def __init__(self, config: DetailConfig) -> None:
         super().__init__()
         self.config, C, H = config, config.channels, config.hidden
         self.down = nn.Conv2d(C, H, config.stride, stride=config.stride)
+        self.place = nn.Parameter(0.3 * torch.randn(1, H, config.grid, config.grid))
         self.norm, self.coarse = nn.GroupNorm(1, H), nn.Conv2d(H, H, 3, padding=1)
         self.shape = nn.Conv2d(H, C, 3, padding=1)
         self.fine, self.detail = nn.Conv2d(C, H // 2, 3, padding=1), nn.Conv2d(H // 2, C, 3, padding=1)
@@ -58,12 +62,13 @@ class DetailBlock(nn.Module):
             ValueError: planes of another form.
         """
         flat = planes.flatten(1, -3)
-        if flat.shape[1] != self.config.channels or planes.shape[-1] % self.config.stride:
+        side = self.config.grid * self.config.stride
+        if flat.shape[1] != self.config.channels or tuple(planes.shape[-2:]) != (side, side):
             raise ValueError(
-                f"detail block: expected {self.config.channels} channels in all planes and a side that is a multiple of "
-                f"{self.config.stride}, got {list(planes.shape)}; use a block of this generator"
+                f"detail block: expected {self.config.channels} channels in all planes and sides of {side}, got {list(planes.shape)}; "
+                "use a block of this generator"
             )
-        x = F.silu(self.down(flat))
+        x = F.silu(self.down(flat) + self.place)
         x = F.silu(x + self.coarse(self.norm(x)))
         shape = F.interpolate(self.shape(x), size=flat.shape[-2:], mode="bilinear", align_corners=False)
         changed = flat + shape + self.detail(F.silu(self.fine(flat)))
@@ -80,6 +85,12 @@ def shipped_detail_block(path: Path | None = None) -> DetailBlock:
     block = DetailBlock(DetailConfig(**config)).requires_grad_(False).eval()
     load_into(block, state, "restoration")
     return block
+
+
+def learnt_block(field: FieldConfig) -> DetailBlock | None:
+    """The block that ships, for planes that are the embedded prior's in form; None for others."""
+    block = shipped_detail_block()
+    return block if block.config == detail_config(field) else None
 
 
 def new_block(field: FieldConfig, seed: int = 0) -> DetailBlock:

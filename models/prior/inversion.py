@@ -19,7 +19,7 @@ from ..field.volume_rendering import RenderConfig
 from ..head import Head
 from .encoder import PortraitEncoder
 from .panohead import PanoHeadGenerator
-from .photo_losses import Perceptual, crop_loss, field_drift, HeldSurface, held_drift, held_surface, photo_target, picture_target, ray_loss
+from .photo_losses import HeldSurface, Perceptual, crop_loss, field_drift, held_drift, held_surface, photo_target, picture_target, ray_loss
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from portrait_diffusion.models.benchmarks import restoration, spoilt
+from portrait_diffusion.models.benchmarks import restoration
 from portrait_diffusion.models.field.triplane import FieldConfig
+from portrait_diffusion.models.training import spoilt
 from torch.testing import assert_close
 
 from ..small import head as small_head
@@ -48,14 +49,14 @@ def test_a_flattened_back_is_the_old_one_nearer():
     flat = replace(flat, planes=planes)
     made, at = spoilt.spoil(flat, "flattened"), points()
     back = at[(at[..., 2] < -0.08) & (at[..., 2] > -0.2)][None]
-    true = back * torch.tensor([1.0, 1.0, 1 / spoilt.DEPTH])
+    true = back * torch.tensor([1.0, 1.0, 1 / spoilt.AMOUNTS["flattened"]])
     error = (field_at(made, back) - field_at(flat, true)).abs().mean()
     assert error < 0.2 * (field_at(flat, back) - field_at(flat, true)).abs().mean()
 
 
 def test_bad_input_is_named():
     head = small_head()
-    with pytest.raises(ValueError, match="doubled, flattened, slipped"):
+    with pytest.raises(ValueError, match="doubled, flattened, dented, slipped"):
         spoilt.spoil(head, "bent")
     other = replace(head, config=FieldConfig(channels=4, depth=2, resolution=16, plane_axes=("xy", "yz", "xz")))
     with pytest.raises(ValueError, match="expected planes xy, xz, yz"):
