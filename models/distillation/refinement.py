@@ -21,10 +21,10 @@ from ..diffusion.schedule import annealed_t
 from ..head import Head
 from ..prior.inversion import adam_step
 from ..prior.photo_losses import field_drift
+from .finite import FiniteSteps
 from .head_scene import HeadScene, TakenPixels, enlarged, refinement_cameras, view_order
 from .noise_resampling import PHOTO, STRATEGIES, Iteration, Kept, anchor_noise, iterate_fast
 
-BAD_IN_A_ROW = 20
 LEAST_VIEWS, MOST_VIEWS = 2, 64
 
 
@@ -146,7 +146,7 @@ class Refinement:
         self.scene = HeadScene(leaf, cameras, view_order(cameras), model, network, config, image, mask[0])
         self.pivot = replace(head, planes=head.planes.detach().clone()).field()
         self.moments = torch.zeros_like(leaf.planes), torch.zeros_like(leaf.planes)
-        self.step_count, self.skipped, self.in_a_row = 0, 0, 0
+        self.step_count, self.finite = 0, FiniteSteps("refine")
         self.kept: dict[int, Kept] = {}
 
     def start(self) -> None:
@@ -204,15 +204,9 @@ class Refinement:
             gradient = gradient + self.multi_step_gradient(t)
         self.step_count += 1
         targets = [one.target for one in found.kept.values()]
-        if not (gradient.isfinite().all() and all(target.isfinite().all() for target in targets)):
-            self.skipped, self.in_a_row = self.skipped + 1, self.in_a_row + 1
-            if self.in_a_row >= BAD_IN_A_ROW:
-                raise ValueError(
-                    f"refine: {BAD_IN_A_ROW} iterations in a row gave numbers that are not finite; check the head and the diffusion model, "
-                    "or run them in float32"
-                )
+        if not self.finite.accepts(gradient, *targets):
             return None
-        self.kept, self.in_a_row = found.kept, 0
+        self.kept = found.kept
         rate = config.rate * min(1, (1 - (self.step_count - 1) / config.iterations) / 0.25)
         with torch.no_grad():
             adam_step(scene.head.planes, gradient, *self.moments, rate, self.step_count)
@@ -227,7 +221,7 @@ class Refinement:
         coarse = self.scene.coarse
         kept = {f"anchor.{view}": one.anchor for view, one in self.kept.items()}
         kept |= {f"target.{view}": one.target for view, one in self.kept.items() if one.target is not None}
-        numbers = torch.tensor([self.step_count, self.skipped, self.in_a_row])
+        numbers = torch.tensor([self.step_count, self.finite.skipped, self.finite.in_a_row])
         seen = {f"coarse.{name}": getattr(coarse, name) for name in ("rgb", "normal", "distance", "mask")}
         own = {"planes": self.scene.head.planes.detach(), "first": self.moments[0], "second": self.moments[1]}
         return {"numbers": numbers, "draws": self.generator.get_state(), **{k: v.clone() for k, v in (own | kept | seen).items()}}
@@ -236,7 +230,7 @@ class Refinement:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go on from a `state`."""
         scene, device = self.scene, self.scene.head.planes.device
-        self.step_count, self.skipped, self.in_a_row = tensors["numbers"].tolist()
+        self.step_count, self.finite.skipped, self.finite.in_a_row = tensors["numbers"].tolist()
         self.generator.set_state(tensors["draws"])
         for own, name in ((scene.head.planes, "planes"), (self.moments[0], "first"), (self.moments[1], "second")):
             own.copy_(tensors[name])
@@ -282,5 +276,5 @@ def refine(
     while run.step_count < config.iterations:
         report = run.iteration()
         if callback is not None:
-            callback(RefineProgress(run.step_count, config.iterations, report, run.skipped, run.refined, run.state))
+            callback(RefineProgress(run.step_count, config.iterations, report, run.finite.skipped, run.refined, run.state))
     return run.refined()

@@ -27,6 +27,7 @@ from ..head import Head
 from ..prior.detail_block import DetailBlock, new_block
 from ..prior.inversion import FitProgress, adam_step
 from ..prior.photo_losses import Target, photo_target, ray_loss
+from .finite import FiniteSteps
 from .sds import annealed, sds_gradient, sds_loss
 
 
@@ -117,6 +118,7 @@ class Restoration:
         self.learnt = dict(self.block.named_parameters())
         self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.learnt.items()}
         self.patients = [self._patient(head) for head in heads]
+        self.finite = FiniteSteps("restoration")
         self.step_count, self.cameras = 0, restoration_cameras(config.azimuths, generator)
 
     def _patient(self, head: Head) -> Patient:
@@ -165,10 +167,10 @@ class Restoration:
         return total
 
     def step(self) -> float:
-        """One step on one head from one camera; the loss.
+        """One step on one head from one camera; the loss. Where numbers are not finite, nothing is changed.
 
         Raises:
-            ValueError: the loss is not finite.
+            ValueError: too many of those in a row.
         """
         config, patient = self.config, self.patients[self.step_count % len(self.patients)]
         turn = (self.step_count // len(self.patients)) % len(self.cameras.cam2world)
@@ -183,11 +185,11 @@ class Restoration:
         photo = ray_loss(field, patient.photo, sampling, config.rays, self.generator)
         moved = (field.planes - patient.head.planes).square().mean()
         loss = sds_loss(z, change) + config.reference * photo + config.keep * moved
-        if not loss.isfinite():
-            raise ValueError(f"restoration: expected a finite loss, got {loss.item()} at step {self.step_count}; check the head")
         gradients = torch.autograd.grad(loss, list(self.learnt.values()))
         norm = torch.stack([g.norm() for g in gradients]).norm()
         self.step_count += 1
+        if not self.finite.accepts(loss, norm, change):
+            return loss.item()
         with torch.no_grad():
             for (name, value), gradient in zip(self.learnt.items(), gradients, strict=True):
                 adam_step(value, gradient / norm.clamp_min(1.0), *self.moments[name], config.rate, self.step_count)
@@ -198,13 +200,13 @@ class Restoration:
         kept = {f"block.{name}": value.detach() for name, value in self.learnt.items()}
         for i, name in enumerate(("first", "second")):
             kept |= {f"{name}.{key}": pair[i] for key, pair in self.moments.items()}
-        kept |= {"cameras": self.cameras.cam2world, "intrinsics": self.cameras.intrinsics, "step": torch.tensor(self.step_count)}
+        kept |= {"cameras": self.cameras.cam2world, "intrinsics": self.cameras.intrinsics, "numbers": torch.tensor([self.step_count, self.finite.skipped, self.finite.in_a_row])}
         return {"draws": self.generator.get_state(), **{key: value.clone() for key, value in kept.items()}}
 
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go on from a `state`."""
-        self.step_count = int(tensors["step"])
+        self.step_count, self.finite.skipped, self.finite.in_a_row = tensors["numbers"].tolist()
         self.generator.set_state(tensors["draws"])
         self.cameras = Camera(tensors["cameras"], tensors["intrinsics"])
         for key, value in self.learnt.items():
@@ -236,7 +238,7 @@ def restore_geometry(
         state: of an earlier call with the same arguments; it goes on there. callback: called after each step, with the first head.
 
     Raises:
-        ValueError: a head without its photo, or a loss that is not finite.
+        ValueError: a head without its photo, or numbers that are not finite in too many steps.
     """
     run = Restoration(heads, guides, config, generator, block)
     if state is not None:

@@ -54,6 +54,26 @@ def test_a_flattened_back_is_the_old_one_nearer():
     assert error < 0.2 * (field_at(flat, back) - field_at(flat, true)).abs().mean()
 
 
+def test_a_dent_is_the_surface_behind_pushed_in():
+    head = small_head()
+    flat = replace(head, planes=head.planes[:, :, :, 0], config=replace(head.config, depth=0))
+    made = spoilt.spoil(flat, "dented")
+    texel, amount = head.config.box_side / head.config.resolution, spoilt.AMOUNTS["dented"]
+    planes = {name: made.planes[0, i, 0] for i, name in enumerate(spoilt.AXES)}
+    z = (torch.arange(16) + 0.5) * texel - head.config.box_side / 2
+    behind = int((z + 0.15).abs().argmin())  # beyond the ramp
+    fall = float(torch.exp(-((z[8] / spoilt.WIDTH) ** 2)))
+    row = (z[behind] - amount * fall + head.config.box_side / 2) / texel - 0.5
+    low = int(row)
+    true = planes_of(flat, "xz")[low, 8] * (1 - (row - low)) + planes_of(flat, "xz")[low + 1, 8] * (row - low)
+    assert_close(planes["xz"][behind, 8], true, atol=1e-5, rtol=1e-4)
+    assert torch.equal(planes["xy"], planes_of(flat, "xy"))
+
+
+def planes_of(head, name):
+    return head.planes[0, spoilt.AXES.index(name), 0]
+
+
 def test_bad_input_is_named():
     head = small_head()
     with pytest.raises(ValueError, match="doubled, flattened, dented, slipped"):

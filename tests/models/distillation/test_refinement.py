@@ -121,7 +121,7 @@ def test_numbers_that_are_not_finite_are_skipped_and_then_named(monkeypatch):
     assert [now.report is None for now in reports] == [False, True, False, False] and reports[-1].skipped == 1
     assert made.planes.isfinite().all()
     bad.update({"from": 0, "to": 99, "calls": -1})
-    with pytest.raises(ValueError, match="20 iterations in a row"):
+    with pytest.raises(ValueError, match="20 steps in a row"):
         run(replace(CONFIG, iterations=30))
 
 

@@ -12,6 +12,7 @@ from portrait_diffusion.models.distillation.restoration import (
     restoration_cameras,
     restore_geometry,
 )
+from portrait_diffusion.models.prior.detail_block import new_block
 
 from ..diffusion.test_new_views import model
 from .test_refinement import ball_head
@@ -40,7 +41,7 @@ def test_without_distillation_the_photo_alone_moves_it():
         seen = head.render(head.reference.camera[None], 32)
         return seen.rgb[0][:, seen.opacity[0, 0] > 0.9].mean(1)
 
-    (restored,), _ = run(replace(CONFIG, steps=40, text=0.0, keep=0.0, rate=2e-2))
+    (restored,), _ = run(replace(CONFIG, steps=60, text=0.0, keep=0.0, rate=4e-3))
     truth = torch.tensor([0.9, 0.2, 0.1])
     assert (red(restored) - truth).abs().max() < 0.6 * (red(ball_head()) - truth).abs().max()
 
@@ -88,5 +89,27 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="use the defaults"):
         RestorationConfig(steps=0)
     head = ball_head()
-    with pytest.raises(ValueError, match="finite loss"):
-        run(heads=[replace(head, planes=head.planes * float("nan"))])
+    with pytest.raises(ValueError, match="restoration: 20 steps in a row"):
+        run(replace(CONFIG, steps=30), heads=[replace(head, planes=head.planes * float("nan"))])
+
+
+def test_it_may_begin_with_a_block_that_has_learnt():
+    block = new_block(ball_head().config)
+    with torch.no_grad():
+        block.shape.bias.fill_(0.1)
+    kept = {key: value.clone() for key, value in block.state_dict().items()}
+    begun = Restoration([ball_head()], Guides(model()), CONFIG, torch.Generator(), block)
+    assert torch.equal(begun.restored(begun.patients[0]).planes, block(ball_head().planes))
+    begun.step()
+    assert all(torch.equal(value, kept[key]) for key, value in block.state_dict().items())
+
+
+def test_a_step_without_numbers_is_left_out():
+    begun = Restoration([ball_head()], Guides(model()), CONFIG, torch.Generator().manual_seed(0))
+    good = begun.gradient
+    begun.gradient = lambda z, camera, patient: z * float("nan")
+    begun.step()
+    assert begun.finite.skipped == 1 and not begun.block.shape.weight.any() and begun.state()["numbers"].tolist() == [1, 1, 1]
+    begun.gradient = good
+    begun.step()
+    assert begun.finite.in_a_row == 0 and begun.block.shape.weight.any()
