@@ -1,12 +1,14 @@
 """`bench restoration`: geometry restoration on heads spoilt on purpose and on honest inversions, held-out, as in Portrait Diffusion's figure 6.
 
-Rows: the prior's head; the same losses into all of the planes, without the block; into the block. Errors of depth and normals from 60 to
-180 degrees, the face on the back, and the front's PSNR.
+Rows: the prior's head; the same losses into the whole generator; into all of the planes, without the block; into a new block; the block
+that ships, alone; and with the losses, as the node does it. Errors of depth and normals from 60 to 180 degrees, the face on the back, and
+the front's PSNR.
 """
 
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +17,12 @@ import torch
 from ..checkpoint import shipped
 from ..diffusion.embedded_zero123 import shipped_zero123
 from ..diffusion.new_views import embedded_model
-from ..distillation.restoration import Guides, Restoration, RestorationConfig, restore_geometry
+from ..distillation.restoration import Guides, Patient, Restoration, RestorationConfig, restore_geometry
 from ..head import Head
 from ..metrics import back_face
 from ..metrics.geometry import depth_error, normal_error
 from ..metrics.image import masked_psnr
+from ..prior.detail_block import shipped_detail_block
 from ..training import spoilt
 from ..training.local import parsed
 from ..training.spoilt import KINDS, spoil
@@ -30,7 +33,11 @@ from .report import Row, finish
 
 AROUND = (60, -60, 90, -90, 120, -120, 180)  # degrees of yaw
 UNITS = {"depth error": "units", "normal error": "degrees", "face on the back": "", "front": "dB", "time": "s"}
-PRIOR, PLANES, BLOCK = "prior", "distillation into all planes", "distillation into the block"
+PRIOR, GENERATOR = "prior", "distillation into the generator"
+PLANES, BLOCK = "distillation into all planes", "distillation into a new block"
+LEARNT, BOTH = "learnt block alone", "distillation into the learnt block"
+ROWS = (PRIOR, GENERATOR, PLANES, BLOCK, LEARNT, BOTH)
+SLOWER, FASTER = 0.25, 5  # rates over the block's: of the generator's weights and of planes
 HONEST = "honest"
 
 
@@ -64,9 +71,34 @@ class IntoPlanes(Restoration):
         self.block = lambda planes: planes + self.offset
 
 
-def into_planes(head: Head, guides: Guides, config: RestorationConfig, generator: torch.Generator) -> Head:
-    """A head restored without the block."""
-    run = IntoPlanes(head, guides, config, generator)
+class IntoGenerator(Restoration):
+    """The same losses into all weights that make the planes and read them; what an inversion put beside the generator stays."""
+
+    def __init__(self, head: Head, guides: Guides, config: RestorationConfig, generator: torch.Generator) -> None:
+        super().__init__([head], guides, config, generator)
+        self.own = deepcopy(head.generator).requires_grad_(True)
+        weights = {**dict(self.own.backbone.synthesis.named_parameters()), **dict(self.own.decoder.named_parameters(prefix="decoder"))}
+        with torch.no_grad():
+            self.beside = head.planes - self.own.planes(head.latents)
+        found = torch.autograd.grad(self.made(head).planes.sum(), list(weights.values()), allow_unused=True)
+        self.learnt = {k: p for (k, p), g in zip(weights.items(), found, strict=True) if g is not None or k.startswith("decoder")}
+        self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.learnt.items()}
+
+    def made(self, head: Head) -> Head:
+        """Of the generator as it stands, with a graph."""
+        return replace(head, planes=self.own.planes(head.latents) + self.beside, decoder=self.own.decoder)
+
+    def field(self, patient: Patient):
+        return self.made(patient.head).field()
+
+    @torch.no_grad()
+    def restored(self, patient: Patient) -> Head:
+        return replace(self.made(patient.head), generator=self.own)
+
+
+def without_block(run: Restoration) -> Head:
+    """A head restored otherwise."""
+    config = run.config
     while run.step_count < config.steps:
         run.step()
     return run.restored(run.patients[0])
@@ -78,7 +110,7 @@ class RestorationBench(HeadBench):
     def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: RestorationConfig) -> None:
         super().__init__(heads, store, minutes)
         self.config, self.inverted = config, InvertedHeads()
-        self.guides = Guides(embedded_model(), shipped_zero123())
+        self.guides, self.learnt = Guides(embedded_model(), shipped_zero123()), shipped_detail_block()
 
     def begun(self, exact: ExactHead, kind: str) -> Head:
         """The head that is to be restored."""
@@ -88,10 +120,16 @@ class RestorationBench(HeadBench):
     def measured(self, exact: ExactHead, kind: str, row: str) -> dict[str, float]:
         """One row of one head."""
         head, draws, started = self.begun(exact, kind), torch.Generator().manual_seed(0), time.perf_counter()
-        if row == BLOCK:
-            (head,), _ = restore_geometry([head], self.guides, self.config, generator=draws)
+        if row in (BLOCK, BOTH):
+            block = self.learnt if row == BOTH else None
+            (head,), _ = restore_geometry([head], self.guides, self.config, generator=draws, block=block)
         elif row == PLANES:
-            head = into_planes(head, self.guides, replace(self.config, rate=self.config.rate * 5), draws)
+            head = without_block(IntoPlanes(head, self.guides, replace(self.config, rate=self.config.rate * FASTER), draws))
+        elif row == GENERATOR:
+            head = without_block(IntoGenerator(head, self.guides, replace(self.config, rate=self.config.rate * SLOWER), draws))
+        elif row == LEARNT:
+            with torch.no_grad():
+                head = replace(head, planes=self.learnt(head.planes))
         seconds = time.perf_counter() - started
         return figures(head, exact) | {"time": seconds}
 
@@ -99,11 +137,11 @@ class RestorationBench(HeadBench):
         """Head by head."""
         for head in self.heads:
             for kind in (*KINDS, HONEST):
-                for row in (PRIOR, BLOCK, PLANES):
+                for row in ROWS:
                     self.fill(f"{kind}: {row}", [head], lambda head, kind=kind, row=row: self.measured(head, kind, row))
 
     def rows(self) -> list[Row]:
-        """Means, and the block less the prior."""
+        """Means, and the learnt block's less the prior's and a new block's; over the prior's, where that says more."""
         rows = [
             mean_row(name, metric, torch.tensor([found[metric] for found in heads.values()]), unit)
             for name, heads in self.done.items()
@@ -111,11 +149,16 @@ class RestorationBench(HeadBench):
             if heads
         ]
         for kind in (*KINDS, HONEST):
-            ours, before = (self.done.get(f"{kind}: {row}", {}) for row in (BLOCK, PRIOR))
-            for metric, unit in UNITS.items():
-                pairs = [ours[head][metric] - before[head][metric] for head in ours if head in before]
-                if pairs and metric != "time":
-                    rows.append(mean_row(f"{kind}: {BLOCK} less {PRIOR}", metric, torch.tensor(pairs), unit))
+            for ours, other in ((BOTH, PRIOR), (BOTH, LEARNT), (BOTH, BLOCK), (BLOCK, PRIOR), (BLOCK, PLANES)):
+                after, before = (self.done.get(f"{kind}: {row}", {}) for row in (ours, other))
+                both = [head for head in after if head in before]
+                for metric, unit in UNITS.items():
+                    pairs = [after[head][metric] - before[head][metric] for head in both]
+                    if pairs and metric != "time":
+                        rows.append(mean_row(f"{kind}: {ours} less {other}", metric, torch.tensor(pairs), unit))
+                shares = [after[head]["depth error"] / before[head]["depth error"] for head in both]
+                if shares:
+                    rows.append(mean_row(f"{kind}: {ours} over {other}", "depth error", torch.tensor(shares), ""))
         return rows
 
 

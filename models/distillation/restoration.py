@@ -36,7 +36,7 @@ class RestorationConfig:
     """How a block is trained.
 
     Attributes:
-        steps: of Adam. rate: its learning rate. azimuths: of the ring. size: pixels of a view's rays, enlarged to `seen` for the denoisers.
+        steps: of Adam. rate: its learning rate, which falls to 0 over the second half. azimuths: of the ring. size: pixels of a view's rays, enlarged to `seen` for the denoisers.
         samples: per ray and pass. rays: of the photo in each step.
         text, picture: weights of the two distillations. text_guidance, picture_guidance: their guidance.
         least_t, most_t: shares of the schedule that t is drawn between, each from the first step to the last.
@@ -190,9 +190,10 @@ class Restoration:
         self.step_count += 1
         if not self.finite.accepts(loss, norm, change):
             return loss.item()
+        rate = config.rate * min(1.0, 2 * (1 - (self.step_count - 1) / config.steps))
         with torch.no_grad():
             for (name, value), gradient in zip(self.learnt.items(), gradients, strict=True):
-                adam_step(value, gradient / norm.clamp_min(1.0), *self.moments[name], config.rate, self.step_count)
+                adam_step(value, gradient / norm.clamp_min(1.0), *self.moments[name], rate, self.step_count)
         return loss.item()
 
     def state(self) -> dict[str, Tensor]:

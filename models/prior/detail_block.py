@@ -18,16 +18,18 @@ from ..field.triplane import FieldConfig
 
 @dataclass(frozen=True, kw_only=True)
 class DetailConfig:
-    """Attributes: channels: of all planes and slices together. grid: cells of the block's own, coarser grid along a plane. hidden: inside.
-    stride: texels of a cell."""
+    """Attributes: channels: of all planes and slices together. grid: cells of the block's own, coarser grid along a plane. hidden: features
+    of a cell. wide: features on grids of a half and a quarter of the cells, on which a back can move. stride: texels of a cell."""
 
     channels: int
     grid: int
     hidden: int = 56
+    wide: tuple[int, int] = (80, 128)
     stride: int = 4
 
     def __post_init__(self) -> None:
-        if min(self.channels, self.grid, self.hidden, self.stride) < 1:
+        object.__setattr__(self, "wide", tuple(self.wide))  # a file gives a list
+        if min(self.channels, self.grid, self.hidden, *self.wide, self.stride) < 1:
             raise ValueError(f"DetailConfig: expected positive sizes, got {self}; take them from the field")
 
 
@@ -37,7 +39,7 @@ def detail_config(field: FieldConfig) -> DetailConfig:
 
 
 class DetailBlock(nn.Module):
-    """Planes -> planes: a residual of convolutions that see all planes at once, on a coarser grid for shape and on their own for detail.
+    """Planes -> planes: a residual of convolutions that see all planes at once, on coarser grids for shape and on their own for detail.
 
     Its last convolutions are zero at first, so it begins as nothing. Every cell has features of its own beside what the planes say:
     convolutions alone cannot repair the back and leave the front.
@@ -49,6 +51,10 @@ class DetailBlock(nn.Module):
         self.down = nn.Conv2d(C, H, config.stride, stride=config.stride)
         self.place = nn.Parameter(0.3 * torch.randn(1, H, config.grid, config.grid))
         self.norm, self.coarse = nn.GroupNorm(1, H), nn.Conv2d(H, H, 3, padding=1)
+        A, B = config.wide
+        self.downs = nn.ModuleList([nn.Conv2d(H, A, 3, stride=2, padding=1), nn.Conv2d(A, B, 3, stride=2, padding=1)])
+        self.wide_norm, self.wide = nn.GroupNorm(1, B), nn.Conv2d(B, B, 3, padding=1)
+        self.ups = nn.ModuleList([nn.Conv2d(A, H, 3, padding=1), nn.Conv2d(B, A, 3, padding=1)])
         self.shape = nn.Conv2d(H, C, 3, padding=1)
         self.fine, self.detail = nn.Conv2d(C, H // 2, 3, padding=1), nn.Conv2d(H // 2, C, 3, padding=1)
         for last in (self.shape, self.detail):
@@ -69,7 +75,12 @@ class DetailBlock(nn.Module):
                 "use a block of this generator"
             )
         x = F.silu(self.down(flat) + self.place)
-        x = F.silu(x + self.coarse(self.norm(x)))
+        half = F.silu(self.downs[0](x))
+        quarter = F.silu(self.downs[1](half))
+        quarter = F.silu(quarter + self.wide(self.wide_norm(quarter)))
+        half = F.silu(half + self.ups[1](F.interpolate(quarter, size=half.shape[-2:], mode="bilinear", align_corners=False)))
+        around = self.ups[0](F.interpolate(half, size=x.shape[-2:], mode="bilinear", align_corners=False))
+        x = F.silu(x + self.coarse(self.norm(x)) + around)
         shape = F.interpolate(self.shape(x), size=flat.shape[-2:], mode="bilinear", align_corners=False)
         changed = flat + shape + self.detail(F.silu(self.fine(flat)))
         return changed.view_as(planes)

@@ -49,10 +49,10 @@ def test_faults_are_of_the_kinds_that_are_learnt_or_none():
 def test_the_block_alone_learns(small):
     prior, block = generator(), new_block(FIELD)
     before = [p.clone() for p in prior.parameters()]
-    optimiser = torch.optim.Adam(block.parameters(), lr=1e-2)
+    optimiser = torch.optim.Adam(block.parameters(), lr=3e-3)
     faults, course = [Fault("doubled", 1.0), None], []
-    for i in range(12):
-        loss = total(losses(block, prior, data(), torch.arange(2), faults, torch.Generator().manual_seed(i % 3)))
+    for _ in range(20):
+        loss = total(losses(block, prior, data(), torch.arange(2), faults, torch.Generator().manual_seed(0)))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
