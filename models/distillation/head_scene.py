@@ -15,10 +15,11 @@ from ..camera import Camera, orbit, rays, yaw_pitch
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.denoiser import guided
 from ..diffusion.hpdm import Hpdm, HpdmDenoiser
-from ..diffusion.new_views import Coarse, DiffusionModel, chains, coarse_views
+from ..diffusion.new_views import Coarse, DiffusionModel, blended, chains, coarse_views
 from ..diffusion.schedule import add_noise, ddim
 from ..diffusion.view_priors import geometry_latents, view_priors
-from ..field.volume_rendering import Draws, RenderConfig, draw, render_rays
+from ..field.occupancy import render_rays_fast
+from ..field.volume_rendering import RenderConfig, render_rays
 from ..head import Head
 from ..out_of_memory import Halving
 from .noise_resampling import PHOTO
@@ -70,7 +71,8 @@ class HeadScene:
         head: whose planes are a leaf that needs gradients. cameras: [V], the photo's first. model, network: what denoises; network None
             for the model alone. photo: [3, S, S] on white, and its mask [S, S].
         coarse, geometry: what the head knew at the last `refresh`, and its latents.
-        pixels, draws: of each view in this iteration; set by `begin`. frozen: the head as it was then.
+        pixels: of each view in this iteration; set by `begin`. frozen: the head as it was then, with its occupancy, which
+            so follows the field.
         after_call: told after each of the denoiser's calls and each view's rendering; may raise to interrupt.
         batch: how many views are denoised at once.
     """
@@ -86,7 +88,6 @@ class HeadScene:
     coarse: Coarse | None = None
     geometry: Tensor | None = None
     pixels: dict[int, Tensor] = field(default_factory=dict)
-    draws: dict[int, Draws] = field(default_factory=dict)
     after_call: Callable[[], None] | None = None
     frozen: Head | None = None
     batch: Halving = field(default_factory=Halving)
@@ -97,12 +98,13 @@ class HeadScene:
 
     @property
     def sampling(self) -> RenderConfig:
-        """Of gradients' rays."""
-        return RenderConfig(coarse=self.config.coarse, fine=self.config.fine, white_back=False)
+        """Of all rays, with gradient or without: a head looks another at other samples, and would be pulled towards the difference."""
+        own, config = self.head.sampling, self.config
+        return replace(own, coarse=config.coarse or own.coarse, fine=config.fine or own.fine, white_back=False)
 
     def refresh(self) -> None:
         """Take depth, coarse renders and normals of all views anew."""
-        self.coarse = coarse_views(self.still(), self.cameras, self.config.size, raw=True, config=self.head.sampling)
+        self.coarse = coarse_views(self.still(), self.cameras, self.config.size, raw=True, config=self.sampling)
         self.told_geometry()
 
     def told_geometry(self) -> None:
@@ -111,7 +113,8 @@ class HeadScene:
             self.geometry = geometry_latents(self.model.vae, self.coarse.rgb, self.coarse.normal)
 
     def still(self) -> Head:
-        """The head as it stands, without a graph and without its generator's super-resolution: the field itself is refined.
+        """The head as it stands, without a graph and without its generator's super-resolution, behind which every pixel
+        would need its neighbours: the field itself is refined, and what lies behind it follows.
 
         A generator whose features become colours by its latents stays for that.
         """
@@ -127,8 +130,6 @@ class HeadScene:
                 self.pixels[view] = torch.multinomial(near, count, generator=generator).to(self.head.planes.device)
             else:
                 self.pixels[view] = torch.arange(S * S, device=self.head.planes.device)
-            like = self.head.planes.new_zeros(1, len(self.pixels[view]), 3)
-            self.draws[view] = draw(like, self.sampling, generator)
 
     def seen(self, view: int) -> tuple[Tensor, Tensor]:
         """Colours [N, 3] on white and opacity [N] of a view's drawn pixels, with a graph."""
@@ -137,7 +138,10 @@ class HeadScene:
             self.after_call()
         origins, directions = (x.reshape(-1, 3)[None, self.pixels[view]] for x in rays(self.cameras[view], S, S))
         known = head.field()
-        found = render_rays(known, origins, directions, self.sampling, draws=self.draws[view])
+        if head.sampling.near is None:  # the box bounds it
+            found = render_rays_fast(known, self.frozen.occupancy, origins, directions, self.sampling)
+        else:
+            found = render_rays(known, origins, directions, self.sampling)
         opacity = found.opacity[0]
         return known.rgb(found.features, found.opacity[..., None])[0] + 1 - opacity[:, None], opacity
 
@@ -156,7 +160,7 @@ class HeadScene:
         """Whole pictures [N, 3, S, S] without graphs."""
         size, pixels = self.config.size, min(self.config.look, self.config.size)
         head = self.frozen or self.still()
-        seen = head.render(self.cameras[list(views)], pixels, self.head.sampling, raw=True, normals=False).rgb
+        seen = head.render(self.cameras[list(views)], pixels, self.sampling, raw=True, normals=False).rgb
         return seen if pixels == size else F.interpolate(seen, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
 
     @torch.no_grad()
@@ -165,7 +169,8 @@ class HeadScene:
 
     @torch.no_grad()
     def denoised(self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int) -> Tensor:
-        """I^D [N, 3, S, S]: the views' renders, noisy at t, in `steps` deterministic steps to 0, told what their drivers show."""
+        """I^D [N, 3, S, S]: the views' renders, noisy at t, in `steps` deterministic steps to 0, told what their drivers show,
+        which `config.blend` lays over them."""
 
         def some(rows: Sequence[int]) -> Tensor:
             chosen = slice(rows[0], rows[-1] + 1)
@@ -181,7 +186,7 @@ class HeadScene:
         for view, picture in zip(views, drivers, strict=True):
             i = view if driver_of[view] == PHOTO else driver_of[view]
             told.append(self.coarse.driving(i, self.photo, self.photo_mask[None]) if picture is None else self.coarse.driving(i, picture))
-        priors, _ = view_priors(vae, told, cameras, self.coarse.rgb[views], self.coarse.normal[views], geometry=self.geometry[views])
+        priors, known = view_priors(vae, told, cameras, self.coarse.rgb[views], self.coarse.normal[views], geometry=self.geometry[views])
         base = self.model.denoiser
         denoiser = base if self.network is None else HpdmDenoiser(base, self.network, priors, self.config.weight)
         given = self.model.prompts(cameras).to(*place)
@@ -194,7 +199,8 @@ class HeadScene:
         z = add_noise(base.schedule, encode(vae, self.look(views)), noise.to(*place), t)
         path = torch.linspace(t, 0, steps + 1).round().long()[:-1]
         callback = None if self.after_call is None else lambda done, total: self.after_call()
-        return decode(vae, ddim(base.schedule, predict, z, path, callback))
+        drawn = decode(vae, ddim(base.schedule, predict, z, path, callback))
+        return torch.stack([blended(one, view, self.config.blend) for one, view in zip(drawn, known, strict=True)])
 
 
 class TakenPixels:

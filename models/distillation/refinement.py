@@ -35,8 +35,9 @@ class RefineConfig:
     Attributes:
         iterations: of all views. denoising_steps: K, from t to 0. first_t, last_t: shares of the schedule that t is annealed between.
         sigma: of eq. 10 at first; annealed to 0. strategy: of the noise, among STRATEGIES.
-        guidance, weight: of classifier-free guidance and w^Ex.
-        rate: of Adam. rays: drawn in each view and iteration; 0 for all. coarse, fine: samples a ray. size: pixels of the views.
+        guidance, weight: of classifier-free guidance and w^Ex. blend: share of the side over which what a driver shows is laid over the
+            target that it drives; 0 leaves it out.
+        rate: of Adam. rays: drawn in each view and iteration; 0 for all. coarse, fine: samples a ray, 0 for the head's own. size: pixels of the views.
         look: pixels at which they are rendered to be denoised, enlarged to `size`: noise hides what is finer, and a CPU waits for it.
         views: in the ring. image, reference, mask: weights of L_I, of L_ref's colours and of its silhouette.
         keep_shape: weight of the surface's distance from the one before, at random points.
@@ -45,20 +46,21 @@ class RefineConfig:
         resolution: of the planes, which are enlarged to it at first; 0 to leave them.
     """
 
-    iterations: int = 40
-    denoising_steps: int = 1
-    first_t: float = 0.5
-    last_t: float = 0.2
+    iterations: int = 12
+    denoising_steps: int = 4
+    first_t: float = 0.35
+    last_t: float = 0.15
     sigma: float = 0.2
     strategy: str = "mvnrs"
     guidance: float = 1.0
     weight: float = 1.0
-    rate: float = 0.02
-    rays: int = 2048
-    coarse: int = 20
-    fine: int = 20
+    blend: float = 0.012
+    rate: float = 0.07
+    rays: int = 4096
+    coarse: int = 0
+    fine: int = 0
     size: int = 256
-    look: int = 128
+    look: int = 256
     views: int = 8
     image: float = 1.0
     reference: float = 2.0
@@ -89,9 +91,7 @@ class RefineConfig:
 
 PRESETS = {
     "fast": RefineConfig(),
-    "detail": RefineConfig(
-        iterations=120, denoising_steps=4, rays=4096, coarse=28, fine=28, guidance=1.5, resolution=320, refresh=20, look=256
-    ),
+    "detail": RefineConfig(iterations=40, denoising_steps=8, rays=8192, views=12, rate=0.05, resolution=320),
 }
 
 
@@ -213,8 +213,8 @@ class Refinement:
         return found
 
     def refined(self) -> Head:
-        """The head as it stands: the field itself at every size, since super-resolution would paint over what was refined."""
-        return self.scene.still()
+        """The head as it stands."""
+        return replace(self.scene.head, planes=self.scene.head.planes.detach())
 
     def state(self) -> dict[str, Tensor]:
         """Everything that `restore` needs to go on with the same bits."""
@@ -264,7 +264,7 @@ def refine(
         after_call: called after each of the denoiser's calls and each view's rendering; may raise to interrupt.
 
     Returns:
-        A head with other planes, without super-resolution.
+        A head with other planes; its decoder and super-resolution stay.
 
     Raises:
         ValueError: a head without its photo, too few or too many cameras, or numbers that are not finite in too many iterations.

@@ -41,10 +41,10 @@ class RestorationConfig:
         text, picture: weights of the two distillations. text_guidance, picture_guidance: their guidance.
         least_t, most_t: shares of the schedule that t is drawn between, each from the first step to the last.
         reference: weight of the photo.
-        keep: weight of the block's change of the planes, squared.
+        keep: weight of what the block has changed in the planes since the first step, squared.
     """
 
-    steps: int = 160
+    steps: int = 80
     rate: float = 2e-3
     azimuths: int = 8
     size: int = 80
@@ -53,11 +53,11 @@ class RestorationConfig:
     rays: int = 768
     text: float = 0.1
     picture: float = 0.1
-    text_guidance: float = 7.5
-    picture_guidance: float = 3.0
-    least_t: tuple[float, float] = (0.5, 0.2)
-    most_t: tuple[float, float] = (0.85, 0.5)
-    reference: float = 100.0
+    text_guidance: float = 2.5
+    picture_guidance: float = 1.5
+    least_t: tuple[float, float] = (0.5, 0.35)
+    most_t: tuple[float, float] = (0.85, 0.6)
+    reference: float = 200.0
     keep: float = 0.1
 
     def __post_init__(self) -> None:
@@ -81,9 +81,11 @@ class Guides:
 
 @dataclass(frozen=True)
 class Patient:
-    """One head under restoration. Attributes: head: as it was. photo: its rays. picture: what the Zero-123 knows of it."""
+    """One head under restoration. Attributes: head: as it was. begun: its planes behind the block as that was at first. photo: its rays.
+    picture: what the Zero-123 knows of it."""
 
     head: Head
+    begun: Tensor
     photo: Target
     picture: Picture | None
 
@@ -127,7 +129,9 @@ class Restoration:
         if guides.zero123 is not None:
             image = F.interpolate(photo.on_white()[None], size=(self.config.seen,) * 2, mode="bilinear", antialias=True)[0].clamp(0, 1)
             picture = known_picture(guides.zero123, guides.model.vae, image, photo.camera)
-        return Patient(head, photo_target(photo, self.config.seen), picture)
+        with torch.no_grad():
+            begun = self.block(head.planes)
+        return Patient(head, begun, photo_target(photo, self.config.seen), picture)
 
     def field(self, patient: Patient):
         """The head's field behind the block, with a graph to it."""
@@ -183,7 +187,7 @@ class Restoration:
             change = self.gradient(z.detach(), camera, patient)
         sampling = RenderConfig(coarse=config.samples, fine=config.samples)
         photo = ray_loss(field, patient.photo, sampling, config.rays, self.generator)
-        moved = (field.planes - patient.head.planes).square().mean()
+        moved = (field.planes - patient.begun).square().mean()
         loss = sds_loss(z, change) + config.reference * photo + config.keep * moved
         gradients = torch.autograd.grad(loss, list(self.learnt.values()))
         norm = torch.stack([g.norm() for g in gradients]).norm()

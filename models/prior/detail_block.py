@@ -41,7 +41,7 @@ def detail_config(field: FieldConfig) -> DetailConfig:
 class DetailBlock(nn.Module):
     """Planes -> planes: a residual of convolutions that see all planes at once, on coarser grids for shape and on their own for detail.
 
-    Its last convolutions are zero at first, so it begins as nothing. Every cell has features of its own beside what the planes say:
+    Its last convolutions are zero at first, so it begins as nothing, and the wide grids say nothing yet. Every cell has features of its own beside what the planes say:
     convolutions alone cannot repair the back and leave the front.
     """
 
@@ -57,7 +57,7 @@ class DetailBlock(nn.Module):
         self.ups = nn.ModuleList([nn.Conv2d(A, H, 3, padding=1), nn.Conv2d(B, A, 3, padding=1)])
         self.shape = nn.Conv2d(H, C, 3, padding=1)
         self.fine, self.detail = nn.Conv2d(C, H // 2, 3, padding=1), nn.Conv2d(H // 2, C, 3, padding=1)
-        for last in (self.shape, self.detail):
+        for last in (self.shape, self.detail, self.ups[0]):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 

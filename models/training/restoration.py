@@ -117,7 +117,10 @@ def run(arguments: list[str]) -> None:
     held_out = plane_data(stage, cached_renders(range(VALIDATION.start, VALIDATION.start + 12)))
     prior = stage.prior.requires_grad_(False)
     block = new_block(prior.config.field, seed=7).to(device)
-    optimiser = torch.optim.AdamW(block.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
+    wide = [p for part in (block.downs, block.wide_norm, block.wide, block.ups) for p in part.parameters()]
+    own = {id(p) for p in wide}
+    groups = [{"params": [p for p in block.parameters() if id(p) not in own]}, {"params": wide, "scale": 0.3}]  # they add up more numbers
+    optimiser = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
     local = LocalRun("restoration", block, optimiser, options.minutes, {})
     draws = torch.Generator().manual_seed(7 + local.resume())
 

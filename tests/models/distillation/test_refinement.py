@@ -157,7 +157,7 @@ def test_drivers_come_before_those_they_drive():
 
 def test_presets_and_bad_settings():
     assert set(PRESETS) == {"fast", "detail"}
-    assert CONFIG.t(0, 1000) == 500 and CONFIG.t(3, 1000) == 200 and CONFIG.noise(0) == CONFIG.sigma
+    assert CONFIG.t(0, 1000) == 350 and CONFIG.t(3, 1000) == 150 and CONFIG.noise(0) == CONFIG.sigma
     for bad in ({"iterations": 0}, {"sigma": 1.0}, {"last_t": 0.9}, {"strategy": "other"}):
         with pytest.raises(ValueError, match="use a preset"):
             replace(CONFIG, **bad)

@@ -78,7 +78,7 @@ def test_cameras_are_all_around_above_and_below():
 
 
 def test_timesteps_are_annealed():
-    assert CONFIG.t_range(0, 1000) == (500, 850) and CONFIG.t_range(2, 1000) == (200, 500)
+    assert CONFIG.t_range(0, 1000) == (500, 850) and CONFIG.t_range(2, 1000) == (350, 600)
 
 
 def test_bad_input_is_named():
