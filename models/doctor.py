@@ -28,7 +28,10 @@ PACKAGES = (
     "trimesh",
     "xatlas",
 )
-SHIPPED = ("prior", "encoder", "discriminator", "alignment", "autoencoder", "diffusion", "turbo", "hpdm", "perceptual", "identity", "niqe")
+SHIPPED = (
+    *("prior", "encoder", "discriminator", "alignment", "autoencoder", "diffusion", "turbo", "hpdm", "zero123", "restoration"),
+    *("perceptual", "identity", "niqe"),
+)
 
 
 @dataclass(frozen=True)

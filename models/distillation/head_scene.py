@@ -27,6 +27,7 @@ from .noise_resampling import PHOTO
 if TYPE_CHECKING:
     from .refinement import RefineConfig
 
+SEEN = ("rgb", "normal", "distance", "mask")  # of coarse views, in their order
 STEEP = math.radians(30)  # of pitch, from which on a camera is no part of the ring
 
 
@@ -104,7 +105,9 @@ class HeadScene:
 
     def refresh(self) -> None:
         """Take depth, coarse renders and normals of all views anew."""
-        self.coarse = coarse_views(self.still(), self.cameras, self.config.size, raw=True, config=self.sampling)
+        found = coarse_views(self.still(), self.cameras, self.config.size, raw=True, config=self.sampling)
+        seen = (getattr(found, name).contiguous() for name in SEEN)  # as from a file: another layout rounds otherwise
+        self.coarse = Coarse(*seen, self.cameras)
         self.told_geometry()
 
     def told_geometry(self) -> None:
@@ -200,7 +203,7 @@ class HeadScene:
         path = torch.linspace(t, 0, steps + 1).round().long()[:-1]
         callback = None if self.after_call is None else lambda done, total: self.after_call()
         drawn = decode(vae, ddim(base.schedule, predict, z, path, callback))
-        return torch.stack([blended(one, view, self.config.blend) for one, view in zip(drawn, known, strict=True)])
+        return torch.stack([blended(one, view, self.config.blend).contiguous() for one, view in zip(drawn, known, strict=True)])
 
 
 class TakenPixels:

@@ -22,7 +22,7 @@ from ..head import Head
 from ..prior.inversion import adam_step
 from ..prior.photo_losses import field_drift
 from .finite import FiniteSteps
-from .head_scene import HeadScene, TakenPixels, enlarged, refinement_cameras, view_order
+from .head_scene import SEEN, HeadScene, TakenPixels, enlarged, refinement_cameras, view_order
 from .noise_resampling import PHOTO, STRATEGIES, Iteration, Kept, anchor_noise, iterate_fast
 
 LEAST_VIEWS, MOST_VIEWS = 2, 64
@@ -159,7 +159,7 @@ class Refinement:
         }
         shape = (scene.model.denoiser.latent_channels, side, side)
         anchors = anchor_noise(scene.order, found, shape, self.generator)
-        self.kept = {view: Kept(anchors[view].to(coarse.rgb)) for view, _ in scene.order}
+        self.kept = {view: Kept(anchors[view].to(coarse.rgb).contiguous()) for view, _ in scene.order}
 
     def reference_gradient(self) -> Tensor:
         """Of L_ref and of what keeps the surface."""
@@ -222,7 +222,7 @@ class Refinement:
         kept = {f"anchor.{view}": one.anchor for view, one in self.kept.items()}
         kept |= {f"target.{view}": one.target for view, one in self.kept.items() if one.target is not None}
         numbers = torch.tensor([self.step_count, self.finite.skipped, self.finite.in_a_row])
-        seen = {f"coarse.{name}": getattr(coarse, name) for name in ("rgb", "normal", "distance", "mask")}
+        seen = {f"coarse.{name}": getattr(coarse, name) for name in SEEN}
         own = {"planes": self.scene.head.planes.detach(), "first": self.moments[0], "second": self.moments[1]}
         return {"numbers": numbers, "draws": self.generator.get_state(), **{k: v.clone() for k, v in (own | kept | seen).items()}}
 
@@ -234,7 +234,7 @@ class Refinement:
         self.generator.set_state(tensors["draws"])
         for own, name in ((scene.head.planes, "planes"), (self.moments[0], "first"), (self.moments[1], "second")):
             own.copy_(tensors[name])
-        seen = [tensors[f"coarse.{name}"].to(device) for name in ("rgb", "normal", "distance", "mask")]
+        seen = [tensors[f"coarse.{name}"].to(device) for name in SEEN]
         scene.coarse = Coarse(*seen, scene.cameras)
         scene.told_geometry()
         self.kept = {
@@ -274,7 +274,12 @@ def refine(
     if state is not None:
         run.restore(state)
     while run.step_count < config.iterations:
-        report = run.iteration()
+        draws = generator.get_state()
+        try:
+            report = run.iteration()
+        except BaseException:  # an interrupt, whose caller may still ask for the state of the iteration before
+            generator.set_state(draws)
+            raise
         if callback is not None:
             callback(RefineProgress(run.step_count, config.iterations, report, run.finite.skipped, run.refined, run.state))
     return run.refined()
