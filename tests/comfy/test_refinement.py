@@ -92,8 +92,9 @@ KILLED = refined(often=True, iterations=4)
 
 
 @pytest.fixture(scope="module")
-def whole(client, head_tensors) -> dict:
+def whole(server, head_tensors) -> dict:
     """What the refinement comes to that is going to be killed."""
+    client = Client(server.url)
     return saved(client, KILLED, client.run(KILLED), head_tensors)
 
 
