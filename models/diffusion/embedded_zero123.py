@@ -143,7 +143,7 @@ def save_zero123(path: Path, network: Zero123, **facts: str) -> None:
     tensors, scales = packed(injected(network.unet))
     tensors |= {TOLD + key: value for key, value in network.told.state_dict().items()}
     bound = json.dumps([network.base.layout, network.base.samples])
-    metadata = {"kind": KIND, "scales": json.dumps(scales), "base": bound}
+    metadata = {"kind": KIND, "config": json.dumps({"rank": RANK}), "scales": json.dumps(scales), "base": bound}
     save_tensors(path, {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()}, metadata | facts)
 
 
