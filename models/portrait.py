@@ -229,9 +229,7 @@ def portrait_to_3d(
     elif refinement is not None:
         stage("geometry restoration")
         plan, guides = refinement, refinement.guides
-        (head,), _ = restore_geometry(
-            [head], guides, plan.restoration, generator=generator, block=plan.block, callback=callback
-        )
+        (head,), _ = restore_geometry([head], guides, plan.restoration, generator=generator, block=plan.block, callback=callback)
         stage("refinement")
         head = refine(head, guides.model, plan.network, plan.refine, generator=generator, callback=callback)
     stage("mesh")

@@ -133,7 +133,8 @@ def _as_core(update: Update) -> LoRAAdapter:
 
 
 def weights_facts(patcher: ModelPatcher) -> list:
-    """What changes when a MODEL's UNet, or the LoRAs on it, do, and not when the server starts again: a number of each weight, and strengths."""
+    """What changes when a MODEL's UNet or the LoRAs on it do, and not when the server starts again: one number of each weight, and the
+    LoRAs' strengths."""
     own = patcher.get_key_patches(UNET)
     return [(key, float(first[0].flatten()[0]), [patch[0] for patch in patches]) for key, (first, *patches) in sorted(own.items())]
 

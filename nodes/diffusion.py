@@ -66,7 +66,7 @@ class LoadViewDiffusion(io.ComfyNode):
             return io.NodeOutput(DiffusionOnWire(made, type(model.model).__name__, loading.patcher(made.vae), memory))
 
 
-def told(diffusion: DiffusionOnWire) -> tuple:
+def model_facts(diffusion: DiffusionOnWire) -> tuple:
     """What changes when a diffusion model does, for a fingerprint: its prompts and its weights."""
     denoiser = diffusion.model.denoiser
     weights = weights_facts(denoiser.patcher) if isinstance(denoiser, ComfyDenoiser) else loading.file_facts(shipped("diffusion"))

@@ -12,7 +12,7 @@ from ..models.distillation.noise_resampling import STRATEGIES
 from ..models.distillation.refinement import PRESETS, RefineProgress, refine
 from ..models.distillation.score_picture import score_picture
 from . import convert, loading
-from .diffusion import told
+from .diffusion import model_facts
 from .inversion import MEMORY, picture
 from .new_views import prepared
 from .optimising import fingerprint, optimise, private
@@ -35,7 +35,9 @@ class RefineHead(io.ComfyNode):
             inputs=[
                 HeadWire.Input("head", tooltip="From Invert Portrait or Restore Geometry; it holds the photo."),
                 HpdmWire.Input("hpdm", tooltip="From Load HPDM; with the diffusion model that it was loaded for."),
-                AlignedWire.Input("aligned", optional=True, tooltip="From Align Portrait: the photo that is kept; the head's own where absent."),
+                AlignedWire.Input(
+                    "aligned", optional=True, tooltip="From Align Portrait: the photo that is kept; the head's own where absent."
+                ),
                 CamerasWire.Input(
                     "cameras",
                     optional=True,
@@ -73,14 +75,13 @@ class RefineHead(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, head, hpdm, preset: str, seed: int, iterations: int = -1, strategy: str = "mvnrs", sigma: float = -1.0, aligned=None, cameras=None
+        cls, head, hpdm, preset: str, seed: int, iterations: int, strategy: str, sigma: float, aligned=None, cameras=None
     ) -> io.NodeOutput:
         config = replace(PRESETS[preset], strategy=strategy)
         config = config if iterations < 0 else replace(config, iterations=max(iterations, 1))
         config = config if sigma < 0 else replace(config, sigma=sigma)
         scores: list[tuple[float, float]] = []
         targets: list[torch.Tensor] = []
-
         made = head.head if aligned is None else replace(head.head, reference=aligned)
         around = None if cameras is None else cameras.cameras
 
@@ -108,10 +109,8 @@ class RefineHead(io.ComfyNode):
                 after_call=mm.throw_exception_if_processing_interrupted,
             )
 
-        diffusion = hpdm.diffusion
-        key = fingerprint(
-            "refine", made.planes, made.decoder, made.latents, made.reference, around, config, seed, hpdm.network, *told(diffusion)
-        )
+        parts = made.planes, made.decoder, made.latents, made.reference
+        key = fingerprint("refine", *parts, around, config, seed, hpdm.network, *model_facts(hpdm.diffusion))
         refined = optimise(run, key, picture, config.iterations)
         shown = torch.stack(targets) if targets else made.planes.new_ones(1, 3, config.size, config.size)
         wire = loading.wire_head(replace(refined, reference=made.reference))

@@ -11,7 +11,7 @@ from ..models.diffusion.embedded_zero123 import shipped_zero123
 from ..models.distillation.restoration import Guides, RestorationConfig, restore_geometry
 from ..models.prior.detail_block import learnt_block
 from . import loading
-from .diffusion import told
+from .diffusion import model_facts
 from .inversion import MEMORY, picture
 from .optimising import fingerprint, optimise, private
 from .types import CATEGORY, DiffusionWire, HeadWire, io, seed_input
@@ -76,15 +76,7 @@ class RestoreGeometry(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls,
-        head,
-        diffusion,
-        steps: int,
-        seed: int,
-        learnt: bool = True,
-        text: float = STANDARD.text,
-        picture_weight: float = STANDARD.picture,
-        reference: float = STANDARD.reference,
+        cls, head, diffusion, steps: int, seed: int, learnt: bool, text: float, picture_weight: float, reference: float
     ) -> io.NodeOutput:
         config = RestorationConfig(steps=steps, text=text, picture=picture_weight, reference=reference)
         known = diffusion.name == loading.EMBEDDED and picture_weight > 0
@@ -103,6 +95,6 @@ class RestoreGeometry(io.ComfyNode):
         made = head.head
         parts = made.planes, made.decoder, made.latents, made.reference
         ours = loading.file_facts(shipped("zero123"), shipped("restoration"))
-        key = fingerprint("restore", *parts, config, seed, learnt, *told(diffusion), ours)
+        key = fingerprint("restore", *parts, config, seed, learnt, *model_facts(diffusion), ours)
         restored = optimise(run, key, picture, steps)
         return io.NodeOutput(loading.wire_head(replace(restored, reference=made.reference)))

@@ -1,7 +1,8 @@
 """`bench mvnrs`: whose noise views are denoised from, as in Portrait Diffusion's table 2b, on held-out heads.
 
 Every row refines the same inversion for as many iterations with as many calls of the UNet: fresh noise, anchors alone, anchors resampled,
-MV-NRS; and, with more calls, MV-NRS beside the paper's image-supervised multi-step loss. What is judged are views that no row has optimised. `--speed`: seconds of an iteration beside plain score distillation's.
+MV-NRS; and, with more calls, MV-NRS beside the paper's image-supervised multi-step loss. What is judged are views that no row has
+optimised. `--speed`: seconds of an iteration beside plain score distillation's.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
     """Of one iteration of all views, whole pictures for both, at K = 1 and 4; the UNet's own share."""
     rows, head, model, network = [], InvertedHeads().head(exact), embedded_model(), shipped_hpdm()
     for steps in (1, 4):
-        whole = replace(config, denoising_steps=steps, look=config.size, rays=0, iterations=1000, guidance=1.0)
+        whole = replace(config, denoising_steps=steps, rays=0, iterations=1000, guidance=1.0)
         run = Refinement(head, model, network, whole, torch.Generator().manual_seed(0))
         ours = median_seconds(run.iteration, repeats=3)
         cameras = run.scene.cameras

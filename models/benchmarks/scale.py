@@ -30,7 +30,7 @@ from .turbo_speed import SD_VAE
 SD_15 = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
 FIELD = FieldConfig(box_side=1.0, channels=32, depth=0, resolution=128, hidden=64, features=32, density_shift=-1.0, density_scale=30.0)
 TOKENS = (5, 77, 768)
-REDUCED = {"views": 2, "size": 128, "look": 128, "rays": 512, "coarse": 8, "fine": 8, "denoising_steps": 1}
+REDUCED = {"views": 2, "size": 128, "rays": 512, "coarse": 8, "fine": 8, "denoising_steps": 1}
 
 
 def paper_head(size: int, device: torch.device) -> Head:
@@ -104,6 +104,6 @@ def run(arguments: list[str]) -> None:
             rows = rows_of(replace(PRESETS["fast"], **REDUCED), "reduced, cpu", device, torch.float32, 0)
         else:
             for preset in PRESETS:
-                config = replace(PRESETS[preset], size=512, look=512, resolution=0, iterations=10 * PRESETS[preset].iterations)
+                config = replace(PRESETS[preset], size=512, resolution=0, iterations=10 * PRESETS[preset].iterations)
                 rows += rows_of(config, f"{preset}, 512 pixels", device, torch.bfloat16, options.repeats)
     finish("scale", rows, options.json)

@@ -99,7 +99,7 @@ class HeadScene:
 
     @property
     def sampling(self) -> RenderConfig:
-        """Of all rays, with gradient or without: a head looks another at other samples, and would be pulled towards the difference."""
+        """Of all rays, with gradient or without: other samples show another head, and targets would pull towards the difference."""
         own, config = self.head.sampling, self.config
         return replace(own, coarse=config.coarse or own.coarse, fine=config.fine or own.fine, white_back=False)
 
@@ -161,10 +161,8 @@ class HeadScene:
 
     def look(self, views: Sequence[int]) -> Tensor:
         """Whole pictures [N, 3, S, S] without graphs."""
-        size, pixels = self.config.size, min(self.config.look, self.config.size)
         head = self.frozen or self.still()
-        seen = head.render(self.cameras[list(views)], pixels, self.sampling, raw=True, normals=False).rgb
-        return seen if pixels == size else F.interpolate(seen, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
+        return head.render(self.cameras[list(views)], self.config.size, self.sampling, raw=True, normals=False).rgb
 
     @torch.no_grad()
     def denoise(self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None]) -> Tensor:
@@ -173,7 +171,11 @@ class HeadScene:
     @torch.no_grad()
     def denoised(self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int) -> Tensor:
         """I^D [N, 3, S, S]: the views' renders, noisy at t, in `steps` deterministic steps to 0, told what their drivers show,
-        which `config.blend` lays over them."""
+        which `config.blend` lays over them.
+
+        Args:
+            noise: [N, C, h, w]. t: one timestep of all. drivers: their drivers' pictures [3, S, S], None for the front's.
+        """
 
         def some(rows: Sequence[int]) -> Tensor:
             chosen = slice(rows[0], rows[-1] + 1)

@@ -37,8 +37,8 @@ class RefineConfig:
         sigma: of eq. 10 at first; annealed to 0. strategy: of the noise, among STRATEGIES.
         guidance, weight: of classifier-free guidance and w^Ex. blend: share of the side over which what a driver shows is laid over the
             target that it drives; 0 leaves it out.
-        rate: of Adam. rays: drawn in each view and iteration; 0 for all. coarse, fine: samples a ray, 0 for the head's own. size: pixels of the views.
-        look: pixels at which they are rendered to be denoised, enlarged to `size`: noise hides what is finer, and a CPU waits for it.
+        rate: of Adam. rays: drawn in each view and iteration; 0 for all. coarse, fine: samples a ray, 0 for the head's own.
+        size: pixels of the views.
         views: in the ring. image, reference, mask: weights of L_I, of L_ref's colours and of its silhouette.
         keep_shape: weight of the surface's distance from the one before, at random points.
         multi_step: weight of the paper's additional loss, image-supervised by K_multi more steps of denoising; 0 for none.
@@ -60,7 +60,6 @@ class RefineConfig:
     coarse: int = 0
     fine: int = 0
     size: int = 256
-    look: int = 256
     views: int = 8
     image: float = 1.0
     reference: float = 2.0

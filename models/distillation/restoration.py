@@ -36,7 +36,8 @@ class RestorationConfig:
     """How a block is trained.
 
     Attributes:
-        steps: of Adam. rate: its learning rate, which falls to 0 over the second half. azimuths: of the ring. size: pixels of a view's rays, enlarged to `seen` for the denoisers.
+        steps: of Adam. rate: its learning rate, which falls to 0 over the second half. azimuths: of the ring.
+        size: pixels of a view's rays, enlarged to `seen` for the denoisers.
         samples: per ray and pass. rays: of the photo in each step.
         text, picture: weights of the two distillations. text_guidance, picture_guidance: their guidance.
         least_t, most_t: shares of the schedule that t is drawn between, each from the first step to the last.
@@ -205,7 +206,8 @@ class Restoration:
         kept = {f"block.{name}": value.detach() for name, value in self.learnt.items()}
         for i, name in enumerate(("first", "second")):
             kept |= {f"{name}.{key}": pair[i] for key, pair in self.moments.items()}
-        kept |= {"cameras": self.cameras.cam2world, "intrinsics": self.cameras.intrinsics, "numbers": torch.tensor([self.step_count, self.finite.skipped, self.finite.in_a_row])}
+        numbers = torch.tensor([self.step_count, self.finite.skipped, self.finite.in_a_row])
+        kept |= {"cameras": self.cameras.cam2world, "intrinsics": self.cameras.intrinsics, "numbers": numbers}
         return {"draws": self.generator.get_state(), **{key: value.clone() for key, value in kept.items()}}
 
     @torch.no_grad()

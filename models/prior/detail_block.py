@@ -41,8 +41,8 @@ def detail_config(field: FieldConfig) -> DetailConfig:
 class DetailBlock(nn.Module):
     """Planes -> planes: a residual of convolutions that see all planes at once, on coarser grids for shape and on their own for detail.
 
-    Its last convolutions are zero at first, so it begins as nothing, and the wide grids say nothing yet. Every cell has features of its own beside what the planes say:
-    convolutions alone cannot repair the back and leave the front.
+    Its last convolutions are zero at first, so it begins as nothing, and the wide grids say nothing yet. Every cell has features of its own
+    beside what the planes say: convolutions alone cannot repair the back and leave the front.
     """
 
     def __init__(self, config: DetailConfig) -> None:

@@ -22,7 +22,7 @@ from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
 from .renders import Renders, cached_renders
-from .spoilt import LEARNT, Fault, spoilt_planes
+from .spoilt import AMOUNTS, LEARNT, Fault, spoilt_planes
 from .turbo_data import Stage, shipped_stage
 
 BATCH = 2
@@ -70,10 +70,10 @@ def drawn_fault(draws: torch.Generator) -> Fault | None:
 def losses(
     block: DetailBlock, prior: PanoHeadGenerator, data: PlaneData, heads: Tensor, faults: list[Fault | None], draws: torch.Generator
 ) -> dict[str, Tensor]:
-    """How heads look behind the block, with such faults, on rays of their exact views."""
+    """How heads look behind the block, with such faults, on rays of their exact views. Args: heads: [B] indices. faults: B of them."""
     device = next(block.parameters()).device
     whole = data.planes[heads].to(device).float()
-    spoilt = [one[None] if fault is None else spoilt_planes(one[None], prior.config.field, fault) for one, fault in zip(whole, faults)]
+    spoilt = [one[None] if fault is None else spoilt_planes(one[None], prior.config.field, fault) for one, fault in zip(whole, faults, strict=True)]
     before = torch.cat(spoilt)
     with torch.autocast(device.type, torch.bfloat16):
         planes = block(before).float()
@@ -99,7 +99,7 @@ def validate(block: DetailBlock, prior: PanoHeadGenerator, data: PlaneData) -> d
         for one in (block, nothing):
             draws, parts = torch.Generator().manual_seed(0), []
             for heads in torch.arange(len(data.planes)).split(BATCH):
-                low, high = RANGES.get(kind, (0.07, 0.07))
+                low, high = RANGES.get(kind) or (AMOUNTS.get(kind, 0.0),) * 2
                 faults = [None if kind is None else Fault(kind, (low + high) / 2)] * len(heads)
                 found = losses(one, prior, data, heads, faults, draws)
                 parts.append(found["colour"] + 0.1 * found["opacity"] + found["distance"])
@@ -117,9 +117,11 @@ def run(arguments: list[str]) -> None:
     held_out = plane_data(stage, cached_renders(range(VALIDATION.start, VALIDATION.start + 12)))
     prior = stage.prior.requires_grad_(False)
     block = new_block(prior.config.field, seed=7).to(device)
-    wide = [p for part in (block.downs, block.wide_norm, block.wide, block.ups) for p in part.parameters()]
-    own = {id(p) for p in wide}
-    groups = [{"params": [p for p in block.parameters() if id(p) not in own]}, {"params": wide, "scale": 0.3}]  # they add up more numbers
+    named = [(p, name.startswith(("downs", "wide", "ups"))) for name, p in block.named_parameters()]
+    groups = [
+        {"params": [p for p, wide in named if not wide]},
+        {"params": [p for p, wide in named if wide], "scale": 0.3},  # they add up more numbers
+    ]
     optimiser = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
     local = LocalRun("restoration", block, optimiser, options.minutes, {})
     draws = torch.Generator().manual_seed(7 + local.resume())

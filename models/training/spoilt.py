@@ -24,7 +24,8 @@ AXES = ("xy", "xz", "yz")  # columns and rows of the planes that can be spoilt s
 
 @dataclass(frozen=True)
 class Fault:
-    """Attributes: kind: among KINDS. amount: of flattened, the back's depth over the true one; of the others, scene units."""
+    """Attributes: kind: among KINDS. amount: of flattened, the back's depth over the true one; of dented and slipped, scene units; doubled
+    has none."""
 
     kind: str
     amount: float

@@ -26,10 +26,10 @@ def often(made: dict) -> dict:
 
 
 class Steps:
-    """Notes the steps of the inversion; does something at one of them."""
+    """Notes the steps of a node; does something at one of them."""
 
-    def __init__(self, made: dict, at: int | None = None, action=lambda: None) -> None:
-        self.node, self.at, self.action, self.values, self.acted = number(made, "InvertPortrait"), at, action, [], None
+    def __init__(self, made: dict, at: int | None = None, action=lambda: None, node: str = "InvertPortrait") -> None:
+        self.node, self.at, self.action, self.values, self.acted = number(made, node), at, action, [], None
 
     def __call__(self, event) -> None:
         if event.node == self.node and event.maximum and event.picture is None:

@@ -1,6 +1,7 @@
 """Geometry restoration and MV-NRS through the real server: heads that change, targets, scores, cancel, resume after a kill, refusals."""
 
 import io
+from functools import partial
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from PIL import Image
 from portrait_diffusion.models.checkpoint import read_tensors, save_tensors
 from portrait_diffusion.workflows.client import Client, PromptFailed
 
-from .graphs import ALIGN, ORBIT, PACK, chain, number
+from .graphs import ALIGN, ORBIT, PACK, chain
 from .messages import refused
 from .test_interrupt import Steps, same, saved, saved_file, states
 
@@ -51,12 +52,7 @@ def refined(*, head="@4", cameras="@7", count=2, often=False, **inputs) -> dict:
     return made
 
 
-class Rounds(Steps):
-    """The refinement's."""
-
-    def __init__(self, made: dict, at: int | None = None, action=lambda: None) -> None:
-        super().__init__({"1": {"class_type": PACK + "InvertPortrait"}}, at, action)
-        self.node = number(made, "RefineHead")
+rounds_of = partial(Steps, node="RefineHead")
 
 
 def test_restoration_changes_the_planes_alone(client, head_tensors):
@@ -78,11 +74,11 @@ def test_refinement_shows_targets_and_scores_and_goes_on_after_a_cancel(server, 
     (curve,) = whole.outputs["11"]["images"]
     assert Image.open(io.BytesIO(client.fetch(curve))).size == (480, 240)
     client.post("/free", {"free_memory": True})
-    rounds = Rounds(made, 1, client.interrupt)
+    rounds = rounds_of(made, 1, client.interrupt)
     with pytest.raises(PromptFailed) as caught:
         client.run(made, rounds)
     assert caught.value.interrupted and len(states(server)) == len(before) + 1
-    again = Rounds(made)
+    again = rounds_of(made)
     outcome = client.run(made, again)
     assert again.values[0] == 2 and states(server) == before
     assert same(saved(client, made, outcome, head_tensors), first)
@@ -102,10 +98,10 @@ def whole(server, head_tensors) -> dict:
 def test_a_killed_refinement_goes_on_after_a_restart(at, start, whole, head_tensors):
     made, first = KILLED, start(arguments=("--cpu",))
     with pytest.raises((PromptFailed, OSError)):
-        Client(first.url).run(made, Rounds(made, at, first.kill))
+        Client(first.url).run(made, rounds_of(made, at, first.kill))
     assert len(states(first)) == 1
     second = start(first.base, arguments=("--cpu",))
-    again = Rounds(made)
+    again = rounds_of(made)
     outcome = Client(second.url).run(made, again)
     second.stop()
     assert again.values[0] > at and states(second) == []

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from portrait_diffusion.models.benchmarks import prior as bench
-from portrait_diffusion.models.benchmarks.prior_heads import ExactHead, as_photo, bin_of, folder_heads, only
+from portrait_diffusion.models.benchmarks.prior_heads import ExactHead, as_photo, bin_of, folder_heads, only, views_at
 from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.field.volume_rendering import Rendering
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
@@ -40,6 +40,10 @@ def critic():
 
 def test_views_land_in_the_nearest_bin(views):
     assert bin_of(views) == [90, 0, 30, 180]
+
+
+def test_the_nearest_view_may_lie_beyond_the_back(views):
+    assert views_at(ExactHead("one", views, {}), (0, -30, 180, -180, -90)) == [1, 2, 3, 3, 2]
 
 
 def test_exact_views_score_perfectly_and_others_do_not(views):

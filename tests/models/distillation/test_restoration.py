@@ -15,7 +15,7 @@ from portrait_diffusion.models.distillation.restoration import (
 from portrait_diffusion.models.prior.detail_block import new_block
 
 from ..diffusion.test_new_views import model
-from .test_refinement import ball_head
+from .test_refinement import ball_head, from_file
 
 CONFIG = RestorationConfig(steps=3, azimuths=2, size=16, seen=32, samples=8, rays=32, picture=0.0)
 
@@ -57,7 +57,7 @@ def test_several_heads_share_one_block():
 def test_killed_and_resumed_is_the_same_to_the_bit(stop):
     states = {}
     (whole,), _ = run(callback=lambda now: states.setdefault(now.step, now.state()))
-    (resumed,), _ = run(state=states[stop], seed=5)
+    (resumed,), _ = run(state=from_file(states[stop]), seed=5)
     assert torch.equal(resumed.planes, whole.planes)
 
 
