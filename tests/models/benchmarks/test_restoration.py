@@ -85,11 +85,14 @@ def test_bad_input_is_named():
 
 def test_rows_compare_the_block_with_the_prior():
     run = restoration.RestorationBench.__new__(restoration.RestorationBench)
+    run.own = {"seed 0": "doubled", "seed 1": "dented", "seed 2": "doubled"}
     figures = dict.fromkeys(restoration.UNITS, 1.0)
     run.done = {
         f"doubled: {restoration.PRIOR}": {f"seed {i}": {**figures, "depth error": 0.02} for i in range(3)},
         f"doubled: {restoration.BLOCK}": {f"seed {i}": {**figures, "depth error": 0.01} for i in range(3)},
     }
     rows = {(row.row, row.metric): row.value for row in run.rows()}
-    assert rows[(f"doubled: {restoration.BLOCK} less {restoration.PRIOR}", "depth error")] == pytest.approx(-0.01)
-    assert (f"doubled: {restoration.BLOCK} less {restoration.PRIOR}", "time") not in rows
+    assert rows[(f"spoilt: {restoration.BLOCK} less {restoration.PRIOR}", "depth error")] == pytest.approx(-0.01)
+    assert (f"spoilt: {restoration.BLOCK} less {restoration.PRIOR}", "time") not in rows
+    counts = {row.row: row.n for row in run.rows()}
+    assert (counts[f"doubled: {restoration.PRIOR}"], counts[f"spoilt: {restoration.PRIOR}"]) == (3, 2)
