@@ -1,126 +1,45 @@
 """`bench portrait`: the whole of Portrait Diffusion, stage by stage, as in its table 1, on held-out heads.
 
 Five views, front and 45 and 90 degrees to both sides: against the photo, as the paper judges them, and against the exact views. Every row
-begins with the same inversion; its seconds are those of all the stages that it needs.
+begins with the same inversion; its seconds are those of all the stages that it needs. Plain SDS begins where `fast` does, and evaluates
+the UNet as often. `--robust`: as figure 5, photos that are hard.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from ..camera import orbit
 from ..checkpoint import shipped
-from ..diffusion import turbo
-from ..diffusion.embedded_zero123 import shipped_zero123
-from ..diffusion.hpdm import shipped_hpdm
-from ..diffusion.new_views import embedded_model
-from ..diffusion.turbo_weights import shipped_refiner
-from ..distillation.baking import BakeConfig, bake, with_reference
-from ..distillation.refinement import PRESETS, Refinement, refine
-from ..distillation.restoration import Guides, RestorationConfig, restore_geometry
-from ..head import Head
-from ..metrics.evaluate import evaluate, shipped_judges
-from ..prior.inversion import adam_step
+from ..distillation.refinement import PRESETS
+from ..distillation.restoration import RestorationConfig
 from ..training.local import parsed
+from . import portrait_robust, portrait_stages, restoration
 from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
-from .inverted_heads import InvertedHeads
-from .mvnrs import plain_gradient
-from .prior_heads import ExactHead, views_at
+from .portrait_robust import RobustPortraitBench
+from .portrait_stages import DETAIL, FAST, PRIOR, RESTORED, SDS, TURBO, PortraitStages, unit_of
+from .prior_heads import ExactHead
 from .report import Row, finish
-
-VIEWS = (0, 45, 90, -45, -90)  # degrees of yaw
-BAKED = (-60, -30, 30, 60)
-PHOTO_UNITS = {"perceptual": "", "identity": ""}
-EXACT_UNITS = {"PSNR": "dB", "SSIM": "", "perceptual": "", "identity": "", "NIQE": ""}
-PRIOR, RESTORED, SDS, TURBO, FAST, DETAIL = "prior", "restored", "plain SDS", "Turbo, baked", "fast", "detail"
-SDS_WEIGHT = 1e-3  # of score distillation beside the photo: the two weights of geometry restoration, one over the other
-SEED = 0
 
 
 class PortraitBench(HeadBench):
-    """Rows by stage. Args: iterations: of `fast` and of plain SDS; None for the preset's. detail: whether that row is made."""
+    """Rows by stage."""
 
-    def __init__(self, heads: list[ExactHead], store: Path, minutes: float, iterations: int | None, detail: bool) -> None:
+    def __init__(self, heads: list[ExactHead], store: Path, minutes: float, stages: PortraitStages) -> None:
         super().__init__(heads, store, minutes)
-        self.inverted, self.model, self.network, self.turbo = InvertedHeads(), embedded_model(), shipped_hpdm(), shipped_refiner()
-        self.guides, self.judges, self.detail = Guides(self.model, shipped_zero123()), shipped_judges(), detail
-        self.fast = PRESETS["fast"] if iterations is None else replace(PRESETS["fast"], iterations=iterations)
-        self.latest: tuple[str, Head, float] | None = None
+        self.stages = stages
 
-    def draws(self) -> torch.Generator:
-        """Of any stage."""
-        return torch.Generator().manual_seed(SEED)
-
-    def restored(self, exact: ExactHead) -> tuple[Head, float]:
-        """The head after restoration, and the seconds up to there; the latest one is kept."""
-        if self.latest is None or self.latest[0] != exact.name:
-            head, seconds = self.inverted.timed(exact)
-            started = time.perf_counter()
-            (head,), _ = restore_geometry([head], self.guides, RestorationConfig(), generator=self.draws())
-            self.latest = exact.name, head, seconds + time.perf_counter() - started
-        return self.latest[1], self.latest[2]
-
-    def baked(self, head: Head) -> Head:
-        """One-step refinement of views around the front, baked back."""
-        cameras = orbit(torch.tensor(BAKED).float().deg2rad(), torch.zeros(len(BAKED)))
-        with torch.no_grad():
-            renders = head.render(cameras, 256, normals=False).rgb
-            views = turbo.refine(self.turbo, renders, head.reference.on_white()[None], generator=self.draws())
-        return bake(head, *with_reference(head, views, cameras), BakeConfig(), generator=self.draws())
-
-    def stage(self, exact: ExactHead, row: str) -> tuple[Head, float]:
-        """One row's head, and all seconds that it took."""
-        prior, seconds = self.inverted.timed(exact)
-        if row == PRIOR:
-            return prior, seconds
-        if row != TURBO:
-            prior, seconds = self.restored(exact)
-        started = time.perf_counter()
-        made = {
-            RESTORED: lambda: prior,
-            SDS: lambda: distilled(Refinement(prior, self.model, None, self.fast, self.draws())),
-            TURBO: lambda: self.baked(prior),
-            FAST: lambda: refine(prior, self.model, self.network, self.fast, generator=self.draws()),
-            DETAIL: lambda: refine(prior, self.model, self.network, PRESETS["detail"], generator=self.draws()),
-        }[row]()
-        return made, seconds + time.perf_counter() - started
-
-    @torch.no_grad()
-    def figures(self, head: Head, exact: ExactHead) -> dict[str, float]:
-        """Of the five views."""
-        index = views_at(exact, VIEWS)
-        truth, masks = exact.exact.views.rgb[index], exact.exact.views.mask[index]
-        shown = head.render(exact.exact.camera[index], truth.shape[-1], normals=False).rgb
-        photo = exact.exact.views.rgb[[exact.exact.frontal]]
-        return {
-            **self.judged("against the photo", shown, photo, PHOTO_UNITS),
-            **self.judged("against the exact views", shown, truth, EXACT_UNITS, reference_masks=masks),
-        }
-
-    def judged(self, against: str, shown: Tensor, truth: Tensor, units: dict[str, str], **masks: Tensor) -> dict[str, float]:
-        """Figures, named by what they compare with."""
-        found = {figure.metric: figure.value for figure in evaluate(shown, truth, self.judges, **masks)}
-        return {f"{metric} {against}": found[metric] for metric in units if metric in found}
+    def measured(self, exact: ExactHead, row: str) -> dict[str, float]:
+        """One row of one head."""
+        head, seconds = self.stages.made(exact, row)
+        return self.stages.figures(head, exact, exact.exact.views.rgb[exact.exact.frontal]) | {"time": seconds}
 
     def run(self) -> None:
         """Head by head, so that a stopped bench has whole heads."""
-
-        def measured(row: str) -> Callable[[ExactHead], dict[str, float]]:
-            def measure(exact: ExactHead) -> dict[str, float]:
-                head, seconds = self.stage(exact, row)
-                return self.figures(head, exact) | {"time": seconds}
-
-            return measure
-
         for exact in self.heads:
-            for row in (PRIOR, RESTORED, SDS, TURBO, FAST, *([DETAIL] if self.detail else [])):
-                self.fill(row, [exact], measured(row))
+            for row in (PRIOR, RESTORED, SDS, TURBO, FAST, DETAIL):
+                self.fill(row, [exact], lambda exact, row=row: self.measured(exact, row))
 
     def rows(self) -> list[Row]:
         """Means, and each stage of the paper less the one before."""
@@ -138,35 +57,28 @@ class PortraitBench(HeadBench):
         return rows
 
 
-def unit_of(metric: str) -> str:
-    """Of a figure."""
-    return "s" if metric == "time" else EXACT_UNITS.get(metric.partition(" against")[0], "")
-
-
-def distilled(run: Refinement) -> Head:
-    """Plain score distillation with the views, iterations, photo and rate of a refinement, and as many calls of the UNet."""
-    scene, config = run.scene, run.config
-    scene.refresh()
-    for done in range(config.iterations):
-        scene.begin(run.generator)
-        t = config.t(done, len(scene.model.denoiser.schedule))
-        gradient = SDS_WEIGHT * plain_gradient(run, t, run.generator) + run.reference_gradient()
-        rate = config.rate * min(1, (1 - done / config.iterations) / 0.25)
-        with torch.no_grad():
-            adam_step(scene.head.planes, gradient, *run.moments, rate, done + 1)
-    return run.refined()
-
-
 def run(arguments: list[str]) -> None:
     """Print the table; what the clock cuts off, the next call goes on with."""
     parser = head_parser("portrait", __doc__)
-    parser.add_argument("--iterations", type=int, help="of fast and of plain SDS, where the preset's are too many")
-    parser.add_argument("--detail", action="store_true", help="the preset detail, too")
+    parser.add_argument("--iterations", type=int, help="of fast and detail, where the presets' are too many")
+    parser.add_argument("--robust", action="store_true", help="instead: photos from the side and above, strong expressions, painted ones")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="with --robust, PNG: photo, every row's views and the exact ones")
     options = parsed(parser, arguments)
-    heads, settings = heads_of(options), f"{options.iterations} {PRESETS} {RestorationConfig()}"
+    if options.robust and options.heads:
+        raise ValueError("bench portrait --robust: expected the factory's heads, whose other views are rendered; leave --heads out")
+    name = "portrait, robust" if options.robust else "portrait"
+    settings = f"{options.iterations} {PRESETS} {RestorationConfig()}"
     weights = sorted(shipped("prior").parent.glob("*.safetensors"))
     rooms = ["field", "prior", "metrics", "synthetic", "diffusion", "distillation"]
-    store = store_path("portrait", options, settings, weights, rooms, [Path(__file__)])
-    bench = PortraitBench(heads, store, options.minutes, options.iterations, options.detail)
+    code = [Path(__file__), *(Path(module.__file__) for module in (portrait_stages, restoration, portrait_robust))]
+    store = store_path(name.replace(", ", "-"), options, settings, weights, rooms, code)
+    heads, stages = heads_of(options), PortraitStages(options.iterations)
+    bench = (
+        RobustPortraitBench(heads, store, options.minutes, stages, options.split)
+        if options.robust
+        else PortraitBench(heads, store, options.minutes, stages)
+    )
     bench.run()
-    finish("portrait", bench.rows(), options.json)
+    finish(name if options.iterations is None else f"{name}, {options.iterations} iterations", bench.rows(), options.json)
+    if options.robust and options.sheet:
+        bench.draw_sheet(options.sheet)
