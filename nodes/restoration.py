@@ -78,6 +78,11 @@ class RestoreGeometry(io.ComfyNode):
     def execute(
         cls, head, diffusion, steps: int, seed: int, learnt: bool, text: float, picture_weight: float, reference: float
     ) -> io.NodeOutput:
+        if learnt and head.head.generator is None:
+            raise ValueError(
+                "restoration: expected a head with its generator, behind which the learnt block fits, got one without; "
+                "wire Invert Portrait's or Feed-Forward Head's, or turn learnt off"
+            )
         config = RestorationConfig(steps=steps, text=text, picture=picture_weight, reference=reference)
         known = diffusion.name == loading.EMBEDDED and picture_weight > 0
         with torch.inference_mode(False):

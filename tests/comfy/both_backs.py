@@ -7,10 +7,11 @@ Prints one line of JSON: the greatest differences.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -20,15 +21,11 @@ from comfy.cli_args import args
 
 args.cpu = True  # before model_management looks for devices
 
-import comfy.latent_formats
 import comfy.model_base
-import comfy.model_management as mm
-import comfy.model_patcher
-import comfy.supported_models
 import conftest  # noqa: F401  loads the checkout as portrait_diffusion
 import torch
-from comfy.ldm.models.autoencoder import AutoencoderKL as CoreAutoencoder
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from models.distillation.test_refinement import ball_head
 from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.diffusion.brushnet import Branch, BranchConfig
 from portrait_diffusion.models.diffusion.denoiser import Conditioning, DiffusersDenoiser, guided
@@ -38,10 +35,16 @@ from portrait_diffusion.models.diffusion.new_views import NewViewConfig, generat
 from portrait_diffusion.models.diffusion.schedule import stable_diffusion_schedule
 from portrait_diffusion.models.diffusion.stable_diffusion import unet_to_ldm, vae_to_ldm
 from portrait_diffusion.models.diffusion.turbo import Turbo, refine_sequence
+from portrait_diffusion.models.distillation.refinement import RefineConfig, refine
+from portrait_diffusion.models.distillation.restoration import Guides, RestorationConfig, restore_geometry
 from portrait_diffusion.nodes.denoising import ComfyDenoiser, autoencoder, diffusers_state, mix_views, with_lora
 from portrait_diffusion.nodes.diffusion import LoadViewDiffusion, on_model
 
-WIDTH, HEADS, TOKENS, VIEWS = 64, 8, 7, 3
+spec = importlib.util.spec_from_file_location("neighbour", Path(__file__).with_name("neighbour.py"))
+neighbour = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(neighbour)
+HEADS, VIEWS = 8, 3
+TOKENS, WIDTH = neighbour.TOKENS, neighbour.WIDTH
 
 
 @cache
@@ -59,32 +62,11 @@ def diffusers_unet(in_channels=4, linear=False) -> UNet2DConditionModel:
 
 
 @cache
-def core_model(unet: UNet2DConditionModel, model_type=comfy.model_base.ModelType.EPS) -> comfy.model_patcher.ModelPatcher:
+def core_model(unet: UNet2DConditionModel, model_type=comfy.model_base.ModelType.EPS):
     """The same network and weights as core's loaders make it."""
-    linear = unet.config.use_linear_projection
-    config = comfy.supported_models.SD15(
-        {
-            "image_size": 32,
-            "in_channels": unet.config.in_channels,
-            "out_channels": 4,
-            "model_channels": 32,
-            "num_res_blocks": [2, 2, 2, 2],
-            "channel_mult": [1, 2, 4, 4],
-            "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
-            "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
-            "transformer_depth_middle": 1,
-            "context_dim": WIDTH,
-            "use_spatial_transformer": True,
-            "use_linear_in_transformer": linear,
-            "legacy": False,
-            "adm_in_channels": None,
-            "dtype": torch.float32,
-        }
-    )
-    model = comfy.model_base.BaseModel(config, model_type, device=torch.device("cpu"))
-    model.diffusion_model.load_state_dict(unet_to_ldm(unet.state_dict()))
-    device = mm.get_torch_device()
-    return comfy.model_patcher.CoreModelPatcher(model, load_device=device, offload_device=mm.unet_offload_device())
+    patcher = neighbour.small_model(unet.config.use_linear_projection, unet.config.in_channels, model_type)
+    patcher.model.diffusion_model.load_state_dict(unet_to_ldm(unet.state_dict()))
+    return patcher
 
 
 def inputs(rows: int, seed: int = 1, beside: int = 0) -> tuple[torch.Tensor, torch.Tensor, Conditioning]:
@@ -108,15 +90,8 @@ def random_lora(unet) -> Lora:
     return Lora(updates)
 
 
-@dataclass
-class CoreVae:
-    """What of core's VAE the conversion reads."""
-
-    first_stage_model: torch.nn.Module
-
-
-def core_vae() -> CoreVae:
-    """Stable Diffusion's autoencoder but for its widths, as core has it; core leaves weights unset, so they are diffusers'."""
+def core_vae():
+    """Stable Diffusion's autoencoder but for its widths, as core has it, with diffusers' first weights."""
     torch.manual_seed(1)
     made = AutoencoderKL(
         block_out_channels=(32, 64, 64, 64),
@@ -124,10 +99,9 @@ def core_vae() -> CoreVae:
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
     )
-    shape = {"double_z": True, "z_channels": 4, "resolution": 32, "in_channels": 3, "out_ch": 3, "ch": 32, "ch_mult": [1, 2, 2, 2]}
-    model = CoreAutoencoder(ddconfig={**shape, "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}, embed_dim=4)
-    model.load_state_dict(vae_to_ldm(made.state_dict()))
-    return CoreVae(model.eval().requires_grad_(False))
+    core = neighbour.small_vae()
+    core.first_stage_model.load_state_dict(vae_to_ldm(made.state_dict()))
+    return core
 
 
 def unets(found: dict[str, float]) -> None:
@@ -178,27 +152,28 @@ def injections(found: dict[str, float]) -> None:
     found["injected and not any more"] = apart(core(z, t, told), ours(z, t, told))
 
 
-def conditioning(seed: int) -> list:
-    """A CONDITIONING as core makes it."""
-    return [[torch.randn(1, TOKENS, WIDTH, generator=torch.Generator().manual_seed(seed)), {}]]
-
-
-def new_views(found: dict[str, float]) -> None:
-    """Whole views by HPDM, as Load View Diffusion and Load HPDM wire them: prompts by view, all three priors, guidance."""
-    unet, vae, cameras = diffusers_unet(), core_vae(), orbit(torch.tensor([0.3, 1.2]), torch.zeros(2))
+def branches() -> Hpdm:
+    """For such a UNet, with nothing left at zero."""
     torch.manual_seed(7)
     network = Hpdm(HpdmConfig(branch=BranchConfig(channels=(32, 64, 128, 128)))).eval().requires_grad_(False)
     g = torch.Generator().manual_seed(8)
     for parameter in network.parameters():
         if not parameter.any():
             parameter.copy_(torch.randn(parameter.shape, generator=g) * 0.02)
+    return network
+
+
+def new_views(found: dict[str, float]) -> None:
+    """Whole views by HPDM, as Load View Diffusion and Load HPDM wire them: prompts by view, all three priors, guidance."""
+    unet, vae, cameras = diffusers_unet(), core_vae(), orbit(torch.tensor([0.3, 1.2]), torch.zeros(2))
+    network, g = branches(), torch.Generator().manual_seed(8)
     index = {(side, side): torch.randint(-1, side * side, (2, side, side), generator=g) for side in (8, 4, 2, 1)}
     latents = [torch.randn(2, channels, 8, 8, generator=g) for channels in (4, 8, 4)]
     priors = Priors(latents[0], (latents[0][:, :1] > 0).float(), latents[1], latents[2], Warp(found=index))
     renders, config = torch.rand(2, 3, 64, 64, generator=g), NewViewConfig(steps=3, guidance=2.0)
     for name, model_type, prediction in (("new view", "EPS", "epsilon"), ("new view, v-prediction", "V_PREDICTION", "v_prediction")):
         patcher = core_model(unet, getattr(comfy.model_base.ModelType, model_type))
-        core = on_model(patcher, vae, {"front": conditioning(1), "side": conditioning(2)}, conditioning(3))
+        core = on_model(patcher, vae, {"front": neighbour.small_prompt(1), "side": neighbour.small_prompt(2)}, neighbour.small_prompt(3))
         ours = replace(core, denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule(prediction)))
         check_fits(network, core.denoiser)
         shown = [
@@ -208,6 +183,24 @@ def new_views(found: dict[str, float]) -> None:
         found[name] = apart(*shown)
     alone = generate(ours, None, priors, cameras, renders, generator=torch.Generator().manual_seed(9), config=config)
     found["what branches do"] = apart(shown[1], alone)
+
+
+@torch.inference_mode(False)
+def heads(found: dict[str, float]) -> None:
+    """Restoration and refinement of a head, as their nodes run them: gradients through the autoencoder, none through the UNet."""
+    unet, head, network = diffusers_unet(), ball_head(), branches()
+    core = on_model(core_model(unet), core_vae(), {"front": neighbour.small_prompt(1)}, neighbour.small_prompt(3))
+    ours = replace(core, denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule()))
+    restoring = RestorationConfig(steps=2, size=16, seen=64, samples=8, rays=32, picture=0.0)
+    refining = RefineConfig(iterations=2, denoising_steps=2, size=64, views=3, rays=64, guidance=2.0, coarse=8, fine=8)
+
+    def draws() -> torch.Generator:
+        return torch.Generator().manual_seed(10)
+
+    restored = [restore_geometry([head], Guides(model), restoring, generator=draws())[0][0].planes for model in (core, ours)]
+    refined = [refine(head, model, network, refining, generator=draws()).planes for model in (core, ours)]
+    found["restored"], found["head refined"] = apart(*restored), apart(*refined)
+    found["what restoration does"], found["what refinement does"] = apart(restored[0], head.planes), apart(refined[0], head.planes)
 
 
 def vaes(found: dict[str, float]) -> None:
@@ -236,8 +229,8 @@ def refusals() -> list[str]:
         lambda: ComfyDenoiser(flow),
         lambda: ComfyDenoiser(patcher, 3)(z, t, told),
         lambda: mix_views(patcher, 3) and None,
-        lambda: LoadViewDiffusion.execute(flow, core_vae(), conditioning(0), front=conditioning(1)),
-        lambda: LoadViewDiffusion.execute(patcher, core_vae(), [], front=conditioning(1)),
+        lambda: LoadViewDiffusion.execute(flow, core_vae(), neighbour.small_prompt(0), front=neighbour.small_prompt(1)),
+        lambda: LoadViewDiffusion.execute(patcher, core_vae(), [], front=neighbour.small_prompt(1)),
     ):
         try:
             attempt()
@@ -250,7 +243,7 @@ if __name__ == "__main__":
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     found: dict[str, float] = {}
     with torch.inference_mode():
-        for measure in (unets, kinds, injections, new_views, vaes):
+        for measure in (unets, kinds, injections, new_views, heads, vaes):
             measure(found)
         said = refusals()
     print(json.dumps({"apart": found, "said": said}))

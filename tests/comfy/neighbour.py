@@ -3,9 +3,16 @@
 import sys
 import types
 
+import comfy.model_base
+import comfy.model_management as mm
+import comfy.model_patcher
+import comfy.supported_models
 import torch
+from comfy.ldm.models.autoencoder import AutoencoderKL
 
 from comfy_api.latest import ComfyExtension, Types, io
+
+WIDTH, TOKENS = 64, 7  # of prompts
 
 
 def box():
@@ -21,6 +28,55 @@ class Encoder:
 
     def encode_image(self, image, crop=True):
         return {"image_embeds": image.mean((1, 2))}
+
+
+def small_model(linear=False, in_channels=4, model_type=comfy.model_base.ModelType.EPS) -> comfy.model_patcher.ModelPatcher:
+    """Stable Diffusion 1.5 (with `linear` as 2.1) as core's loaders make it, but for its widths; weights by a seed."""
+    config = comfy.supported_models.SD15(
+        {
+            "image_size": 32,
+            "in_channels": in_channels,
+            "out_channels": 4,
+            "model_channels": 32,
+            "num_res_blocks": [2, 2, 2, 2],
+            "channel_mult": [1, 2, 4, 4],
+            "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+            "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+            "transformer_depth_middle": 1,
+            "context_dim": WIDTH,
+            "use_spatial_transformer": True,
+            "use_linear_in_transformer": linear,
+            "legacy": False,
+            "adm_in_channels": None,
+            "dtype": torch.float32,
+        }
+    )
+    model = comfy.model_base.BaseModel(config, model_type, device=torch.device("cpu"))
+    seeded(model.diffusion_model)
+    device = mm.get_torch_device()
+    return comfy.model_patcher.CoreModelPatcher(model, load_device=device, offload_device=mm.unet_offload_device())
+
+
+def small_vae() -> types.SimpleNamespace:
+    """What of core's VAE is read, but for its widths; weights by a seed."""
+    shape = {"double_z": True, "z_channels": 4, "resolution": 32, "in_channels": 3, "out_ch": 3, "ch": 32, "ch_mult": [1, 2, 2, 2]}
+    model = AutoencoderKL(ddconfig={**shape, "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}, embed_dim=4)
+    return types.SimpleNamespace(first_stage_model=seeded(model).eval().requires_grad_(False))
+
+
+def seeded(module):
+    """Core leaves weights unset."""
+    g = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            norm = parameter.ndim == 1
+            parameter.copy_(torch.ones_like(parameter) * name.endswith("weight") if norm else torch.randn(parameter.shape, generator=g) * 0.05)
+    return module
+
+
+def small_prompt(seed: int) -> list:
+    """A CONDITIONING as core makes it."""
+    return [[torch.randn(1, TOKENS, WIDTH, generator=torch.Generator().manual_seed(seed)), {}]]
 
 
 def things() -> dict:
@@ -44,6 +100,14 @@ def things() -> dict:
     }
 
 
+MODELS = {
+    "small model": small_model,
+    "small vae": small_vae,
+    "small prompt": lambda: small_prompt(1),
+    "small negative": lambda: small_prompt(2),
+}
+
+
 class Source(io.ComfyNode):
     """Anything, on any wire."""
 
@@ -53,13 +117,13 @@ class Source(io.ComfyNode):
             node_id="NeighbourSource",
             display_name="Source",
             category="neighbour",
-            inputs=[io.Combo.Input("what", options=list(things()))],
+            inputs=[io.Combo.Input("what", options=[*things(), *MODELS])],
             outputs=[io.AnyType.Output()],
         )
 
     @classmethod
     def execute(cls, what):
-        return io.NodeOutput(things()[what])
+        return io.NodeOutput(MODELS[what]() if what in MODELS else things()[what])
 
 
 class SaveOften(io.ComfyNode):

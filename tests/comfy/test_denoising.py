@@ -48,6 +48,11 @@ def test_new_views_are_the_same(measured, name):
     assert measured["apart"]["what branches do"] > 100 * TOLERANCE
 
 
+@pytest.mark.parametrize("name, done", [("restored", "what restoration does"), ("head refined", "what refinement does")])
+def test_heads_change_alike(measured, name, done):
+    assert measured["apart"][name] < TOLERANCE and measured["apart"][done] > 10 * TOLERANCE
+
+
 def test_refusals_name_what_to_do(measured):
     assert len(measured["said"]) == 4
     assert "load such a checkpoint" in measured["said"][2] and "wire CLIP Text Encode" in measured["said"][3]
