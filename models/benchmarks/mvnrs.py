@@ -2,7 +2,7 @@
 
 Every row refines the same inversion for as many iterations with as many calls of the UNet: fresh noise, anchors alone, anchors resampled,
 MV-NRS; and, with more calls, MV-NRS beside the paper's image-supervised multi-step loss. What is judged are views that no row has
-optimised. `--speed`: seconds of an iteration beside plain score distillation's.
+optimised. `--speed`: seconds of an iteration beside plain score distillation's. `--targets`: how good what views are pulled to is.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ..metrics.image import high_frequency
 from ..metrics.niqe import niqe, shipped_niqe
 from ..prior.discriminator import shipped_critic
 from ..training.local import parsed
+from . import mvnrs_targets
 from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
 from .inverted_heads import InvertedHeads
 from .prior_heads import ExactHead, views_at
@@ -165,7 +166,10 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="fast")
     parser.add_argument("--iterations", type=int, help="of all views, where the preset's are too many")
     parser.add_argument("--speed", action="store_true", help="instead: seconds of an iteration beside plain score distillation")
+    parser.add_argument("--targets", action="store_true", help="instead: how good the first targets are, beside the renders")
     options = parsed(parser, arguments)
+    if options.targets and options.heads:
+        raise ValueError("bench mvnrs --targets: expected the factory's heads, whose other views are rendered; leave --heads out")
     config, heads = PRESETS[options.preset], heads_of(options)
     if options.iterations:
         config = replace(config, iterations=options.iterations)
@@ -174,6 +178,12 @@ def run(arguments: list[str]) -> None:
         return
     weights = sorted(shipped("prior").parent.glob("*.safetensors"))
     rooms = ["field", "prior", "metrics", "synthetic", "diffusion", "distillation"]
+    if options.targets:
+        store = store_path("mvnrs-targets", options, repr(config), weights, rooms, [Path(mvnrs_targets.__file__)])
+        targets = mvnrs_targets.TargetBench(heads, store, options.minutes, config)
+        targets.run()
+        finish(f"mvnrs, targets, {options.preset}", targets.rows(), options.json)
+        return
     bench = MvnrsBench(heads, store_path("mvnrs", options, repr(config), weights, rooms, [Path(__file__)]), options.minutes, config)
     bench.run()
     finish(f"mvnrs, {options.preset}, {config.iterations} iterations", bench.rows(), options.json)

@@ -14,10 +14,10 @@ from torch import Tensor
 from ..camera import Camera, orbit, rays, yaw_pitch
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.denoiser import guided
-from ..diffusion.hpdm import Hpdm, HpdmDenoiser
+from ..diffusion.hpdm import Hpdm, HpdmDenoiser, Priors
 from ..diffusion.new_views import Coarse, DiffusionModel, blended, chains, coarse_views
 from ..diffusion.schedule import add_noise, ddim
-from ..diffusion.view_priors import geometry_latents, view_priors
+from ..diffusion.view_priors import ProjectedView, geometry_latents, view_priors
 from ..field.occupancy import render_rays_fast
 from ..field.volume_rendering import RenderConfig, render_rays
 from ..head import Head
@@ -171,7 +171,7 @@ class HeadScene:
     @torch.no_grad()
     def denoised(self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int) -> Tensor:
         """I^D [N, 3, S, S]: the views' renders, noisy at t, in `steps` deterministic steps to 0, told what their drivers show,
-        which `config.blend` lays over them.
+        which `config.blend` lays over them. The photo's own is the photo.
 
         Args:
             noise: [N, C, h, w]. t: one timestep of all. drivers: their drivers' pictures [3, S, S], None for the front's.
@@ -183,16 +183,19 @@ class HeadScene:
 
         return self.batch(some, len(views))
 
-    def _denoised(self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int) -> Tensor:
-        vae = self.model.vae
-        cameras, place = self.cameras[views], (self.head.planes.device, torch.float32)
-        driver_of = dict(self.order)
-        told = []
+    def priors(self, views: list[int], drivers: Sequence[Tensor | None]) -> tuple[Priors, list[ProjectedView]]:
+        """What views are told by their drivers' pictures, as for `denoised`."""
+        driver_of, told = dict(self.order), []
         for view, picture in zip(views, drivers, strict=True):
             i = view if driver_of[view] == PHOTO else driver_of[view]
             told.append(self.coarse.driving(i, self.photo, self.photo_mask[None]) if picture is None else self.coarse.driving(i, picture))
-        priors, known = view_priors(vae, told, cameras, self.coarse.rgb[views], self.coarse.normal[views], geometry=self.geometry[views])
-        base = self.model.denoiser
+        coarse = self.coarse.rgb[views], self.coarse.normal[views]
+        return view_priors(self.model.vae, told, self.cameras[views], *coarse, geometry=self.geometry[views])
+
+    def _denoised(self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int) -> Tensor:
+        vae, base = self.model.vae, self.model.denoiser
+        cameras, place = self.cameras[views], (self.head.planes.device, torch.float32)
+        priors, known = self.priors(views, drivers)
         denoiser = base if self.network is None else HpdmDenoiser(base, self.network, priors, self.config.weight)
         given = self.model.prompts(cameras).to(*place)
         empty = self.model.empty.to(*place).repeated(len(given))
@@ -205,7 +208,8 @@ class HeadScene:
         path = torch.linspace(t, 0, steps + 1).round().long()[:-1]
         callback = None if self.after_call is None else lambda done, total: self.after_call()
         drawn = decode(vae, ddim(base.schedule, predict, z, path, callback))
-        return torch.stack([blended(one, view, self.config.blend).contiguous() for one, view in zip(drawn, known, strict=True)])
+        laid = [blended(one, view, self.config.blend).contiguous() for one, view in zip(drawn, known, strict=True)]
+        return torch.stack([self.photo if picture is None else one for one, picture in zip(laid, drivers, strict=True)])
 
 
 class TakenPixels:

@@ -103,6 +103,32 @@ def test_killed_and_resumed_is_the_same_to_the_bit(stop):
     assert torch.equal(run(state=from_file(states[stop]), seed=99).planes, whole.planes)
 
 
+def test_interrupted_within_an_iteration_it_goes_on_from_the_one_before(monkeypatch):
+    whole, states, left = run(), {}, [40]
+
+    def stop() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    def keep(now) -> None:
+        states[now.step] = now.state
+
+    draws = torch.Generator().manual_seed(0)
+    with pytest.raises(KeyboardInterrupt):
+        refine(ball_head(), model(), network(), CONFIG, generator=draws, callback=keep, after_call=stop)
+    last = max(states)
+    assert 0 < last < CONFIG.iterations and states[last]()["numbers"][0] == last
+    assert torch.equal(run(state=from_file(states[last]()), seed=99).planes, whole.planes)
+
+
+def test_the_photo_s_own_target_is_the_photo():
+    one = Refinement(ball_head(), model(), network(), CONFIG, torch.Generator().manual_seed(0))
+    found = one.iteration()
+    assert torch.equal(found.kept[0].target, one.scene.photo)
+    assert all(not torch.equal(kept.target, one.scene.photo) for view, kept in found.kept.items() if view)
+
+
 def test_one_seed_one_result():
     one, same, other = (run(seed=seed).planes for seed in (0, 0, 1))
     assert torch.equal(one, same) and not torch.equal(one, other)
