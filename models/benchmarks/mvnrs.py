@@ -13,18 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ..camera import label_from_camera
 from ..checkpoint import shipped
-from ..diffusion.autoencoder import encode
 from ..diffusion.hpdm import shipped_hpdm
 from ..diffusion.new_views import embedded_model
-from ..diffusion.schedule import add_noise
 from ..distillation.noise_resampling import renewed_share
-from ..distillation.refinement import PRESETS, RefineConfig, Refinement, RefineProgress, refine
-from ..distillation.sds import sds_gradient, sds_loss
-from ..field.volume_rendering import render_features
+from ..distillation.refinement import PRESETS, RefineConfig, RefineProgress, refine
 from ..head import Head
 from ..metrics.discriminator import discriminator_score
 from ..metrics.evaluate import evaluate, shipped_judges
@@ -32,12 +27,11 @@ from ..metrics.image import high_frequency
 from ..metrics.niqe import niqe, shipped_niqe
 from ..prior.discriminator import shipped_critic
 from ..training.local import parsed
-from . import mvnrs_targets
+from . import mvnrs_speed, mvnrs_targets
 from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
 from .inverted_heads import InvertedHeads
 from .prior_heads import ExactHead, views_at
 from .report import Row, finish
-from .turbo_speed import median_seconds
 
 LOOKED_AT = (-60, -30, 30, 60, 120, -120)  # degrees of yaw between those that are optimised, every 45
 UNITS = {
@@ -120,46 +114,6 @@ class MvnrsBench(HeadBench):
         return rows
 
 
-def plain_gradient(run: Refinement, t: int, generator: torch.Generator) -> Tensor:
-    """Score distillation as it is usually done: each view rendered and encoded with a graph, one call of the UNet, one backward pass."""
-    scene, model = run.scene, run.scene.model
-    total = torch.zeros_like(scene.head.planes)
-    for view, _ in scene.order:
-        field, S = scene.head.field(), run.config.size
-        seen = render_features(field, scene.cameras[[view]], S, S, scene.sampling)
-        colour = field.rgb(seen.features, seen.opacity[..., None]) + 1 - seen.opacity[..., None]
-        z = encode(model.vae, colour.mT.view(1, 3, S, S).clamp(0, 1))
-        noise, step = torch.randn(z.shape, generator=generator).to(z), torch.full((1,), t, device=z.device)
-        with torch.no_grad():
-            predicted = model.denoiser(add_noise(model.denoiser.schedule, z, noise, step), step, model.prompts(scene.cameras[[view]]))
-        loss = sds_loss(z, sds_gradient(model.denoiser.schedule, predicted, noise, step))
-        total += torch.autograd.grad(loss, scene.head.planes)[0]
-    return total
-
-
-def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
-    """Of one iteration of all views, whole pictures for both, at K = 1 and 4; the UNet's own share."""
-    rows, head, model, network = [], InvertedHeads().head(exact), embedded_model(), shipped_hpdm()
-    for steps in (1, 4):
-        whole = replace(config, denoising_steps=steps, rays=0, iterations=1000, guidance=1.0)
-        run = Refinement(head, model, network, whole, torch.Generator().manual_seed(0))
-        ours = median_seconds(run.iteration, repeats=3)
-        cameras = run.scene.cameras
-        z, t = torch.randn(len(cameras.cam2world), 4, whole.size // 8, whole.size // 8), torch.full((len(cameras.cam2world),), 400)
-        told, draws = model.prompts(cameras), torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            alone = median_seconds(lambda z=z, t=t, told=told: model.denoiser(z, t, told))
-        plain = median_seconds(lambda run=run, draws=draws: plain_gradient(run, 400, draws), repeats=2) + (steps - 1) * alone
-        name = f"K = {steps}, {len(cameras.cam2world)} views of {whole.size} pixels"
-        rows += [
-            Row(name, "an iteration of MV-NRS", ours, "s"),
-            Row(name, "plain score distillation with as many calls of the UNet", plain, "s"),
-            Row(name, "MV-NRS over plain", ours / plain, ""),
-            Row(name, "share of the UNet alone in MV-NRS", steps * alone / ours, ""),
-        ]
-    return rows
-
-
 def run(arguments: list[str]) -> None:
     """Print the table; what the clock cuts off, the next call goes on with."""
     parser = head_parser("mvnrs", __doc__)
@@ -174,7 +128,7 @@ def run(arguments: list[str]) -> None:
     if options.iterations:
         config = replace(config, iterations=options.iterations)
     if options.speed:
-        finish("mvnrs, speed", speed_rows(heads[0], config), options.json)
+        finish("mvnrs, speed", mvnrs_speed.speed_rows(heads[0], config), options.json)
         return
     weights = sorted(shipped("prior").parent.glob("*.safetensors"))
     rooms = ["field", "prior", "metrics", "synthetic", "diffusion", "distillation"]

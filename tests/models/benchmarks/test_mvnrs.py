@@ -7,6 +7,8 @@ import pytest
 import torch
 from portrait_diffusion.models.benchmarks import mvnrs as bench
 from portrait_diffusion.models.benchmarks import mvnrs_targets as targets
+from portrait_diffusion.models.benchmarks.mvnrs_speed import plain_gradient
+from portrait_diffusion.models.distillation.refinement import Refinement
 
 from ..diffusion.test_hpdm import network
 from ..diffusion.test_new_views import model
@@ -56,3 +58,11 @@ def test_target_rows_are_less_the_render(tmp_path):
 def test_targets_of_other_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="leave --heads out"):
         bench.run(["--targets", "--heads", str(tmp_path)])
+
+
+def test_plain_distillation_is_repeatable_and_moves_the_planes():
+    run = Refinement(ball_head(), model(), None, replace(CONFIG, rays=0), torch.Generator().manual_seed(0))
+    run.scene.refresh()
+    run.scene.begin(run.generator)
+    one, same, other = (plain_gradient(run, 400, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert one.isfinite().all() and one.abs().max() > 0 and torch.equal(one, same) and not torch.equal(one, other)
