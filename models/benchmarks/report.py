@@ -99,7 +99,7 @@ def write_page(folder: Path) -> None:
         content = json.loads(path.read_text(encoding="utf-8"))
         machine = content["machine"]
         where = f"{machine['cores']} cores, {machine['threads']} threads, {machine['accelerator'] or 'no accelerator'}"
-        parts.append(f"## {content['name']}\n\n`{content['command']}`, commit {content['commit']}, {where}.")
+        parts.append(f"## {content['name']} ({path.name})\n\n`{content['command']}`, commit {content['commit']}, {where}.")
         lines = ["| row | metric | value | interval | n |", "|---|---|---|---|---|"]
         for row in content["rows"]:
             value = f"{row['value']:.4g}" if isinstance(row["value"], float) else str(row["value"])
