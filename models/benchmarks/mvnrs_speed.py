@@ -27,7 +27,7 @@ def plain_gradient(run: Refinement, t: int, generator: torch.Generator) -> Tenso
     """
     scene, model, S = run.scene, run.scene.model, run.config.size
     schedule, total = model.denoiser.schedule, torch.zeros_like(scene.head.planes)
-    for view, _ in scene.order:
+    for view, _ in scene.order[1:]:  # the photo's own is not denoised in MV-NRS either
         z = encode(model.vae, scene.render(view).mT.view(1, 3, S, S).clamp(0, 1))
         noise, step = torch.randn(z.shape, generator=generator).to(z), torch.full((1,), t, device=z.device)
         with torch.no_grad():
@@ -44,7 +44,7 @@ def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
         whole = replace(config, denoising_steps=steps, rays=0, iterations=1000, guidance=1.0)
         run = Refinement(head, model, network, whole, torch.Generator().manual_seed(0))
         ours = median_seconds(run.iteration, repeats=2)
-        cameras, side = run.scene.cameras, whole.size // 8
+        cameras, side = run.scene.cameras[1:], whole.size // 8
         z, t = torch.randn(len(cameras.cam2world), 4, side, side), torch.full((len(cameras.cam2world),), 400)
         told, draws = model.prompts(cameras), torch.Generator().manual_seed(0)
         with torch.no_grad():

@@ -70,7 +70,8 @@ def run(arguments: list[str]) -> None:
     settings = f"{options.iterations} {PRESETS} {RestorationConfig()}"
     weights = sorted(shipped("prior").parent.glob("*.safetensors"))
     rooms = ["field", "prior", "metrics", "synthetic", "diffusion", "distillation"]
-    code = [Path(__file__), *(Path(module.__file__) for module in (portrait_stages, restoration, portrait_robust))]
+    modules = [portrait_stages, restoration] + ([portrait_robust] if options.robust else [])
+    code = [Path(__file__), *(Path(module.__file__) for module in modules)]
     store = store_path(name.replace(", ", "-"), options, settings, weights, rooms, code)
     heads, stages = heads_of(options), PortraitStages(options.iterations)
     bench = (

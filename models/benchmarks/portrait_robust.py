@@ -116,11 +116,15 @@ class RobustPortraitBench(HeadBench):
         return rows
 
     def draw_sheet(self, path: Path, tile: int = 160) -> None:
-        """One person a case: photo, then the prior's, `fast`'s and the exact views."""
+        """One person a case, as far as the bench has come: photo, then the prior's, `fast`'s and the exact views."""
         lines = []
         for case, photo, exact in cases(self.heads, self.split)[: len(CASES)]:
-            made = [read_tensors(self.kept(case, exact, row), f"views of {row}")[0]["rgb"] for row in (PRIOR, FAST)]
+            paths = [self.kept(case, exact, row) for row in (PRIOR, FAST)]
+            if not all(path.is_file() for path in paths):
+                continue
+            made = [read_tensors(path, "views")[0]["rgb"] for path in paths]
             truth = exact.exact.views.rgb[views_at(exact, SHOWN)]
             pictures = torch.cat([photo.exact.views.rgb[[photo.exact.frontal]], *made, truth])
             lines.append(torch.cat(list(F.interpolate(pictures, (tile, tile), mode="area")), -1))
-        to_pil(torch.cat(lines, -2)).save(path)
+        if lines:
+            to_pil(torch.cat(lines, -2)).save(path)

@@ -67,7 +67,7 @@ class PortraitStages:
 
     def distilled(self, head: Head, config: RefineConfig) -> Head:
         """Plain score distillation into the planes, evaluating the UNet as often as a refinement does."""
-        views = 1 + len(refinement_cameras(config.views, head.planes.device).cam2world)
+        views = len(refinement_cameras(config.views, head.planes.device).cam2world)
         steps = max(1, config.iterations * config.denoising_steps * views // PERP_NEG)
         plain = replace(self.restoration, steps=steps, rate=self.restoration.rate * FASTER, picture=0.0)
         return without_block(IntoPlanes(head, Guides(self.model), plain, self.draws()))

@@ -171,28 +171,30 @@ class HeadScene:
     @torch.no_grad()
     def denoised(self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int) -> Tensor:
         """I^D [N, 3, S, S]: the views' renders, noisy at t, in `steps` deterministic steps to 0, told what their drivers show,
-        which `config.blend` lays over them. The photo's own is the photo.
+        which `config.blend` lays over them. What the photo drives is the photo's own view, whose target is the photo.
 
         Args:
-            noise: [N, C, h, w]. t: one timestep of all. drivers: their drivers' pictures [3, S, S], None for the front's.
+            noise: [N, C, h, w]. t: one timestep of all. drivers: their drivers' pictures [3, S, S], None for the photo's own.
         """
+        targets = torch.stack([self.photo] * len(views))
+        asked = [i for i, picture in enumerate(drivers) if picture is not None]
 
         def some(rows: Sequence[int]) -> Tensor:
-            chosen = slice(rows[0], rows[-1] + 1)
-            return self._denoised(list(views[chosen]), noise[chosen], t, drivers[chosen], steps)
+            chosen = asked[rows[0] : rows[-1] + 1]
+            return self._denoised([views[i] for i in chosen], noise[chosen], t, [drivers[i] for i in chosen], steps)
 
-        return self.batch(some, len(views))
+        if asked:
+            targets[asked] = self.batch(some, len(asked))
+        return targets
 
-    def priors(self, views: list[int], drivers: Sequence[Tensor | None]) -> tuple[Priors, list[ProjectedView]]:
-        """What views are told by their drivers' pictures, as for `denoised`."""
-        driver_of, told = dict(self.order), []
-        for view, picture in zip(views, drivers, strict=True):
-            i = view if driver_of[view] == PHOTO else driver_of[view]
-            told.append(self.coarse.driving(i, self.photo, self.photo_mask[None]) if picture is None else self.coarse.driving(i, picture))
+    def priors(self, views: list[int], drivers: Sequence[Tensor]) -> tuple[Priors, list[ProjectedView]]:
+        """What views are told by their drivers' pictures [3, S, S]."""
+        driver_of = dict(self.order)
+        told = [self.coarse.driving(driver_of[view], picture) for view, picture in zip(views, drivers, strict=True)]
         coarse = self.coarse.rgb[views], self.coarse.normal[views]
         return view_priors(self.model.vae, told, self.cameras[views], *coarse, geometry=self.geometry[views])
 
-    def _denoised(self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int) -> Tensor:
+    def _denoised(self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor], steps: int) -> Tensor:
         vae, base = self.model.vae, self.model.denoiser
         cameras, place = self.cameras[views], (self.head.planes.device, torch.float32)
         priors, known = self.priors(views, drivers)
@@ -208,8 +210,7 @@ class HeadScene:
         path = torch.linspace(t, 0, steps + 1).round().long()[:-1]
         callback = None if self.after_call is None else lambda done, total: self.after_call()
         drawn = decode(vae, ddim(base.schedule, predict, z, path, callback))
-        laid = [blended(one, view, self.config.blend).contiguous() for one, view in zip(drawn, known, strict=True)]
-        return torch.stack([self.photo if picture is None else one for one, picture in zip(laid, drivers, strict=True)])
+        return torch.stack([blended(one, view, self.config.blend) for one, view in zip(drawn, known, strict=True)])
 
 
 class TakenPixels:

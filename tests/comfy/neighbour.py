@@ -69,8 +69,8 @@ def seeded(module):
     g = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            norm = parameter.ndim == 1
-            parameter.copy_(torch.ones_like(parameter) * name.endswith("weight") if norm else torch.randn(parameter.shape, generator=g) * 0.05)
+            norm = torch.full_like(parameter, float(name.endswith("weight")))
+            parameter.copy_(norm if parameter.ndim == 1 else torch.randn(parameter.shape, generator=g) * 0.05)
     return module
 
 

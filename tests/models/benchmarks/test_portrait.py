@@ -36,7 +36,7 @@ def test_plain_distillation_moves_the_planes_and_evaluates_the_unet_as_often(mon
     heads = [one.distilled(ball_head(), short) for _ in range(2)]
     assert torch.equal(heads[0].planes, heads[1].planes) and not torch.equal(heads[0].planes, ball_head().planes)
     assert heads[0].planes.isfinite().all()
-    assert seen[0].steps == (1 + short.views + 2) // stages.PERP_NEG and seen[0].picture == 0
+    assert seen[0].steps == (short.views + 1) // stages.PERP_NEG and seen[0].picture == 0
 
 
 def test_stages_begin_where_the_one_before_ended(monkeypatch):

@@ -103,7 +103,7 @@ def test_killed_and_resumed_is_the_same_to_the_bit(stop):
     assert torch.equal(run(state=from_file(states[stop]), seed=99).planes, whole.planes)
 
 
-def test_interrupted_within_an_iteration_it_goes_on_from_the_one_before(monkeypatch):
+def test_interrupted_within_an_iteration_it_goes_on_from_the_one_before():
     whole, states, left = run(), {}, [40]
 
     def stop() -> None:
