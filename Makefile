@@ -13,7 +13,7 @@ PYTHON = "$$(python3 .ci/environment.py)"
 # Reference fixtures beside the checkout, where there are any; a few of them are in tests/golden.
 GOLDEN = ../shared/golden
 UNIT = -q -m "not comfy" -n 2 --dist worksteal
-GOLDEN_TESTS = tests/models/prior/test_golden_*.py tests/models/field/test_golden_*.py tests/models/diffusion/test_golden_*.py tests/models/test_golden_camera.py
+GOLDEN_TESTS = $$(grep -rl --include="test_*.py" golden_fixtures tests/models)
 
 demo:
 	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.demo $${PHOTO:+--photo "$$PHOTO"} $${WORKFLOW:+--workflow "$$WORKFLOW"}

@@ -231,7 +231,7 @@ def portrait_to_3d(
         plan, guides = refinement, refinement.guides
         (head,), _ = restore_geometry([head], guides, plan.restoration, generator=generator, block=plan.block, callback=callback)
         stage("refinement")
-        head = refine(head, guides.model, plan.network, plan.refine, generator=generator, callback=callback)
+        head = refine(head, guides.model, plan.network, plan.refine, generator=generator, callback=callback).head
     stage("mesh")
     mesh = head_to_mesh(head, mesh_config)
     if frames is None:

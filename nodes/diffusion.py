@@ -67,10 +67,11 @@ class LoadViewDiffusion(io.ComfyNode):
 
 
 def model_facts(diffusion: DiffusionOnWire) -> tuple:
-    """What changes when a diffusion model does, for a fingerprint: its prompts and its weights."""
-    denoiser = diffusion.model.denoiser
-    weights = weights_facts(denoiser.patcher) if isinstance(denoiser, ComfyDenoiser) else loading.file_facts(shipped("diffusion"))
-    return diffusion.name, diffusion.model.tokens, weights
+    """What changes when a diffusion model does, for a fingerprint: its prompts and its weights, its autoencoder's too."""
+    made = diffusion.model
+    if isinstance(made.denoiser, ComfyDenoiser):
+        return diffusion.name, made.tokens, weights_facts(made.denoiser.patcher), made.vae
+    return diffusion.name, made.tokens, loading.file_facts(shipped("diffusion"), shipped("autoencoder"))
 
 
 def tokens_of(conditioning, name: str) -> torch.Tensor:

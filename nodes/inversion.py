@@ -9,6 +9,7 @@ import comfy.model_management as mm
 import torch
 
 from ..models.camera import orbit
+from ..models.distillation.refinement import RefineProgress
 from ..models.field.volume_rendering import RenderConfig
 from ..models.metrics.image import masked_psnr
 from ..models.prior.feed_forward import feed_forward_head
@@ -126,7 +127,16 @@ class FeedForwardHead(io.ComfyNode):
 
 def picture(now: FitProgress):
     """The head as it stands, a little further round with every preview."""
-    yaw = 0.8 * math.sin(now.step * 0.05)
+    return seen_from(now, 0.8 * math.sin(now.step * 0.05))
+
+
+def turned(now: FitProgress | RefineProgress):
+    """The head as it stands, once around in the course of a run: for stages that work on its back."""
+    return seen_from(now, 2 * math.pi * now.step / now.steps)
+
+
+def seen_from(now: FitProgress | RefineProgress, yaw: float):
+    """A picture of the head as it stands, from a yaw."""
     camera = orbit(torch.tensor([yaw]), 0.0)
     head = now.head()
     view = head.render(camera.to(head.planes.device), PREVIEW_SIZE, RenderConfig(coarse=24, fine=12), normals=False)

@@ -128,13 +128,13 @@ class Progress:
         self.bar.update_absolute(done, self.total, None if picture is None else ("JPEG", picture, max(picture.size)))
 
 
-def optimise(run: Callable, key: str, picture: Callable, steps: int):
+def optimise(run: Callable, key: str, picture: Callable, steps: int, every: int = PREVIEW_EVERY):
     """Run an optimisation as a node should: `normally()`, with progress, pictures, interrupts and resume.
 
     Args:
         run: called with `state` (tensors of an earlier run, or None) and `callback`, which it calls after each step with an
             object that has `.step` and `.state()` (such as `FitProgress`); its result is returned.
-        key: from `fingerprint`. picture: that object -> PIL image of how it looks now. steps: in all.
+        key: from `fingerprint`. picture: that object -> PIL image of how it looks now. steps: in all. every: of them, a picture.
     """
     progress, resume = Progress(steps), Resume(key)
     latest = None
@@ -142,7 +142,7 @@ def optimise(run: Callable, key: str, picture: Callable, steps: int):
     def after_step(now) -> None:
         nonlocal latest
         latest = now
-        wanted = now.step % PREVIEW_EVERY == 0 or now.step == steps
+        wanted = now.step % every == 0 or now.step == steps
         if resume.due():
             resume.save(now.state())
         progress.update(now.step)  # notices an interrupt before a picture is drawn

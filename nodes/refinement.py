@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import comfy.model_management as mm
 import torch
 
 from ..models.distillation.noise_resampling import STRATEGIES
-from ..models.distillation.refinement import PRESETS, RefineProgress, refine
+from ..models.distillation.refinement import PRESETS, refine
 from ..models.distillation.score_picture import score_picture
 from . import convert, loading
 from .diffusion import model_facts
-from .inversion import MEMORY, picture
+from .inversion import MEMORY, turned
 from .new_views import prepared
 from .optimising import fingerprint, optimise, private
 from .types import CATEGORY, AlignedWire, CamerasWire, HeadWire, HpdmWire, io, seed_input
@@ -41,8 +40,8 @@ class RefineHead(io.ComfyNode):
                 CamerasWire.Input(
                     "cameras",
                     optional=True,
-                    tooltip="From Camera Orbit: where to look from beside the photo's camera; their size counts nothing. A ring of eight, one "
-                    "above and one below where absent.",
+                    tooltip="From Camera Orbit: where to look from beside the photo's camera; their size counts nothing. A ring of eight (detail: "
+                    "twelve), one above and one below where absent.",
                 ),
                 io.Combo.Input(
                     "preset", options=list(PRESETS), default="fast", tooltip="fast: minutes. detail: finer planes, more denoising, longer."
@@ -65,6 +64,15 @@ class RefineHead(io.ComfyNode):
                     advanced=True,
                     tooltip="How far noise is resampled from its anchor; -1 takes the preset's.",
                 ),
+                io.Float.Input(
+                    "multi_step",
+                    default=0.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="Weight of the paper's additional loss, one view an iteration denoised in eight steps; it takes longer.",
+                ),
             ],
             outputs=[
                 HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head."),
@@ -75,27 +83,17 @@ class RefineHead(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, head, hpdm, preset: str, seed: int, iterations: int, strategy: str, sigma: float, aligned=None, cameras=None
+        cls, head, hpdm, preset: str, seed: int, iterations: int, strategy: str, sigma: float, multi_step: float, aligned=None, cameras=None
     ) -> io.NodeOutput:
-        config = replace(PRESETS[preset], strategy=strategy)
+        config = replace(PRESETS[preset], strategy=strategy, multi_step=multi_step)
         config = config if iterations < 0 else replace(config, iterations=max(iterations, 1))
         config = config if sigma < 0 else replace(config, sigma=sigma)
-        scores: list[tuple[float, float]] = []
-        targets: list[torch.Tensor] = []
         made = head.head if aligned is None else replace(head.head, reference=aligned)
         around = None if cameras is None else cameras.cameras
 
         def run(state, callback):
             own = private(loading.ready(replace(head, head=made), memory=MEMORY))
             model, network = prepared(hpdm, config.size)
-
-            def after(now: RefineProgress) -> None:
-                if now.report is not None:
-                    compared = [one for one in now.report.judged.values() if not math.isnan(one.new)]
-                    if compared:
-                        scores.append(tuple(sum(getattr(one, name) for one in compared) / len(compared) for name in ("new", "old")))
-                    targets[:] = [now.report.kept[view].target for view in sorted(now.report.kept)]
-                callback(now)
 
             return refine(
                 own,
@@ -105,13 +103,12 @@ class RefineHead(io.ComfyNode):
                 generator=torch.Generator().manual_seed(seed),
                 cameras=private(around),
                 state=state,
-                callback=after,
+                callback=callback,
                 after_call=mm.throw_exception_if_processing_interrupted,
             )
 
         parts = made.planes, made.decoder, made.latents, made.reference
         key = fingerprint("refine", *parts, around, config, seed, hpdm.network, *model_facts(hpdm.diffusion))
-        refined = optimise(run, key, picture, config.iterations)
-        shown = torch.stack(targets) if targets else made.planes.new_ones(1, 3, config.size, config.size)
-        wire = loading.wire_head(replace(refined, reference=made.reference))
-        return io.NodeOutput(wire, convert.to_image(shown), convert.to_image(score_picture(scores)[None]))
+        refined = optimise(run, key, turned, config.iterations, every=1)
+        wire = loading.wire_head(replace(refined.head, reference=made.reference))
+        return io.NodeOutput(wire, convert.to_image(refined.targets), convert.to_image(score_picture(refined.scores)[None]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import comfy.model_management as mm
 import torch
 
 from ..models.checkpoint import shipped
@@ -12,7 +13,7 @@ from ..models.distillation.restoration import Guides, RestorationConfig, restore
 from ..models.prior.detail_block import learnt_block
 from . import loading
 from .diffusion import model_facts
-from .inversion import MEMORY, picture
+from .inversion import MEMORY, turned
 from .optimising import fingerprint, optimise, private
 from .types import CATEGORY, DiffusionWire, HeadWire, io, seed_input
 
@@ -94,12 +95,21 @@ class RestoreGeometry(io.ComfyNode):
             own = private(loading.ready(head, *patchers, memory=2 * MEMORY))
             guides = Guides(private(diffusion.model), private(zero123))
             draws = torch.Generator().manual_seed(seed)
-            (restored,), _ = restore_geometry([own], guides, config, generator=draws, block=block, state=state, callback=callback)
+            (restored,), _ = restore_geometry(
+                [own],
+                guides,
+                config,
+                generator=draws,
+                block=block,
+                state=state,
+                callback=callback,
+                after_call=mm.throw_exception_if_processing_interrupted,
+            )
             return restored
 
         made = head.head
         parts = made.planes, made.decoder, made.latents, made.reference
         ours = loading.file_facts(shipped("zero123"), shipped("restoration"))
         key = fingerprint("restore", *parts, config, seed, learnt, *model_facts(diffusion), ours)
-        restored = optimise(run, key, picture, steps)
+        restored = optimise(run, key, turned, steps, every=5)
         return io.NodeOutput(loading.wire_head(replace(restored, reference=made.reference)))

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from PIL import Image
 
 from portrait_diffusion.__main__ import commands, main
-from portrait_diffusion.models import checkpoint, doctor
+from portrait_diffusion.models import checkpoint, doctor, running
+from portrait_diffusion.models.distillation.restoration import RestorationConfig
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +151,17 @@ def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
     assert {path.name for path in out.iterdir()} == {"portrait.glb", "turntable.mp4", "views.png", "head.safetensors", "report.json"}
     assert Image.open(out / "views.png").size == (8 * 128, 2 * 128)
     assert "inversion" in capsys.readouterr().out
+
+
+def test_run_restores_and_refines(root, tmp_path, monkeypatch, capsys):
+    """`run --refine fast`, a step or an iteration of each stage."""
+    monkeypatch.setitem(running.PRESETS, "quick", replace(running.PRESETS["quick"], latent_steps=1, tuning_steps=1, detail_steps=1))
+    monkeypatch.setitem(running.REFINEMENTS, "fast", replace(running.REFINEMENTS["fast"], iterations=1, views=2, denoising_steps=1))
+    short = partial(running.DistilledRefinement, restoration=RestorationConfig(steps=1))
+    monkeypatch.setattr(running, "DistilledRefinement", short)
+    photo = root / "web" / "pictures" / "portrait.png"
+    assert main(["run", str(photo), "--out", str(tmp_path), "--refine", "fast"]) == 0
+    said = capsys.readouterr().out
+    assert said.index("geometry restoration ...") < said.index("refinement ...") < said.index("mesh ...")
+    assert "  step 1 of 1  0 skipped" in said
+    assert {path.name for path in tmp_path.iterdir()} == {"portrait.glb", "turntable.mp4", "views.png", "head.safetensors"}

@@ -30,10 +30,10 @@ from ..training.local import parsed
 from . import mvnrs_speed, mvnrs_targets
 from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
 from .inverted_heads import InvertedHeads
-from .prior_heads import ExactHead, views_at
+from .prior_heads import YAWS, ExactHead, views_at
 from .report import Row, finish
 
-LOOKED_AT = (-60, -30, 30, 60, 120, -120)  # degrees of yaw between those that are optimised, every 45
+APART = 10  # least degrees of yaw between a view that is judged and those that are optimised
 UNITS = {
     "PSNR": "dB",
     "SSIM": "",
@@ -49,6 +49,11 @@ ROWS = {"random": "random noise", "anchor": "anchor noise alone", "resampled": "
 MORE, MULTI_STEP = "MV-NRS and the multi-step loss", 0.5  # which asks the UNet once more; its weight
 
 
+def looked_at(views: int) -> list[int]:
+    """Degrees of yaw that the factory renders, apart from a ring of so many views."""
+    return [yaw for yaw in YAWS if abs(math.remainder(yaw, 360 / views)) >= APART]
+
+
 class MvnrsBench(HeadBench):
     """The rows of every head."""
 
@@ -60,7 +65,7 @@ class MvnrsBench(HeadBench):
     @torch.no_grad()
     def figures(self, made: Head, exact: ExactHead) -> dict[str, float]:
         """Of views that nobody optimised."""
-        index = views_at(exact, LOOKED_AT)
+        index = views_at(exact, looked_at(self.config.views))
         cameras, truth, mask = exact.exact.camera[index], exact.exact.views.rgb[index], exact.exact.views.mask[index]
         shown = made.render(cameras, truth.shape[-1], normals=False).rgb
         found = {figure.metric: figure.value for figure in evaluate(shown, truth, self.judges)}
@@ -81,7 +86,7 @@ class MvnrsBench(HeadBench):
                 shares.append(renewed_share(now.report.judged))
 
         started = time.perf_counter()
-        made = refine(self.inverted.head(exact), self.model, self.network, config, generator=draws, callback=after)
+        made = refine(self.inverted.head(exact), self.model, self.network, config, generator=draws, callback=after).head
         seconds = time.perf_counter() - started
         known = torch.tensor(shares).nanmean().item()
         return self.figures(made, exact) | {"time": seconds} | ({} if math.isnan(known) else {"renewed": known})

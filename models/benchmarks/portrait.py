@@ -1,7 +1,7 @@
 """`bench portrait`: the whole of Portrait Diffusion, stage by stage, as in its table 1, on held-out heads.
 
-Five views, front and 45 and 90 degrees to both sides: against the photo, as the paper judges them, and against the exact views. Every row
-begins with the same inversion; its seconds are those of all the stages that it needs. Plain SDS begins where `fast` does, and evaluates
+Five views, front and 45 and 90 degrees to both sides: against the photo, as the paper judges them (but for its CLIP-I: no CLIP ships; wire
+one into Evaluate Views), and against the exact views. Every row begins with the same inversion; its seconds are those of all the stages that it needs. Plain SDS begins where `fast` does, and evaluates
 the UNet as often. `--robust`: as figure 5, photos that are hard.
 """
 

@@ -81,7 +81,7 @@ class PortraitStages:
         elif row == TURBO:
             head = self.baked(head)
         elif row in (FAST, DETAIL):
-            head = refine(head, self.model, self.network, self.presets[row], generator=self.draws())
+            head = refine(head, self.model, self.network, self.presets[row], generator=self.draws()).head
         return head, seconds + time.perf_counter() - started
 
     @torch.no_grad()

@@ -1,7 +1,8 @@
 """`bench scale`: the refinement loop at Portrait Diffusion's size with random weights: shapes on a CPU, seconds and memory on a GPU.
 
 Tri-planes of 128 x 128 with 96 channels, pictures of 512 pixels, a UNet, branches and an autoencoder of Stable Diffusion 1.5's size. On a
-CPU one reduced iteration runs: two views in the ring, 128 pixels. On a GPU the paper's: its times for `fast` and `detail` are projected.
+CPU one reduced iteration runs: two views in the ring, 128 pixels. On a GPU the paper's: its times for `fast` and `detail` are projected,
+with ten times our presets' iterations: a guess, for the paper tells hours and no iterations.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ def rows_of(config: RefineConfig, name: str, device: torch.device, dtype: torch.
     model, network = paper_model(device, dtype)
     run = Refinement(paper_head(config.size, device), model, network, config, torch.Generator().manual_seed(0))
     gpu = device.type != "cpu"
+    if gpu:
+        torch.accelerator.reset_peak_memory_stats()
     seconds = []
     for _ in range(repeats + 1):
         if gpu:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from torch import Tensor
 
 BAD_IN_A_ROW = 20
 
 
 class FiniteSteps:
-    """Attributes: stage: its name, for the error. skipped: steps so far. in_a_row: of them, up to now."""
+    """Attributes: stage: its name, for the error. skipped: steps so far. in_a_row: of them, up to now. most: that may follow each other."""
 
-    def __init__(self, stage: str) -> None:
-        self.stage, self.skipped, self.in_a_row = stage, 0, 0
+    def __init__(self, stage: str, steps: int) -> None:
+        """Args: steps: that there will be; where none of them can be taken, that is an error too."""
+        self.stage, self.skipped, self.in_a_row, self.most = stage, 0, 0, min(BAD_IN_A_ROW, steps)
 
     def accepts(self, *tensors: Tensor) -> bool:
         """Whether a step's numbers are all finite.
@@ -21,9 +24,12 @@ class FiniteSteps:
         """
         good = all(bool(tensor.isfinite().all()) for tensor in tensors)
         self.skipped, self.in_a_row = self.skipped + (not good), 0 if good else self.in_a_row + 1
-        if self.in_a_row >= BAD_IN_A_ROW:
+        if self.in_a_row >= self.most:
             raise ValueError(
-                f"{self.stage}: {BAD_IN_A_ROW} steps in a row gave numbers that are not finite; check the head and the diffusion model, "
+                f"{self.stage}: {self.in_a_row} steps in a row gave numbers that are not finite; check the head and the diffusion model, "
                 "or run them in float32"
             )
+        if not good:
+            words = "%s: a step gave numbers that are not finite and was skipped (%d so far)"
+            logging.getLogger(__name__).warning(words, self.stage, self.skipped)
         return good

@@ -105,15 +105,21 @@ class HeadScene:
 
     def refresh(self) -> None:
         """Take depth, coarse renders and normals of all views anew."""
-        found = coarse_views(self.still(), self.cameras, self.config.size, raw=True, config=self.sampling)
+        heard = None if self.after_call is None else lambda done, total: self.after_call()
+        found = coarse_views(self.still(), self.cameras, self.config.size, raw=True, config=self.sampling, callback=heard)
         seen = (getattr(found, name).contiguous() for name in SEEN)  # as from a file: another layout rounds otherwise
         self.coarse = Coarse(*seen, self.cameras)
         self.told_geometry()
 
     def told_geometry(self) -> None:
         """Latents of the coarse views."""
+
+        def some(rows: Sequence[int]) -> Tensor:
+            chosen = slice(rows[0], rows[-1] + 1)
+            return geometry_latents(self.model.vae, self.coarse.rgb[chosen], self.coarse.normal[chosen])
+
         with torch.no_grad():
-            self.geometry = geometry_latents(self.model.vae, self.coarse.rgb, self.coarse.normal)
+            self.geometry = self.batch(some, len(self.coarse.rgb))
 
     def still(self) -> Head:
         """The head as it stands, without a graph and without its generator's super-resolution, behind which every pixel

@@ -36,7 +36,11 @@ class Scene(Protocol):
     parameters: Sequence[Tensor]
 
     def render(self, view: int) -> Tensor:
-        """A picture with a graph to the parameters."""
+        """A picture with a graph to the parameters, as `loss` takes it."""
+        ...
+
+    def look(self, views: Sequence[int]) -> Tensor:
+        """Whole pictures [N, ...] without graphs, as `denoise` takes them of drivers."""
         ...
 
     def loss(self, picture: Tensor, target: Tensor) -> Tensor:
@@ -116,10 +120,11 @@ def gradient_of(scene: Scene, picture: Tensor, target: Tensor) -> Gradient:
 
 
 def candidate(kept: Kept, driver: int, strategy: str, sigma: float, generator: torch.Generator) -> Tensor:
-    """The noise that a view tries in this iteration. The front keeps its own, as do all under "anchor"; under "random" it is any."""
+    """The noise that a view tries in this iteration. The front keeps its own, as do all under "anchor", and under "mvnrs" those that have
+    nothing to compare a new one with yet; under "random" it is any."""
     if strategy == "random":
         return torch.randn(kept.anchor.shape, generator=generator).to(kept.anchor)
-    if strategy == "anchor" or driver == PHOTO:
+    if strategy == "anchor" or driver == PHOTO or (strategy == "mvnrs" and kept.target is None):
         return kept.anchor
     return resample(kept.anchor, sigma, generator)
 
@@ -130,6 +135,11 @@ def driver_picture(kept: dict[int, Kept], driver: int, renders: Callable[[int], 
         return None
     target = kept[driver].target
     return renders(driver) if target is None else target
+
+
+def better(new: float, old: float) -> bool:
+    """Eq. 15, strictly. What is not a number wins: in the sum of gradients it is noticed, in a target that was dropped it is not."""
+    return not new <= old
 
 
 def iterate(scene: Scene, kept: dict[int, Kept], *, t: int, sigma: float, generator: torch.Generator, strategy: str = "mvnrs") -> Iteration:
@@ -143,7 +153,7 @@ def iterate(scene: Scene, kept: dict[int, Kept], *, t: int, sigma: float, genera
     for view, driver in scene.order:
         picture = scene.render(view)  # I^R
         noise = candidate(kept[view], driver, strategy, sigma, generator)  # (10)
-        told = driver_picture(kept, driver, lambda i: scene.render(i).detach())
+        told = driver_picture(kept, driver, lambda i: scene.look([i])[0])
         target = scene.denoise([view], noise[None], t, [told])[0]  # I^D
         new = gradient_of(scene, picture, target)  # (12), (13)
         if strategy != "mvnrs" or driver == PHOTO or kept[view].target is None:  # nothing to compare with
@@ -151,23 +161,15 @@ def iterate(scene: Scene, kept: dict[int, Kept], *, t: int, sigma: float, genera
             continue
         old = gradient_of(scene, picture, kept[view].target)
         scores = score(new, applied[driver]), score(old, applied[driver])  # (14)
-        renewed = scores[0] > scores[1]  # (15)
+        renewed = better(*scores)  # (15)
         if renewed:
             now[view] = Kept(noise, target)
         applied[view], judged[view] = new if renewed else old, Judged(renewed, *scores)
     return Iteration([sum(parts) for parts in zip(*applied.values(), strict=True)], now, judged)  # (16)
 
 
-class FastScene(Scene, Protocol):
-    """A scene that can look without a graph."""
-
-    def look(self, views: Sequence[int]) -> Tensor:
-        """The same as `render`, of several views [N, ...], without graphs."""
-        ...
-
-
 def iterate_fast(
-    scene: FastScene, kept: dict[int, Kept], *, t: int, sigma: float, generator: torch.Generator, strategy: str = "mvnrs"
+    scene: Scene, kept: dict[int, Kept], *, t: int, sigma: float, generator: torch.Generator, strategy: str = "mvnrs"
 ) -> Iteration:
     """The same numbers as `iterate`, with one call of the denoiser for all views and one graph a view for both gradients."""
     check_strategy(strategy)
@@ -187,7 +189,7 @@ def iterate_fast(
         if strategy == "mvnrs" and driver != PHOTO and kept[view].target is not None:
             old = gradient_of(scene, picture, kept[view].target)
             scores = score(new, applied[driver]), score(old, applied[driver])
-            verdict = Judged(scores[0] > scores[1], *scores)
+            verdict = Judged(better(*scores), *scores)
             chosen, mine = (new, mine) if verdict.renewed else (old, kept[view])
         del picture
         now[view], judged[view], applied[view] = mine, verdict, chosen
@@ -210,3 +212,9 @@ def renewed_share(judged: dict[int, Judged]) -> float:
     """How many of the compared views took the resampled noise; NaN where none was compared."""
     compared = [one.renewed for one in judged.values() if not math.isnan(one.new)]
     return sum(compared) / len(compared) if compared else math.nan
+
+
+def mean_scores(judged: dict[int, Judged]) -> tuple[float, float] | None:
+    """New and old scores, each the mean over the compared views; None where none was compared."""
+    compared = [(one.new, one.old) for one in judged.values() if not math.isnan(one.new)]
+    return tuple(sum(column) / len(compared) for column in zip(*compared, strict=True)) if compared else None

@@ -1,7 +1,7 @@
 """The refinement loop of Portrait Diffusion: a head's planes follow what a diffusion model makes of its views (eqs. 5 and 10 to 17).
 
-The views are fixed: the photo's, a ring in chains outward from it, one above and one below. Every iteration denoises all of them under HPDM
-from noise that `noise_resampling` chooses, and moves the planes by the sum of their gradients; the photo is held by L_ref.
+The views are fixed: the photo's, a ring in chains outward from it, one above and one below. Every iteration denoises all but the photo's
+under HPDM from noise that `noise_resampling` chooses, and moves the planes by the sum of their gradients; the photo is held by L_ref.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from ..prior.inversion import adam_step
 from ..prior.photo_losses import field_drift
 from .finite import FiniteSteps
 from .head_scene import SEEN, HeadScene, TakenPixels, enlarged, refinement_cameras, view_order
-from .noise_resampling import PHOTO, STRATEGIES, Iteration, Kept, anchor_noise, iterate_fast
+from .interrupts import taken_back
+from .noise_resampling import PHOTO, STRATEGIES, Iteration, Kept, anchor_noise, iterate_fast, mean_scores
 
 LEAST_VIEWS, MOST_VIEWS = 2, 64
 
@@ -111,6 +112,16 @@ class RefineProgress:
     state: Callable[[], dict[str, Tensor]]
 
 
+@dataclass(frozen=True)
+class Refined:
+    """Attributes: head: the refined one. targets: [V, 3, S, S], what the views were last pulled to, the photo's first.
+    scores: of iterations, means of the compared views' (new, old) scores, eq. 14."""
+
+    head: Head
+    targets: Tensor
+    scores: list[tuple[float, float]]
+
+
 class Refinement:
     """The variables of one refinement and its iteration; `refine` runs it."""
 
@@ -145,8 +156,9 @@ class Refinement:
         self.scene = HeadScene(leaf, cameras, view_order(cameras), model, network, config, image, mask[0])
         self.pivot = replace(head, planes=head.planes.detach().clone()).field()
         self.moments = torch.zeros_like(leaf.planes), torch.zeros_like(leaf.planes)
-        self.step_count, self.finite = 0, FiniteSteps("refine")
+        self.step_count, self.finite = 0, FiniteSteps("refine", config.iterations)
         self.kept: dict[int, Kept] = {}
+        self.scores: list[tuple[float, float]] = []
 
     def start(self) -> None:
         """Geometry and anchors of the first iteration."""
@@ -206,6 +218,8 @@ class Refinement:
         if not self.finite.accepts(gradient, *targets):
             return None
         self.kept = found.kept
+        scores = mean_scores(found.judged)
+        self.scores += [] if scores is None else [scores]
         rate = config.rate * min(1, (1 - (self.step_count - 1) / config.iterations) / 0.25)
         with torch.no_grad():
             adam_step(scene.head.planes, gradient, *self.moments, rate, self.step_count)
@@ -215,6 +229,10 @@ class Refinement:
         """The head as it stands."""
         return replace(self.scene.head, planes=self.scene.head.planes.detach())
 
+    def result(self) -> Refined:
+        """After at least one iteration that counted."""
+        return Refined(self.refined(), torch.stack([self.kept[view].target for view in sorted(self.kept)]), self.scores)
+
     def state(self) -> dict[str, Tensor]:
         """Everything that `restore` needs to go on with the same bits."""
         coarse = self.scene.coarse
@@ -222,6 +240,7 @@ class Refinement:
         kept |= {f"target.{view}": one.target for view, one in self.kept.items() if one.target is not None}
         numbers = torch.tensor([self.step_count, self.finite.skipped, self.finite.in_a_row])
         seen = {f"coarse.{name}": getattr(coarse, name) for name in SEEN}
+        seen["scores"] = torch.tensor(self.scores, dtype=torch.float64).view(-1, 2)
         own = {"planes": self.scene.head.planes.detach(), "first": self.moments[0], "second": self.moments[1]}
         return {"numbers": numbers, "draws": self.generator.get_state(), **{k: v.clone() for k, v in (own | kept | seen).items()}}
 
@@ -231,6 +250,7 @@ class Refinement:
         scene, device = self.scene, self.scene.head.planes.device
         self.step_count, self.finite.skipped, self.finite.in_a_row = tensors["numbers"].tolist()
         self.generator.set_state(tensors["draws"])
+        self.scores = [(new, old) for new, old in tensors["scores"].tolist()]
         for own, name in ((scene.head.planes, "planes"), (self.moments[0], "first"), (self.moments[1], "second")):
             own.copy_(tensors[name])
         seen = [tensors[f"coarse.{name}"].to(device) for name in SEEN]
@@ -253,7 +273,7 @@ def refine(
     state: dict[str, Tensor] | None = None,
     callback: Callable[[RefineProgress], None] | None = None,
     after_call: Callable[[], None] | None = None,
-) -> Head:
+) -> Refined:
     """Refine a head with its photo (Portrait Diffusion, eq. 5).
 
     Args:
@@ -263,7 +283,7 @@ def refine(
         after_call: called after each of the denoiser's calls and each view's rendering; may raise to interrupt.
 
     Returns:
-        A head with other planes; its decoder and super-resolution stay.
+        A head with other planes, whose decoder and super-resolution stay, and what it was pulled to.
 
     Raises:
         ValueError: a head without its photo, too few or too many cameras, or numbers that are not finite in too many iterations.
@@ -273,12 +293,8 @@ def refine(
     if state is not None:
         run.restore(state)
     while run.step_count < config.iterations:
-        draws = generator.get_state()
-        try:
+        with taken_back(generator):
             report = run.iteration()
-        except BaseException:  # an interrupt, whose caller may still ask for the state of the iteration before
-            generator.set_state(draws)
-            raise
         if callback is not None:
             callback(RefineProgress(run.step_count, config.iterations, report, run.finite.skipped, run.refined, run.state))
-    return run.refined()
+    return run.result()

@@ -28,6 +28,7 @@ from ..prior.detail_block import DetailBlock, new_block
 from ..prior.inversion import FitProgress, adam_step
 from ..prior.photo_losses import Target, photo_target, ray_loss
 from .finite import FiniteSteps
+from .interrupts import taken_back
 from .sds import annealed, sds_gradient, sds_loss
 
 
@@ -96,7 +97,8 @@ def restoration_cameras(azimuths: int, generator: torch.Generator) -> Camera:
     first = float(torch.rand(1, generator=generator)) * 2 * math.pi / azimuths
     yaw = torch.tensor([first + 2 * math.pi * i / azimuths for i in range(azimuths)])
     turned = torch.rand(2, generator=generator) * 2 * math.pi
-    yaw, pitch = torch.cat([yaw, turned]), torch.tensor([0.0] * azimuths + [math.radians(60), -math.radians(35)])
+    steep = [math.radians(65), -math.radians(35)]  # the first is well above what is prompted as overhead
+    yaw, pitch = torch.cat([yaw, turned]), torch.tensor([0.0] * azimuths + steep)
     order = torch.randperm(azimuths + 2, generator=generator)
     return orbit(yaw[order], pitch[order])
 
@@ -121,7 +123,8 @@ class Restoration:
         self.learnt = dict(self.block.named_parameters())
         self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.learnt.items()}
         self.patients = [self._patient(head) for head in heads]
-        self.finite = FiniteSteps("restoration")
+        self.finite = FiniteSteps("restoration", config.steps)
+        self.after_call: Callable[[], None] = lambda: None
         self.step_count, self.cameras = 0, restoration_cameras(config.azimuths, generator)
 
     def _patient(self, head: Head) -> Patient:
@@ -140,6 +143,7 @@ class Restoration:
 
     def view(self, field, camera: Camera) -> Tensor:
         """[1, 3, seen, seen] on white, with a graph."""
+        self.after_call()
         S, sampling = self.config.size, RenderConfig(coarse=self.config.samples, fine=self.config.samples)
         origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, S, S))
         found = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, self.generator))
@@ -156,6 +160,7 @@ class Restoration:
         noise = torch.randn(z.shape, generator=self.generator).to(z)
         noisy = add_noise(schedule, z, noise, t)
         one = camera[None]
+        self.after_call()
         if config.text:
             tokens = model.tokens.to(z)
             told = view_prompt(tokens[:4], tokens[4], *yaw_pitch(one), self.guides.perp_neg)
@@ -163,12 +168,14 @@ class Restoration:
             positive, without, *negative = model.denoiser(noisy.expand(4, -1, -1, -1), t.expand(4), rows).split(1)
             guided = perp_neg_guided(positive, without, torch.stack(negative, 1), told.weights, config.text_guidance)
             total = total + config.text * sds_gradient(schedule, guided, noise, t)
+            self.after_call()
         if config.picture and patient.picture is not None:
             given, nothing = told_of(self.guides.zero123, patient.picture, one)
             denoiser = self.guides.zero123.denoiser()
             without, known = denoiser(noisy.expand(2, -1, -1, -1), t.expand(2), Conditioning.cat(nothing, given)).split(1)
             guided = without + config.picture_guidance * (known - without)
             total = total + config.picture * sds_gradient(schedule, guided, noise, t)
+            self.after_call()
         return total
 
     def step(self) -> float:
@@ -236,6 +243,7 @@ def restore_geometry(
     block: DetailBlock | None = None,
     state: dict[str, Tensor] | None = None,
     callback: Callable[[FitProgress], None] | None = None,
+    after_call: Callable[[], None] | None = None,
 ) -> tuple[list[Head], DetailBlock]:
     """Restore heads behind one block, which is trained on all of them in turns; one head is the paper's per-image case.
 
@@ -243,6 +251,7 @@ def restore_geometry(
         heads: with their photos, from one generator. generator: a CPU generator; the seed of all draws.
         block: to begin with, which stays as it is; None for one that does nothing yet.
         state: of an earlier call with the same arguments; it goes on there. callback: called after each step, with the first head.
+        after_call: called around each rendering and each of the denoisers' calls; may raise to interrupt.
 
     Raises:
         ValueError: a head without its photo, or numbers that are not finite in too many steps.
@@ -250,8 +259,10 @@ def restore_geometry(
     run = Restoration(heads, guides, config, generator, block)
     if state is not None:
         run.restore(state)
+    run.after_call = after_call or run.after_call
     while run.step_count < config.steps:
-        loss = run.step()
+        with taken_back(generator):
+            loss = run.step()
         if callback is not None:
             callback(FitProgress(run.step_count, config.steps, loss, lambda: run.restored(run.patients[0]), run.state))
     return [run.restored(patient) for patient in run.patients], run.block.requires_grad_(False)

@@ -198,7 +198,7 @@ def heads(found: dict[str, float]) -> None:
         return torch.Generator().manual_seed(10)
 
     restored = [restore_geometry([head], Guides(model), restoring, generator=draws())[0][0].planes for model in (core, ours)]
-    refined = [refine(head, model, network, refining, generator=draws()).planes for model in (core, ours)]
+    refined = [refine(head, model, network, refining, generator=draws()).head.planes for model in (core, ours)]
     found["restored"], found["head refined"] = apart(*restored), apart(*refined)
     found["what restoration does"], found["what refinement does"] = apart(restored[0], head.planes), apart(refined[0], head.planes)
 

@@ -28,7 +28,7 @@ FACE = [  # 1 to 4: a person's head
     (PACK + "CameraOrbit", ORBIT | {"count": 2, "yaw_degrees": -40.0, "yaw_step_degrees": 80.0}),
 ]
 RESTORE = {"steps": 2, "seed": 0, "learnt": True, "text": 0.1, "picture_weight": 0.1, "reference": 100.0}
-REFINE = {"preset": "fast", "seed": 0, "iterations": 2, "strategy": "mvnrs", "sigma": -1.0}
+REFINE = {"preset": "fast", "seed": 0, "iterations": 2, "strategy": "mvnrs", "sigma": -1.0, "multi_step": 0.0}
 
 
 def restored(*, head="@4", file="no-photo", **inputs) -> dict:

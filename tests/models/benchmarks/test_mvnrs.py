@@ -34,6 +34,11 @@ def test_rows_compare_mvnrs_with_heads_that_both_have(tmp_path):
     assert rows[bench.ROWS["mvnrs"], "renewed"].value == 0.5 and rows[bench.BEFORE, "PSNR"].n == 2
 
 
+def test_views_that_are_judged_are_apart_from_those_that_are_optimised():
+    fast, detail = (bench.looked_at(bench.PRESETS[name].views) for name in ("fast", "detail"))
+    assert sorted(fast) == [-120, -60, -30, 30, 60, 120] and sorted(detail) == [-45, 45]
+
+
 def test_targets_are_of_all_views_but_the_photo_s(tmp_path):
     one = bare(targets.TargetBench, tmp_path)
     one.config, one.model, one.network = replace(CONFIG, blend=0.05), model(), network()

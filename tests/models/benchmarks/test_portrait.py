@@ -42,7 +42,7 @@ def test_plain_distillation_moves_the_planes_and_evaluates_the_unet_as_often(mon
 def test_stages_begin_where_the_one_before_ended(monkeypatch):
     one, begun = made(), []
     monkeypatch.setattr(stages, "restore_geometry", lambda heads, *_, **__: (["restored"], None))
-    monkeypatch.setattr(stages, "refine", lambda head, *_, **__: begun.append(head) or "refined")
+    monkeypatch.setattr(stages, "refine", lambda head, *_, **__: begun.append(head) or SimpleNamespace(head="refined"))
     monkeypatch.setattr(one, "baked", lambda head: begun.append(head) or "baked")
     exact = SimpleNamespace(name="seed 1")
     rows = {row: one.made(exact, row) for row in (stages.PRIOR, stages.RESTORED, stages.FAST, stages.TURBO, stages.DETAIL)}

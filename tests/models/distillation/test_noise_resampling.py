@@ -134,6 +134,23 @@ def test_the_better_target_wins_strictly_and_the_anchor_goes_with_it():
     assert 0 < sum(shares[1:]) < len(shares) - 1  # both outcomes occur
 
 
+def test_the_first_iteration_takes_the_anchors():
+    scene = Linear()
+    kept = begun(scene)
+    _, found = run(iterate_fast, iterations=1, scene=scene, kept=kept)
+    assert all(torch.equal(found[0].kept[view].anchor, kept[view].anchor) for view in kept)
+
+
+def test_a_target_without_numbers_is_not_dropped_in_silence():
+    for form in (iterate, iterate_fast):
+        scene = Linear()
+        _, found = run(form, iterations=1, scene=scene)
+        told = scene.denoise
+        scene.denoise = lambda views, *rest, told=told: told(views, *rest) * torch.tensor([math.nan if v else 1 for v in views])[:, None, None, None]
+        bad = form(scene, found[0].kept, t=500, sigma=0.3, generator=torch.Generator().manual_seed(0))
+        assert bad.gradient[0].isnan().any()
+
+
 def test_one_seed_one_result():
     (a, _), (b, _) = run(iterate_fast), run(iterate_fast)
     assert torch.equal(a.parameters[0], b.parameters[0])

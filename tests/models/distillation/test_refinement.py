@@ -7,8 +7,8 @@ import pytest
 import torch
 from portrait_diffusion.models.alignment import AlignedPortrait
 from portrait_diffusion.models.camera import frontal, orbit, yaw_pitch
-from portrait_diffusion.models.distillation.head_scene import enlarged, refinement_cameras, view_order
-from portrait_diffusion.models.distillation.noise_resampling import PHOTO, STRATEGIES
+from portrait_diffusion.models.distillation.head_scene import HeadScene, TakenPixels, enlarged, refinement_cameras, view_order
+from portrait_diffusion.models.distillation.noise_resampling import PHOTO, STRATEGIES, iterate, iterate_fast
 from portrait_diffusion.models.distillation.refinement import PRESETS, RefineConfig, Refinement, refine
 from portrait_diffusion.models.field.triplane import FieldConfig
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
@@ -49,7 +49,7 @@ def ball_head(colour=0.0):
 
 def run(config=CONFIG, *, state=None, callback=None, told=True, seed=0):
     draws = torch.Generator().manual_seed(seed)
-    return refine(ball_head(), model(), network() if told else None, config, generator=draws, state=state, callback=callback)
+    return refine(ball_head(), model(), network() if told else None, config, generator=draws, state=state, callback=callback).head
 
 
 def from_file(state):
@@ -76,8 +76,6 @@ def test_every_strategy_runs_and_reports(strategy):
 
 
 def test_the_photo_is_held(monkeypatch):
-    from portrait_diffusion.models.distillation.head_scene import HeadScene
-
     monkeypatch.setattr(HeadScene, "denoised", lambda self, views, *rest: torch.ones(len(views), 3, 32, 32))  # which count nothing
     config = replace(CONFIG, iterations=30, image=0.0, rate=0.2)
     before, after = (red(head, frontal()) for head in (ball_head(), run(config)))
@@ -87,8 +85,6 @@ def test_the_photo_is_held(monkeypatch):
 
 def test_views_follow_their_targets(monkeypatch):
     green = torch.tensor([0.1, 0.8, 0.1])[:, None, None].expand(3, 32, 32)
-    from portrait_diffusion.models.distillation.head_scene import HeadScene
-
     monkeypatch.setattr(HeadScene, "denoised", lambda self, views, *rest: torch.stack([green] * len(views)))
     config = replace(CONFIG, iterations=24, reference=0.0, mask=0.0, rate=0.2)
     made = run(config)
@@ -129,14 +125,61 @@ def test_the_photo_s_own_target_is_the_photo():
     assert all(not torch.equal(kept.target, one.scene.photo) for view, kept in found.kept.items() if view)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_readable_form_gives_the_same_on_a_head(strategy):
+    def three(form):
+        one = Refinement(ball_head(), model(), network(), CONFIG, torch.Generator().manual_seed(0))
+        one.start()
+        found, kept = [], one.kept
+        for t in (350, 250, 150):
+            one.scene.begin(one.generator)
+            found.append(form(TakenPixels(one.scene), kept, t=t, sigma=0.2, generator=one.generator, strategy=strategy))
+            kept = found[-1].kept
+        return found
+
+    for a, b in zip(three(iterate), three(iterate_fast), strict=True):
+        assert_close(a.gradient[0], b.gradient[0], rtol=1e-3, atol=1e-6)
+        assert {view: one.renewed for view, one in a.judged.items()} == {view: one.renewed for view, one in b.judged.items()}
+        for view in a.kept:
+            assert_close(a.kept[view].target, b.kept[view].target, rtol=1e-4, atol=1e-4)
+
+
+def test_scores_and_targets_are_those_of_the_whole_run():
+    states = {}
+
+    def result(state=None):
+        keep = None if state else lambda now: states.setdefault(now.step, now.state())
+        draws = torch.Generator().manual_seed(0)
+        return refine(ball_head(), model(), network(), CONFIG, generator=draws, callback=keep, state=state)
+
+    whole = result()
+    assert len(whole.scores) == CONFIG.iterations - 1 and whole.targets.shape == (5, 3, 32, 32)
+    for stop in (2, CONFIG.iterations):
+        resumed = result(from_file(states[stop]))
+        assert resumed.scores == whole.scores and torch.equal(resumed.targets, whole.targets)
+
+
+def test_where_memory_runs_out_fewer_views_are_denoised_at_once(monkeypatch):
+    once, honest, asked = replace(CONFIG, iterations=1), HeadScene._denoised, []
+    whole = run(once).planes
+
+    def hungry(self, views, *rest):
+        asked.append(len(views))
+        if len(views) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return honest(self, views, *rest)
+
+    monkeypatch.setattr(HeadScene, "_denoised", hungry)
+    assert_close(run(once).planes, whole, rtol=1e-3, atol=1e-3)
+    assert asked == [4, 2, 2]
+
+
 def test_one_seed_one_result():
     one, same, other = (run(seed=seed).planes for seed in (0, 0, 1))
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
 def test_numbers_that_are_not_finite_are_skipped_and_then_named(monkeypatch):
-    from portrait_diffusion.models.distillation.head_scene import HeadScene
-
     bad = {"from": 1, "to": 1, "calls": -1}
     honest = HeadScene.denoised
 
@@ -154,6 +197,25 @@ def test_numbers_that_are_not_finite_are_skipped_and_then_named(monkeypatch):
     bad.update({"from": 0, "to": 99, "calls": -1})
     with pytest.raises(ValueError, match="20 steps in a row"):
         run(replace(CONFIG, iterations=30))
+
+
+def test_a_run_of_few_iterations_without_numbers_is_named_too(monkeypatch):
+    monkeypatch.setattr(HeadScene, "denoised", lambda self, views, *rest: torch.full((len(views), 3, 32, 32), float("nan")))
+    with pytest.raises(ValueError, match="4 steps in a row"):
+        run()
+
+
+def test_a_diffusion_model_that_loses_its_numbers_is_noticed(monkeypatch):
+    honest, calls = HeadScene._denoised, []
+
+    def later(self, views, *rest):
+        calls.append(len(views))
+        return honest(self, views, *rest) * (1 if len(calls) == 1 else float("nan"))
+
+    monkeypatch.setattr(HeadScene, "_denoised", later)
+    reports = []
+    run(callback=lambda now: reports.append(now))
+    assert [now.report is None for now in reports] == [False, True, True, True] and reports[-1].skipped == 3
 
 
 def test_the_additional_loss_changes_the_result():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from portrait_diffusion.models.camera import yaw_pitch
+from portrait_diffusion.models.diffusion.embedded import PROMPTS, prompt_index
 from portrait_diffusion.models.distillation.restoration import (
     Guides,
     Restoration,
@@ -75,6 +76,31 @@ def test_cameras_are_all_around_above_and_below():
     assert ring.sum() == 8 and pitch.max() > 55 and pitch.min() < -30
     gaps = (yaw[ring] % 360).sort().values.diff()
     assert torch.allclose(gaps, torch.full_like(gaps, 45.0), atol=1e-3)
+
+
+def test_the_camera_above_is_prompted_as_overhead():
+    draws = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        yaw, pitch = yaw_pitch(restoration_cameras(8, draws))
+        assert (prompt_index(yaw, pitch) == PROMPTS.index("overhead")).sum() == 1
+
+
+def test_interrupted_within_a_step_it_goes_on_from_the_one_before():
+    (whole,), _ = run()
+    kept, left = {}, [8]
+
+    def stop() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    draws = torch.Generator().manual_seed(0)
+    with pytest.raises(KeyboardInterrupt):
+        callback = lambda now: kept.update(last=now)  # noqa: E731
+        restore_geometry([ball_head()], Guides(model()), CONFIG, generator=draws, callback=callback, after_call=stop)
+    assert 0 < kept["last"].step < CONFIG.steps
+    (resumed,), _ = run(state=from_file(kept["last"].state()), seed=5)
+    assert torch.equal(resumed.planes, whole.planes)
 
 
 def test_timesteps_are_annealed():
