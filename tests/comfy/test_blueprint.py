@@ -73,4 +73,4 @@ def test_its_inputs_are_its_nodes_own(name):
 
 def test_it_begins_as_its_nodes_do():
     assert OUTER["type"] == INNER["id"] and OUTER["widgets_values"] == ["quick", "fast", 0]
-    assert [slot["type"] for slot in OUTER["outputs"]] == ["PORTRAIT_HEAD", "MESH", "FILE_3D_GLB"]
+    assert [slot["type"] for slot in OUTER["outputs"]] == ["PORTRAIT_HEAD", "MESH", "FILE_3D_GLB", "VIDEO"]

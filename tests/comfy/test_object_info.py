@@ -52,7 +52,7 @@ INPUTS = {
     ],
     "PortraitDiffusionGenerateRing": ["hpdm", "head", "cameras", "steps", "guidance", "weight", "strength", "blend", "seed"],
     "PortraitDiffusionRestoreGeometry": ["head", "diffusion", "steps", "seed", "learnt", "text", "picture_weight", "reference"],
-    "PortraitDiffusionRefineHead": ["head", "hpdm", "preset", "seed", "iterations", "strategy", "sigma", "aligned", "cameras"],
+    "PortraitDiffusionRefineHead": ["head", "hpdm", "preset", "seed", "iterations", "strategy", "sigma", "multi_step", "aligned", "cameras"],
     "PortraitDiffusionCameraOrbit": ["count", "yaw_degrees", "yaw_step_degrees", "pitch_degrees", "size", "radius", "focal"],
     "PortraitDiffusionCameraFromLoad3D": ["camera_info", "size", "portrait_distance"],
     "PortraitDiffusionCameraToLoad3D": ["cameras", "index"],

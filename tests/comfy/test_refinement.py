@@ -1,9 +1,12 @@
-"""Geometry restoration and MV-NRS through the real server: heads that change, targets, scores, cancel, resume after a kill, refusals."""
+"""Geometry restoration and MV-NRS through the real server: heads that change, targets, scores, cancel, resume after a kill, refusals,
+the shipped workflow and its blueprint."""
 
 import io
+import json
 from dataclasses import replace
 from functools import partial
 
+import av
 import pytest
 import torch
 from PIL import Image
@@ -14,9 +17,11 @@ from portrait_diffusion.models.head import save_head
 from portrait_diffusion.workflows.client import Client, PromptFailed
 
 from ..models.small import head as small_head
-from .graphs import ALIGN, ORBIT, PACK, chain
+from .graphs import ALIGN, ORBIT, PACK, ROOT, chain
 from .messages import refused
+from .test_blueprint import INNER, values_of
 from .test_interrupt import Steps, same, saved, saved_file, states
+from .test_object_info import info, inputs_of  # noqa: F401 - a fixture
 
 FACE = [  # 1 to 4: a person's head
     ("LoadImage", {"image": "portrait.png"}),
@@ -68,15 +73,33 @@ def test_restoration_changes_the_planes_alone(client, head_tensors):
     assert changed == ["planes"] and first.keys() == after.keys()
 
 
+def test_restoration_goes_on_after_a_cancel(server, client, head_tensors):
+    made, before = restored(steps=4, seed=1), states(server)
+    whole = saved(client, made, client.run(made), head_tensors)
+    client.post("/free", {"free_memory": True})
+    with pytest.raises(PromptFailed) as caught:
+        client.run(made, Steps(made, 1, client.interrupt, node="RestoreGeometry"))
+    assert caught.value.interrupted and len(states(server)) == len(before) + 1
+    again = Steps(made, node="RestoreGeometry")
+    outcome = client.run(made, again)
+    assert again.values[0] > 1 and states(server) == before
+    assert same(saved(client, made, outcome, head_tensors), whole)
+
+
 def test_refinement_shows_targets_and_scores_and_goes_on_after_a_cancel(server, client, head_tensors):
-    made = refined()
+    made, pictures = refined(), []
     before = states(server)
-    whole = client.run(made)
+    whole = client.run(made, lambda event: pictures.append(event) if event.picture and event.node == "8" else None)
+    assert len(pictures) == 2  # a turned head after each iteration
     first = saved(client, made, whole, head_tensors)
-    targets = [Image.open(io.BytesIO(client.fetch(entry))) for entry in whole.outputs["10"]["images"]]
+
+    def shown(outcome) -> list:
+        """Targets and the curve of scores, as they were encoded."""
+        return [client.fetch(entry) for key in ("10", "11") for entry in outcome.outputs[key]["images"]]
+
+    *targets, curve = (Image.open(io.BytesIO(data)) for data in shown(whole))
     assert [target.size for target in targets] == [(256, 256)] * 3  # the photo's camera and two
-    (curve,) = whole.outputs["11"]["images"]
-    assert Image.open(io.BytesIO(client.fetch(curve))).size == (480, 240)
+    assert curve.size == (480, 240)
     client.post("/free", {"free_memory": True})
     rounds = rounds_of(made, 1, client.interrupt)
     with pytest.raises(PromptFailed) as caught:
@@ -86,6 +109,8 @@ def test_refinement_shows_targets_and_scores_and_goes_on_after_a_cancel(server, 
     outcome = client.run(made, again)
     assert again.values[0] == 2 and states(server) == before
     assert same(saved(client, made, outcome, head_tensors), first)
+    for ours, theirs in zip(shown(outcome), shown(whole), strict=True):  # of the whole run, whatever was resumed
+        assert Image.open(io.BytesIO(ours)).tobytes() == Image.open(io.BytesIO(theirs)).tobytes()
 
 
 def test_core_s_own_wires_restore_and_refine(server, client, head_tensors):
@@ -165,3 +190,63 @@ def poor_heads(server) -> None:
 @pytest.mark.parametrize("name", BAD)
 def test_one_sentence(name, client, poor_heads):
     refused(client, *BAD[name])
+
+
+# --- the shipped workflow and its blueprint, a step of each stage
+
+SHORT = {
+    PACK + "InvertPortrait": {"latent_steps": 1, "tuning_steps": 1},
+    PACK + "RestoreGeometry": {"steps": 1},
+    PACK + "RefineHead": {"iterations": 1},
+    PACK + "HeadToMesh": {"resolution": 48, "texture_size": 64},
+    PACK + "Turntable": {"frames": 4, "size": 64},
+    PACK + "CameraOrbit": {"size": 64},
+}
+
+
+def shortened(graph: dict) -> dict:
+    return {key: {**node, "inputs": {**node["inputs"], **SHORT.get(node["class_type"], {})}} for key, node in graph.items()}
+
+
+def video_size(client, entry: dict) -> tuple[int, int, int]:
+    """Frames, width and height."""
+    with av.open(io.BytesIO(client.fetch(entry))) as film:
+        frames = list(film.decode(video=0))
+    return len(frames), frames[0].width, frames[0].height
+
+
+def test_the_shipped_workflow_runs(client):
+    graph = shortened(json.loads((ROOT / "workflows" / "api" / "portrait_diffusion.json").read_text(encoding="utf-8")))
+    named = {node["_meta"]["title"]: key for key, node in graph.items()}
+    outcome = client.run(graph)
+    (film,) = outcome.outputs[named["Save video"]]["images"]
+    assert video_size(client, film) == (4, 128, 64)  # before and after side by side
+    (sheet,) = outcome.outputs[named["Save both sheets"]]["images"]
+    assert Image.open(io.BytesIO(client.fetch(sheet))).convert("L").getextrema()[0] < 128
+    (model,) = outcome.outputs[next(key for key, node in graph.items() if node["class_type"] == "SaveGLB")]["3d"]
+    assert client.fetch(model)[:4] == b"glTF"
+
+
+def test_the_blueprint_is_one_node_from_photo_to_model_and_video(client, info):  # noqa: F811
+    """Its inside as the frontend hands it to the server, with a photo before it and savers behind."""
+    links = {link["id"]: link for link in INNER["links"]}
+    graph = {"photo": {"class_type": "LoadImage", "inputs": {"image": "portrait.png"}}}
+    for node in INNER["nodes"]:
+        inputs = values_of(node, inputs_of(info[node["type"]]))
+        for slot in node["inputs"]:
+            link = links.get(slot["link"])
+            if link is not None and link["origin_id"] != -10:
+                inputs[slot["name"]] = [str(link["origin_id"]), link["origin_slot"]]
+            elif link is not None and "widget" not in slot:
+                inputs[slot["name"]] = ["photo", 0]
+        graph[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+    ends = {slot["name"]: links[slot["linkIds"][0]] for slot in INNER["outputs"]}
+    wire = {name: [str(link["origin_id"]), link["origin_slot"]] for name, link in ends.items()}
+    graph["save video"] = {
+        "class_type": "SaveVideo",
+        "inputs": {"video": wire["video"], "filename_prefix": "portrait/one", "format": "mp4", "codec": "h264"},
+    }
+    graph["save model"] = {"class_type": "SaveGLB", "inputs": {"mesh": wire["glb"], "filename_prefix": "portrait/one"}}
+    outcome = client.run(shortened(graph))
+    assert video_size(client, outcome.outputs["save video"]["images"][0]) == (4, 128, 64)
+    assert client.fetch(outcome.outputs["save model"]["3d"][0])[:4] == b"glTF"
