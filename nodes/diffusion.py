@@ -45,7 +45,7 @@ class LoadViewDiffusion(io.ComfyNode):
                 *prompts,
                 io.Conditioning.Input("negative", optional=True, tooltip="The empty or negative prompt; needed with model."),
             ],
-            outputs=[DiffusionWire.Output(display_name="diffusion", tooltip="For Load HPDM.")],
+            outputs=[DiffusionWire.Output(display_name="diffusion", tooltip="For Load HPDM and Restore Geometry.")],
         )
 
     @classmethod

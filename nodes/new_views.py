@@ -40,7 +40,7 @@ class LoadHPDM(io.ComfyNode):
                     tooltip="'embedded', or an hpdm*.safetensors or *brushnet*.safetensors from models/portrait_diffusion.",
                 ),
             ],
-            outputs=[HpdmWire.Output(display_name="hpdm", tooltip="For Generate View and Generate Ring.")],
+            outputs=[HpdmWire.Output(display_name="hpdm", tooltip="For Generate View, Generate Ring and Refine Head.")],
         )
 
     @classmethod
