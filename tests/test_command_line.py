@@ -12,6 +12,8 @@ from PIL import Image
 from portrait_diffusion.__main__ import commands, main
 from portrait_diffusion.models import checkpoint, doctor, running
 from portrait_diffusion.models.distillation.restoration import RestorationConfig
+from portrait_diffusion.models.portrait import MeshConfig
+from portrait_diffusion.models.prior.inversion import InversionConfig
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +140,6 @@ def test_the_module_is_the_command(tmp_path):
 
 def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
     """The main path without ComfyUI, with a few steps and a coarse mesh."""
-    from portrait_diffusion.models import running
-    from portrait_diffusion.models.portrait import MeshConfig
-    from portrait_diffusion.models.prior.inversion import InversionConfig
-
     monkeypatch.setitem(running.PRESETS, "quick", InversionConfig(latent_steps=2, tuning_steps=2, detail_steps=2, rays=256, size=64))
     monkeypatch.setattr(running, "MeshConfig", lambda: MeshConfig(resolution=56, texture_size=128))
     out = tmp_path / "моя голова"
@@ -155,8 +153,11 @@ def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
 
 def test_run_restores_and_refines(root, tmp_path, monkeypatch, capsys):
     """`run --refine fast`, a step or an iteration of each stage."""
-    monkeypatch.setitem(running.PRESETS, "quick", replace(running.PRESETS["quick"], latent_steps=1, tuning_steps=1, detail_steps=1))
-    monkeypatch.setitem(running.REFINEMENTS, "fast", replace(running.REFINEMENTS["fast"], iterations=1, views=2, denoising_steps=1))
+    inversion = {"latent_steps": 1, "tuning_steps": 1, "detail_steps": 1, "rays": 256, "size": 64}
+    monkeypatch.setitem(running.PRESETS, "quick", replace(running.PRESETS["quick"], **inversion))
+    refinement = {"iterations": 1, "views": 2, "denoising_steps": 1, "rays": 256, "size": 64}
+    monkeypatch.setitem(running.REFINEMENTS, "fast", replace(running.REFINEMENTS["fast"], **refinement))
+    monkeypatch.setattr(running, "MeshConfig", lambda: MeshConfig(resolution=56, texture_size=128))
     short = partial(running.DistilledRefinement, restoration=RestorationConfig(steps=1))
     monkeypatch.setattr(running, "DistilledRefinement", short)
     photo = root / "web" / "pictures" / "portrait.png"
