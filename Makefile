@@ -12,14 +12,14 @@ export PHOTO WORKFLOW
 PYTHON = "$$(python3 .ci/environment.py)"
 # Reference fixtures beside the checkout, where there are any; a few of them are in tests/golden.
 GOLDEN = ../shared/golden
-UNIT = -q -m "not comfy" -n 2 --dist worksteal
+UNIT = -q -m "not comfy and not whole" -n 2 --dist worksteal
 GOLDEN_TESTS = $$(grep -rl --include="test_*.py" golden_fixtures tests/models)
 
 demo:
 	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.demo $${PHOTO:+--photo "$$PHOTO"} $${WORKFLOW:+--workflow "$$WORKFLOW"}
 
 test:
-	@python=$(PYTHON); "$${python%/*}/pytest" $(UNIT) && "$${python%/*}/pytest" -q -m comfy && \
+	@python=$(PYTHON); "$${python%/*}/pytest" $(UNIT) && "$${python%/*}/pytest" -q -m "comfy or whole" && \
 	if [ -d "$(GOLDEN)" ]; then GOLDEN_DIR="$$(cd "$(GOLDEN)" && pwd)" "$${python%/*}/pytest" -q $(GOLDEN_TESTS); fi
 
 unit:

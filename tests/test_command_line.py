@@ -138,6 +138,7 @@ def test_the_module_is_the_command(tmp_path):
     assert done.stderr == "portrait-diffusion run: photo: expected a picture file, but nothing.jpg does not exist; check the path\n"
 
 
+@pytest.mark.whole
 def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
     """The main path without ComfyUI, with a few steps and a coarse mesh."""
     monkeypatch.setitem(running.PRESETS, "quick", InversionConfig(latent_steps=2, tuning_steps=2, detail_steps=2, rays=256, size=64))
@@ -151,6 +152,7 @@ def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
     assert "inversion" in capsys.readouterr().out
 
 
+@pytest.mark.whole
 def test_run_restores_and_refines(root, tmp_path, monkeypatch, capsys):
     """`run --refine fast`, a step or an iteration of each stage."""
     inversion = {"latent_steps": 1, "tuning_steps": 1, "detail_steps": 1, "rays": 256, "size": 64}
