@@ -138,11 +138,17 @@ def test_the_module_is_the_command(tmp_path):
     assert done.stderr == "portrait-diffusion run: photo: expected a picture file, but nothing.jpg does not exist; check the path\n"
 
 
+@pytest.fixture
+def coarse_mesh(monkeypatch):
+    """Meshes of `run` are small."""
+    monkeypatch.setattr(running, "MeshConfig", lambda: MeshConfig(resolution=56, texture_size=128))
+
+
 @pytest.mark.whole
+@pytest.mark.usefixtures("coarse_mesh")
 def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
     """The main path without ComfyUI, with a few steps and a coarse mesh."""
     monkeypatch.setitem(running.PRESETS, "quick", InversionConfig(latent_steps=2, tuning_steps=2, detail_steps=2, rays=256, size=64))
-    monkeypatch.setattr(running, "MeshConfig", lambda: MeshConfig(resolution=56, texture_size=128))
     out = tmp_path / "моя голова"
     threads = torch.get_num_threads()
     assert main(["run", str(root / "web" / "pictures" / "portrait.png"), "--out", str(out), "--json", str(out / "report.json")]) == 0
@@ -153,13 +159,13 @@ def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
 
 
 @pytest.mark.whole
+@pytest.mark.usefixtures("coarse_mesh")
 def test_run_restores_and_refines(root, tmp_path, monkeypatch, capsys):
     """`run --refine fast`, a step or an iteration of each stage."""
     inversion = {"latent_steps": 1, "tuning_steps": 1, "detail_steps": 1, "rays": 256, "size": 64}
     monkeypatch.setitem(running.PRESETS, "quick", replace(running.PRESETS["quick"], **inversion))
     refinement = {"iterations": 1, "views": 2, "denoising_steps": 1, "rays": 256, "size": 64}
     monkeypatch.setitem(running.REFINEMENTS, "fast", replace(running.REFINEMENTS["fast"], **refinement))
-    monkeypatch.setattr(running, "MeshConfig", lambda: MeshConfig(resolution=56, texture_size=128))
     short = partial(running.DistilledRefinement, restoration=RestorationConfig(steps=1))
     monkeypatch.setattr(running, "DistilledRefinement", short)
     photo = root / "web" / "pictures" / "portrait.png"

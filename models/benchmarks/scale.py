@@ -76,9 +76,11 @@ def rows_of(config: RefineConfig, name: str, device: torch.device, dtype: torch.
             torch.accelerator.synchronize()
         seconds.append(time.perf_counter() - started)
     views = len(run.scene.order)
-    targets = [one.target.shape for one in report.kept.values()] if report is not None else []
-    if report is not None and any(shape != (3, config.size, config.size) for shape in targets):
-        raise ValueError(f"scale: expected targets of {config.size} pixels, got {set(targets)}")
+    if report is None:
+        raise ValueError("scale: expected finite numbers from random weights, got an iteration that was skipped; see the log")
+    targets = {tuple(one.target.shape) for one in report.kept.values()}
+    if targets != {(3, config.size, config.size)}:
+        raise ValueError(f"scale: expected targets of {config.size} pixels, got {targets}")
     each = min(seconds[1:] or seconds)
     rows = [
         Row(name, "UNet, autoencoder and branches", parameters(model.denoiser.unet, model.vae, network), "M"),
