@@ -9,10 +9,11 @@ import sys
 
 
 def commands(package: str) -> dict:
-    """Name -> `run(arguments)` of the modules of a package that have one."""
+    """Name -> `run(arguments)` of the modules of a package that have one; of a package within it, its module `bench`."""
     parent = importlib.import_module(f".models.{package}", __package__)
-    modules = (importlib.import_module(f"{parent.__name__}.{found.name}") for found in pkgutil.iter_modules(parent.__path__))
-    return {module.__name__.rpartition(".")[2]: module.run for module in modules if hasattr(module, "run")}
+    names = {item.name: f"{item.name}.bench" if item.ispkg else item.name for item in pkgutil.iter_modules(parent.__path__)}
+    modules = {name: importlib.import_module(f"{parent.__name__}.{path}") for name, path in names.items()}
+    return {name: module.run for name, module in modules.items() if hasattr(module, "run")}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def dispatch(parser: argparse.ArgumentParser, command: str, rest: list[str]) -> 
             parser.error(f"{command} needs one of: {', '.join(known)}")
         known[rest[0]](rest[1:])
     else:
-        importlib.import_module({"run": ".models.running", "doctor": ".models.doctor"}[command], __package__).run(rest)
+        importlib.import_module({"run": ".models.commands.run", "doctor": ".models.commands.doctor"}[command], __package__).run(rest)
 
 
 if __name__ == "__main__":

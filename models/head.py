@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .alignment import AlignedPortrait
 from .camera import Camera
 from .checkpoint import load_into, read, read_tensors, save_tensors
 from .field import occupancy
 from .field.outline import outline, render_pixels
 from .field.triplane import Decoder, FieldConfig, TriplaneField
 from .field.volume_rendering import RayRendering, RenderConfig, Rendering, as_images, camera_normals, render, render_features
+from .photo.alignment import AlignedPortrait
 from .prior.eg3d import Generator, GeneratorConfig
 from .prior.panohead import PanoHeadGenerator
 

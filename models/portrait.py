@@ -9,27 +9,27 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .alignment import AlignedPortrait, align
-from .alignment_network import AlignmentNetwork
 from .camera import orbit
 from .diffusion.hpdm import Hpdm
 from .diffusion.temporal import SteadyConfig, steady
 from .diffusion.turbo import Turbo, refine_sequence
-from .distillation.baking import BakeConfig, bake, with_reference
 from .distillation.refinement import RefineConfig, RefineProgress, refine
 from .distillation.restoration import Guides, RestorationConfig, restore_geometry
 from .field.volume_rendering import RenderConfig, Rendering
+from .fitting.baking import BakeConfig, bake, with_reference
+from .fitting.feed_forward import feed_forward_head
+from .fitting.inversion import FitProgress, InversionConfig, invert
+from .fitting.perceptual import Perceptual, critic_distance, vgg_distance
 from .head import Head
 from .mesh import isosurface, texture, turntable
 from .mesh.mesh import Mesh
+from .metrics.vgg import VGG16
+from .photo.alignment import AlignedPortrait, align
+from .photo.network import AlignmentNetwork
 from .prior.detail_block import DetailBlock
 from .prior.discriminator import Discriminator
 from .prior.encoder import PortraitEncoder
-from .prior.feed_forward import feed_forward_head
-from .prior.inversion import FitProgress, InversionConfig, invert
 from .prior.panohead import PanoHeadGenerator
-from .prior.photo_losses import Perceptual, critic_distance
-from .prior.vgg import VGG16, vgg_distance
 
 FLOOR = -0.33  # scene units: where shoulders are cut
 

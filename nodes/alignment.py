@@ -7,7 +7,7 @@ import math
 import comfy.model_management as mm
 import torch
 
-from ..models.alignment import ManualCrop, align
+from ..models.photo.alignment import ManualCrop, align
 from . import convert, loading
 from .types import CATEGORY, AlignedWire, LandmarksWire, io
 

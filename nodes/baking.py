@@ -5,7 +5,7 @@ from __future__ import annotations
 import comfy.model_management as mm
 import torch
 
-from ..models.distillation.baking import BakeConfig, bake, with_reference
+from ..models.fitting.baking import BakeConfig, bake, with_reference
 from . import convert, loading
 from .inversion import MEMORY, picture
 from .optimising import fingerprint, optimise, private

@@ -7,7 +7,7 @@ from pathlib import Path
 import comfy.model_management as mm
 import folder_paths
 
-from ..models.doctor import Finding, as_text, examine
+from ..models.commands.doctor import Finding, as_text, examine
 from . import loading
 from .types import CATEGORY, io
 

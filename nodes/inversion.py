@@ -11,11 +11,10 @@ import torch
 from ..models.camera import orbit
 from ..models.distillation.refinement import RefineProgress
 from ..models.field.volume_rendering import RenderConfig
+from ..models.fitting.feed_forward import feed_forward_head
+from ..models.fitting.inversion import PRESETS, FitProgress, invert
+from ..models.fitting.perceptual import critic_distance, vgg_distance
 from ..models.metrics.image import masked_psnr
-from ..models.prior.feed_forward import feed_forward_head
-from ..models.prior.inversion import PRESETS, FitProgress, invert
-from ..models.prior.photo_losses import critic_distance
-from ..models.prior.vgg import vgg_distance
 from . import convert, loading
 from .optimising import fingerprint, optimise, private
 from .types import CATEGORY, AlignedWire, HeadWire, PriorWire, io, seed_input

@@ -12,15 +12,15 @@ import folder_paths
 import torch
 from torch import nn
 
-from ..models.alignment_network import AlignmentNetwork, alignment_network_from
 from ..models.checkpoint import read, shipped
 from ..models.head import Head, load_generator
 from ..models.metrics.faces import FaceSimilarity
 from ..models.metrics.niqe import read_niqe
 from ..models.metrics.standard import load_arcface, load_lpips
+from ..models.metrics.vgg import SUFFIXES, load_vgg
+from ..models.photo.network import AlignmentNetwork, alignment_network_from
 from ..models.prior.discriminator import shipped_critic
 from ..models.prior.encoder import shipped_encoder
-from ..models.prior.vgg import SUFFIXES, load_vgg
 from .types import HeadOnWire, PriorOnWire
 
 FOLDER = "portrait_diffusion"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import ComfyExtension, InputImpl, Types, io, ui
 
-from ..models.alignment import AlignedPortrait
 from ..models.camera import Camera
 from ..models.diffusion.hpdm import Hpdm
 from ..models.diffusion.new_views import DiffusionModel
 from ..models.diffusion.turbo import Turbo
 from ..models.head import Head
+from ..models.photo.alignment import AlignedPortrait
 from ..models.prior.discriminator import Discriminator
 from ..models.prior.encoder import PortraitEncoder
 from ..models.prior.panohead import PanoHeadGenerator

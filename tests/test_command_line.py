@@ -8,12 +8,13 @@ from functools import partial
 import pytest
 import torch
 from PIL import Image
-
 from portrait_diffusion.__main__ import commands, main
-from portrait_diffusion.models import checkpoint, doctor, running
+from portrait_diffusion.models import checkpoint
+from portrait_diffusion.models.commands import doctor
+from portrait_diffusion.models.commands import run as running
 from portrait_diffusion.models.distillation.restoration import RestorationConfig
+from portrait_diffusion.models.fitting.inversion import InversionConfig
 from portrait_diffusion.models.portrait import MeshConfig
-from portrait_diffusion.models.prior.inversion import InversionConfig
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import pytest
 def test_none_of_core_s_packages_was_replaced():
     """What core asks for is still what core asked for, after our requirements were installed beside it."""
     from packaging.requirements import Requirement
-
     from portrait_diffusion.workflows.server import comfyui_path
 
     lines = [line.split("#")[0].strip() for line in (comfyui_path() / "requirements.txt").read_text(encoding="utf-8").splitlines()]

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..models.benchmarks.report import Row, print_table, report, write_json
+from ..models.commands.report import Row, print_table, report, write_json
 from .client import Client, Event, Outcome, PromptFailed
 from .server import ROOT, Server, ServerFailed, running
 

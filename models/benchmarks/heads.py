@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from ..camera import frontal, orbit
+from ..commands.report import Row, print_table, report, write_json
 from ..synthetic.head import sample_parameters
 from ..synthetic.rendering import render_head
 from ..synthetic.splits import SHIPPED, VALIDATION
-from .report import Row, print_table, report, write_json
 
 SIZES = (128, 256)
 VIEWS = 8  # of each head, traced together: how the trainers ask for them

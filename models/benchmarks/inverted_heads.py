@@ -9,10 +9,10 @@ import time
 import torch
 
 from ..checkpoint import shipped
+from ..commands.run import load_weights
 from ..head import Head, load_head, save_head
-from ..running import load_weights
-from ..training.renders import cache_folder
-from .prior_heads import ExactHead, inverted
+from ..synthetic.renders import cache_folder
+from .exact_heads import ExactHead, inverted
 
 
 class InvertedHeads:

@@ -10,15 +10,15 @@ import time
 import torch
 
 from ..camera import frontal
+from ..commands.report import Row, finish
+from ..commands.run import load_weights
+from ..fitting.inversion import PRESETS
 from ..mesh.rasterize import render_mesh
 from ..metrics.image import masked_psnr, psnr
 from ..portrait import MeshConfig, portrait_to_3d
-from ..prior.inversion import PRESETS
-from ..running import load_weights
 from ..synthetic.head import sample_parameters
 from ..synthetic.rendering import render_head
 from ..synthetic.splits import SHIPPED
-from .report import Row, finish
 
 
 def peak_gib() -> float:

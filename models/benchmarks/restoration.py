@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from ..checkpoint import load_into, read_tensors, save_tensors, shipped
+from ..commands.report import Row, finish
 from ..diffusion.embedded_zero123 import shipped_zero123
 from ..diffusion.new_views import embedded_model
 from ..distillation.restoration import Guides, Patient, Restoration, RestorationConfig, restore_geometry
@@ -30,10 +31,9 @@ from ..prior.detail_block import DetailBlock, new_block, shipped_detail_block
 from ..training import spoilt
 from ..training.local import parsed
 from ..training.spoilt import KINDS, spoil
-from .head_bench import HeadBench, head_parser, heads_of, mean_row, store_path
+from .exact_heads import ExactHead, factory_heads, views_at
 from .inverted_heads import InvertedHeads
-from .prior_heads import ExactHead, factory_heads, views_at
-from .report import Row, finish
+from .store import HeadBench, head_parser, heads_of, mean_row, store_path
 
 AROUND = (60, -60, 90, -90, 120, -120, 180)  # degrees of yaw
 UNITS = {"depth error": "units", "normal error": "degrees", "face on the back": "", "front": "dB", "time": "s"}

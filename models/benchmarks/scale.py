@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import torch
 
-from ..alignment import AlignedPortrait
 from ..camera import frontal
+from ..commands.report import Row, finish
 from ..diffusion.brushnet import BranchConfig
 from ..diffusion.denoiser import DiffusersDenoiser
 from ..diffusion.embedded import library
@@ -24,9 +24,9 @@ from ..diffusion.schedule import stable_diffusion_schedule
 from ..distillation.refinement import PRESETS, RefineConfig, Refinement
 from ..field.triplane import Decoder, FieldConfig
 from ..head import Head
+from ..photo.alignment import AlignedPortrait
 from ..training.local import pick_device
-from .report import Row, finish
-from .turbo_speed import SD_VAE
+from .turbo.speed import SD_VAE
 
 SD_15 = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
 FIELD = FieldConfig(box_side=1.0, channels=32, depth=0, resolution=128, hidden=64, features=32, density_shift=-1.0, density_scale=30.0)

@@ -18,12 +18,12 @@ from ..diffusion.autoencoder import factor
 from ..diffusion.hpdm import Hpdm
 from ..diffusion.new_views import Coarse, DiffusionModel
 from ..diffusion.schedule import annealed_t
+from ..fitting.finite import FiniteSteps
+from ..fitting.interrupts import taken_back
+from ..fitting.inversion import adam_step
+from ..fitting.photo_losses import field_drift
 from ..head import Head
-from ..prior.inversion import adam_step
-from ..prior.photo_losses import field_drift
-from .finite import FiniteSteps
 from .head_scene import SEEN, HeadScene, TakenPixels, enlarged, refinement_cameras, view_order
-from .interrupts import taken_back
 from .noise_resampling import PHOTO, STRATEGIES, Iteration, Kept, anchor_noise, iterate_fast, mean_scores
 
 LEAST_VIEWS, MOST_VIEWS = 2, 64

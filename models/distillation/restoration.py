@@ -23,12 +23,12 @@ from ..diffusion.new_views import DiffusionModel
 from ..diffusion.perp_neg import PerpNegConfig, perp_neg_guided, view_prompt
 from ..diffusion.schedule import add_noise
 from ..field.volume_rendering import RenderConfig, draw, render_rays
+from ..fitting.finite import FiniteSteps
+from ..fitting.interrupts import taken_back
+from ..fitting.inversion import FitProgress, adam_step
+from ..fitting.photo_losses import Target, photo_target, ray_loss
 from ..head import Head
 from ..prior.detail_block import DetailBlock, new_block
-from ..prior.inversion import FitProgress, adam_step
-from ..prior.photo_losses import Target, photo_target, ray_loss
-from .finite import FiniteSteps
-from .interrupts import taken_back
 from .sds import annealed, sds_gradient, sds_loss
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..prior.stylegan2 import FullyConnected
+from ..equalised import FullyConnected
 
 AXES = {"x": 0, "y": 1, "z": 2}
 OURS = ("xy", "xz", "yz")  # PanoHead's, too

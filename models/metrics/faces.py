@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..alignment_network import AlignmentNetwork
-from ..detection import find_face
+from ..photo.detection import find_face
+from ..photo.network import AlignmentNetwork
 from .standard import ArcFace, arcface_crop, embedding_similarity
 
 PLACES = 5  # of the alignment network's landmarks: eyes, nose tip, mouth corners, in ArcFace's order

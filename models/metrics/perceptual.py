@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoint import load_into, read, shipped
-from ..prior.vgg import unit
+from .vgg import unit
 
 LEAST = 4  # pixels a side at the deepest level: less leaves no structure
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoint import load_into
-from ..prior.vgg import BLOCKS, VGG16, load_vgg, stored_tensors
+from .vgg import BLOCKS, VGG16, load_vgg, stored_tensors
 
 LINEAR_KEY = re.compile(r"lin(?:s\.)?([0-4])\.model\.1\.weight")  # of the lpips package, in either of its spellings
 ARCFACE_SIZE = 112  # pixels
@@ -49,7 +49,7 @@ def load_lpips(backbone: Path, linear: Path) -> LPIPS:
     """LPIPS of the user's files, frozen, float32, on the CPU. Nothing in them is run.
 
     Args:
-        backbone: VGG16's convolutions, `prior.vgg.load_vgg`. linear: `lpips/weights/v0.1/vgg.pth`, or one file with both.
+        backbone: VGG16's convolutions, `metrics.vgg.load_vgg`. linear: `lpips/weights/v0.1/vgg.pth`, or one file with both.
 
     Raises:
         ValueError: another format, or tensors that are missing, of another shape, negative or not finite.

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoint import load_into, read, shipped
-from .stylegan2 import FullyConnected, normalize
+from ..equalised import FullyConnected, normalize
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from . import sdf
-from .anatomy import EYE_Y, Anatomy, almond, distance, hairline, mouth_gap, mouth_line, parts
+from .anatomy import EYE_Y, Anatomy, almond, hairline, mouth_gap, mouth_line
 from .hair import hair_paint
 from .head import PARAMETER_NAMES, radians_of
 from .noise import noise
+from .solid import distance, parts
 from .wear import clothed, clothing_paint
 
 Colour = tuple[float, float, float]  # sRGB

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ..camera import Camera, rays
 from . import tracing
-from .anatomy import BOX_MAX, BOX_MIN, EYE_Y, Anatomy, anatomy, distance, mouth_line
+from .anatomy import BOX_MAX, BOX_MIN, EYE_Y, Anatomy, anatomy, mouth_line
 from .paint import colour, palette
+from .solid import distance
 
 BLOCKS = (8, 2)  # sides of the pixel blocks that share a cone before each pixel gets its own ray
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..alignment_network import AlignmentConfig, AlignmentNetwork, Finding
 from ..checkpoint import shipped, write
+from ..photo.network import AlignmentConfig, AlignmentNetwork, Finding
+from ..synthetic.renders import cached_renders
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
-from .renders import cached_renders
 from .scenes import Scenes, Stage, draw_scenes, set_stage
 
 BATCH, RATE = 32, 2e-3

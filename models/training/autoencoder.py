@@ -22,9 +22,9 @@ from ..checkpoint import shipped, write
 from ..diffusion.autoencoder import decode, draw, encode, posterior_of
 from ..diffusion.embedded import AutoencoderConfig, autoencoder
 from ..metrics.perceptual import perceptual_distance, shipped_perceptual
+from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
-from .renders import Renders, cached_renders
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL

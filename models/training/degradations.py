@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..metrics.image import masked_blur
-from .renders import Renders
+from ..synthetic.renders import Renders
 
 KINDS = ("blur", "noise", "warp", "shift", "colour", "blocks", "low_resolution")
 GENTLE = ("warp", "shift", "colour")  # people hardly mind a little of these ...

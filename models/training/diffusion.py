@@ -19,9 +19,9 @@ from ..diffusion.autoencoder import decode, encode
 from ..diffusion.denoiser import guided
 from ..diffusion.embedded import PROMPTS, EmbeddedUNet, UNetConfig, prompt_index, shipped_autoencoder
 from ..diffusion.schedule import add_noise, ddim, timesteps
+from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
-from .renders import Renders, cached_renders
 
 BATCH = 24
 RATE = 1e-3

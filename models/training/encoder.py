@@ -16,10 +16,10 @@ from ..head import load_generator
 from ..prior.eg3d import Generator
 from ..prior.encoder import EncoderConfig, PortraitEncoder
 from ..synthetic.codes import identity_codes, lift
+from ..synthetic.renders import Renders, cached_renders
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .prior import planes_of
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
-from .renders import Renders, cached_renders
 
 BATCH = 32
 END_TO_END = 6  # heads of a batch that are rendered, too

@@ -19,10 +19,10 @@ from ..diffusion.brushnet import BranchConfig, start_from_unet
 from ..diffusion.embedded import PROMPTS, EmbeddedUNet, shipped_unet
 from ..diffusion.hpdm import Hpdm, HpdmConfig
 from ..diffusion.schedule import add_noise
+from ..synthetic.renders import cache_folder
 from ..synthetic.splits import UPPER, VALIDATION
 from .hpdm_data import LatentPairs, cached_latents
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
-from .renders import cache_folder
 from .turbo_data import shipped_stage
 
 BATCH = 8

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..alignment import uncropped
 from ..camera import frontal, orbit
 from ..checkpoint import read_tensors, save_tensors, shipped
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.embedded import prompt_index, shipped_autoencoder
 from ..diffusion.hpdm import Priors, Warp
 from ..diffusion.view_priors import DrivingView, view_priors
-from ..prior.feed_forward import feed_forward_head
+from ..fitting.feed_forward import feed_forward_head
+from ..photo.alignment import uncropped
 from ..projection import ProjectionConfig
 from ..synthetic.head import sample_parameters
 from ..synthetic.rendering import render_head
-from .renders import FACTORY_VERSION, cache_folder, cached_shards, stacked
+from ..synthetic.renders import FACTORY_VERSION, cache_folder, cached_shards, stacked
 from .turbo_data import Stage, as_bytes
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from ..checkpoint import shipped, write
 from ..metrics.identity import CROP_SIDE, CROP_SIZE, CROP_TOP, IdentityConfig, IdentityNetwork
 from ..synthetic.head import PARAMETER_NAMES, sample_parameters
 from ..synthetic.rendering import render_head
+from ..synthetic.renders import FACTORY_VERSION, cache_folder, cached_shards
 from .degradations import KINDS, degrade, draw_chance
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
-from .renders import FACTORY_VERSION, cache_folder, cached_shards
 
 PAIRS, LOOKS, RATE = 16, 3, 1.5e-3  # a batch: pairs of siblings, and looks of each head
 TEMPERATURE = 0.1

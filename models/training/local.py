@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoint import read, read_tensors, save_tensors, shipped
-from .renders import cache_folder
+from ..synthetic.renders import cache_folder
 
 
 def pick_device() -> torch.device:

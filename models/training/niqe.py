@@ -9,7 +9,7 @@ import torch
 from ..checkpoint import shipped
 from ..metrics.image import blur
 from ..metrics.niqe import PATCH, fit_niqe, niqe, write_niqe
-from .renders import Renders, cached_renders
+from ..synthetic.renders import Renders, cached_renders
 
 
 def pictures(renders: Renders) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,9 +17,9 @@ from ..checkpoint import read, shipped, write
 from ..metrics.image import psnr, ssim
 from ..metrics.perceptual import PerceptualConfig, PerceptualNetwork, feature_distance, perceptual_distance
 from ..synthetic.codes import CODE_DIM, identity_codes
+from ..synthetic.renders import Renders, cached_renders
 from .degradations import GENTLE, HARSH, KINDS, degrade, draw_chance, draw_pictures
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
-from .renders import Renders, cached_renders
 
 BATCH, SIZE, RATE = 24, 128, 1.5e-3
 WEIGHTS_FROM, BOTH_FROM = 0.5, 0.6  # shares of the run

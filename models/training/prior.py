@@ -25,10 +25,10 @@ from ..prior.eg3d import Generator
 from ..prior.embedded import embedded_config
 from ..prior.panohead import PanoHeadGenerator
 from ..synthetic.codes import identity_codes
+from ..synthetic.renders import Renders, cached_renders
 from .local import LocalRun, descend, parsed, pick_device, training_parser
 from .prior_pictures import PictureBatch, draw_pictures, picture_losses, render_features, super_resolved
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, relief_loss, render_guided
-from .renders import Renders, cached_renders
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import RADIUS, Camera, label_from_camera, orbit, rays
+from ..fitting.perceptual import critic_distance
 from ..prior.discriminator import Discriminator
 from ..prior.eg3d import Generator
-from ..prior.photo_losses import critic_distance
+from ..synthetic.renders import Renders
 from .prior_rays import GuidedSampling, RayBatch, draw_views, guided_samples, reach_out, render_guided
-from .renders import Renders
 
 
 @dataclass(frozen=True)

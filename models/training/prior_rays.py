@@ -12,7 +12,7 @@ from torch import Tensor
 from ..camera import RADIUS, orbit, rays
 from ..field.triplane import TriplaneField
 from ..field.volume_rendering import box_range, interval_weights
-from .renders import Renders
+from ..synthetic.renders import Renders
 
 GRAZING = 0.3  # cosine: steeper surface has no normal that its pixels tell
 BEHIND = 3.0  # weight of slopes seen from behind, against 1 from the front

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..alignment import uncropped
 from ..camera import frontal
 from ..checkpoint import shipped, write
+from ..fitting.feed_forward import feed_forward_head
+from ..photo.alignment import uncropped
 from ..prior.detail_block import DetailBlock, new_block
-from ..prior.feed_forward import feed_forward_head
 from ..prior.panohead import PanoHeadGenerator
 from ..synthetic.codes import identity_codes
+from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
-from .renders import Renders, cached_renders
 from .spoilt import AMOUNTS, LEARNT, Fault, spoilt_planes
 from .turbo_data import Stage, shipped_stage
 

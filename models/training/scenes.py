@@ -12,7 +12,7 @@ from torch import Tensor
 from ..camera import project
 from ..synthetic.backgrounds import random_background
 from ..synthetic.rendering import landmarks
-from .renders import Renders
+from ..synthetic.renders import Renders
 
 FACE_YAW, BACK_YAW = math.radians(75), math.radians(120)  # a face is seen up to the first, none from the second on
 TURN = math.radians(25)

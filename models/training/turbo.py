@@ -27,11 +27,11 @@ from ..diffusion.turbo_weights import TurboWeights, save_turbo
 from ..metrics.image import psnr
 from ..metrics.perceptual import PerceptualNetwork, perceptual_distance, shipped_perceptual
 from ..prior.discriminator import Discriminator, shipped_critic
+from ..synthetic.renders import cache_folder
 from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
 from .prior import critic_loss
 from .prior_pictures import PictureBatch
-from .renders import cache_folder
 from .turbo_data import TurboData, shipped_stage, turbo_data
 
 if TYPE_CHECKING:

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..alignment import uncropped
 from ..camera import Camera, frontal, orbit
 from ..checkpoint import shipped
+from ..fitting.feed_forward import feed_forward_head
 from ..head import Head, load_generator
+from ..photo.alignment import uncropped
 from ..prior.encoder import PortraitEncoder, shipped_encoder
-from ..prior.feed_forward import feed_forward_head
 from ..prior.panohead import PanoHeadGenerator
 from ..synthetic.codes import identity_codes
 from ..synthetic.head import sample_parameters
-from .renders import FACTORY_VERSION, Renders, cache_folder, cached_renders, cached_shards, stacked
+from ..synthetic.renders import FACTORY_VERSION, Renders, cache_folder, cached_renders, cached_shards, stacked
 
 SHARD = 25
 SIZE = 256

@@ -19,9 +19,9 @@ from ..diffusion.embedded_zero123 import Zero123, save_zero123, trainable
 from ..diffusion.schedule import add_noise
 from ..diffusion.zero123 import Pose
 from ..metrics.identity import head_crop, shipped_identity
+from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
-from .renders import Renders, cached_renders
 
 BATCH = 16
 RATE = 1e-3

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image, ImageDraw
-
 from portrait_diffusion.models.head import save_head
 from portrait_diffusion.workflows.client import Client
 from portrait_diffusion.workflows.server import Server

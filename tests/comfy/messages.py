@@ -1,7 +1,6 @@
 """What a user is told."""
 
 import pytest
-
 from portrait_diffusion.workflows.client import PromptFailed
 
 

@@ -9,7 +9,6 @@ import comfy.model_patcher
 import comfy.supported_models
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
-
 from comfy_api.latest import ComfyExtension, Types, io
 
 WIDTH, TOKENS = 64, 7  # of prompts

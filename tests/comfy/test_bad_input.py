@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-
 from portrait_diffusion.models import checkpoint
+from safetensors.torch import load_file, save_file
 
 from .graphs import ALIGN, MESH, ORBIT, PACK, TURNTABLE, VIEWS, by_hand, chain, number, only, small, view_of_a_head
 from .messages import refused

@@ -5,7 +5,6 @@ loads our modules as --novram would, and this file takes the flags that do somet
 """
 
 import pytest
-
 from portrait_diffusion.workflows.client import Client
 from portrait_diffusion.workflows.server import ServerFailed, has_accelerator
 

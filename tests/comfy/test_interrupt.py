@@ -4,7 +4,6 @@ import time
 
 import pytest
 import torch
-
 from portrait_diffusion.workflows.client import Client, PromptFailed
 
 from .graphs import by_hand, number, only, small

@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-
 from portrait_diffusion.models import checkpoint
 from portrait_diffusion.models.checkpoint import write
 from portrait_diffusion.models.diffusion.brushnet import Branch, BranchConfig

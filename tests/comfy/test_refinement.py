@@ -10,7 +10,6 @@ import av
 import pytest
 import torch
 from PIL import Image
-
 from portrait_diffusion.models.checkpoint import read_tensors, save_tensors
 from portrait_diffusion.models.diffusion.brushnet import Branch, BranchConfig
 from portrait_diffusion.models.head import save_head

@@ -6,11 +6,10 @@ import json
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
-
 from portrait_diffusion.models import checkpoint
 from portrait_diffusion.models.mesh.gltf import from_glb
 from portrait_diffusion.workflows.client import PromptFailed
+from safetensors.torch import save_file
 
 from .graphs import ORBIT, PACK, REFINE, ROOT, VIEWS, chain
 from .messages import refused

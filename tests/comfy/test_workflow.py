@@ -7,7 +7,6 @@ import struct
 import pytest
 import torch
 from PIL import Image
-
 from portrait_diffusion.models.mesh.gltf import from_glb, read_chunks
 
 from .graphs import ALIGN, MESH, ORBIT, PACK, TURNTABLE, VIEWS, chain, number, small, view_of_a_head

@@ -1,11 +1,11 @@
 """A generator, an encoder and a portrait small enough for tests of what is done with them."""
 
 import torch
-from portrait_diffusion.models.alignment import AlignedPortrait
 from portrait_diffusion.models.camera import frontal
 from portrait_diffusion.models.field.triplane import FieldConfig
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
 from portrait_diffusion.models.head import Head
+from portrait_diffusion.models.photo.alignment import AlignedPortrait
 from portrait_diffusion.models.prior.eg3d import GeneratorConfig
 from portrait_diffusion.models.prior.encoder import EncoderConfig, PortraitEncoder
 from portrait_diffusion.models.prior.panohead import PanoHeadGenerator

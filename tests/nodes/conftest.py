@@ -6,7 +6,6 @@ import os
 import sys
 
 import pytest
-
 from portrait_diffusion.workflows.server import comfyui_path
 
 

@@ -5,10 +5,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.testing import assert_close
-
 from portrait_diffusion.models.camera import FOCAL, RADIUS, orbit, yaw_pitch
 from portrait_diffusion.models.mesh.mesh import Mesh
+from torch.testing import assert_close
 
 angles = st.floats(-179, 179), st.floats(-80, 80)
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
-
+from portrait_diffusion.models.metrics.vgg import VGG16
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
-from portrait_diffusion.models.prior.vgg import VGG16
+from safetensors.torch import save_file
 
 from ..models import small
 
@@ -16,7 +15,6 @@ from ..models import small
 def node(monkeypatch, tmp_path):
     """nodes/inversion.py with a small prior, an empty models folder, and the keys of its runs."""
     import folder_paths
-
     from portrait_diffusion.nodes import inversion, loading
     from portrait_diffusion.nodes.types import PriorOnWire
 

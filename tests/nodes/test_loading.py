@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from portrait_diffusion.models import checkpoint
 
 from ..models import small

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from portrait_diffusion.workflows.client import Outcome, PromptFailed, _Clock, ended, picture, refusal
 
 

@@ -1,8 +1,8 @@
-"""models/benchmarks/hpdm.py: views beside the front, the trivial answer, and what the rows say."""
+"""models/benchmarks/hpdm/bench.py: views beside the front, the trivial answer, and what the rows say."""
 
 import torch
-from portrait_diffusion.models.benchmarks import hpdm as bench
-from portrait_diffusion.models.benchmarks.prior_heads import ExactHead
+from portrait_diffusion.models.benchmarks.exact_heads import ExactHead
+from portrait_diffusion.models.benchmarks.hpdm import bench as bench
 from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.diffusion.new_views import Coarse
 from portrait_diffusion.models.synthetic.multiview import MultiView

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from portrait_diffusion.models.benchmarks import mvnrs as bench
-from portrait_diffusion.models.benchmarks import mvnrs_targets as targets
-from portrait_diffusion.models.benchmarks.mvnrs_speed import plain_gradient
+from portrait_diffusion.models.benchmarks.mvnrs import bench as bench
+from portrait_diffusion.models.benchmarks.mvnrs import targets as targets
+from portrait_diffusion.models.benchmarks.mvnrs.speed import plain_gradient
 from portrait_diffusion.models.distillation.refinement import Refinement
 
 from ..diffusion.test_hpdm import network

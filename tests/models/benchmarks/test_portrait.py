@@ -4,10 +4,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
-from portrait_diffusion.models.benchmarks import portrait as bench
-from portrait_diffusion.models.benchmarks import portrait_robust as robust
-from portrait_diffusion.models.benchmarks import portrait_stages as stages
-from portrait_diffusion.models.benchmarks.prior_heads import ExactHead
+from portrait_diffusion.models.benchmarks.exact_heads import ExactHead
+from portrait_diffusion.models.benchmarks.portrait import bench as bench
+from portrait_diffusion.models.benchmarks.portrait import robust as robust
+from portrait_diffusion.models.benchmarks.portrait import stages as stages
 from portrait_diffusion.models.benchmarks.restoration import without_block
 from portrait_diffusion.models.distillation.restoration import RestorationConfig
 

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from portrait_diffusion.models.benchmarks import projection, projection_noise
-from portrait_diffusion.models.benchmarks.projection_pairs import pairs
+from portrait_diffusion.models.benchmarks.projection import bench as projection
+from portrait_diffusion.models.benchmarks.projection import noise as projection_noise
+from portrait_diffusion.models.benchmarks.projection.pairs import pairs
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from portrait_diffusion.models.benchmarks import turbo as bench
-from portrait_diffusion.models.benchmarks.prior_heads import ExactHead
-from portrait_diffusion.models.benchmarks.turbo_methods import Alone, novel
-from portrait_diffusion.models.benchmarks.turbo_pictures import STYLES, filtered, styled
-from portrait_diffusion.models.benchmarks.turbo_speed import view_by_view
+from portrait_diffusion.models.benchmarks.exact_heads import ExactHead
+from portrait_diffusion.models.benchmarks.turbo import bench as bench
+from portrait_diffusion.models.benchmarks.turbo.methods import Alone, novel
+from portrait_diffusion.models.benchmarks.turbo.pictures import STYLES, filtered, styled
+from portrait_diffusion.models.benchmarks.turbo.speed import view_by_view
 from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.diffusion.turbo import refine
 from portrait_diffusion.models.field.volume_rendering import Rendering

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from portrait_diffusion.models.alignment import AlignedPortrait
 from portrait_diffusion.models.camera import frontal, orbit, yaw_pitch
 from portrait_diffusion.models.distillation.head_scene import HeadScene, TakenPixels, enlarged, refinement_cameras, view_order
 from portrait_diffusion.models.distillation.noise_resampling import PHOTO, STRATEGIES, iterate, iterate_fast
@@ -13,6 +12,7 @@ from portrait_diffusion.models.distillation.refinement import PRESETS, RefineCon
 from portrait_diffusion.models.field.triplane import FieldConfig
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
 from portrait_diffusion.models.head import Head
+from portrait_diffusion.models.photo.alignment import AlignedPortrait
 from torch import nn
 from torch.testing import assert_close
 

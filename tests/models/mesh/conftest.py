@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from portrait_diffusion.models.mesh import isosurface
 from portrait_diffusion.models.mesh.mesh import Mesh
 

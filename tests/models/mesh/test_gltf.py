@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.testing import assert_close
-
 from portrait_diffusion.models import camera as c
 from portrait_diffusion.models.mesh import gltf, texture
 from portrait_diffusion.models.mesh.mesh import Mesh, area, volume
 from portrait_diffusion.models.mesh.rasterize import render_mesh
+from torch.testing import assert_close
 
 
 def waves(points, normals):

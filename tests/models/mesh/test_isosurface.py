@@ -4,10 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.testing import assert_close
-
 from portrait_diffusion.models.mesh import isosurface as iso
 from portrait_diffusion.models.mesh import mesh as m
+from torch.testing import assert_close
 
 
 def ball(centre=(0.0, 0.0, 0.0), radius=0.3):

@@ -3,9 +3,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.testing import assert_close
-
 from portrait_diffusion.models.mesh import mesh as m
+from torch.testing import assert_close
 
 
 def test_area_and_volume_of_a_box(box):

@@ -5,11 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.testing import assert_close
-
 from portrait_diffusion.models import camera as c
 from portrait_diffusion.models.mesh import rasterize as r
 from portrait_diffusion.models.mesh.mesh import Mesh
+from torch.testing import assert_close
 
 seeds = st.integers(0, 2**31)
 

@@ -2,12 +2,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.testing import assert_close
-
 from portrait_diffusion.models import camera as c
 from portrait_diffusion.models.mesh import mesh as m
 from portrait_diffusion.models.mesh import texture as t
 from portrait_diffusion.models.mesh.rasterize import render_mesh
+from torch.testing import assert_close
 
 
 def waves(points, normals):

@@ -2,11 +2,10 @@ import math
 
 import pytest
 import torch
-from torch.testing import assert_close
-
 from portrait_diffusion.models import camera as c
 from portrait_diffusion.models.mesh import texture, turntable
 from portrait_diffusion.models.mesh.rasterize import render_mesh
+from torch.testing import assert_close
 
 
 def test_the_turn_starts_in_front_and_goes_to_the_subject_s_left(sphere):

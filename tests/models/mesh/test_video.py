@@ -2,7 +2,6 @@ import av
 import numpy as np
 import pytest
 import torch
-
 from portrait_diffusion.models.mesh import video
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from portrait_diffusion.models.alignment_network import alignment_network_from
 from portrait_diffusion.models.camera import frontal
 from portrait_diffusion.models.checkpoint import read, shipped
 from portrait_diffusion.models.metrics.faces import FaceSimilarity
 from portrait_diffusion.models.metrics.standard import ArcFace
+from portrait_diffusion.models.photo.network import alignment_network_from
 from portrait_diffusion.models.synthetic.head import sample_parameters
 from portrait_diffusion.models.synthetic.rendering import render_head
 

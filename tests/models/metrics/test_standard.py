@@ -13,7 +13,7 @@ from portrait_diffusion.models.metrics.standard import (
     load_arcface,
     load_lpips,
 )
-from portrait_diffusion.models.prior.vgg import BLOCKS, VGG16
+from portrait_diffusion.models.metrics.vgg import BLOCKS, VGG16
 from safetensors.torch import save_file
 from torch.testing import assert_close
 

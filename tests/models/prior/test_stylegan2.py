@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from portrait_diffusion.models.equalised import FullyConnected
 from portrait_diffusion.models.prior.stylegan2 import (
-    FullyConnected,
     MappingNetwork,
     SynthesisBlock,
     SynthesisLayer,

@@ -2,8 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from portrait_diffusion.models.synthetic import anatomy, head
+from portrait_diffusion.models.synthetic import anatomy, head, solid
 
 seeds = st.integers(0, 10**6)
 
@@ -27,12 +26,12 @@ def shell_of_the_box() -> torch.Tensor:
 @given(seeds)
 def test_geometry_stays_in_its_box_and_ends_at_the_floor(seed):
     measures = anatomy.anatomy(head.sample_parameters(seed))
-    assert anatomy.distance(measures, shell_of_the_box().unbind(1)).min() > 0
+    assert solid.distance(measures, shell_of_the_box().unbind(1)).min() > 0
     x = torch.linspace(-0.3, 0.3, 121)
     floor = tuple(torch.full_like(x, v) for v in (anatomy.FLOOR, -0.05))
     just = 1e-3
-    assert (anatomy.distance(measures, (x, floor[0] - just, floor[1])) > 0).all()
-    assert (anatomy.distance(measures, (x[40:80], floor[0][40:80] + just, floor[1][40:80])) < 0).all()
+    assert (solid.distance(measures, (x, floor[0] - just, floor[1])) > 0).all()
+    assert (solid.distance(measures, (x[40:80], floor[0][40:80] + just, floor[1][40:80])) < 0).all()
     assert min(anatomy.BOX_MIN) >= -0.5 and max(anatomy.BOX_MAX) <= 0.5
 
 
@@ -40,7 +39,7 @@ def test_extreme_people_stay_in_the_box_too():
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
         corner = (torch.rand(len(head.PARAMETER_NAMES), generator=generator) > 0.5).float() * 2 - 1
-        assert anatomy.distance(anatomy.anatomy(corner), shell_of_the_box().unbind(1)).min() > 0
+        assert solid.distance(anatomy.anatomy(corner), shell_of_the_box().unbind(1)).min() > 0
 
 
 @settings(max_examples=10)
@@ -50,11 +49,11 @@ def test_the_surface_is_continuous_in_every_parameter(seed):
     generator = torch.Generator().manual_seed(seed)
     low, high = torch.tensor(anatomy.BOX_MIN), torch.tensor(anatomy.BOX_MAX)
     p = (low + torch.rand(4000, 3, generator=generator) * (high - low)).unbind(1)
-    before = anatomy.distance(anatomy.anatomy(parameters), p)
+    before = solid.distance(anatomy.anatomy(parameters), p)
     for i in range(len(parameters)):
         changed = parameters.clone()
         changed[i] += 1e-3
-        assert (anatomy.distance(anatomy.anatomy(changed), p) - before).abs().max() < 3e-3
+        assert (solid.distance(anatomy.anatomy(changed), p) - before).abs().max() < 3e-3
 
 
 def test_the_two_sides_agree_without_a_parting():
@@ -62,7 +61,7 @@ def test_the_two_sides_agree_without_a_parting():
     p = torch.rand(2000, 3, generator=torch.Generator().manual_seed(1)) * 0.6 - 0.3
     measures = anatomy.anatomy(parameters)
     mirrored = p * torch.tensor([-1.0, 1.0, 1.0])
-    torch.testing.assert_close(anatomy.distance(measures, p.unbind(1)), anatomy.distance(measures, mirrored.unbind(1)))
+    torch.testing.assert_close(solid.distance(measures, p.unbind(1)), solid.distance(measures, mirrored.unbind(1)))
 
 
 def test_wrong_parameters_are_refused():

@@ -2,7 +2,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from portrait_diffusion.models.synthetic.backgrounds import random_background
 
 

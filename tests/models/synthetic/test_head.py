@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from portrait_diffusion.models.synthetic import head
 
 PINNED = [0.7723613977432251, 0.9963295459747314, -0.04747951030731201, -0.5949435234069824]  # seed 100,000

@@ -1,5 +1,4 @@
 import torch
-
 from portrait_diffusion.models.synthetic import anatomy, head, paint, rendering
 
 

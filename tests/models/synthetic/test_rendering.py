@@ -2,9 +2,8 @@ import math
 
 import pytest
 import torch
-
 from portrait_diffusion.models import camera
-from portrait_diffusion.models.synthetic import anatomy, head, paint, rendering, splits
+from portrait_diffusion.models.synthetic import anatomy, head, paint, rendering, solid, splits
 
 SEEDS = tuple(splits.VALIDATION[5:8])
 SIZE = 96
@@ -42,7 +41,7 @@ def test_shapes_and_the_background(scene):
 def test_distances_end_on_the_surface(scene):
     parameters, cameras, views = scene
     points, mask = hit_points(cameras, views)
-    assert anatomy.distance(anatomy.anatomy(parameters), points[mask].unbind(1)).abs().max() < 1e-3
+    assert solid.distance(anatomy.anatomy(parameters), points[mask].unbind(1)).abs().max() < 1e-3
     assert (points[mask] >= torch.tensor(anatomy.BOX_MIN) - 1e-3).all() and (points[mask] <= torch.tensor(anatomy.BOX_MAX) + 1e-3).all()
 
 
@@ -53,7 +52,7 @@ def test_nothing_lies_before_the_surface_on_a_ray(scene):
     t = torch.where(views.mask > 0, views.ray_distance, 3.6)[:, 0, ::3, ::3].reshape(-1)
     for part in torch.linspace(0, 1, 40)[:-1]:
         along = 2.2 + (t - 2.2) * part
-        assert anatomy.distance(measures, (origins + along[:, None] * directions).unbind(1)).min() > -3e-3
+        assert solid.distance(measures, (origins + along[:, None] * directions).unbind(1)).min() > -3e-3
 
 
 def test_normals_are_unit_and_face_the_camera(scene):
@@ -156,7 +155,7 @@ def test_landmarks_lie_on_the_painted_face():
         marks = rendering.landmarks(parameters)
         views = rendering.render_head(parameters, front, 256)
         points = torch.stack(list(marks.values()))
-        assert anatomy.distance(anatomy.anatomy(parameters), points.unbind(1)).abs().max() < 1e-3
+        assert solid.distance(anatomy.anatomy(parameters), points.unbind(1)).abs().max() < 1e-3
         image, _ = camera.project(front[0], points)
         row, column = (image[:, 1] * 256).long(), (image[:, 0] * 256).long()
         assert (views.mask[0, 0, row, column] == 1).all()

@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
 from portrait_diffusion.models.synthetic import sdf
 
 seeds = st.integers(0, 2**31)

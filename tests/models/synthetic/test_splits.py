@@ -1,7 +1,6 @@
 import itertools
 
 import pytest
-
 from portrait_diffusion.models.synthetic import splits
 
 

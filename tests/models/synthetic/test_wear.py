@@ -3,7 +3,7 @@
 import pytest
 import torch
 from portrait_diffusion.models.camera import orbit
-from portrait_diffusion.models.synthetic import anatomy, head
+from portrait_diffusion.models.synthetic import anatomy, head, solid
 from portrait_diffusion.models.synthetic.rendering import render_head
 
 NAMES = head.PARAMETER_NAMES
@@ -22,7 +22,7 @@ def styled(style):
 
 def inside(parameters, *point):
     body = anatomy.anatomy(parameters)
-    return bool(anatomy.parts(body, tuple(torch.tensor([x]) for x in point)).hair < 0)
+    return bool(solid.parts(body, tuple(torch.tensor([x]) for x in point)).hair < 0)
 
 
 def test_styles_are_named_and_equally_likely():
@@ -56,11 +56,11 @@ def test_strands_are_seen_up_close(style):
 
 def test_glasses_stand_before_the_eyes():
     bare, worn = anatomy.anatomy(person(glasses=-1.0)), anatomy.anatomy(person(glasses=1.0))
-    assert anatomy.parts(bare, (torch.zeros(1),) * 3).glasses is None
+    assert solid.parts(bare, (torch.zeros(1),) * 3).glasses is None
     rim = worn.eye_x - 0.001 + worn.lens[0]
     z = torch.linspace(0.08, 0.14, 61)
     p = (torch.full_like(z, rim), torch.full_like(z, -0.003), z)
-    frame = anatomy.parts(worn, p).glasses
+    frame = solid.parts(worn, p).glasses
     assert frame.min() < 0 and z[frame.argmin()] > 0.1
 
 

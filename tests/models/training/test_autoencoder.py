@@ -3,8 +3,8 @@
 import torch
 from portrait_diffusion.models.camera import orbit, project
 from portrait_diffusion.models.diffusion.embedded import AutoencoderConfig, autoencoder
+from portrait_diffusion.models.synthetic.renders import Renders
 from portrait_diffusion.models.training import autoencoder as training
-from portrait_diffusion.models.training.renders import Renders
 
 
 def renders(size=64, heads=3):

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from portrait_diffusion.models.metrics.perceptual import perceptual_distance
 from portrait_diffusion.models.synthetic.codes import CODE_DIM
+from portrait_diffusion.models.synthetic.renders import Renders
 from portrait_diffusion.models.training import perceptual
-from portrait_diffusion.models.training.renders import Renders
 
 CPU = torch.device("cpu")
 

@@ -12,6 +12,7 @@ from portrait_diffusion.models.prior.discriminator import Discriminator, Discrim
 from portrait_diffusion.models.prior.embedded import embedded_config
 from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
 from portrait_diffusion.models.synthetic.codes import CODE_DIM
+from portrait_diffusion.models.synthetic.renders import Renders, render_seed, view_angles
 from portrait_diffusion.models.training.prior import PriorRun, PriorTraining, begin_plain, critic_loss, planes_of, step_rate
 from portrait_diffusion.models.training.prior_pictures import draw_pictures, render_features, super_resolved
 from portrait_diffusion.models.training.prior_rays import (
@@ -23,7 +24,6 @@ from portrait_diffusion.models.training.prior_rays import (
     relief_loss,
     surface_normals,
 )
-from portrait_diffusion.models.training.renders import Renders, render_seed, view_angles
 
 FIELD = FieldConfig(box_side=0.84, channels=4, depth=2, resolution=32, hidden=16, features=4, density_shift=-4.0, density_scale=100.0)
 CONFIG = replace(

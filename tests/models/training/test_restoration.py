@@ -3,8 +3,8 @@
 import pytest
 import torch
 from portrait_diffusion.models.prior.detail_block import new_block
+from portrait_diffusion.models.synthetic.renders import Renders
 from portrait_diffusion.models.training import restoration
-from portrait_diffusion.models.training.renders import Renders
 from portrait_diffusion.models.training.restoration import PlaneData, drawn_fault, losses, total, validate
 from portrait_diffusion.models.training.spoilt import LEARNT, Fault
 

@@ -1,10 +1,9 @@
 import pytest
 import torch
-from torch.testing import assert_close
-
+from portrait_diffusion.models.synthetic.renders import Renders, render_seed
 from portrait_diffusion.models.training import scenes
 from portrait_diffusion.models.training.alignment import heatmap_targets
-from portrait_diffusion.models.training.renders import Renders, render_seed
+from torch.testing import assert_close
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,115 @@
+"""Heads with exact views for `bench prior`: the factory's, rendered once and cached, or a folder's multi-view files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..camera import orbit
+from ..fitting.inversion import PRESETS, invert
+from ..head import Head
+from ..photo.alignment import AlignedPortrait, uncropped
+from ..portrait import Weights
+from ..synthetic.head import sample_parameters
+from ..synthetic.multiview import MultiView, read_views, write_views
+from ..synthetic.rendering import render_head
+from ..synthetic.renders import FACTORY_VERSION, cache_folder
+from ..synthetic.splits import SPLITS
+
+SIZE = 256
+BINS = (0, 30, 45, 60, 90, 120, 180)  # degrees of |yaw|
+YAWS = (0, 30, -30, 45, -45, 60, -60, 90, -90, 120, -120, 180)
+INPUTS = {"yaw 20": (20, 0), "yaw 40": (40, 0), "pitch 20": (0, 20)}  # non-frontal photos, degrees of yaw and pitch
+
+
+@dataclass(frozen=True)
+class ExactHead:
+    """Attributes: name; exact: the views that are compared; inputs: views [1] that non-frontal rows start from, by name."""
+
+    name: str
+    exact: MultiView
+    inputs: dict[str, MultiView]
+
+
+def factory_heads(split: str, count: int) -> list[ExactHead]:
+    """The first heads of a split; made once, kept in the cache."""
+    return [factory_head(seed) for seed in SPLITS[split][:count]]
+
+
+def factory_head(seed: int) -> ExactHead:
+    """One head of the factory; made once, kept in the cache."""
+    folder = cache_folder() / f"factory-{FACTORY_VERSION}" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {"exact": [(yaw, 0) for yaw in YAWS], **{name: [angles] for name, angles in INPUTS.items()}}
+    paths = {name: folder / f"{seed}-{name.replace(' ', '-')}.safetensors" for name in files}
+    for name, angles in files.items():
+        if not paths[name].is_file():
+            yaw, pitch = torch.tensor(angles, dtype=torch.float32).deg2rad().unbind(1)
+            camera, parameters = orbit(yaw, pitch), sample_parameters(seed)
+            write_views(paths[name], render_head(parameters, camera, SIZE), camera, seed=seed, parameters=parameters)
+    exact = read_views(paths.pop("exact"))
+    return ExactHead(f"seed {seed}", exact, {name: read_views(path) for name, path in paths.items()})
+
+
+def folder_heads(folder: Path, count: int) -> list[ExactHead]:
+    """The first multi-view files of a folder, by name; any frame, size and order of views.
+
+    Raises:
+        ValueError: an empty folder, or a file that is no multi-view head.
+    """
+    paths = sorted(Path(folder).glob("*.safetensors"))[:count]
+    if not paths:
+        raise ValueError(
+            f"bench prior: expected multi-view head files (.safetensors) in {folder}, found none; see CONTRACTS.md for the format"
+        )
+    heads = []
+    for path in paths:
+        exact = read_views(path)
+        heads.append(ExactHead(path.stem, exact, {name: view for name in INPUTS if (view := _seen_from(exact, *INPUTS[name]))}))
+    return heads
+
+
+def angles_degrees(views: MultiView) -> tuple[torch.Tensor, torch.Tensor]:
+    """Yaw and pitch [V] of the cameras' positions, in degrees."""
+    x, y, z = views.camera.position.unbind(-1)
+    return torch.atan2(x, z).rad2deg(), torch.atan2(y, torch.hypot(x, z)).rad2deg()
+
+
+def views_at(exact: ExactHead, angles: Sequence[float]) -> list[int]:
+    """The views whose yaws are nearest to these, in degrees."""
+    yaw, _ = angles_degrees(exact.exact)
+    return [int(((yaw - angle + 180) % 360 - 180).abs().argmin()) for angle in angles]
+
+
+def bin_of(views: MultiView) -> list[int]:
+    """The bin [V] that each view belongs to: the nearest of `BINS` to |yaw|."""
+    yaw, _ = angles_degrees(views)
+    return [min(BINS, key=lambda b: abs(abs(float(y)) - b)) for y in yaw]
+
+
+def only(views: MultiView, index: int) -> MultiView:
+    """One view of several."""
+    one = slice(index, index + 1)
+    kept = type(views.views)(*(getattr(views.views, key)[one] for key in ("rgb", "mask", "ray_distance", "normal")))
+    return MultiView(views=kept, camera=views.camera[one], frontal=0, seed=views.seed, parameters=views.parameters)
+
+
+def _seen_from(views: MultiView, yaw: float, pitch: float, tolerance: float = 3.0) -> MultiView | None:
+    """The view from there or from its mirror image, None where a file has none."""
+    yaws, pitches = angles_degrees(views)
+    away = torch.maximum((yaws.abs() - yaw).abs(), (pitches - pitch).abs())
+    return only(views, int(away.argmin())) if float(away.min()) < tolerance else None
+
+
+def inverted(weights: Weights, views: MultiView, index: int, preset: str) -> Head:
+    """The main path's head from one exact view."""
+    photo, draws = as_photo(views, index), torch.Generator().manual_seed(0)
+    return invert(weights.prior, weights.encoder, photo, PRESETS[preset], generator=draws, perceptual=weights.perceptual())
+
+
+def as_photo(views: MultiView, index: int) -> AlignedPortrait:
+    """One exact view as the portrait that an inversion starts from: exact mask and camera, a crop that is the photo itself."""
+    return uncropped(views.views.rgb[index], views.views.mask[index], views.camera[index])

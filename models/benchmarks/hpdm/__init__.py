@@ -1,0 +1,1 @@
+"""New views drawn by branches of an HPDM."""

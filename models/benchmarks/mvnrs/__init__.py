@@ -1,0 +1,1 @@
+"""Whose noise views are denoised from."""

@@ -1,0 +1,149 @@
+"""`bench mvnrs`: whose noise views are denoised from, as in Portrait Diffusion's table 2b, on held-out heads.
+
+Every row refines the same inversion for as many iterations with as many calls of the UNet: fresh noise, anchors alone, anchors resampled,
+MV-NRS; and, with more calls, MV-NRS beside the paper's image-supervised multi-step loss. What is judged are views that no row has
+optimised. `--speed`: seconds of an iteration beside plain score distillation's. `--targets`: how good what views are pulled to is.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ...camera import label_from_camera
+from ...checkpoint import shipped
+from ...commands.report import Row, finish
+from ...diffusion.hpdm import shipped_hpdm
+from ...diffusion.new_views import embedded_model
+from ...distillation.noise_resampling import renewed_share
+from ...distillation.refinement import PRESETS, RefineConfig, RefineProgress, refine
+from ...head import Head
+from ...metrics.discriminator import discriminator_score
+from ...metrics.evaluate import evaluate, shipped_judges
+from ...metrics.image import high_frequency
+from ...metrics.niqe import niqe, shipped_niqe
+from ...prior.discriminator import shipped_critic
+from ...training.local import parsed
+from ..exact_heads import YAWS, ExactHead, views_at
+from ..inverted_heads import InvertedHeads
+from ..store import HeadBench, head_parser, heads_of, mean_row, store_path
+from . import speed as mvnrs_speed
+from . import targets as mvnrs_targets
+
+APART = 10  # least degrees of yaw between a view that is judged and those that are optimised
+UNITS = {
+    "PSNR": "dB",
+    "SSIM": "",
+    "perceptual": "",
+    "NIQE": "",
+    "discriminator score": "",
+    "detail, share": "",
+    "detail, right": "",
+    "time": "s",
+}
+BEFORE = "inversion"
+ROWS = {"random": "random noise", "anchor": "anchor noise alone", "resampled": "resampled alone", "mvnrs": "MV-NRS"}
+MORE, MULTI_STEP = "MV-NRS and the multi-step loss", 0.5  # which asks the UNet once more; its weight
+
+
+def looked_at(views: int) -> list[int]:
+    """Degrees of yaw that the factory renders, apart from a ring of so many views."""
+    return [yaw for yaw in YAWS if abs(math.remainder(yaw, 360 / views)) >= APART]
+
+
+class MvnrsBench(HeadBench):
+    """The rows of every head."""
+
+    def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: RefineConfig) -> None:
+        super().__init__(heads, store, minutes)
+        self.config, self.inverted, self.model, self.network = config, InvertedHeads(), embedded_model(), shipped_hpdm()
+        self.judges, self.statistics, self.critic = shipped_judges(), shipped_niqe(), shipped_critic()
+
+    @torch.no_grad()
+    def figures(self, made: Head, exact: ExactHead) -> dict[str, float]:
+        """Of views that nobody optimised."""
+        index = views_at(exact, looked_at(self.config.views))
+        cameras, truth, mask = exact.exact.camera[index], exact.exact.views.rgb[index], exact.exact.views.mask[index]
+        shown = made.render(cameras, truth.shape[-1], normals=False).rgb
+        found = {figure.metric: figure.value for figure in evaluate(shown, truth, self.judges)}
+        share, right = high_frequency(shown, truth, mask)
+        return {key: found[key] for key in UNITS if key in found} | {
+            "NIQE": niqe(shown, self.statistics, mask).mean().item(),
+            "discriminator score": discriminator_score(self.critic, shown, label_from_camera(cameras)),
+            "detail, share": share,
+            "detail, right": right,
+        }
+
+    def refined(self, exact: ExactHead, config: RefineConfig) -> dict[str, float]:
+        """One row."""
+        draws, shares = torch.Generator().manual_seed(0), []
+
+        def after(now: RefineProgress) -> None:
+            if now.report is not None:
+                shares.append(renewed_share(now.report.judged))
+
+        started = time.perf_counter()
+        made = refine(self.inverted.head(exact), self.model, self.network, config, generator=draws, callback=after).head
+        seconds = time.perf_counter() - started
+        known = torch.tensor(shares).nanmean().item()
+        return self.figures(made, exact) | {"time": seconds} | ({} if math.isnan(known) else {"renewed": known})
+
+    def run(self) -> None:
+        """Head by head, so that a stopped bench has whole heads."""
+        for head in self.heads:
+            self.fill(BEFORE, [head], lambda head: self.figures(self.inverted.head(head), head))
+            for strategy, name in ROWS.items():
+                self.fill(name, [head], lambda head, strategy=strategy: self.refined(head, replace(self.config, strategy=strategy)))
+            self.fill(MORE, [head], lambda head: self.refined(head, replace(self.config, multi_step=MULTI_STEP)))
+
+    def rows(self) -> list[Row]:
+        """Means, and MV-NRS less every other row, over the heads that both have."""
+        rows = [
+            mean_row(
+                name, metric, torch.tensor([figures[metric] for figures in heads.values() if metric in figures]), UNITS.get(metric, "")
+            )
+            for name, heads in self.done.items()
+            for metric in (*UNITS, "renewed")
+            if any(metric in figures for figures in heads.values())
+        ]
+        ours = self.done.get(ROWS["mvnrs"], {})
+        for name, heads in self.done.items():
+            both = [head for head in ours if head in heads]
+            for metric, unit in UNITS.items() if name != ROWS["mvnrs"] else ():
+                pairs = [(ours[h][metric], heads[h][metric]) for h in both if metric in heads[h]]
+                if pairs:
+                    rows.append(mean_row(f"{ROWS['mvnrs']} less {name}", metric, torch.tensor([a - b for a, b in pairs]), unit))
+        return rows
+
+
+def run(arguments: list[str]) -> None:
+    """Print the table; what the clock cuts off, the next call goes on with."""
+    parser = head_parser("mvnrs", __doc__)
+    parser.add_argument("--preset", choices=PRESETS, default="fast")
+    parser.add_argument("--iterations", type=int, help="of all views, where the preset's are too many")
+    parser.add_argument("--speed", action="store_true", help="instead: seconds of an iteration beside plain score distillation")
+    parser.add_argument("--targets", action="store_true", help="instead: how good the first targets are, beside the renders")
+    options = parsed(parser, arguments)
+    if options.targets and options.heads:
+        raise ValueError("bench mvnrs --targets: expected the factory's heads, whose other views are rendered; leave --heads out")
+    config, heads = PRESETS[options.preset], heads_of(options)
+    if options.iterations:
+        config = replace(config, iterations=options.iterations)
+    if options.speed:
+        finish("mvnrs, speed", mvnrs_speed.speed_rows(heads[0], config), options.json)
+        return
+    weights = sorted(shipped("prior").parent.glob("*.safetensors"))
+    rooms = ["field", "prior", "metrics", "synthetic", "diffusion", "distillation"]
+    if options.targets:
+        store = store_path("mvnrs-targets", options, repr(config), weights, rooms, [Path(mvnrs_targets.__file__)])
+        targets = mvnrs_targets.TargetBench(heads, store, options.minutes, config)
+        targets.run()
+        finish(f"mvnrs, targets, {options.preset}", targets.rows(), options.json)
+        return
+    bench = MvnrsBench(heads, store_path("mvnrs", options, repr(config), weights, rooms, [Path(__file__)]), options.minutes, config)
+    bench.run()
+    finish(f"mvnrs, {options.preset}, {config.iterations} iterations", bench.rows(), options.json)

@@ -1,0 +1,1 @@
+"""The whole of Portrait Diffusion, stage by stage."""

@@ -1,0 +1,74 @@
+"""`bench prior --backs`: the face-on-the-back metric on samples of the prior, beside exact heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...checkpoint import read_tensors, save_tensors
+from ...commands.report import Row
+from ...head import Head
+from ...metrics.back_face import BackFace, back_face, cameras, control, thresholds
+from ...prior.eg3d import Generator
+from ...synthetic.codes import identity_codes
+from ...synthetic.head import sample_parameters
+from ...synthetic.rendering import render_head
+from ...synthetic.renders import FACTORY_VERSION, cache_folder
+from ...synthetic.splits import VALIDATION
+
+SIZE = 128
+
+
+def back_rows(prior: Generator, count: int) -> list[Row]:
+    """Figures of the prior's heads of `count` validation codes, beside the exact heads with the same codes."""
+    seeds = list(VALIDATION[:count])
+    views = [_exact_views(seed) for seed in seeds]
+    exact = joined([of_views(*one) for one in views])
+    limits = thresholds(joined([of_views(*one, control) for one in views]))
+    sampled = joined([_sampled(prior, seed) for seed in seeds])
+    rows = []
+    for name, measured in (("exact heads", exact), ("samples of the prior", sampled)):
+        for part in ("colour", "relief"):
+            values = getattr(measured, part)
+            rows.append(Row(name, f"{part}: mean likeness of the back to the front's face", values.mean().item(), "", n=count))
+            rows.append(Row(name, f"{part}: 99th percentile", values.quantile(0.99).item(), "", n=count))
+        rows.append(
+            Row(
+                name,
+                "share of heads above what exact heads, sharp or softened, give by chance in 99 of 100 cases",
+                measured.above(limits).float().mean().item(),
+                "",
+                n=count,
+            )
+        )
+    return rows
+
+
+def joined(parts: list[BackFace]) -> BackFace:
+    """One of many."""
+    return BackFace(*(torch.cat([getattr(part, key) for part in parts]) for key in ("colour", "relief")))
+
+
+def of_views(rgb: Tensor, mask: Tensor, distance: Tensor, metric: Callable[..., BackFace] = back_face) -> BackFace:
+    """The metric of one head's two views."""
+    return metric(rgb[None], mask[None], distance[None])
+
+
+def _exact_views(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """rgb, mask, distance of the exact head's front and back; made once, kept in the cache."""
+    path = cache_folder() / f"factory-{FACTORY_VERSION}" / "backs" / f"{seed}.safetensors"
+    if not path.is_file():
+        views = render_head(sample_parameters(seed), cameras(), SIZE)
+        save_tensors(path, {"rgb": views.rgb.half(), "mask": views.mask.half(), "distance": views.ray_distance}, {})
+    kept, _ = read_tensors(path, "cached views")
+    return kept["rgb"].float(), kept["mask"].float(), kept["distance"]
+
+
+@torch.no_grad()
+def _sampled(prior: Generator, seed: int) -> BackFace:
+    ws = prior.mapping(identity_codes(sample_parameters(seed)[None]))
+    head = Head(prior.planes(ws), prior.decoder, prior.config.field, None, ws, prior)
+    seen = head.render(cameras(), SIZE, normals=False)
+    return of_views(seen.rgb, seen.opacity, seen.depth)

@@ -1,0 +1,190 @@
+"""`bench prior`: from one frontal picture to all sides: how near is the inverted head to the exact one, at every yaw?
+
+Beside it, in the same run: the mean head, the feed-forward encoder alone, the same field fitted to all views (the oracle), and photos
+that are not frontal. With `--backs`: is there a face on the back of the prior's heads?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...camera import label_from_camera
+from ...checkpoint import shipped
+from ...commands.report import Row, finish
+from ...commands.run import load_weights
+from ...fitting.inversion import PRESETS
+from ...head import Head
+from ...metrics.discriminator import discriminator_scores
+from ...metrics.geometry import depth_error, silhouette_iou
+from ...metrics.image import high_frequency, masked_psnr, psnr, ssim
+from ...portrait import Weights
+from ...synthetic.multiview import MultiView
+from ...training.local import parsed
+from ..exact_heads import BINS, ExactHead, as_photo, bin_of, inverted
+from ..store import HeadBench, head_parser, heads_of, mean_row, store_path
+from .back_faces import back_rows
+from .oracle import ORACLE_STEPS, fit_oracle
+
+UNITS = {
+    "PSNR": "dB",
+    "PSNR in the masks": "dB",
+    "SSIM": "",
+    "IoU": "",
+    "depth error": "mm",
+    "fine detail": "",
+    "detail correlation": "",
+    "critic": "",
+    "critic on the exact view": "",
+}
+GOALS = {0: 28.0, 45: 24.0, 180: 23.0}  # dB, PSNR of whole images
+OVER_MEAN = 5.0  # dB, in every bin
+DETAIL_IN_FRONT = 0.5
+MM_PER_UNIT = 700
+FEW = 8  # heads of the costly rows
+Figures = dict[str, dict[str, float]]  # bin -> metric -> mean over its views
+
+
+def measure(head: Head, views: MultiView, critic) -> Figures:
+    """One head against exact views at their size, averaged within each bin of |yaw|."""
+    size = views.views.rgb.shape[-1]
+    seen, exact_rgb = head.render(views.camera, size, normals=False), views.views.rgb
+    judged = []
+    if size == critic.config.resolution:
+        labels = label_from_camera(views.camera)
+        judged = [discriminator_scores(critic, rgb, labels) for rgb in (seen.rgb, exact_rgb)]
+    collected: dict[str, list[dict[str, float]]] = {}
+    for i, bin_degrees in enumerate(bin_of(views)):
+        rgb, opacity, depth = (x[i : i + 1] for x in (seen.rgb, seen.opacity, seen.depth))
+        exact, mask, distance = (x[i : i + 1] for x in (exact_rgb, views.views.mask, views.views.ray_distance))
+        union, both = torch.maximum(mask, (opacity > 0.5).float()), mask * (opacity > 0.5)
+        figures = {
+            "PSNR": psnr(rgb, exact),
+            "PSNR in the masks": masked_psnr(rgb, exact, union),
+            "SSIM": ssim(rgb, exact),
+            "IoU": silhouette_iou(opacity, mask),
+        }
+        if both.any():  # an empty head has neither depth nor detail
+            share, correlation = high_frequency(rgb, exact, both)
+            error = MM_PER_UNIT * depth_error(depth, distance, both)
+            figures |= {"depth error": error, "fine detail": share, "detail correlation": correlation}
+        if judged:
+            figures |= {"critic": judged[0][i].item(), "critic on the exact view": judged[1][i].item()}
+        collected.setdefault(str(bin_degrees), []).append(figures)
+    return {b: averaged(many) for b, many in collected.items()}
+
+
+def averaged(many: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each figure over those that have it."""
+    keys = {key: None for one in many for key in one}
+    return {key: sum(one[key] for one in many if key in one) / sum(key in one for one in many) for key in keys}
+
+
+class Bench(HeadBench):
+    """Weights, and how a head is made from a picture."""
+
+    def __init__(self, weights: Weights, preset: str, heads: list[ExactHead], store: Path, minutes: float) -> None:
+        super().__init__(heads, store, minutes)
+        self.weights, self.preset = weights, preset
+
+    def row(self, name: str, make: Callable[[ExactHead], Head | None], heads: list[ExactHead]) -> None:
+        """Figures of one row for the heads that have none yet; stops at the clock."""
+
+        def figures(head: ExactHead) -> Figures | None:
+            made = make(head)
+            return None if made is None else measure(made, head.exact, self.weights.critic)
+
+        self.fill(name, heads, figures)
+
+    def inverted(self, views: MultiView, index: int) -> Head:
+        """The main path's head from one view."""
+        return inverted(self.weights, views, index, self.preset)
+
+    @torch.no_grad()
+    def of_styles(self, ws: Tensor) -> Head:
+        """The prior's head of styles [1, num_ws, w_dim]."""
+        prior = self.weights.prior
+        return Head(prior.planes(ws), prior.decoder, prior.config.field, None, ws, prior)
+
+    @torch.no_grad()
+    def encoded(self, views: MultiView) -> Head:
+        """The feed-forward head of the frontal view."""
+        code, _ = self.weights.encoder(as_photo(views, views.frontal).on_white()[None])
+        return self.of_styles(self.weights.prior.mapping(code))
+
+    def mean_head(self) -> Head:
+        """The head of the mean style."""
+        return self.of_styles(self.weights.prior.backbone.mapping.w_avg.expand(1, self.weights.prior.num_ws, -1).clone())
+
+    def run(self, few: int) -> None:
+        """All rows, the cheap ones first."""
+        self.row("mean head", lambda head: self.mean_head(), self.heads)
+        self.row("encoder alone", lambda head: self.encoded(head.exact), self.heads)
+        self.row(f"inversion, {self.preset}", lambda head: self.inverted(head.exact, head.exact.frontal), self.heads)
+        self.row(
+            f"oracle, {ORACLE_STEPS} steps on all views", lambda head: fit_oracle(self.encoded(head.exact), head.exact), self.heads[:few]
+        )
+        for name in sorted({key for head in self.heads for key in head.inputs}):
+            self.row(
+                f"from {name}",
+                lambda head, name=name: self.inverted(head.inputs[name], 0) if name in head.inputs else None,
+                self.heads[:few],
+            )
+
+    def rows(self) -> list[Row]:
+        """The table, with 95 % intervals over heads."""
+        rows = []
+        for name, heads in self.done.items():
+            for b in map(str, BINS):
+                having = [figures[b] for figures in heads.values() if b in figures]
+                for metric in [m for m in UNITS if any(m in figures for figures in having)]:
+                    values = torch.tensor([figures[metric] for figures in having if metric in figures])
+                    rows.append(mean_row(f"{name}, |yaw| {b}", metric, values, UNITS[metric]))
+        return rows
+
+
+def against_goals(done: dict[str, dict[str, Figures]], row: str) -> list[Row]:
+    """The inversion's figures less what they should reach at least, over the heads that both rows have."""
+    ours, mean = done.get(row, {}), done.get("mean head", {})
+    rows = []
+    for b in BINS:
+        key = str(b)
+        both = [name for name in ours if key in ours[name] and key in mean.get(name, {})]
+        if not both:
+            continue
+        psnr_of = torch.tensor([ours[name][key]["PSNR"] for name in both])
+        over = psnr_of - torch.tensor([mean[name][key]["PSNR"] for name in both])
+        checks = [("PSNR over the mean head's, less the goal", over - OVER_MEAN)]
+        if b in GOALS:
+            checks.append(("PSNR less the goal", psnr_of - GOALS[b]))
+        rows += [mean_row(f"goal, |yaw| {b}", metric, values, "dB") for metric, values in checks]
+        if b == 0:
+            detail = torch.tensor([ours[name][key]["fine detail"] for name in both]) - DETAIL_IN_FRONT
+            rows.append(mean_row("goal, |yaw| 0", "fine detail less the goal", detail, ""))
+    return rows
+
+
+def run(arguments: list[str]) -> None:
+    """Print the table; what the clock cuts off, the next call goes on with."""
+    parser = head_parser("prior", __doc__)
+    parser.add_argument("--few", type=int, default=FEW, help="heads of the oracle and of photos that are not frontal")
+    parser.add_argument("--preset", choices=list(PRESETS), default="quick")
+    parser.add_argument("--backs", type=int, default=0, metavar="N", help="instead: the face-on-the-back metric on N samples of the prior")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="PNG: eight heads beside their truth at seven yaws")
+    options, weights = parsed(parser, arguments), load_weights(torch.device("cpu"))
+    if options.backs:
+        finish("prior, backs", back_rows(weights.prior, options.backs), options.json)
+        return
+    heads, files = heads_of(options), [shipped(name) for name in ("prior", "encoder", "discriminator")]
+    code = [Path(__file__).with_name("oracle.py"), Path(__file__)]
+    store = store_path("prior", options, options.preset, files, ["field", "prior", "metrics", "synthetic"], code)
+    bench = Bench(weights, options.preset, heads, store, options.minutes)
+    bench.run(options.few)
+    finish("prior", bench.rows() + against_goals(bench.done, f"inversion, {options.preset}"), options.json)
+    if options.sheet:
+        from .sheet import draw_sheet  # inverts eight heads again
+
+        draw_sheet([(head, bench.inverted(head.exact, head.exact.frontal)) for head in heads[:8]], options.sheet)

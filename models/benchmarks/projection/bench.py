@@ -1,0 +1,112 @@
+"""`bench projection`: projected views against exact ones, seconds, and whether projected noise is still noise.
+
+Heads, depth, and what two views both see are the factory's, exact. Beside our projection of noise: every draw copied into all cells that its
+point covers, and the warping that ComfyUI carries for video, along the flow of the same depth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...commands.report import Row, finish
+from ...metrics.image import masked_psnr
+from ...projection import projector
+from ...synthetic.splits import SPLITS
+from ..store import mean_row
+from ..turbo.speed import median_seconds
+from .noise import noise_rows
+from .pairs import Pair, pairs
+
+ANGLES = (15, 30, 45)  # degrees of yaw from the front, both sides
+FLYING = 0.02  # scene units between a cell's surface and the true one, from which on its pixel flies
+NOISE_HEADS = 8
+UNITS = {"flying pixels": "a view", "known pixels": "a view", "PSNR, co-visible, picture": "dB", "PSNR, co-visible, nearest": "dB"}
+
+
+def share(some: Tensor, of: Tensor) -> float:
+    """Of cells."""
+    return float((some & of).sum() / of.sum().clamp_min(1))
+
+
+def view_figures(found: Pair) -> dict[str, float]:
+    """Colours and void of one pair; what is asked of the person's pixels alone."""
+    exact, person = found.views.rgb[1:], found.views.mask[1, 0] > 0.5
+    splat = found.projection.splat(exact.shape[-2:])
+    picture, known = found.projection.picture(found.views.rgb[0])
+    known = known[0] > 0
+    hard = splat.index >= 0
+    empty, hidden = person & ~known, person & ~found.visible
+    away = (splat.distance - found.views.ray_distance[1, 0]).abs()
+    return {
+        "PSNR, co-visible, picture": float(masked_psnr(picture[None], exact, (known & found.visible)[None, None].float())),
+        "PSNR, co-visible, nearest": float(
+            masked_psnr(splat.carry(found.views.rgb[0])[None], exact, (hard & found.visible)[None, None].float())
+        ),
+        "co-visible pixels known": share(known, found.visible),
+        "void, precision": share(hidden, empty),
+        "void, recall": share(empty, hidden),
+        "flying pixels": float((known & hard & ((away > FLYING) | ~person)).sum()),
+        "known pixels": float(known.sum()),
+    }
+
+
+def view_rows(seeds: range) -> list[Row]:
+    """Of all heads, at every angle."""
+    rows = []
+    for angle in ANGLES:
+        heads = [[view_figures(found) for found in pairs(seed, angle)] for seed in seeds]
+        for metric in heads[0][0]:
+            values = torch.tensor([sum(side[metric] for side in head) / len(head) for head in heads])
+            rows.append(mean_row(f"{angle} degrees", metric, values, UNITS.get(metric, "")))
+    return rows
+
+
+def speed_rows(seed: int) -> list[Row]:
+    """One view of 512 pixels."""
+    found = pairs(seed, 30, 512)[0]
+    views, device = found.views, torch.device("cpu")
+    if torch.accelerator.is_available():
+        device = torch.accelerator.current_accelerator()
+    image, distance, mask = (x.to(device) for x in (views.rgb[0], views.ray_distance[0, 0], views.mask[0, 0]))
+    source, target = (found.camera[i].to(device) for i in (0, 1))
+
+    def whole() -> None:
+        projector(distance, mask, source, target).picture(image)
+
+    made = projector(distance, mask, source, target)
+    return [
+        Row(f"512 pixels, {device.type}", metric, median_seconds(work, device), "s")
+        for metric, work in (
+            ("depth to picture and void", whole),
+            ("soft splat alone", lambda: made.soft(image)),
+            ("nearest splat alone", lambda: made.splat((512, 512))),
+        )
+    ]
+
+
+def comfyui_folder() -> Path | None:
+    """COMFYUI_PATH, else the one that the environment was made with."""
+    noted = Path(sys.prefix) / "comfyui"
+    given = os.environ.get("COMFYUI_PATH") or (noted.read_text(encoding="utf-8") if noted.is_file() else "")
+    return Path(given) if given else None
+
+
+def run(arguments: list[str]) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="portrait-diffusion bench projection", description=__doc__)
+    parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--split", choices=["held_out", "validation"], default="held_out")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--comfyui", type=Path, default=comfyui_folder(), metavar="DIR", help="ComfyUI, for its noise warping")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    seeds = SPLITS[options.split][1 : options.count + 1]  # the first is the portrait that ships
+    finish("projection", view_rows(seeds) + noise_rows(seeds[:NOISE_HEADS], options.comfyui) + speed_rows(seeds[0]), options.json)

@@ -1,0 +1,1 @@
+"""Renderers: their speed, and that they agree."""

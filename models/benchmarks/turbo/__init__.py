@@ -1,0 +1,1 @@
+"""One-step refinement of views."""

@@ -1,0 +1,144 @@
+"""`portrait-diffusion run PHOTO --out DIR`: the main path without ComfyUI, to files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..checkpoint import read, shipped
+from ..diffusion.embedded_zero123 import shipped_zero123
+from ..diffusion.hpdm import shipped_hpdm
+from ..diffusion.new_views import embedded_model
+from ..diffusion.turbo import Turbo
+from ..diffusion.turbo_weights import shipped_refiner
+from ..distillation.refinement import PRESETS as REFINEMENTS
+from ..distillation.refinement import RefineProgress
+from ..distillation.restoration import Guides
+from ..fitting.inversion import PRESETS, FitProgress
+from ..head import load_generator, save_head
+from ..mesh.gltf import to_glb
+from ..mesh.video import write_mp4
+from ..metrics.image import masked_psnr
+from ..metrics.vgg import load_vgg
+from ..photo.network import alignment_network_from
+from ..photo.reading import read_photo
+from ..portrait import DistilledRefinement, MeshConfig, Portrait3D, TurboRefinement, Weights, portrait_to_3d
+from ..prior.detail_block import learnt_block
+from ..prior.discriminator import shipped_critic
+from ..prior.encoder import shipped_encoder
+from ..prior.panohead import PanoHeadGenerator
+from .report import Row, finish
+
+
+def load_weights(device: torch.device, vgg: Path | None = None) -> Weights:
+    """The networks that ship, and the user's VGG16 from a file, on a device."""
+    aligner = alignment_network_from(*read(shipped("alignment"), "alignment"))
+    prior, encoder, critic = load_generator(shipped("prior")), shipped_encoder(), shipped_critic()
+    judge = None if vgg is None else load_vgg(vgg).to(device)
+    return Weights(aligner.to(device), prior.to(device), encoder.to(device), critic.to(device), judge)
+
+
+def refiner_on(device: torch.device) -> Turbo:
+    """The refiner that ships, on a device."""
+    turbo = shipped_refiner()
+    for network in (turbo.vae, turbo.denoiser.unet, turbo.skips):
+        if network is not None:
+            network.to(device)
+    return turbo
+
+
+def distillation_on(device: torch.device, prior: PanoHeadGenerator, preset: str) -> DistilledRefinement:
+    """Portrait Diffusion's stages with what ships, on a device."""
+    guides, network, block = Guides(embedded_model(), shipped_zero123()), shipped_hpdm(), learnt_block(prior.config.field)
+    for module in (guides.model.vae, guides.model.denoiser.unet, guides.zero123, network):
+        module.to(device)
+    return DistilledRefinement(guides=guides, network=network, block=block, refine=REFINEMENTS[preset])
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options of `run`.
+
+    Raises:
+        ValueError: a folder that cannot be written.
+    """
+    parser = argparse.ArgumentParser(prog="portrait-diffusion run", description=__doc__)
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--inversion", choices=list(PRESETS), help="default: quick; with --refine turbo the feed-forward head, at once")
+    parser.add_argument("--refine", choices=["none", "turbo", *REFINEMENTS], default="none")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--vgg", type=Path, help="a VGG16 of yours (.safetensors, .pth): judges instead of the prior's discriminator")
+    parser.add_argument("--json", help="also write the report here")
+    options = parser.parse_args(arguments)
+    if options.inversion is None and options.refine != "turbo":
+        options.inversion = "quick"
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"--out: expected a folder, but {options.out.name} is a file; choose another name")
+    return options
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """[3, H, W] in [0, 1] -> picture."""
+    return Image.fromarray((image.clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy())
+
+
+def write_files(result: Portrait3D, out: Path) -> None:
+    """portrait.glb, turntable.mp4, views.png, head.safetensors."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "portrait.glb").write_bytes(to_glb(result.mesh))
+    write_mp4(result.frames, out / "turntable.mp4", fps=24)
+    to_pil(result.sheet()).save(out / "views.png")
+    save_head(result.head, out / "head.safetensors")
+
+
+def run(arguments: list[str]) -> None:
+    """Read the photo, run the stages, write the files and the report."""
+    options = parse(arguments)
+    photo, alpha = read_photo(options.photo)
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    marks = [("weights", time.monotonic())]
+    weights = load_weights(device, options.vgg)
+
+    def stage(name: str) -> None:
+        marks.append((name, time.monotonic()))
+        print(f"{name} ...", flush=True)
+
+    def step(now) -> None:
+        if now.step % 20 == 0 or now.step == now.steps or isinstance(now, RefineProgress):
+            told = f"  loss {now.loss:.4f}" if isinstance(now, FitProgress) else f"  {now.skipped} skipped"
+            print(f"  step {now.step} of {now.steps}{told}", flush=True)
+
+    refinement = None
+    if options.refine == "turbo":
+        refinement = TurboRefinement(turbo=refiner_on(device))
+    elif options.refine != "none":
+        refinement = distillation_on(device, weights.prior, options.refine)
+    result = portrait_to_3d(
+        photo.to(device),
+        weights,
+        PRESETS[options.inversion] if options.inversion else None,
+        MeshConfig(),
+        generator=torch.Generator().manual_seed(options.seed),
+        alpha=None if alpha is None else alpha.to(device),
+        refinement=refinement,
+        callback=step,
+        stage=stage,
+    )
+    stage("files")
+    write_files(result, options.out)
+    ends = [moment for _, moment in marks[1:]] + [time.monotonic()]
+    rows = [Row(name, "time", end - start, "s") for (name, start), end in zip(marks, ends, strict=True)]
+    reference = result.reference
+    view = result.head.render(reference.camera[None], 128, normals=False).rgb
+    rows.append(
+        Row("portrait's own view", "PSNR inside the mask", masked_psnr(view, reference.on_white()[None], reference.mask[None]), "dB")
+    )
+    rows.append(Row("mesh", "faces", len(result.mesh.faces), ""))
+    finish("run", rows, options.json)
+    print(f"wrote portrait.glb, turntable.mp4, views.png, head.safetensors to {os.fspath(options.out)}")

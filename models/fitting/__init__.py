@@ -1,0 +1,1 @@
+"""What fits a head: to a photo, or to views of it."""

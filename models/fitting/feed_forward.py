@@ -1,0 +1,28 @@
+"""The feed-forward avatar stage of TurboPortrait3D: a portrait -> a head, without optimisation.
+
+The paper's is GPAvatar; the refiner asks for no more than 3D-consistent renders, so any `Head` serves in its place: this one, an
+inverted one, or one from a file.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..head import Head
+from ..photo.alignment import AlignedPortrait
+from ..prior.encoder import PortraitEncoder
+from ..prior.panohead import PanoHeadGenerator
+
+
+@torch.no_grad()
+def feed_forward_head(prior: PanoHeadGenerator, encoder: PortraitEncoder, reference: AlignedPortrait) -> Head:
+    """The prior's head of the code that the encoder sees in a portrait.
+
+    Raises:
+        ValueError: empty mask.
+    """
+    if reference.mask.max() < 0.5:
+        raise ValueError("avatar: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1")
+    code, _ = encoder(reference.on_white()[None])
+    ws = prior.mapping(code)
+    return Head(prior.planes(ws), prior.decoder, prior.config.field, reference, ws, prior)

@@ -1,0 +1,276 @@
+"""Photo -> head: the encoder's start, then latents, then the generator, last the planes themselves are fitted to the photo.
+
+Pivotal tuning (Roich et al. 2022) in the extended latent space W+ (Abdal et al. 2019), on randomly drawn rays, and now and then on a
+piece of the super-resolved picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..field.triplane import TriplaneField
+from ..field.volume_rendering import RenderConfig
+from ..head import Head
+from ..photo.alignment import AlignedPortrait
+from ..prior.encoder import PortraitEncoder
+from ..prior.panohead import PanoHeadGenerator
+from .perceptual import Perceptual
+from .photo_losses import HeldSurface, crop_loss, field_drift, held_drift, held_surface, photo_target, picture_target, ray_loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class InversionConfig:
+    """How long and how an inversion fits.
+
+    Attributes:
+        latent_steps, tuning_steps, detail_steps: of the three stages: latents, generator, planes.
+        latent_rate, tuning_rate, detail_rate: Adam's learning rates.
+        size: pixels to which the photo is shrunk for fitting.
+        rays: per step. coarse, fine: samples per ray.
+        keep_latents: weight of the latents' mean squared distance from the encoder's.
+        keep_shape, keep_colour: weights of the tuned field's distance from the untuned one at random points, which holds unseen sides.
+        keep_surface: weight of its distance at the surface that `held_surface` names, in the planes' stage.
+        crop_every: steps between those that look at a piece of the super-resolved picture; 0 for none. crop: its side in raw pixels.
+        perceptual: weight of such a piece's perceptual distance.
+    """
+
+    latent_steps: int = 40
+    tuning_steps: int = 40
+    detail_steps: int = 140
+    latent_rate: float = 0.03
+    tuning_rate: float = 2.5e-3
+    detail_rate: float = 0.15
+    size: int = 256
+    rays: int = 1024
+    coarse: int = 20
+    fine: int = 20
+    keep_latents: float = 0.02
+    keep_shape: float = 4.0
+    keep_colour: float = 0.3
+    keep_surface: float = 1.0
+    crop_every: int = 3
+    crop: int = 48
+    perceptual: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.latent_steps, self.tuning_steps, self.detail_steps, self.crop_every) < 0 or min(self.size, self.rays, self.crop) < 1:
+            raise ValueError(f"InversionConfig: expected steps >= 0 and positive size and rays, got {self}")
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return sum(self.stages)
+
+    @property
+    def stages(self) -> tuple[int, int, int]:
+        """Steps of each stage."""
+        return self.latent_steps, self.tuning_steps, self.detail_steps
+
+
+PRESETS = {
+    "quick": InversionConfig(),
+    "full": InversionConfig(latent_steps=200, tuning_steps=300, detail_steps=500, tuning_rate=1e-3, rays=2048),
+}
+
+
+@dataclass(frozen=True)
+class FitProgress:
+    """What a callback of `invert`, or of `bake`, sees after each step.
+
+    Attributes:
+        step: steps done. steps: in all. loss: of this step.
+        head: makes the head as it stands. state: makes tensors from which the call goes on.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    head: Callable[[], Head]
+    state: Callable[[], dict[str, Tensor]]
+
+
+def is_tuned(name: str) -> bool:
+    """Whether a generator's parameter is tuned: those that the head's picture depends on, but no strengths of noise, which fit nothing."""
+    elsewhere = ("backbone.mapping.", "bcg_synthesis.", "t_mapping.")
+    return not name.startswith(elsewhere) and not name.endswith("noise_strength")
+
+
+class Inversion:
+    """The variables of one inversion and one step of each stage; `invert` runs it.
+
+    Latents and Adam's moments are kept in plain tensors, so that a state is a flat dict that safetensors can hold.
+    """
+
+    def __init__(
+        self,
+        prior: PanoHeadGenerator,
+        start: Tensor,
+        reference: AlignedPortrait,
+        config: InversionConfig,
+        generator: torch.Generator,
+        perceptual: Perceptual | None = None,
+    ) -> None:
+        self.config, self.reference, self.draws = config, reference, generator
+        self.start = start.detach().clone()
+        self.latents = start.detach().clone().requires_grad_()
+        self.pivot_generator = prior
+        self.generator = deepcopy(prior).requires_grad_(True)
+        self.perceptual = perceptual
+        self.target = photo_target(reference, config.size)
+        self.picture = picture_target(reference, prior) if config.crop_every and prior.superresolution is not None else None
+        self.step_count = 0
+        self.pivot: tuple[int, TriplaneField, HeldSurface] | None = None  # of which stage, the field that it is held to, its surface
+        self._made: Tensor | None = None  # the generator's planes, once it is left alone
+        with torch.no_grad():
+            self.offset = torch.zeros_like(prior.planes(self.start)).requires_grad_()  # of the planes
+        self._tuned = [self.latents, *(p for name, p in self.generator.named_parameters() if is_tuned(name)), self.offset]
+        self._moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self._tuned]
+
+    def stage(self) -> tuple[int, int]:
+        """The stage that `step_count` is in (0 latents, 1 generator, 2 planes), and the steps that it has done."""
+        done = self.step_count
+        for stage, steps in enumerate(self.config.stages):
+            if done < steps or stage == 2:
+                return stage, done
+            done -= steps
+        raise AssertionError("unreachable")
+
+    def planes(self, stage: int) -> Tensor:
+        """The head's planes as they stand, differentiable with respect to what the stage fits."""
+        if stage < 2:
+            return self.generator.planes(self.latents) + self.offset.detach()
+        if self._made is None:
+            with torch.no_grad():
+                self._made = self.generator.planes(self.latents)
+        return self._made + self.offset
+
+    def _held_to(self, stage: int) -> tuple[TriplaneField, HeldSurface]:
+        """The field of the stage's start (of the planes' stage the generator's own, which `restore` can make again) and its surface."""
+        if self.pivot is None or self.pivot[0] != stage:
+            generator = self.pivot_generator if stage == 1 else self.generator
+            with torch.no_grad():
+                field = generator.field(generator.planes(self.latents), self.latents)
+            sampling = RenderConfig(coarse=self.config.coarse, fine=self.config.fine)
+            self.pivot = stage, field, held_surface(field, self.reference, sampling)
+        return self.pivot[1:]
+
+    def _photo_loss(self, field: TriplaneField) -> Tensor:
+        """How far the head is from the photo: on rays, or on a piece of the picture when that is due."""
+        config = self.config
+        if self.picture is not None and self.step_count % config.crop_every == config.crop_every - 1:
+            sampling = RenderConfig(coarse=config.coarse, fine=config.fine, white_back=True)
+            side, weight = config.crop, config.perceptual
+            return crop_loss(self.generator, field, self.latents, self.picture, sampling, side, self.draws, self.perceptual, weight)
+        return ray_loss(field, self.target, RenderConfig(coarse=config.coarse, fine=config.fine), config.rays, self.draws)
+
+    def step(self) -> float:
+        """One step of the stage that `step_count` is in; the loss before it.
+
+        Raises:
+            ValueError: the loss is not finite.
+        """
+        config, (stage, done) = self.config, self.stage()
+        field = self.generator.field(self.planes(stage), self.latents)
+        loss = self._photo_loss(field)
+        if stage:
+            pivot, held = self._held_to(stage)
+            shape, colour = field_drift(field, pivot, self.draws)
+            loss = loss + config.keep_shape * shape + config.keep_colour * colour
+            if stage == 2:  # tuning the generator changes a head as a whole, and should; its planes do not
+                loss = loss + config.keep_surface * held_drift(field, pivot, held, self.draws)
+        else:
+            loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"inversion: expected a finite loss, got {loss.item()} at step {self.step_count}; check the photo and its mask"
+            )
+        last = len(self._tuned) - 1
+        variables = (range(1), range(1, last), range(last, last + 1))[stage]
+        gradients = torch.autograd.grad(loss, [self._tuned[i] for i in variables], allow_unused=True)
+        rate = (config.latent_rate, config.tuning_rate, config.detail_rate)[stage] * min(1, (1 - done / config.stages[stage]) / 0.25)
+        for i, gradient in zip(variables, gradients, strict=True):
+            if gradient is not None:
+                adam_step(self._tuned[i], gradient, *self._moments[i], rate, done + 1)
+        self.step_count += 1
+        return loss.item()
+
+    @torch.no_grad()
+    def head(self) -> Head:
+        """The head as it stands, detached."""
+        generator = deepcopy(self.generator).requires_grad_(False)
+        latents = self.latents.detach().clone()
+        planes = generator.planes(latents) + self.offset.detach()
+        return Head(planes, generator.decoder, generator.config.field, self.reference, latents, generator)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that `restore` needs to go on with the same bits."""
+        tensors = {"step": torch.tensor(self.step_count), "draws": self.draws.get_state()}
+        for i, (value, (first, second)) in enumerate(zip(self._tuned, self._moments, strict=True)):
+            tensors |= {f"{i}.value": value.detach().clone(), f"{i}.first": first.clone(), f"{i}.second": second.clone()}
+        return tensors
+
+    @torch.no_grad()
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from a `state`."""
+        self.step_count, self.pivot, self._made = int(tensors["step"]), None, None
+        self.draws.set_state(tensors["draws"])
+        for i, (value, (first, second)) in enumerate(zip(self._tuned, self._moments, strict=True)):
+            value.copy_(tensors[f"{i}.value"])
+            first.copy_(tensors[f"{i}.first"])
+            second.copy_(tensors[f"{i}.second"])
+
+
+@torch.no_grad()
+def adam_step(value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, rate: float, count: int) -> None:
+    """Adam (Kingma and Ba 2015), algorithm 1, betas 0.9 and 0.999, in place.
+
+    Args:
+        value, gradient, first, second: one shape. count: of this step, from 1.
+    """
+    first.lerp_(gradient, 0.1)
+    second.lerp_(gradient.square(), 0.001)
+    value.sub_(rate * (first / (1 - 0.9**count)) / ((second / (1 - 0.999**count)).sqrt() + 1e-8))
+
+
+def invert(
+    prior: PanoHeadGenerator,
+    encoder: PortraitEncoder,
+    reference: AlignedPortrait,
+    config: InversionConfig,
+    *,
+    generator: torch.Generator,
+    perceptual: Perceptual | None = None,
+    state: dict[str, Tensor] | None = None,
+    callback: Callable[[FitProgress], None] | None = None,
+) -> Head:
+    """Fit a head to an aligned portrait: encoder start, W+ optimisation, pivotal tuning, then its planes for what these leave out.
+
+    Args:
+        prior, encoder: on one device, with the reference. generator: a CPU generator; the seed of all draws.
+        perceptual: a distance of pictures, as `photo_losses` has some; None for pixels alone.
+        state: of an earlier call with the same arguments; it goes on there. callback: called after each step.
+
+    Returns:
+        The head with its latents and its own tuned generator.
+
+    Raises:
+        ValueError: empty mask or a loss that is not finite.
+    """
+    if reference.mask.max() < 0.5:
+        raise ValueError("inversion: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1")
+    with torch.no_grad():
+        code, _ = encoder(reference.on_white()[None])
+        start = prior.mapping(code)
+    run = Inversion(prior, start, reference, config, generator, perceptual)
+    if state is not None:
+        run.restore(state)
+    while run.step_count < config.steps:
+        loss = run.step()
+        if callback is not None:
+            callback(FitProgress(run.step_count, config.steps, loss, run.head, run.state))
+    return run.head()

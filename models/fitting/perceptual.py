@@ -1,0 +1,37 @@
+"""How far pictures are apart as a network sees them: the prior's discriminator, or the user's VGG16."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..metrics.vgg import VGG16, unit
+from ..prior.discriminator import Discriminator
+
+# (image, raw), (true image, true raw), all [B, 3, H, W] in [-1, 1] -> one number
+Perceptual = Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor]], Tensor]
+
+
+def critic_distance(critic: Discriminator) -> Perceptual:
+    """The distance of pictures in the features of the prior's discriminator, each level relative to its size."""
+
+    def distance(shown: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> Tensor:
+        with torch.no_grad():
+            expected = critic.features(*truth)
+        pairs = zip(critic.features(*shown)[:3], expected[:3], strict=True)
+        return sum((a - b).abs().mean() / b.abs().mean().clamp(min=1e-3) for a, b in pairs)
+
+    return distance
+
+
+def vgg_distance(network: VGG16) -> Perceptual:
+    """The distance of pictures in VGG16's features, each scaled to unit length over its channels; raw renders are not looked at."""
+
+    def distance(shown: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> Tensor:
+        with torch.no_grad():
+            expected = [unit(x) for x in network(truth[0])]
+        return sum((unit(x) - y).square().sum(1).mean() for x, y in zip(network(shown[0]), expected, strict=True))
+
+    return distance

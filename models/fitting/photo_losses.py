@@ -1,0 +1,191 @@
+"""How far a head is from a photo: on drawn rays, and on a piece of the super-resolved picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..camera import orbit, project, rays
+from ..field.outline import outline
+from ..field.triplane import TriplaneField
+from ..field.volume_rendering import RenderConfig, draw, render_features, render_rays, surface_normals
+from ..photo.alignment import AlignedPortrait
+from ..prior.eg3d import Generator, resized
+from .perceptual import Perceptual
+
+
+@dataclass(frozen=True)
+class Target:
+    """The photo's rays: origins, directions, rgb [P, 3]; mask [P]; weight [P], how likely a ray is drawn."""
+
+    origins: Tensor
+    directions: Tensor
+    rgb: Tensor
+    mask: Tensor
+    weight: Tensor
+
+
+def photo_target(reference: AlignedPortrait, size: int) -> Target:
+    """The photo's rays at `size` pixels; features, and what is just outside the silhouette, are drawn more often than flat skin.
+
+    Without the latter heads stay a pixel too wide all around: 6 dB on white.
+    """
+    rgb = F.interpolate(reference.image[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    mask = F.interpolate(reference.mask[None], size=(size, size), mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
+    grey = rgb.mean(0)
+    detail = F.pad(grey.diff(dim=0).abs(), (0, 0, 0, 1)) + F.pad(grey.diff(dim=1).abs(), (0, 1))
+    reach = size // 28 | 1
+    outside = F.max_pool2d(mask[None, None], reach, 1, reach // 2)[0, 0] - mask
+    weight = mask * (0.4 + 4 * detail.clamp(max=0.3)) + outside + 0.1
+    origins, directions = rays(reference.camera, size, size)
+    return Target(origins.reshape(-1, 3), directions.reshape(-1, 3), rgb.flatten(1).mT, mask.flatten(), weight.flatten())
+
+
+def ray_loss(field: TriplaneField, target: Target, sampling: RenderConfig, count: int, generator: torch.Generator) -> Tensor:
+    """Colour and opacity error on `count` drawn rays, over a random backdrop so that white is not matter."""
+    pick = torch.multinomial(target.weight.cpu(), count, generator=generator).to(target.rgb.device)
+    backdrop = torch.rand(3, generator=generator).to(target.rgb)
+    origins, directions = target.origins[None, pick], target.directions[None, pick]
+    seen = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, generator))
+    opacity, mask = seen.opacity[0], target.mask[pick]
+    colour = field.rgb(seen.features, seen.opacity[..., None])[0]
+    truth = target.rgb[pick] * mask[:, None] + backdrop * (1 - mask[:, None])
+    shown = colour + (1 - opacity[:, None]) * backdrop
+    return (shown - truth).abs().mean() + 2 * (shown - truth).square().mean() + 0.3 * (opacity - mask).square().mean()
+
+
+WORST_OF = 4  # as many random points are looked at as are compared
+
+
+def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Generator, count: int = 4096) -> tuple[Tensor, Tensor]:
+    """How far a tuned field has moved from its pivot at random points, half of them the worst of many, or specks stay unseen: opacity
+    over 0.02 units, and the colour of matter."""
+    points = (torch.rand(1, WORST_OF * count, 3, generator=generator).to(field.planes) - 0.5) * field.config.box_side
+    with torch.no_grad():
+        moved = (torch.exp(-0.02 * field.density(points)) - torch.exp(-0.02 * pivot.density(points))).abs()
+    points = torch.cat([points[:, : count // 2], points[:, moved[0].topk(count // 2).indices]], 1)
+    density, colour = field(points)
+    with torch.no_grad():
+        pivot_density, pivot_colour = pivot(points)
+    alpha, pivot_alpha = 1 - torch.exp(-0.02 * density), 1 - torch.exp(-0.02 * pivot_density)
+    return (alpha - pivot_alpha).abs().mean(), ((colour - pivot_colour).abs().mean(-1) * pivot_alpha).mean()
+
+
+AROUND = ((0, 0.0), (35, 0.1), (-35, -0.1), (70, 0.0), (110, 0.25), (145, -0.1), (180, 0.1), (-145, 0.3), (-110, -0.1), (-70, 0.2))
+HELD_SIZE = 56  # pixels of those views (yaw in degrees, pitch in radians), which find a head's surface
+BEHIND = 0.04  # scene units behind what a camera sees first, from which matter counts as hidden; less would count steep cheeks
+GRAZING = 0.35  # cosine of the angle under which the photo sees a surface: at less, its pixels are smeared along it
+
+
+@dataclass(frozen=True)
+class HeldSurface:
+    """A head's surface, and what of it the photo is not to change.
+
+    Attributes:
+        points: [N, 3]. colour, shape: [N], 1 where it is held, else 0.
+    """
+
+    points: Tensor
+    colour: Tensor
+    shape: Tensor
+
+
+@torch.no_grad()
+def held_surface(field: TriplaneField, reference: AlignedPortrait, sampling: RenderConfig) -> HeldSurface:
+    """Surface that other cameras find. Held in colour and shape is what lies behind the face, for planes are shared by front and back;
+    in colour, what the photo sees at a grazing angle; in shape, what it sees well, for its detail is paint.
+
+    All but the outline, which is the photo's to say: holding surface near it cost 2 dB of the front.
+    """
+    camera, device = reference.camera, reference.image.device
+    yaw, pitch = torch.tensor(AROUND).T
+    around = orbit(torch.deg2rad(yaw), pitch).to(device)
+    seen = render_features(field, around, HELD_SIZE, HELD_SIZE, sampling)
+    origins, directions = (x.reshape(-1, 3) for x in rays(around, HELD_SIZE, HELD_SIZE))
+    points = (origins + directions * seen.depth[0, :, None])[seen.opacity[0] > 0.5]
+    own = render_features(field, camera[None], HELD_SIZE, HELD_SIZE, sampling)
+    first = torch.where(own.opacity > 0.5, own.depth, torch.inf).view(1, 1, HELD_SIZE, HELD_SIZE)
+    first = -F.max_pool2d(-first, 3, 1, 1)  # a pixel's edge sees a little past its centre
+    where, _ = project(camera, points)
+    mask = F.interpolate(reference.mask[None], size=(HELD_SIZE, HELD_SIZE), mode="area")
+    column, row = (where * HELD_SIZE).long().clamp(0, HELD_SIZE - 1).unbind(-1)
+    deep = (F.max_pool2d(1 - mask, 3, 1, 1)[0, 0] < 0.01)[row, column] & ((where > 0) & (where < 1)).all(-1)
+    sight = points - camera.position
+    distance = sight.norm(dim=-1)
+    behind = distance > first[0, 0, row, column] + BEHIND
+    facing = -(surface_normals(field, points[None], sampling.normal_step)[0] * sight).sum(-1) / distance
+    grazing = facing.abs() < GRAZING
+    return HeldSurface(points, ((behind & deep) | grazing).float(), (deep & (behind | ~grazing)).float())
+
+
+def held_drift(field: TriplaneField, pivot: TriplaneField, held: HeldSurface, generator: torch.Generator, count: int = 3072) -> Tensor:
+    """How far held colour and opacity have moved from the pivot's about held surface."""
+    if not len(held.points):
+        return field.planes.new_zeros(())
+    pick = torch.randint(len(held.points), (count,), generator=generator).to(held.points.device)
+    jitter = (torch.rand(count, 3, generator=generator).to(held.points) - 0.5) * 0.016
+    some = (held.points[pick] + jitter)[None]
+    density, colour = field(some)
+    with torch.no_grad():
+        pivot_density, pivot_colour = pivot(some)
+    alpha, pivot_alpha = 1 - torch.exp(-0.01 * density), 1 - torch.exp(-0.01 * pivot_density)
+    return (held.colour[pick] * (colour - pivot_colour).abs().mean(-1)).mean() + (held.shape[pick] * (alpha - pivot_alpha).abs()).mean()
+
+
+@dataclass(frozen=True)
+class PictureTarget:
+    """The photo as a generator would make it.
+
+    Attributes:
+        origins, directions: [R, R, 3] of the raw picture. image: [1, 3, S, S] and raw: [1, 3, R, R], on white, in [-1, 1].
+        compared: [1, 1, S, S], 0 along outlines, which heads draw without super-resolution; else 1.
+    """
+
+    origins: Tensor
+    directions: Tensor
+    image: Tensor
+    raw: Tensor
+    compared: Tensor
+
+
+def picture_target(reference: AlignedPortrait, generator: Generator) -> PictureTarget:
+    """The photo on white at a generator's final and raw sizes."""
+    R, white = generator.config.raw_resolution, reference.on_white()[None].clamp(0, 1) * 2 - 1  # from [0, 1] to [-1, 1]
+    origins, directions = rays(reference.camera, R, R)
+    compared = 1 - outline(resized(reference.mask[None], R), generator.resolution).to(white)[:, None]
+    return PictureTarget(origins, directions, resized(white, generator.resolution), resized(white, R), compared)
+
+
+def crop_loss(
+    generator: Generator,
+    field: TriplaneField,
+    latents: Tensor,
+    target: PictureTarget,
+    sampling: RenderConfig,
+    side: int,
+    draws: torch.Generator,
+    perceptual: Perceptual | None,
+    weight: float,
+) -> Tensor:
+    """Raw and super-resolved error on a random square of `side` raw pixels, and `weight` times its perceptual distance.
+
+    Convolutions do not mind where a piece was cut out; a pixel's width at its border is not compared.
+    """
+    R, scale = len(target.origins), generator.resolution // generator.config.raw_resolution
+    side = min(side, R) // 16 * 16
+    top, left = (int(torch.randint(R - side + 1, (), generator=draws)) for _ in range(2))
+    piece = slice(top, top + side), slice(left, left + side)
+    origins, directions = (x[piece].reshape(1, -1, 3) for x in (target.origins, target.directions))
+    seen = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, draws))
+    features = generator.signed(seen.features.mT.unflatten(2, (side, side)))
+    raw = generator.colours(features, latents)
+    image = generator.superresolution.blocks(raw, features, latents)
+    true_raw = target.raw[..., piece[0], piece[1]]
+    fine = tuple(slice(s.start * scale, s.stop * scale) for s in piece)
+    true_image = target.image[..., fine[0], fine[1]]
+    error = ((image - true_image) * target.compared[..., fine[0], fine[1]])[..., 2:-2, 2:-2]
+    loss = (raw - true_raw).abs().mean() + error.abs().mean() + error.square().mean()
+    return loss if perceptual is None else loss + weight * perceptual((image, raw), (true_image, true_raw))

@@ -1,0 +1,1 @@
+"""A photo file -> an aligned crop, its mask and camera."""

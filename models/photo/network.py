@@ -1,0 +1,133 @@
+"""The small network behind the alignment of photos: foreground, six landmarks and whether there is a face at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checkpoint import load_into
+
+LANDMARKS = ("right_pupil", "left_pupil", "nose_tip", "right_mouth", "left_mouth", "chin")  # right: the subject's
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentConfig:
+    """Size of an alignment network.
+
+    Attributes:
+        size: pixels of the square input. channels: per halving of the resolution. landmarks: how many heatmaps.
+    """
+
+    size: int = 128
+    channels: tuple[int, ...] = (20, 36, 64, 96, 128)
+    landmarks: int = len(LANDMARKS)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        if not self.channels or self.size % 2 ** len(self.channels):
+            raise ValueError(f"AlignmentConfig: size {self.size} does not halve {len(self.channels)} times; choose a multiple")
+        if any(c < 1 or c % 4 for c in self.channels):
+            raise ValueError(f"AlignmentConfig: expected channels in multiples of 4, got {self.channels}; round them up")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the network sees in square pictures.
+
+    Attributes:
+        mask: [B, 1, S, S] logits of head and shoulders.
+        heatmaps: [B, L, S / 2, S / 2] logits of each landmark's place.
+        presence: [B] logits of a face being there.
+    """
+
+    mask: Tensor
+    heatmaps: Tensor
+    presence: Tensor
+
+    def landmarks(self) -> tuple[Tensor, Tensor]:
+        """Places [B, L, 2] in picture widths (x right, y down) and confidences [B, L] in 0 .. 1, as `soft_argmax`."""
+        return soft_argmax(self.heatmaps)
+
+
+class AlignmentNetwork(nn.Module):
+    """Square picture -> `Finding`: a U-Net whose skips are added, not concatenated, to be quick on a CPU."""
+
+    def __init__(self, config: AlignmentConfig, *, operations=torch.nn) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.channels
+        self.downs = nn.ModuleList(operations.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip((3, *widths), widths, strict=False))
+        self.norms = nn.ModuleList(operations.GroupNorm(4, b) for b in widths)
+        self.mores = nn.ModuleList(operations.Conv2d(b, b, 3, padding=1) for b in widths[1:])
+        self.context = operations.Conv2d(widths[-1], widths[-1], 3, padding=1)
+        self.ups = nn.ModuleList(operations.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.laterals = nn.ModuleList(operations.Conv2d(a, a, 1) for a in widths[:-1])
+        self.up_norms = nn.ModuleList(operations.GroupNorm(4, a) for a in widths[:-1])
+        self.smooths = nn.ModuleList(operations.Conv2d(a, a, 3, padding=1) for a in widths[:-1])
+        self.maps = operations.Conv2d(widths[0], 1 + config.landmarks, 3, padding=1)
+        self.hidden = operations.Linear(2 * widths[-1], 64)
+        self.presence = operations.Linear(64, 1)
+
+    def forward(self, image: Tensor) -> Finding:
+        """image [B, 3, S, S] sRGB in [0, 1], any S; it is resized to the network's own size."""
+        size = self.config.size
+        if image.shape[-2:] != (size, size):
+            image = F.interpolate(image, size=(size, size), mode="bilinear", antialias=True)
+        x, skips = image * 2 - 1, []  # from [0, 1] to [-1, 1]
+        for level, (down, norm) in enumerate(zip(self.downs, self.norms, strict=True)):
+            x = F.silu(norm(down(x)))
+            if level:
+                x = x + F.silu(self.mores[level - 1](x))
+            skips.append(x)
+        x = x + F.silu(self.context(x))
+        pooled = torch.cat([x.mean((-2, -1)), x.amax((-2, -1))], -1)
+        presence = self.presence(F.silu(self.hidden(pooled)))[:, 0]
+        for level in reversed(range(len(self.ups))):
+            x = F.interpolate(self.ups[level](x), scale_factor=2.0, mode="nearest") + self.laterals[level](skips[level])
+            x = F.silu(self.up_norms[level](x))
+            x = x + F.silu(self.smooths[level](x))
+        maps = self.maps(x)
+        mask = F.interpolate(maps[:, :1], size=(size, size), mode="bilinear", align_corners=False)
+        return Finding(mask, maps[:, 1:], presence)
+
+
+def soft_argmax(heatmaps: Tensor, *, radius: int = 3) -> tuple[Tensor, Tensor]:
+    """Where each heatmap is highest, between its cells, and how sure it is of it.
+
+    The place is the mean of softmax(heatmap) over the cells at most `radius` cells from the highest one, so that a far
+    second peak does not pull at it; the confidence is the probability that lies there.
+
+    Args:
+        heatmaps: [..., H, W] logits.
+
+    Returns:
+        places [..., 2] (x right, y down, both in 0 .. 1 of the map; cell centres at (i + 0.5) / size), confidences [...].
+    """
+    H, W = heatmaps.shape[-2:]
+    probability = heatmaps.float().flatten(-2).softmax(-1)
+    y, x = ((torch.arange(n, device=heatmaps.device, dtype=torch.float32) + 0.5) for n in (H, W))
+    x, y = x.repeat(H), y.repeat_interleave(W)
+    peak = probability.argmax(-1)
+    near = ((x - x[peak][..., None]).abs() <= radius) & ((y - y[peak][..., None]).abs() <= radius)
+    local = probability * near
+    confidence = local.sum(-1)
+    place = torch.stack([(local * x).sum(-1) / W, (local * y).sum(-1) / H], -1) / confidence[..., None]
+    return place, confidence
+
+
+def alignment_network_from(config: dict, state: dict[str, Tensor]) -> AlignmentNetwork:
+    """The network of a weights file (`checkpoint.read(path, "alignment")`), frozen and ready to look.
+
+    Raises:
+        ValueError: the config or the weights are not those of an alignment network.
+    """
+    try:
+        sizes = AlignmentConfig(**config)
+    except TypeError as error:
+        raise ValueError(f"alignment network: the config has wrong entries ({error}); choose a file made by this pack") from error
+    network = AlignmentNetwork(sizes).requires_grad_(False).eval()
+    load_into(network, state, "alignment network")
+    return network
