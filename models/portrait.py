@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from .camera import orbit
-from .diffusion.hpdm import Hpdm
-from .diffusion.temporal import SteadyConfig, steady
-from .diffusion.turbo import Turbo, refine_sequence
-from .distillation.refinement import RefineConfig, RefineProgress, refine
-from .distillation.restoration import Guides, RestorationConfig, restore_geometry
+from .distillation.refinement import RefineProgress
 from .field.volume_rendering import RenderConfig, Rendering
-from .fitting.baking import BakeConfig, bake, with_reference
 from .fitting.feed_forward import feed_forward_head
 from .fitting.inversion import FitProgress, InversionConfig, invert
 from .fitting.perceptual import Perceptual, critic_distance, vgg_distance
@@ -26,7 +22,6 @@ from .mesh.mesh import Mesh
 from .metrics.vgg import VGG16
 from .photo.alignment import AlignedPortrait, align
 from .photo.network import AlignmentNetwork
-from .prior.detail_block import DetailBlock
 from .prior.discriminator import Discriminator
 from .prior.encoder import PortraitEncoder
 from .prior.panohead import PanoHeadGenerator
@@ -55,38 +50,23 @@ class MeshConfig:
             )
 
 
-@dataclass(frozen=True, kw_only=True)
-class TurboRefinement:
-    """How a head's turntable is refined, and what of it goes back into the head.
+class Refinement(Protocol):
+    """What goes on with a head: `refinements` has those of the papers."""
 
-    Attributes:
-        turbo: the refiner. frames: of the turn. size: pixels. steadiness: of `SteadyConfig`.
-        bake_every: frames between those that are baked. bake_within: radians of yaw around the front that these lie in.
-    """
+    def __call__(
+        self,
+        head: Head,
+        *,
+        generator: torch.Generator,
+        callback: Callable[[FitProgress | RefineProgress], None] | None,
+        stage: Callable[[str], None],
+    ) -> tuple[Head, Tensor | None]:
+        """A head -> the refined one, and frames [F, 3, S, S] of its turntable where the refinement draws them.
 
-    turbo: Turbo
-    frames: int = 48
-    size: int = 256
-    steadiness: float = 1.0
-    bake_every: int = 4
-    bake_within: float = math.radians(95)
-    bake: BakeConfig = field(default_factory=BakeConfig)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DistilledRefinement:
-    """Portrait Diffusion's two stages behind the prior.
-
-    Attributes:
-        guides: of the restoration, which goes first, and of the refinement. block: that the restoration begins with. network: HPDM.
-        restoration, refine: how long, from where.
-    """
-
-    guides: Guides
-    network: Hpdm
-    block: DetailBlock | None = None
-    restoration: RestorationConfig = field(default_factory=RestorationConfig)
-    refine: RefineConfig
+        Args:
+            generator: a CPU generator, the seed of all draws. callback: after each step. stage: told each stage's name.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -167,31 +147,6 @@ def eight_views(head: Head, size: int, config: RenderConfig | None = None) -> Re
     return head.render(orbit(yaw, torch.zeros(8)).to(head.planes.device), size, config)
 
 
-@torch.no_grad()
-def refined_turntable(head: Head, plan: TurboRefinement, *, generator: torch.Generator) -> Tensor:
-    """A turn [frames, 3, size, size] around a head, the first frame from the front: volume-rendered, refined, and steadied."""
-    cameras = orbit(turn(plan.frames), torch.zeros(plan.frames)).to(head.planes.device)
-    renders = head.render(cameras, plan.size, normals=False).rgb
-    refined = refine_sequence(plan.turbo, renders, head.reference.on_white()[None], generator=generator, loop=True)
-    return steady(refined, renders, SteadyConfig(strength=plan.steadiness), loop=True)
-
-
-def baked_head(
-    head: Head, frames: Tensor, plan: TurboRefinement, *, generator: torch.Generator, callback: Callable[[FitProgress], None] | None
-) -> Head:
-    """A head fitted to some frames of its refined turn, and to its photo."""
-    yaw = turn(plan.frames)
-    near = torch.minimum(yaw, 2 * math.pi - yaw) <= plan.bake_within
-    index = [i for i in range(0, plan.frames, plan.bake_every) if near[i]]
-    cameras = orbit(yaw[index], torch.zeros(len(index))).to(head.planes.device)
-    return bake(head, *with_reference(head, frames[index], cameras), plan.bake, generator=generator, callback=callback)
-
-
-def turn(frames: int) -> Tensor:
-    """Yaws [frames] of one turn, from the front."""
-    return torch.arange(frames) * (2 * math.pi / frames)
-
-
 def portrait_to_3d(
     photo: Tensor,
     weights: Weights,
@@ -200,7 +155,7 @@ def portrait_to_3d(
     *,
     generator: torch.Generator,
     alpha: Tensor | None = None,
-    refinement: TurboRefinement | DistilledRefinement | None = None,
+    refinement: Refinement | None = None,
     callback: Callable[[FitProgress | RefineProgress], None] | None = None,
     stage: Callable[[str], None] = lambda name: None,
 ) -> Portrait3D:
@@ -208,7 +163,7 @@ def portrait_to_3d(
 
     Args:
         config: of the inversion; None for the feed-forward head. generator: a CPU generator, the seed of all stages.
-        refinement: of the turntable, baked back into the head; or of the head itself. callback: after each step of whatever takes many.
+        refinement: of the head, or None. callback: after each step of whatever takes many.
         stage: told each stage's name as it starts.
     """
     stage("alignment")
@@ -221,17 +176,8 @@ def portrait_to_3d(
         eyes = weights.perceptual()
         head = invert(weights.prior, weights.encoder, reference, config, generator=generator, perceptual=eyes, callback=callback)
     frames = None
-    if isinstance(refinement, TurboRefinement):
-        stage("refined turntable")
-        frames = refined_turntable(head, refinement, generator=generator)
-        stage("baking")
-        head = baked_head(head, frames, refinement, generator=generator, callback=callback)
-    elif refinement is not None:
-        stage("geometry restoration")
-        plan, guides = refinement, refinement.guides
-        (head,), _ = restore_geometry([head], guides, plan.restoration, generator=generator, block=plan.block, callback=callback)
-        stage("refinement")
-        head = refine(head, guides.model, plan.network, plan.refine, generator=generator, callback=callback).head
+    if refinement is not None:
+        head, frames = refinement(head, generator=generator, callback=callback, stage=stage)
     stage("mesh")
     mesh = head_to_mesh(head, mesh_config)
     if frames is None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from portrait_diffusion.__main__ import commands, main
-from portrait_diffusion.models import checkpoint
+from portrait_diffusion.models import checkpoint, embedded
 from portrait_diffusion.models.commands import doctor
 from portrait_diffusion.models.commands import run as running
 from portrait_diffusion.models.distillation.restoration import RestorationConfig
@@ -167,8 +167,8 @@ def test_run_restores_and_refines(root, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(running.PRESETS, "quick", replace(running.PRESETS["quick"], **inversion))
     refinement = {"iterations": 1, "views": 2, "denoising_steps": 1, "rays": 256, "size": 64}
     monkeypatch.setitem(running.REFINEMENTS, "fast", replace(running.REFINEMENTS["fast"], **refinement))
-    short = partial(running.DistilledRefinement, restoration=RestorationConfig(steps=1))
-    monkeypatch.setattr(running, "DistilledRefinement", short)
+    short = partial(embedded.DistilledRefinement, restoration=RestorationConfig(steps=1))
+    monkeypatch.setattr(embedded, "DistilledRefinement", short)
     photo = root / "web" / "pictures" / "portrait.png"
     assert main(["run", str(photo), "--out", str(tmp_path), "--refine", "fast"]) == 0
     said = capsys.readouterr().out

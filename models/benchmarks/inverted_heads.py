@@ -9,7 +9,7 @@ import time
 import torch
 
 from ..checkpoint import shipped
-from ..commands.run import load_weights
+from ..embedded import load_weights
 from ..head import Head, load_head, save_head
 from ..synthetic.renders import cache_folder
 from .exact_heads import ExactHead, inverted

@@ -11,7 +11,7 @@ import torch
 
 from ..camera import frontal
 from ..commands.report import Row, finish
-from ..commands.run import load_weights
+from ..embedded import load_weights
 from ..fitting.inversion import PRESETS
 from ..mesh.rasterize import render_mesh
 from ..metrics.image import masked_psnr, psnr

@@ -11,54 +11,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..checkpoint import read, shipped
-from ..diffusion.embedded_zero123 import shipped_zero123
-from ..diffusion.hpdm import shipped_hpdm
-from ..diffusion.new_views import embedded_model
-from ..diffusion.turbo import Turbo
-from ..diffusion.turbo_weights import shipped_refiner
 from ..distillation.refinement import PRESETS as REFINEMENTS
 from ..distillation.refinement import RefineProgress
-from ..distillation.restoration import Guides
+from ..embedded import distillation_on, load_weights, refiner_on
 from ..fitting.inversion import PRESETS, FitProgress
-from ..head import load_generator, save_head
+from ..head import save_head
 from ..mesh.gltf import to_glb
 from ..mesh.video import write_mp4
 from ..metrics.image import masked_psnr
-from ..metrics.vgg import load_vgg
-from ..photo.network import alignment_network_from
 from ..photo.reading import read_photo
-from ..portrait import DistilledRefinement, MeshConfig, Portrait3D, TurboRefinement, Weights, portrait_to_3d
-from ..prior.detail_block import learnt_block
-from ..prior.discriminator import shipped_critic
-from ..prior.encoder import shipped_encoder
-from ..prior.panohead import PanoHeadGenerator
+from ..portrait import MeshConfig, Portrait3D, portrait_to_3d
+from ..refinements import TurboRefinement
 from .report import Row, finish
-
-
-def load_weights(device: torch.device, vgg: Path | None = None) -> Weights:
-    """The networks that ship, and the user's VGG16 from a file, on a device."""
-    aligner = alignment_network_from(*read(shipped("alignment"), "alignment"))
-    prior, encoder, critic = load_generator(shipped("prior")), shipped_encoder(), shipped_critic()
-    judge = None if vgg is None else load_vgg(vgg).to(device)
-    return Weights(aligner.to(device), prior.to(device), encoder.to(device), critic.to(device), judge)
-
-
-def refiner_on(device: torch.device) -> Turbo:
-    """The refiner that ships, on a device."""
-    turbo = shipped_refiner()
-    for network in (turbo.vae, turbo.denoiser.unet, turbo.skips):
-        if network is not None:
-            network.to(device)
-    return turbo
-
-
-def distillation_on(device: torch.device, prior: PanoHeadGenerator, preset: str) -> DistilledRefinement:
-    """Portrait Diffusion's stages with what ships, on a device."""
-    guides, network, block = Guides(embedded_model(), shipped_zero123()), shipped_hpdm(), learnt_block(prior.config.field)
-    for module in (guides.model.vae, guides.model.denoiser.unet, guides.zero123, network):
-        module.to(device)
-    return DistilledRefinement(guides=guides, network=network, block=block, refine=REFINEMENTS[preset])
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...camera import label_from_camera
 from ...checkpoint import shipped
 from ...commands.report import Row, finish
-from ...commands.run import load_weights
+from ...embedded import load_weights
 from ...fitting.inversion import PRESETS
 from ...head import Head
 from ...metrics.discriminator import discriminator_scores

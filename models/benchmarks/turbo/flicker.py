@@ -15,7 +15,7 @@ from ...diffusion.temporal import SteadyConfig, steady
 from ...diffusion.turbo import refine_sequence
 from ...metrics.flicker import column_picture, flicker
 from ...metrics.image import psnr
-from ...portrait import turn
+from ...refinements import turn
 from ...synthetic.rendering import render_head
 from ..exact_heads import ExactHead
 from ..store import mean_row

@@ -14,7 +14,6 @@ from torch import Tensor
 from ...camera import frontal, orbit
 from ...checkpoint import shipped
 from ...commands.report import Row
-from ...commands.run import load_weights
 from ...diffusion.autoencoder import decode_with_skips, encode_with_skips
 from ...diffusion.denoiser import Conditioning, DiffusersDenoiser
 from ...diffusion.embedded import library, shipped_autoencoder, shipped_unet
@@ -22,6 +21,7 @@ from ...diffusion.lora import attach
 from ...diffusion.schedule import stable_diffusion_schedule
 from ...diffusion.turbo import Turbo, TurboConfig, encode_views, mix_noise, predict_clean, refine, refine_sequence
 from ...diffusion.turbo_weights import load_turbo, shipped_refiner
+from ...embedded import load_weights
 from ...fitting.feed_forward import feed_forward_head
 from ...photo.alignment import align
 from ...synthetic.head import sample_parameters
