@@ -30,7 +30,7 @@ PACKAGES = (
 )
 SHIPPED = (
     *("prior", "encoder", "discriminator", "alignment", "autoencoder", "diffusion", "turbo", "hpdm", "zero123", "restoration"),
-    *("perceptual", "identity", "niqe"),
+    *("perceptual", "identity", "niqe", "mean_head"),
 )
 
 

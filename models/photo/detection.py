@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import orbit, project
-from ..synthetic.head import mean_parameters
-from ..synthetic.rendering import landmarks
-from .network import LANDMARKS, AlignmentNetwork
+from .mean_head import mean_head
+from .network import AlignmentNetwork
 
 MIRRORED = [1, 0, 2, 4, 3, 5]  # the landmarks of a mirror image, in the order of `LANDMARKS`
 CANDIDATES = 6  # are looked at again
@@ -115,9 +114,8 @@ def standard_layouts() -> Tensor:
 
     The one in the middle is seen from in front.
     """
-    points = landmarks(mean_parameters())
     pitch, yaw = torch.meshgrid(torch.linspace(-1, 1, 3) * math.radians(20), torch.linspace(-1, 1, 5) * math.radians(60), indexing="ij")
-    places, _ = project(orbit(yaw.flatten(), pitch.flatten()), torch.stack([points[name] for name in LANDMARKS]))
+    places, _ = project(orbit(yaw.flatten(), pitch.flatten()), mean_head().landmarks)
     return places.double()
 
 

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import Camera
-from ..synthetic.head import mean_parameters
-from ..synthetic.rendering import render_head
+from .mean_head import mean_head
 from .network import AlignmentNetwork
 
 
@@ -86,7 +85,7 @@ def silhouette_vote(camera: Camera, size: int, reach: float) -> Tensor:
 
     Below the chin, where clothes are of any shape, what is outside counts a quarter.
     """
-    mask = render_head(mean_parameters().to(camera.cam2world.device), camera[None], 48).mask
+    mask = mean_head(camera.cam2world.device).silhouette(camera, 48)
     mask = F.interpolate(mask, size=(size, size), mode="bilinear", align_corners=False)
     radius = max(1, round(reach * size))
     inside = _blur(-F.max_pool2d(-mask, 2 * radius + 1, 1, radius), radius)
