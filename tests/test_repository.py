@@ -71,6 +71,14 @@ def test_no_hidden_randomness_and_no_swallowed_errors(path):
     assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type is None]
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_pictures_are_opened_by_the_formats_named(path):
+    """Pillow left to itself takes formats that start programs (EPS)."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    opened = [call for call in calls if ast.unparse(call.func) in ("Image.open", "PIL.Image.open")]
+    assert all("formats" in {keyword.arg for keyword in call.keywords} for call in opened)
+
+
 def test_no_file_is_too_long():
     assert {name_of(path): count for path in ALL if (count := len(path.read_text(encoding="utf-8").splitlines())) >= 450} == {}
 

@@ -100,7 +100,7 @@ def compared(client: Client, shown: dict) -> Image.Image:
     for key in ("a_images", "b_images"):
         entries = shown.get(key) or []
         chosen = entries[:: max(1, -(-len(entries) // COMPARED))]
-        rows.append([Image.open(io.BytesIO(client.fetch(entry))).convert("RGB") for entry in chosen])
+        rows.append([Image.open(io.BytesIO(client.fetch(entry)), formats=["PNG"]).convert("RGB") for entry in chosen])
     if not all(rows):
         raise PromptFailed("ImageCompare showed no pictures", node="ImageCompare")
     width, height = rows[0][0].size
@@ -137,7 +137,7 @@ def glb_figures(out: Path) -> list[Row]:
     from ..models.metrics.image import psnr
 
     mesh = from_glb((out / "portrait.glb").read_bytes())
-    sheet = torch.from_numpy(np.array(Image.open(out / "views.png").convert("RGB"))).movedim(-1, 0) / 255
+    sheet = torch.from_numpy(np.array(Image.open(out / "views.png", formats=["PNG"]).convert("RGB"))).movedim(-1, 0) / 255
     size = sheet.shape[1] // 2  # colours above normals, the front first
     view = render_mesh(mesh, frontal(), size, supersampling=2).rgb
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import struct
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..pictures import format_of, open_picture
+from .gltf_limits import MAX_BYTES, MAX_JSON, Plain, plain, refusal
 from .mesh import Mesh, vertex_normals
 from .rasterize import sample_texture
 
@@ -19,6 +22,10 @@ ROUGHNESS = 0.9  # skin and hair without a highlight map: nearly matt
 JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 COLOURS = "_COLOUR_0"  # trimesh keeps 8 bits of COLOR_0 and all 32 of an attribute of the application's own
+MAX_PIXELS = 8192**2  # of a texture of three colours; with transparency three quarters of them
+MAX_ALL_PIXELS = 2 * 8192**2  # of all in a file
+MAX_SIDE = 4096  # pixels of a texture's side that are kept; larger ones are scaled down
+KEPT_PIXELS = 3 * 4096**2 // 2  # of all textures together; where there are many, each is scaled down
 COMPRESSED = {"KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_mesh_quantization"}
 
 
@@ -90,23 +97,96 @@ def from_glb(data: bytes, *, metres_per_unit: float = METRES_PER_UNIT) -> Mesh:
 
     if not metres_per_unit > 0:
         raise ValueError(f"from_glb: expected a positive metres_per_unit, got {metres_per_unit}; a head's is {METRES_PER_UNIT}")
+    if len(data) > MAX_BYTES:
+        raise refusal(f"at most {MAX_BYTES >> 20} MiB", f"{len(data) >> 20} MiB", "simplify the model")
     header, binary = read_chunks(data)
-    compressed = COMPRESSED.intersection(header.get("extensionsRequired", []))
+    needed = header.get("extensionsRequired", [])
+    compressed = COMPRESSED.intersection(x for x in needed if isinstance(x, str)) if isinstance(needed, list) else ()
     if compressed:
-        needed = ", ".join(sorted(compressed))
-        raise ValueError(f"from_glb: expected a plain GLB, got one that needs {needed}; export it without compression")
+        raise refusal("a plain GLB", f"one that needs {', '.join(sorted(compressed))}", "export it without compression")
     try:
-        _hide_colours(header)
-        scene = trimesh.load(io.BytesIO(write_chunks(header, binary)), file_type="glb", force="scene", process=False)
-        pieces = [_piece(scene.geometry[name], transform) for transform, name in _placed(scene)]
+        clean = plain(header, binary)
+        textures = base_colours(clean)
+        _hide_colours(clean.header)
+        scene = trimesh.load(io.BytesIO(write_chunks(clean.header, clean.binary)), file_type="glb", force="scene", process=False)
+        pieces = [_piece(scene.geometry[name], transform, textures) for transform, name in _placed(scene)]
     except Exception as error:  # trimesh has no exception of its own: whatever a broken file makes it stumble on
+        if str(error).startswith("from_glb: "):
+            raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
-        raise ValueError(f"from_glb: expected a valid GLB, got one that cannot be read ({reason}); export it again") from error
+        raise refusal("a valid GLB", f"one that cannot be read ({reason})", "export it again") from error
     pieces = [piece for piece in pieces if piece is not None and len(piece.faces)]
     if not pieces:
         raise ValueError("from_glb: expected a GLB with triangles, got none; export the mesh itself, not lines, points or cameras")
     mesh = pieces[0] if len(pieces) == 1 else _joined(pieces)
+    if not bool(mesh.vertices.isfinite().all()):
+        raise refusal("vertices of finite size", "some that a node's transform made infinite", "export the broken file again")
     return replace(mesh, vertices=mesh.vertices / metres_per_unit)
+
+
+def base_colours(clean: Plain) -> dict[int, Tensor]:
+    """Of each material with a picture, the texture [3, H, W] in [0, 1], decoded once for all materials that share it.
+
+    Raises:
+        ValueError: a picture that is no PNG, JPEG or WebP, is damaged, or has too many pixels, alone or with the others.
+    """
+    budget = MAX_ALL_PIXELS
+    for data in clean.encoded.values():  # all of them before any is decoded
+        budget -= pixels_of(data, budget)
+    side = min(MAX_SIDE, math.isqrt(KEPT_PIXELS // max(1, len(clean.encoded))))
+    decoded = {number: decoded_picture(data, side) for number, data in clean.encoded.items()}
+    textures = {number: torch.from_numpy(decoded.pop(number).astype(np.float32)).div_(255) for number in list(decoded)}
+    return {material: textures[number] for material, number in clean.pictures.items()}
+
+
+def pixels_of(data: bytes, budget: int) -> int:
+    """How many pixels an encoded picture has.
+
+    Raises:
+        ValueError: it is no PNG, JPEG or WebP, its header is damaged, or it has more pixels than a picture may, or than are left.
+    """
+    from PIL import Image
+
+    kind = format_of(data)
+    if kind is None:
+        raise refusal("a texture that is PNG, JPEG or WebP", f"one that begins with {data[:8]!r}", "save its pictures as PNG")
+    limit = f"textures of at most {MAX_PIXELS} pixels, {MAX_ALL_PIXELS} in all"
+    try:
+        with open_picture(data, (kind,)) as image:
+            (width, height), bands = image.size, len(image.getbands())
+    except Image.DecompressionBombError as error:
+        raise refusal(limit, "far more", "scale its pictures down") from error
+    except Exception as error:  # Pillow's plug-ins raise what they like
+        raise _damaged(kind, error) from error
+    if width * height > min(MAX_PIXELS, budget) or width * height * bands > 3 * MAX_PIXELS:
+        raise refusal(limit, f"{width}x{height} on top of the others'", "scale its pictures down")
+    return width * height
+
+
+def decoded_picture(data: bytes, side: int) -> np.ndarray:
+    """An encoded picture -> uint8 [3, H, W], its sides at most `side` pixels.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    from PIL import Image
+
+    kind = format_of(data)
+    try:
+        with open_picture(data, (kind,)) as image:
+            image.draft(None, (side, side))  # a JPEG is decoded at a half or less where that is enough
+            factor = -(-max(image.size) // side)
+            small = image.reduce(factor) if factor > 1 and image.mode in ("L", "LA", "RGB", "RGBA") else image
+            pixels = small.convert("RGB")
+            pixels.thumbnail((side, side), Image.Resampling.BOX)
+    except Exception as error:
+        raise _damaged(kind, error) from error
+    return np.ascontiguousarray(np.asarray(pixels).transpose(2, 0, 1))
+
+
+def _damaged(kind: str, error: Exception) -> ValueError:
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
+    return refusal("a whole texture", f"a damaged {kind} ({reason})", "save its picture again")
 
 
 def read_chunks(data: bytes) -> tuple[dict, bytes]:
@@ -125,8 +205,12 @@ def read_chunks(data: bytes) -> tuple[dict, bytes]:
             raise ValueError(f"from_glb: a chunk of {size} bytes does not fit into the GLB's {length}; the file is broken, export it again")
         chunks.setdefault(kind, data[at + 8 : at + 8 + size])
         at += 8 + size
+    if len(chunks.get(JSON_CHUNK, b"")) > MAX_JSON:
+        raise refusal(f"at most {MAX_JSON >> 20} MiB of JSON", f"{len(chunks[JSON_CHUNK]) >> 20} MiB", "remove what describes no triangles")
     try:
         header = json.loads(chunks.get(JSON_CHUNK, b""))
+    except RecursionError as error:
+        raise refusal("JSON of a glTF's depth", "lists within lists without end", "export the broken file again") from error
     except ValueError as error:
         raise ValueError("from_glb: expected JSON in the GLB's first chunk, got something else; export the broken file again") from error
     if not isinstance(header, dict):
@@ -157,7 +241,7 @@ def _placed(scene) -> list[tuple[np.ndarray, str]]:
     return [(np.asarray(matrix), name) for matrix, name in placed if hasattr(scene.geometry[name], "faces")]
 
 
-def _piece(geometry, transform: np.ndarray) -> Mesh | None:
+def _piece(geometry, transform: np.ndarray, textures: dict[int, Tensor]) -> Mesh | None:
     """One trimesh geometry in the world's axes, metres."""
     linear = transform[:3, :3]
     vertices = geometry.vertices @ linear.T + transform[:3, 3]
@@ -168,25 +252,24 @@ def _piece(geometry, transform: np.ndarray) -> Mesh | None:
     if "vertex_normals" in geometry._cache.cache:  # given in the file, not made up by trimesh
         normals = np.asarray(geometry.vertex_normals) @ np.linalg.inv(linear)
         normals = normals / np.linalg.norm(normals, axis=-1, keepdims=True).clip(1e-20)
-    uvs, texture, colours = _surface(geometry)
+    uvs, texture, colours = _surface(geometry, textures)
     faces = torch.from_numpy(np.ascontiguousarray(faces))
-    return Mesh(_tensor(vertices), faces, _tensor(normals), _tensor(uvs), _tensor(texture), _tensor(colours))
+    return Mesh(_tensor(vertices), faces, _tensor(normals), _tensor(uvs), texture, _tensor(colours))
 
 
 def _tensor(values: np.ndarray | None) -> Tensor | None:
     return None if values is None else torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def _surface(geometry) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-    """uvs [N, 2] (v down), texture [3, H, W], vertex colours [N, 3] of a trimesh geometry; sRGB."""
+def _surface(geometry, textures: dict[int, Tensor]) -> tuple[np.ndarray | None, Tensor | None, np.ndarray | None]:
+    """uvs [N, 2] (v down), texture [3, H, W], vertex colours [N, 3] of a trimesh geometry; sRGB. textures: by material."""
     material = getattr(geometry.visual, "material", None)
-    image, uv = getattr(material, "baseColorTexture", None), getattr(geometry.visual, "uv", None)
+    texture, uv = textures.get(int(getattr(material, "name", None) or -1)), getattr(geometry.visual, "uv", None)
     factor = np.ones(3) if getattr(material, "baseColorFactor", None) is None else np.asarray(material.baseColorFactor)[:3] / 255
     linear = geometry.vertex_attributes.get(COLOURS)
-    if image is not None and uv is not None:
-        texture = np.asarray(image.convert("RGB"), dtype=np.float32).transpose(2, 0, 1) / 255
+    if texture is not None and uv is not None:
         if not np.allclose(factor, 1):
-            texture = _linear_to_srgb(_srgb_to_linear(texture) * factor[:, None, None])
+            texture = linear_to_srgb(srgb_to_linear(texture) * torch.from_numpy(factor)[:, None, None]).float()
         return np.stack([uv[:, 0], 1 - uv[:, 1]], -1), texture, None  # from trimesh's v up to v down
     if linear is None and np.allclose(factor, 1):
         return None, None, None
@@ -226,10 +309,6 @@ def srgb_to_linear(colour: Tensor) -> Tensor:
 def linear_to_srgb(colour: Tensor) -> Tensor:
     """IEC 61966-2-1, values in 0..1."""
     return torch.where(colour <= 0.0031308, colour * 12.92, 1.055 * colour.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
-
-
-def _srgb_to_linear(colour: np.ndarray) -> np.ndarray:
-    return srgb_to_linear(torch.from_numpy(np.ascontiguousarray(colour))).numpy()
 
 
 def _linear_to_srgb(colour: np.ndarray) -> np.ndarray:

@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from portrait_diffusion.models.photo.reading import MAX_SIDE, read_photo
 
+from ..mesh.hostile import EPS
+
 HEIGHT, WIDTH = 24, 36
 BOXES = {"red": (0.8, 0.2, 0.2), "green": (0.2, 0.7, 0.3), "blue": (0.2, 0.3, 0.9), "grey": (0.5, 0.5, 0.5)}
 
@@ -187,6 +189,15 @@ def test_bad_files_are_told_in_one_sentence(tmp_path, name, content, says):
         read_photo(tmp_path / name)
     assert str(caught.value).startswith("photo: expected") and name in str(caught.value) and ";" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["photo.eps", "photo.png", "photo.jpg", "photo.webp"])
+def test_postscript_starts_no_program(tmp_path, monkeypatch, stand_in, name):
+    monkeypatch.setenv("PATH", stand_in.environment["PATH"])
+    (tmp_path / name).write_bytes(EPS)
+    with pytest.raises(ValueError, match="is none"):
+        read_photo(tmp_path / name)
+    assert not stand_in.mark.exists()
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
