@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from .camera import Camera
 from .checkpoint import load_into, read, read_tensors, save_tensors
 from .field import occupancy
+from .field.casting import Caster, MarchingCaster, Rendering, as_images, camera_normals, render, render_features
 from .field.outline import outline, render_pixels
 from .field.triplane import Decoder, FieldConfig, TriplaneField
-from .field.volume_rendering import RayRendering, RenderConfig, Rendering, as_images, camera_normals, render, render_features
+from .field.volume_rendering import RenderConfig
 from .photo.alignment import AlignedPortrait
 from .prior.eg3d import Generator, GeneratorConfig
 from .prior.panohead import PanoHeadGenerator
@@ -94,17 +95,19 @@ class Head:
 
         Args:
             config: of the rays, None for `sampling`. raw: the field itself at every size, without super-resolution.
-            background, normals, callback: as `volume_rendering.render`.
+            background, normals, callback: as `casting.render`.
         """
         config, generator = config or self.sampling, self.generator
         fine = generator is not None and generator.superresolution is not None and self.latents is not None
         if fine and not raw and size > generator.config.raw_resolution:
             return super_resolved(self, camera, size, config, background, normals, callback)
-        field, grid = self.field(), self.grid_for(len(camera.cam2world) * size**2) if camera.shape else None
-        options = {"background": background, "normals": normals, "callback": callback}
-        if grid is None:
-            return render(field, camera, size, size, config, **options)
-        return occupancy.render_fast(field, grid, camera, size, size, config, **options)
+        cast = self.caster(len(camera.cam2world) * size**2 if camera.shape else 0)
+        return render(cast, camera, size, size, config, background=background, normals=normals, callback=callback)
+
+    def caster(self, rays: int) -> Caster:
+        """Casts rays at it, `rays` of them in all: by its grid, where so many are worth it."""
+        grid = self.grid_for(rays)
+        return MarchingCaster(self.field()) if grid is None else occupancy.GridCaster(self.field(), grid)
 
 
 def super_resolved(
@@ -119,7 +122,8 @@ def super_resolved(
     """A head from V cameras through its generator's super-resolution; depth, opacity and normals are enlarged."""
     generator, field, R = head.generator, head.field(), head.generator.config.raw_resolution
     white = generator.config.render.white_back
-    seen = seen_features(head, camera, R, replace(config, white_back=white), callback)
+    cast = head.caster(len(camera.cam2world) * R**2)
+    seen = render_features(cast, camera, R, R, replace(config, white_back=white), callback=callback)
     features, opacity, depth = (as_images(x, R, R) for x in (seen.features, seen.opacity[..., None], seen.depth[..., None]))
     normal = camera_normals(field, camera, seen, R, R, config.normal_step) if normals else None
     signed, styles = generator.signed(features), head.latents.expand(len(features), -1, -1)
@@ -143,8 +147,8 @@ def with_outline(head: Head, camera: Camera, made: Rendering, chosen: Tensor, co
     """Pictures whose pixels [V, S, S] near an outline are the field's own."""
     if not chosen.any():
         return made
-    grid = head.grid_for(len(chosen) * head.generator.config.raw_resolution ** 2)
-    seen, rgb = render_pixels(head.field(), grid, camera, chosen, replace(config, white_back=False))
+    cast = head.caster(len(chosen) * head.generator.config.raw_resolution ** 2)
+    seen, rgb = render_pixels(cast, camera, chosen, replace(config, white_back=False))
     opacity = seen.opacity[0]
     shown = rgb + (1 - opacity[:, None]) * backdrop[:, 0, 0]
 
@@ -154,14 +158,6 @@ def with_outline(head: Head, camera: Camera, made: Rendering, chosen: Tensor, co
     return replace(
         made, rgb=put(made.rgb, shown.clamp(0, 1)), depth=put(made.depth, seen.depth[0, :, None]), opacity=put(made.opacity, opacity[:, None])
     )
-
-
-def seen_features(head: Head, camera: Camera, size: int, config: RenderConfig, callback: Callable[[int, int], None] | None) -> RayRendering:
-    """As `volume_rendering.render_features`, by the grid where that is worth it."""
-    grid = head.grid_for(len(camera.cam2world) * size**2)
-    if grid is None:
-        return render_features(head.field(), camera, size, size, config, callback=callback)
-    return occupancy.render_features_fast(head.field(), grid, camera, size, size, config, callback=callback)
 
 
 def enlarged(image: Tensor, size: int) -> Tensor:

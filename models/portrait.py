@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .camera import orbit
 from .distillation.refinement import RefineProgress
-from .field.volume_rendering import RenderConfig, Rendering
+from .field.casting import Rendering
+from .field.volume_rendering import RenderConfig
 from .fitting.feed_forward import feed_forward_head
 from .fitting.inversion import FitProgress, InversionConfig, invert
 from .fitting.perceptual import Perceptual, critic_distance, vgg_distance

@@ -148,6 +148,21 @@ class TriplaneField:
         """
         return self.decoder(sample_planes(self.planes, points, self.config))
 
+    @property
+    def scattered(self) -> bool:
+        """Whether it has `PreparedField.raw_of`."""
+        return False
+
+    @property
+    def device(self) -> torch.device:
+        """Where its planes are."""
+        return self.planes.device
+
+    @torch.no_grad()
+    def raw_density(self, points: Tensor) -> Tensor:
+        """points [B, N, 3] -> density before its activation [B, N], without gradient."""
+        return self.raw(points)[0]
+
     def activate(self, raw: Tensor) -> Tensor:
         """Raw density -> density >= 0 per scene unit; exactly 0 below exp(-80), where numbers so small make processors slow."""
         return self.config.density_scale * F.softplus(F.threshold(raw + self.config.density_shift, -80.0, -1e3))

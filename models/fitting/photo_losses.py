@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import orbit, project, rays
+from ..field.casting import MarchingCaster, render_features
 from ..field.outline import outline
 from ..field.triplane import TriplaneField
-from ..field.volume_rendering import RenderConfig, draw, render_features, render_rays, surface_normals
+from ..field.volume_rendering import RenderConfig, draw, render_rays, surface_normals
 from ..photo.alignment import AlignedPortrait
 from ..prior.eg3d import Generator, resized
 from .perceptual import Perceptual
@@ -103,10 +104,11 @@ def held_surface(field: TriplaneField, reference: AlignedPortrait, sampling: Ren
     camera, device = reference.camera, reference.image.device
     yaw, pitch = torch.tensor(AROUND).T
     around = orbit(torch.deg2rad(yaw), pitch).to(device)
-    seen = render_features(field, around, HELD_SIZE, HELD_SIZE, sampling)
+    cast = MarchingCaster(field)
+    seen = render_features(cast, around, HELD_SIZE, HELD_SIZE, sampling)
     origins, directions = (x.reshape(-1, 3) for x in rays(around, HELD_SIZE, HELD_SIZE))
     points = (origins + directions * seen.depth[0, :, None])[seen.opacity[0] > 0.5]
-    own = render_features(field, camera[None], HELD_SIZE, HELD_SIZE, sampling)
+    own = render_features(cast, camera[None], HELD_SIZE, HELD_SIZE, sampling)
     first = torch.where(own.opacity > 0.5, own.depth, torch.inf).view(1, 1, HELD_SIZE, HELD_SIZE)
     first = -F.max_pool2d(-first, 3, 1, 1)  # a pixel's edge sees a little past its centre
     where, _ = project(camera, points)

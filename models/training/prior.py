@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..camera import orbit
 from ..checkpoint import shipped, write
-from ..field.volume_rendering import render
+from ..field.casting import render
 from ..head import Head
 from ..prior.discriminator import Discriminator, DiscriminatorConfig
 from ..prior.eg3d import Generator
