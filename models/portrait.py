@@ -13,13 +13,15 @@ from .camera import orbit
 from .diffusion.hpdm import Hpdm
 from .diffusion.temporal import SteadyConfig, steady
 from .diffusion.turbo import Turbo, refine_sequence
-from .distillation.refinement import RefineConfig, RefineProgress, refine
+from .distillation.head_scene import RefineConfig
+from .distillation.refinement import refine
 from .distillation.restoration import Guides, RestorationConfig, restore_geometry
 from .field.volume_rendering import RenderConfig, Rendering
 from .fitting.baking import BakeConfig, bake, with_reference
 from .fitting.feed_forward import feed_forward_head
-from .fitting.inversion import FitProgress, InversionConfig, invert
+from .fitting.inversion import InversionConfig, invert
 from .fitting.perceptual import Perceptual, critic_distance, vgg_distance
+from .fitting.run import Progress
 from .head import Head
 from .mesh import isosurface, texture, turntable
 from .mesh.mesh import Mesh
@@ -177,7 +179,7 @@ def refined_turntable(head: Head, plan: TurboRefinement, *, generator: torch.Gen
 
 
 def baked_head(
-    head: Head, frames: Tensor, plan: TurboRefinement, *, generator: torch.Generator, callback: Callable[[FitProgress], None] | None
+    head: Head, frames: Tensor, plan: TurboRefinement, *, generator: torch.Generator, callback: Callable[[Progress], None] | None
 ) -> Head:
     """A head fitted to some frames of its refined turn, and to its photo."""
     yaw = turn(plan.frames)
@@ -201,7 +203,7 @@ def portrait_to_3d(
     generator: torch.Generator,
     alpha: Tensor | None = None,
     refinement: TurboRefinement | DistilledRefinement | None = None,
-    callback: Callable[[FitProgress | RefineProgress], None] | None = None,
+    callback: Callable[[Progress], None] | None = None,
     stage: Callable[[str], None] = lambda name: None,
 ) -> Portrait3D:
     """Photo [3, H, W] (and its alpha [1, H, W]) -> everything.

@@ -18,9 +18,9 @@ from ..diffusion.new_views import embedded_model
 from ..diffusion.turbo import Turbo
 from ..diffusion.turbo_weights import shipped_refiner
 from ..distillation.refinement import PRESETS as REFINEMENTS
-from ..distillation.refinement import RefineProgress
 from ..distillation.restoration import Guides
-from ..fitting.inversion import PRESETS, FitProgress
+from ..fitting.inversion import PRESETS
+from ..fitting.run import Progress
 from ..head import load_generator, save_head
 from ..mesh.gltf import to_glb
 from ..mesh.video import write_mp4
@@ -109,9 +109,9 @@ def run(arguments: list[str]) -> None:
         marks.append((name, time.monotonic()))
         print(f"{name} ...", flush=True)
 
-    def step(now) -> None:
-        if now.step % 20 == 0 or now.step == now.steps or isinstance(now, RefineProgress):
-            told = f"  loss {now.loss:.4f}" if isinstance(now, FitProgress) else f"  {now.skipped} skipped"
+    def step(now: Progress) -> None:
+        if now.step % 20 == 0 or now.step == now.steps or now.loss is None:
+            told = f"  {now.skipped} skipped" if now.loss is None else f"  loss {now.loss:.4f}"
             print(f"  step {now.step} of {now.steps}{told}", flush=True)
 
     refinement = None
