@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from .camera import orbit
-from .distillation.refinement import RefineProgress
 from .field.casting import Rendering
 from .field.volume_rendering import RenderConfig
 from .fitting.feed_forward import feed_forward_head
-from .fitting.inversion import FitProgress, InversionConfig, invert
+from .fitting.inversion import InversionConfig, invert
 from .fitting.perceptual import Perceptual, critic_distance, vgg_distance
+from .fitting.run import Progress
 from .head import Head
 from .mesh import isosurface, texture, turntable
 from .mesh.mesh import Mesh
@@ -59,7 +59,7 @@ class Refinement(Protocol):
         head: Head,
         *,
         generator: torch.Generator,
-        callback: Callable[[FitProgress | RefineProgress], None] | None,
+        callback: Callable[[Progress], None] | None,
         stage: Callable[[str], None],
     ) -> tuple[Head, Tensor | None]:
         """A head -> the refined one, and frames [F, 3, S, S] of its turntable where the refinement draws them.
@@ -157,7 +157,7 @@ def portrait_to_3d(
     generator: torch.Generator,
     alpha: Tensor | None = None,
     refinement: Refinement | None = None,
-    callback: Callable[[FitProgress | RefineProgress], None] | None = None,
+    callback: Callable[[Progress], None] | None = None,
     stage: Callable[[str], None] = lambda name: None,
 ) -> Portrait3D:
     """Photo [3, H, W] (and its alpha [1, H, W]) -> everything.

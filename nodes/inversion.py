@@ -9,11 +9,11 @@ import comfy.model_management as mm
 import torch
 
 from ..models.camera import orbit
-from ..models.distillation.refinement import RefineProgress
 from ..models.field.volume_rendering import RenderConfig
 from ..models.fitting.feed_forward import feed_forward_head
-from ..models.fitting.inversion import PRESETS, FitProgress, invert
+from ..models.fitting.inversion import PRESETS, invert
 from ..models.fitting.perceptual import critic_distance, vgg_distance
+from ..models.fitting.run import Progress
 from ..models.metrics.image import masked_psnr
 from . import convert, loading
 from .optimising import fingerprint, optimise, private
@@ -124,17 +124,17 @@ class FeedForwardHead(io.ComfyNode):
         return io.NodeOutput(wire, ui={"text": [front_figure(wire)]})
 
 
-def picture(now: FitProgress):
+def picture(now: Progress):
     """The head as it stands, a little further round with every preview."""
     return seen_from(now, 0.8 * math.sin(now.step * 0.05))
 
 
-def turned(now: FitProgress | RefineProgress):
+def turned(now: Progress):
     """The head as it stands, once around in the course of a run: for stages that work on its back."""
     return seen_from(now, 2 * math.pi * now.step / now.steps)
 
 
-def seen_from(now: FitProgress | RefineProgress, yaw: float):
+def seen_from(now: Progress, yaw: float):
     """A picture of the head as it stands, from a yaw."""
     camera = orbit(torch.tensor([yaw]), 0.0)
     head = now.head()

@@ -132,8 +132,8 @@ def optimise(run: Callable, key: str, picture: Callable, steps: int, every: int 
     """Run an optimisation as a node should: `normally()`, with progress, pictures, interrupts and resume.
 
     Args:
-        run: called with `state` (tensors of an earlier run, or None) and `callback`, which it calls after each step with an
-            object that has `.step` and `.state()` (such as `FitProgress`); its result is returned.
+        run: called with `state` (tensors of an earlier run, or None) and `callback`, which it calls after each step with
+            something like `models.fitting.run.Progress`, of which `.step` and `.state()` are asked; its result is returned.
         key: from `fingerprint`. picture: that object -> PIL image of how it looks now. steps: in all. every: of them, a picture.
     """
     progress, resume = Progress(steps), Resume(key)

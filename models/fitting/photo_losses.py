@@ -12,10 +12,12 @@ from ..camera import orbit, project, rays
 from ..field.casting import MarchingCaster, render_features
 from ..field.outline import outline
 from ..field.triplane import TriplaneField
-from ..field.volume_rendering import RenderConfig, draw, render_rays, surface_normals
+from ..field.volume_rendering import RenderConfig, draw, surface_normals
+from ..out_of_memory import Pieces
 from ..photo.alignment import AlignedPortrait
 from ..prior.eg3d import Generator, resized
 from .perceptual import Perceptual
+from .rays import render_in_pieces
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,23 @@ def photo_target(reference: AlignedPortrait, size: int) -> Target:
     return Target(origins.reshape(-1, 3), directions.reshape(-1, 3), rgb.flatten(1).mT, mask.flatten(), weight.flatten())
 
 
-def ray_loss(field: TriplaneField, target: Target, sampling: RenderConfig, count: int, generator: torch.Generator) -> Tensor:
-    """Colour and opacity error on `count` drawn rays, over a random backdrop so that white is not matter."""
+def ray_loss(
+    field: TriplaneField,
+    target: Target,
+    sampling: RenderConfig,
+    count: int,
+    generator: torch.Generator,
+    pieces: Pieces | None = None,
+) -> Tensor:
+    """Colour and opacity error [] on `count` drawn rays, over a random backdrop so that white is not matter.
+
+    Args:
+        pieces: how many rays are rendered at once; None for all.
+    """
     pick = torch.multinomial(target.weight.cpu(), count, generator=generator).to(target.rgb.device)
     backdrop = torch.rand(3, generator=generator).to(target.rgb)
     origins, directions = target.origins[None, pick], target.directions[None, pick]
-    seen = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, generator))
+    seen = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, draw(origins, sampling, generator))
     opacity, mask = seen.opacity[0], target.mask[pick]
     colour = field.rgb(seen.features, seen.opacity[..., None])[0]
     truth = target.rgb[pick] * mask[:, None] + backdrop * (1 - mask[:, None])
@@ -171,6 +184,7 @@ def crop_loss(
     draws: torch.Generator,
     perceptual: Perceptual | None,
     weight: float,
+    pieces: Pieces | None = None,
 ) -> Tensor:
     """Raw and super-resolved error on a random square of `side` raw pixels, and `weight` times its perceptual distance.
 
@@ -181,7 +195,7 @@ def crop_loss(
     top, left = (int(torch.randint(R - side + 1, (), generator=draws)) for _ in range(2))
     piece = slice(top, top + side), slice(left, left + side)
     origins, directions = (x[piece].reshape(1, -1, 3) for x in (target.origins, target.directions))
-    seen = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, draws))
+    seen = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, draw(origins, sampling, draws))
     features = generator.signed(seen.features.mT.unflatten(2, (side, side)))
     raw = generator.colours(features, latents)
     image = generator.superresolution.blocks(raw, features, latents)

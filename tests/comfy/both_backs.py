@@ -35,7 +35,8 @@ from portrait_diffusion.models.diffusion.new_views import NewViewConfig, generat
 from portrait_diffusion.models.diffusion.schedule import stable_diffusion_schedule
 from portrait_diffusion.models.diffusion.stable_diffusion import unet_to_ldm, vae_to_ldm
 from portrait_diffusion.models.diffusion.turbo import Turbo, refine_sequence
-from portrait_diffusion.models.distillation.refinement import RefineConfig, refine
+from portrait_diffusion.models.distillation.head_scene import RefineConfig
+from portrait_diffusion.models.distillation.refinement import refine
 from portrait_diffusion.models.distillation.restoration import Guides, RestorationConfig, restore_geometry
 from portrait_diffusion.nodes.denoising import ComfyDenoiser, autoencoder, diffusers_state, mix_views, with_lora
 from portrait_diffusion.nodes.diffusion import LoadViewDiffusion, on_model

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
-from portrait_diffusion.models.fitting.inversion import Inversion, InversionConfig, adam_step, invert
+from portrait_diffusion.models.fitting.inversion import Inversion, InversionConfig, invert
 from portrait_diffusion.models.fitting.photo_losses import photo_target, ray_loss
 
 from ..small import encoder, generator, portrait
@@ -70,19 +70,6 @@ def test_a_resumed_run_ends_with_the_same_bits(at, whole):
     resumed = invert(generator(), encoder(), portrait(), CONFIG, generator=draws(99), state=kept)
     assert torch.equal(whole.planes, resumed.planes)
     assert all(torch.equal(a, b) for a, b in zip(whole.generator.parameters(), resumed.generator.parameters(), strict=True))
-
-
-def test_adam_is_torchs_adam():
-    value = torch.randn(5, generator=draws())
-    ours, first, second = value.clone(), torch.zeros(5), torch.zeros(5)
-    theirs = value.clone().requires_grad_()
-    optimiser = torch.optim.Adam([theirs], lr=0.02)
-    for i in range(1, 8):
-        gradient = torch.randn(5, generator=draws(i))
-        adam_step(ours, gradient, first, second, 0.02, i)
-        theirs.grad = gradient
-        optimiser.step()
-    torch.testing.assert_close(ours, theirs.detach(), atol=1e-6, rtol=1e-5)
 
 
 def test_an_empty_mask_and_negative_steps_are_named():
