@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .bounds import configured, shown
 from .camera import Camera
-from .checkpoint import load_into, read, read_tensors, save_tensors
+from .checkpoint import build, json_entry, kind_of, load_into, read, read_tensors, save_tensors
 from .field import occupancy
 from .field.casting import Caster, MarchingCaster, Rendering, as_images, camera_normals, render, render_features
 from .field.outline import outline, render_pixels
@@ -27,6 +28,8 @@ FORMAT_VERSION = 2
 WHITE = (1.0, 1.0, 1.0)
 GRID = 64  # cells along each side of the grid that says where a head is
 WORTH_A_GRID = 30_000  # rays, of which that grid saves more than it costs
+REFERENCE = {"image": (3, None, None), "mask": (1, None, None), "cam2world": (4, 4), "intrinsics": (3, 3), "crop_to_photo": (2, 3)}
+PHOTO = 2**20  # pixels along a photo's side; files hold fewer
 
 
 @dataclass(frozen=True)
@@ -190,39 +193,70 @@ def load_head(path: Path) -> Head:
     """Read what `save_head` wrote, on the CPU. Heads of version 1 come without their generator, which is no more.
 
     Raises:
-        ValueError: not a head file, unknown version, NaN, or tensors that do not fit its config.
+        ValueError: not a head file, unknown version, NaN, or tensors that do not fit its config or each other.
     """
     name = Path(path).name
     tensors, metadata = read_tensors(path, "head file")
     if metadata.get("kind") != "head":
         raise ValueError(
-            f"head file: expected a head saved by this pack, but {name} holds {metadata.get('kind', 'something else')}; choose another"
+            f"head file: expected a head saved by this pack, but {name} holds {kind_of(metadata, 'something else')}; choose another"
         )
     version = metadata.get("format_version", "none")
     if version not in map(str, range(1, FORMAT_VERSION + 1)):
         raise ValueError(
-            f"head file: expected format version up to {FORMAT_VERSION}, but {name} has version {version}; "
+            f"head file: expected format version up to {FORMAT_VERSION}, but {name} has version {version[:20]}; "
             "update this pack or save the head again"
         )
     for key, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise ValueError(f"head file: expected finite numbers, but {key} in {name} contains NaN or infinity; save the head again")
-    try:
-        config = FieldConfig(**json.loads(metadata["config"]))
-        planes = tensors["planes"]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"head file: {name} lacks or garbles a part of a head ({error!r}); save the head again") from error
-    if planes.shape != (1, *config.planes_shape):
-        raise ValueError(f"head file: expected planes {[1, *config.planes_shape]}, got {list(planes.shape)} in {name}; save the head again")
+    config, planes = _field_of(tensors, metadata, name)
     if version == "1":
-        return Head(planes, first_decoder(config, tensors, name), config, _reference(tensors, metadata))
-    generator = None
+        return Head(planes, first_decoder(config, tensors, name), config, _reference(tensors, metadata, name))
+    generator, own = None, _below(tensors, "decoder.")
     if "generator" in metadata:
-        generator = generator_from(json.loads(metadata["generator"]))
-        load_into(generator, _below(tensors, "generator."), f"head file {name}")
-    decoder = Decoder(config) if generator is None else generator.decoder
-    load_into(decoder, _below(tensors, "decoder."), f"head file {name}")
-    return Head(planes, decoder.requires_grad_(False), config, _reference(tensors, metadata), tensors.get("latents"), generator)
+        sizes = json_entry(metadata, "generator", f"head file: {name}")
+        generator = build(lambda: generator_from(sizes), _below(tensors, "generator."), f"head file {name}")
+        load_into(generator.decoder, own, f"head file {name}")
+    decoder = build(lambda: Decoder(config), own, f"head file {name}") if generator is None else generator.decoder
+    latents = _latents(tensors, generator, config, name)
+    return Head(planes, decoder.requires_grad_(False), config, _reference(tensors, metadata, name), latents, generator)
+
+
+def _field_of(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> tuple[FieldConfig, Tensor]:
+    """Config and planes of a head file."""
+    values = json_entry(metadata, "config", f"head file: {name}")
+    if not isinstance(values, dict) or "planes" not in tensors:
+        lacks = "'planes'" if "planes" not in tensors else f"config {shown(values)}"
+        raise ValueError(f"head file: {name} lacks or garbles a part of a head ({lacks}); save the head again")
+    config, planes = configured(FieldConfig, values, f"head file: {name}", "of a field "), tensors["planes"]
+    _check_tensor(planes, "planes", (1, *config.planes_shape), name)
+    return config, planes
+
+
+def _check_tensor(value: Tensor | None, what: str, shape: tuple[int, ...], name: str) -> None:
+    """Raises ValueError unless a head file's tensor has this shape and may hold fractions."""
+    if value is None or tuple(value.shape) != shape or not value.is_floating_point():
+        got = "none" if value is None else f"{list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+        raise ValueError(f"head file: expected {what} {list(shape)} of floats, got {got} in {name}; save the head again")
+
+
+def _latents(tensors: dict[str, Tensor], generator: Generator | None, config: FieldConfig, name: str) -> Tensor | None:
+    """The styles in a head file, if it has any; with a generator they and the planes fit it."""
+    latents = tensors.get("latents")
+    if generator is None:
+        if latents is not None:
+            _check_tensor(latents, "latents", (1, *latents.shape[-2:]), name)
+        return latents
+    field = generator.config.field
+    if (field.channels, field.features) != (config.channels, config.features):
+        raise ValueError(
+            f"head file: expected {config.channels} channels and {config.features} features as its planes have, but the generator in {name} "
+            f"has {field.channels} and {field.features}; save the head again"
+        )
+    if latents is not None:
+        _check_tensor(latents, "latents", (1, generator.num_ws, generator.config.w_dim), name)
+    return latents
 
 
 def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) -> Decoder:
@@ -232,10 +266,9 @@ def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) ->
     for new, key in (("net.0", "hidden"), ("net.2", "out")):
         if f"{key}.weight" in old and f"{key}.bias" in old:
             weight = old[f"{key}.weight"]
-            state |= {f"{new}.weight": weight * weight.shape[1] ** 0.5, f"{new}.bias": old[f"{key}.bias"]}
-    decoder = Decoder(config)
-    load_into(decoder, state, f"head file {name}")
-    return decoder.requires_grad_(False)
+            rate = weight.shape[1] ** 0.5 if weight.ndim == 2 else 1  # another shape is named below
+            state |= {f"{new}.weight": weight * rate, f"{new}.bias": old[f"{key}.bias"]}
+    return build(lambda: Decoder(config), state, f"head file {name}").requires_grad_(False)
 
 
 def generator_from(config: dict, *, operations=torch.nn) -> PanoHeadGenerator:
@@ -244,23 +277,23 @@ def generator_from(config: dict, *, operations=torch.nn) -> PanoHeadGenerator:
     Raises:
         ValueError: the config is not one of ours.
     """
-    try:
-        parts = {"field": FieldConfig(**config["field"]), "render": RenderConfig(**config["render"])}
-        return PanoHeadGenerator(GeneratorConfig(**config | parts), operations=operations).requires_grad_(False).eval()
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"head prior: expected a config of a generator of this version, got one that differs ({error!r})") from error
+    what, noun = "head prior", "of a generator "
+    parts = config if isinstance(config, dict) else {}
+    own = {
+        "field": configured(FieldConfig, parts.get("field"), what, noun),
+        "render": configured(RenderConfig, parts.get("render"), what, noun),
+    }
+    return PanoHeadGenerator(configured(GeneratorConfig, parts | own, what, noun), operations=operations).requires_grad_(False).eval()
 
 
 def load_generator(path: Path) -> PanoHeadGenerator:
     """A generator from a weights file, frozen, on the CPU.
 
     Raises:
-        ValueError: as `checkpoint.read` and `load_into`.
+        ValueError: as `checkpoint.read` and `build`.
     """
     config, state = read(path, "prior")
-    generator = generator_from(config)
-    load_into(generator, state, f"head prior {Path(path).name}")
-    return generator
+    return build(lambda: generator_from(config), state, f"head prior {Path(path).name}")
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -268,10 +301,21 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _reference(tensors: dict[str, Tensor], metadata: dict[str, str]) -> AlignedPortrait | None:
+def _reference(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> AlignedPortrait | None:
     """The portrait in a head file, if it has one."""
     kept = _below(tensors, "reference.")
     if not kept:
         return None
+    image = kept.get("image")
+    side = image.shape[-1] if image is not None and image.ndim else 0
+    for part, shape in REFERENCE.items():
+        _check_tensor(kept.get(part), f"reference.{part}", tuple(side if axis is None else axis for axis in shape), name)
+    size = json_entry(metadata, "photo_size", f"head file: {name}")
+    whole = isinstance(size, list) and len(size) == 2 and all(type(pixels) is int and 1 <= pixels <= PHOTO for pixels in size)
+    if not whole or not side:
+        raise ValueError(
+            f"head file: expected a portrait with pixels and a photo_size of two numbers from 1 to {PHOTO}, got {side} pixels and "
+            f"{shown(size)} in {name}; save the head again"
+        )
     camera = Camera(kept["cam2world"], kept["intrinsics"])
-    return AlignedPortrait(kept["image"], kept["mask"], camera, kept["crop_to_photo"], tuple(json.loads(metadata["photo_size"])))
+    return AlignedPortrait(kept["image"], kept["mask"], camera, kept["crop_to_photo"], tuple(size))

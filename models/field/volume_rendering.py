@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..bounds import flags, integers, numbers
 from .prepared import prepare
 from .triplane import FieldConfig
 
@@ -65,6 +66,9 @@ class RenderConfig:
     normal_step: float = 0.006
 
     def __post_init__(self) -> None:
+        integers(self, coarse=(0, 512), fine=(0, 512), chunk_bytes=(1, 2**36))
+        numbers(self, near=(-1e4, 1e4), far=(-1e4, 1e4), cull=(0, 1), binarise=(0, 1), negligible=(0, 1), normal_step=(1e-9, 10))
+        flags(self, "disparity", "white_back")
         least = 4 if self.fine else 2
         if self.coarse < least or self.fine < 0:
             raise ValueError(f"RenderConfig: expected coarse >= {least} and fine >= 0 samples, got {self.coarse} and {self.fine}")

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoint import load_into, read, shipped
+from ..bounds import configured, integer_tuple, integers
+from ..checkpoint import build, read, shipped
 from ..field.triplane import FieldConfig
 
 
@@ -28,7 +29,8 @@ class DetailConfig:
     stride: int = 4
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "wide", tuple(self.wide))  # a file gives a list
+        integers(self, channels=(0, 98304), grid=(0, 1024), hidden=(0, 4096), stride=(0, 64))
+        integer_tuple(self, "wide", count=(2, 2), each=(0, 4096))
         if min(self.channels, self.grid, self.hidden, *self.wide, self.stride) < 1:
             raise ValueError(f"DetailConfig: expected positive sizes, got {self}; take them from the field")
 
@@ -93,9 +95,8 @@ def shipped_detail_block(path: Path | None = None) -> DetailBlock:
         ValueError: as `checkpoint.read` and `load_into`.
     """
     config, state = read(path or shipped("restoration"), "restoration")
-    block = DetailBlock(DetailConfig(**config)).requires_grad_(False).eval()
-    load_into(block, state, "restoration")
-    return block
+    sizes = configured(DetailConfig, config, "restoration")
+    return build(lambda: DetailBlock(sizes).requires_grad_(False).eval(), state, "restoration")
 
 
 def learnt_block(field: FieldConfig) -> DetailBlock | None:
