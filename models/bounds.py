@@ -93,7 +93,7 @@ def _fault(kind: type, values: object) -> str | None:
 
 def _absent(config: object, name: str, value: object) -> bool:
     """Whether a field is None and may be."""
-    return value is None and getattr(type(config), name, MISSING) is None
+    return value is None and "None" in str(type(config).__dataclass_fields__[name].type)
 
 
 def _check(config: object, name: str, value: object, low: float, high: float, kind: type) -> None:

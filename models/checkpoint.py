@@ -131,6 +131,15 @@ def read(path: Path, kind: str) -> tuple[dict, dict[str, Tensor]]:
     """Config (a plain dict) and float32 weights of one of our files of the given kind.
 
     Raises:
+        ValueError: as `read_with_facts`.
+    """
+    return read_with_facts(path, kind)[:2]
+
+
+def read_with_facts(path: Path, kind: str) -> tuple[dict, dict[str, Tensor], dict[str, str]]:
+    """As `read`, and the file's metadata.
+
+    Raises:
         ValueError: as `read_tensors`, or the file is of another kind or its config is unreadable.
     """
     state, metadata = read_tensors(path, f"{kind} weights")
@@ -140,7 +149,8 @@ def read(path: Path, kind: str) -> tuple[dict, dict[str, Tensor]]:
     config = json_entry(metadata, "config", f"{kind} weights: {Path(path).name}")
     if not isinstance(config, dict):
         raise ValueError(f"{kind} weights: {Path(path).name} has no readable config (no names and values); copy the file again")
-    return config, {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    weights = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    return config, weights, metadata
 
 
 def build(make: Callable[[], Module], state: dict[str, Tensor], what: str) -> Module:

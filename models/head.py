@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from .bounds import configured, shown
 from .camera import Camera
-from .checkpoint import build, json_entry, kind_of, load_into, read, read_tensors, save_tensors
+from .checkpoint import build, json_entry, kind_of, load_into, read_tensors, save_tensors
 from .field import occupancy
 from .field.casting import Caster, MarchingCaster, Rendering, as_images, camera_normals, render, render_features
 from .field.outline import outline, render_pixels
 from .field.triplane import Decoder, FieldConfig, TriplaneField
 from .field.volume_rendering import RenderConfig
 from .photo.alignment import AlignedPortrait
-from .prior.eg3d import Generator, GeneratorConfig
-from .prior.panohead import PanoHeadGenerator
+from .prior.contract import HeadGenerator
+from .prior.families import DEFAULT, family_of, generator_from
 
 FORMAT_VERSION = 2
 WHITE = (1.0, 1.0, 1.0)
@@ -47,7 +47,7 @@ class Head:
     config: FieldConfig
     reference: AlignedPortrait | None = None
     latents: Tensor | None = None
-    generator: Generator | None = None
+    generator: HeadGenerator | None = None
 
     def field(self) -> TriplaneField:
         """points [..., 3] -> (density [...], colour [..., 3])."""
@@ -101,7 +101,7 @@ class Head:
             background, normals, callback: as `casting.render`.
         """
         config, generator = config or self.sampling, self.generator
-        fine = generator is not None and generator.superresolution is not None and self.latents is not None
+        fine = generator is not None and generator.super_resolves and self.latents is not None
         if fine and not raw and size > generator.config.raw_resolution:
             return super_resolved(self, camera, size, config, background, normals, callback)
         cast = self.caster(len(camera.cam2world) * size**2 if camera.shape else 0)
@@ -176,7 +176,7 @@ def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> No
         tensors["latents"] = head.latents
     if head.generator is not None:
         tensors |= {f"generator.{key}": value for key, value in head.generator.state_dict().items()}
-        metadata["generator"] = json.dumps(asdict(head.generator.config))
+        metadata |= {"generator": json.dumps(asdict(head.generator.config)), "family": family_of(head.generator)}
     if (reference := head.reference) is not None:
         tensors |= {
             "reference.image": reference.image,
@@ -216,7 +216,7 @@ def load_head(path: Path) -> Head:
     generator, own = None, _below(tensors, "decoder.")
     if "generator" in metadata:
         sizes = json_entry(metadata, "generator", f"head file: {name}")
-        generator = build(lambda: generator_from(sizes), _below(tensors, "generator."), f"head file {name}")
+        generator = build(lambda: generator_from(sizes, metadata.get("family", DEFAULT)), _below(tensors, "generator."), f"head file {name}")
         load_into(generator.decoder, own, f"head file {name}")
     decoder = build(lambda: Decoder(config), own, f"head file {name}") if generator is None else generator.decoder
     latents = _latents(tensors, generator, config, name)
@@ -241,7 +241,7 @@ def _check_tensor(value: Tensor | None, what: str, shape: tuple[int, ...], name:
         raise ValueError(f"head file: expected {what} {list(shape)} of floats, got {got} in {name}; save the head again")
 
 
-def _latents(tensors: dict[str, Tensor], generator: Generator | None, config: FieldConfig, name: str) -> Tensor | None:
+def _latents(tensors: dict[str, Tensor], generator: HeadGenerator | None, config: FieldConfig, name: str) -> Tensor | None:
     """The styles in a head file, if it has any; with a generator they and the planes fit it."""
     latents = tensors.get("latents")
     if generator is None:
@@ -269,31 +269,6 @@ def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) ->
             rate = weight.shape[1] ** 0.5 if weight.ndim == 2 else 1  # another shape is named below
             state |= {f"{new}.weight": weight * rate, f"{new}.bias": old[f"{key}.bias"]}
     return build(lambda: Decoder(config), state, f"head file {name}").requires_grad_(False)
-
-
-def generator_from(config: dict, *, operations=torch.nn) -> PanoHeadGenerator:
-    """A generator with the config (plain values, nested) that a weights file names, frozen, in evaluation mode.
-
-    Raises:
-        ValueError: the config is not one of ours.
-    """
-    what, noun = "head prior", "of a generator "
-    parts = config if isinstance(config, dict) else {}
-    own = {
-        "field": configured(FieldConfig, parts.get("field"), what, noun),
-        "render": configured(RenderConfig, parts.get("render"), what, noun),
-    }
-    return PanoHeadGenerator(configured(GeneratorConfig, parts | own, what, noun), operations=operations).requires_grad_(False).eval()
-
-
-def load_generator(path: Path) -> PanoHeadGenerator:
-    """A generator from a weights file, frozen, on the CPU.
-
-    Raises:
-        ValueError: as `checkpoint.read` and `build`.
-    """
-    config, state = read(path, "prior")
-    return build(lambda: generator_from(config), state, f"head prior {Path(path).name}")
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -107,7 +107,7 @@ def _seen_from(views: MultiView, yaw: float, pitch: float, tolerance: float = 3.
 def inverted(weights: Weights, views: MultiView, index: int, preset: str) -> Head:
     """The main path's head from one exact view."""
     photo, draws = as_photo(views, index), torch.Generator().manual_seed(0)
-    return invert(weights.prior, weights.encoder, photo, PRESETS[preset], generator=draws, perceptual=weights.perceptual())
+    return invert(weights.prior, weights.encoder, photo, PRESETS[preset], generator=draws, perceptual=weights.eyes().distance)
 
 
 def as_photo(views: MultiView, index: int) -> AlignedPortrait:

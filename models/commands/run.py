@@ -103,6 +103,8 @@ def run(arguments: list[str]) -> None:
     rows.append(
         Row("portrait's own view", "PSNR inside the mask", masked_psnr(view, reference.on_white()[None], reference.mask[None]), "dB")
     )
+    if options.inversion:
+        print(f"pictures compared by {weights.eyes().name}")
     rows.append(Row("mesh", "faces", len(result.mesh.faces), ""))
     finish("run", rows, options.json)
     print(f"wrote portrait.glb, turntable.mp4, views.png, head.safetensors to {os.fspath(options.out)}")

@@ -116,7 +116,7 @@ class Baking(Run[None]):
 
     def _pictures(self, photos: list[AlignedPortrait]) -> list[PictureTarget] | None:
         generator = self.original.generator
-        if not self.config.crop_every or generator is None or generator.superresolution is None:
+        if not self.config.crop_every or generator is None or not generator.super_resolves:
             return None
         return [picture_target(photo, generator) for photo in photos]
 

@@ -17,8 +17,8 @@ from ..field.triplane import TriplaneField
 from ..field.volume_rendering import RenderConfig
 from ..head import Head
 from ..photo.alignment import AlignedPortrait
+from ..prior.contract import HeadGenerator, mean_styles, styles
 from ..prior.encoder import PortraitEncoder
-from ..prior.panohead import PanoHeadGenerator
 from .perceptual import Perceptual
 from .photo_losses import HeldSurface, crop_loss, field_drift, held_drift, held_surface, photo_target, picture_target, ray_loss
 from .run import Progress, Proposal, Run, check_finite, falling
@@ -74,16 +74,11 @@ class InversionConfig:
         return self.latent_steps, self.tuning_steps, self.detail_steps
 
 
+START_SIZE = 64  # pixels of the photo that the starts of an inversion are held against
 PRESETS = {
     "quick": InversionConfig(),
     "full": InversionConfig(latent_steps=200, tuning_steps=300, detail_steps=500, tuning_rate=1e-3, rays=2048),
 }
-
-
-def is_tuned(name: str) -> bool:
-    """Whether a generator's parameter is tuned: those that the head's picture depends on, but no strengths of noise, which fit nothing."""
-    elsewhere = ("backbone.mapping.", "bcg_synthesis.", "t_mapping.")
-    return not name.startswith(elsewhere) and not name.endswith("noise_strength")
 
 
 class Inversion(Run[None]):
@@ -94,7 +89,7 @@ class Inversion(Run[None]):
 
     def __init__(
         self,
-        prior: PanoHeadGenerator,
+        prior: HeadGenerator,
         start: Tensor,
         reference: AlignedPortrait,
         config: InversionConfig,
@@ -109,12 +104,12 @@ class Inversion(Run[None]):
         self.generator = deepcopy(prior).requires_grad_(True)
         self.perceptual = perceptual
         self.target = photo_target(reference, config.size)
-        self.picture = picture_target(reference, prior) if config.crop_every and prior.superresolution is not None else None
+        self.picture = picture_target(reference, prior) if config.crop_every and prior.super_resolves else None
         self.pivot: tuple[int, TriplaneField, HeldSurface] | None = None  # of which stage, the field that it is held to, its surface
         self._made: Tensor | None = None  # the generator's planes, once it is left alone
         with torch.no_grad():
             self.offset = torch.zeros_like(prior.planes(self.start)).requires_grad_()  # of the planes
-        tuned = {f"generator.{name}": p for name, p in self.generator.named_parameters() if is_tuned(name)}
+        tuned = {f"generator.{name}": p for name, p in self.generator.tuned_parameters()}
         super().__init__(config.steps, generator, {"latents": self.latents, **tuned, "offset": self.offset})
 
     def stage(self) -> tuple[int, int]:
@@ -191,9 +186,28 @@ class Inversion(Run[None]):
         self.pivot, self._made = None, None
 
 
+@torch.no_grad()
+def first_styles(
+    prior: HeadGenerator, encoder: PortraitEncoder | None, reference: AlignedPortrait, config: InversionConfig, draws: torch.Generator
+) -> Tensor:
+    """The styles [1, num_ws, w_dim] that an inversion begins at: the encoder's; without one the nearest to the photo of a few, the mean
+    of W and points around it."""
+    if encoder is not None:
+        return styles(prior, encoder(reference.on_white()[None])[0])
+    candidates = mean_styles(prior, draws, reference.image)
+    target, sampling = photo_target(reference, START_SIZE), RenderConfig(coarse=config.coarse, fine=config.fine)
+    losses = []
+    for i in range(len(candidates)):
+        ws = candidates[i : i + 1]
+        field, same = prior.field(prior.planes(ws), ws), torch.Generator().manual_seed(0)  # one draw of rays for all
+        losses.append(float(ray_loss(field, target, sampling, config.rays, same)))
+    best = min(range(len(losses)), key=losses.__getitem__)
+    return candidates[best : best + 1]
+
+
 def invert(
-    prior: PanoHeadGenerator,
-    encoder: PortraitEncoder,
+    prior: HeadGenerator,
+    encoder: PortraitEncoder | None,
     reference: AlignedPortrait,
     config: InversionConfig,
     *,
@@ -202,10 +216,10 @@ def invert(
     state: dict[str, Tensor] | None = None,
     callback: Callable[[Progress], None] | None = None,
 ) -> Head:
-    """Fit a head to an aligned portrait: encoder start, W+ optimisation, pivotal tuning, then its planes for what these leave out.
+    """Fit a head to an aligned portrait: `first_styles`, W+ optimisation, pivotal tuning, then its planes for what these leave out.
 
     Args:
-        prior, encoder: on one device, with the reference. generator: a CPU generator; the seed of all draws.
+        prior, encoder: on one device, with the reference; without an encoder (None) it begins at the mean of W. generator: a CPU generator; the seed of all draws.
         perceptual: a distance of pictures, as `photo_losses` has some; None for pixels alone.
         state: of an earlier call with the same arguments; it goes on there. callback: called after each step.
 
@@ -218,9 +232,7 @@ def invert(
     """
     if reference.mask.max() < 0.5:
         raise ValueError("inversion: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1")
-    with torch.no_grad():
-        code, _ = encoder(reference.on_white()[None])
-        start = prior.mapping(code)
+    start = first_styles(prior, encoder, reference, config, generator)
     run = Inversion(prior, start, reference, config, generator, perceptual)
     run.complete(state, callback)
     return run.head()

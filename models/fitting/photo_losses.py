@@ -15,7 +15,8 @@ from ..field.triplane import TriplaneField
 from ..field.volume_rendering import RenderConfig, draw, surface_normals
 from ..out_of_memory import Pieces
 from ..photo.alignment import AlignedPortrait
-from ..prior.eg3d import Generator, resized
+from ..prior.contract import HeadGenerator
+from ..prior.eg3d import resized
 from .perceptual import Perceptual
 from .rays import render_in_pieces
 
@@ -166,7 +167,7 @@ class PictureTarget:
     compared: Tensor
 
 
-def picture_target(reference: AlignedPortrait, generator: Generator) -> PictureTarget:
+def picture_target(reference: AlignedPortrait, generator: HeadGenerator) -> PictureTarget:
     """The photo on white at a generator's final and raw sizes."""
     R, white = generator.config.raw_resolution, reference.on_white()[None].clamp(0, 1) * 2 - 1  # from [0, 1] to [-1, 1]
     origins, directions = rays(reference.camera, R, R)
@@ -175,7 +176,7 @@ def picture_target(reference: AlignedPortrait, generator: Generator) -> PictureT
 
 
 def crop_loss(
-    generator: Generator,
+    generator: HeadGenerator,
     field: TriplaneField,
     latents: Tensor,
     target: PictureTarget,
@@ -198,7 +199,7 @@ def crop_loss(
     seen = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, draw(origins, sampling, draws))
     features = generator.signed(seen.features.mT.unflatten(2, (side, side)))
     raw = generator.colours(features, latents)
-    image = generator.superresolution.blocks(raw, features, latents)
+    image = generator.super_resolve_piece(raw, features, latents)
     true_raw = target.raw[..., piece[0], piece[1]]
     fine = tuple(slice(s.start * scale, s.stop * scale) for s in piece)
     true_image = target.image[..., fine[0], fine[1]]

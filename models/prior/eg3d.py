@@ -6,6 +6,7 @@ EG3D (Chan et al. 2022), sections 4 and 5; keys and shapes of the parameters are
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -236,6 +237,18 @@ class Generator(nn.Module):
         """Pixels of the final image."""
         return self.config.raw_resolution if self.superresolution is None else self.superresolution.resolution
 
+    @property
+    def super_resolves(self) -> bool:
+        """Whether the final image is made by super-resolution."""
+        return self.superresolution is not None
+
+    def tuned_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """All that a head's picture depends on, by name, but no strengths of noise, which fit nothing."""
+        elsewhere = ("backbone.mapping.", "bcg_synthesis.", "t_mapping.")
+        for name, parameter in self.named_parameters():
+            if not name.startswith(elsewhere) and not name.endswith("noise_strength"):
+                yield name, parameter
+
     def _conditioning(self, c: Tensor | None) -> Tensor | None:
         """The label as the mappings see it."""
         if c is None:
@@ -301,6 +314,10 @@ class Generator(nn.Module):
         if self.superresolution is None:
             return rgb
         return self.superresolution(rgb, features, ws, self.config.sr_noise_mode)
+
+    def super_resolve_piece(self, rgb: Tensor, features: Tensor, ws: Tensor) -> Tensor:
+        """As `super_resolve`, for pieces [B, 3, h, w] and [B, F, h, w] at the size that the module works from."""
+        return rgb if self.superresolution is None else self.superresolution.blocks(rgb, features, ws)
 
     def synthesis(
         self,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..bounds import configured, integer_tuple, integers
 from ..checkpoint import build, read, shipped
 from ..synthetic.codes import lift
+from .contract import HeadGenerator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,3 +72,8 @@ def shipped_encoder() -> PortraitEncoder:
     config, state = read(shipped("encoder"), "encoder")
     sizes = configured(EncoderConfig, config, "encoder")
     return build(lambda: PortraitEncoder(sizes).requires_grad_(False).eval(), state, "encoder")
+
+
+def encodes(encoder: PortraitEncoder, generator: HeadGenerator) -> bool:
+    """Whether an encoder's codes can be a generator's: of one length, and imagined from nowhere in particular."""
+    return encoder.config.z_dim == generator.config.z_dim and not generator.config.c_dim

@@ -8,9 +8,9 @@ import torch
 from portrait_diffusion.models.camera import label_from_camera, orbit
 from portrait_diffusion.models.field.triplane import EG3D, FieldConfig
 from portrait_diffusion.models.field.volume_rendering import RenderConfig, draw
-from portrait_diffusion.models.head import generator_from
 from portrait_diffusion.models.prior.eg3d import UPSCALINGS, Generator, GeneratorConfig, SuperResolution
 from portrait_diffusion.models.prior.embedded import embedded_config
+from portrait_diffusion.models.prior.families import generator_from
 from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
 from torch.testing import assert_close
 
