@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from portrait_diffusion.models.camera import frontal, orbit, yaw_pitch
+from portrait_diffusion.models.distillation import head_scene
 from portrait_diffusion.models.distillation.head_scene import HeadScene, RefineConfig, ViewDenoiser, enlarged
 from portrait_diffusion.models.distillation.noise_resampling import PHOTO, STRATEGIES, iterate, iterate_fast
 from portrait_diffusion.models.distillation.refinement import PRESETS, Refinement, refine
@@ -19,6 +20,7 @@ from torch.testing import assert_close
 
 from ..diffusion.test_hpdm import network
 from ..diffusion.test_new_views import model
+from ..hungry import starve
 
 FIELD = FieldConfig(channels=4, depth=0, resolution=24, hidden=8, features=3, density_shift=0.0, density_scale=100.0)
 CONFIG = RefineConfig(iterations=4, size=32, views=3, rays=48, coarse=8, fine=8, refresh=2, keep_shape=0.0)
@@ -173,6 +175,37 @@ def test_where_memory_runs_out_fewer_views_are_denoised_at_once(monkeypatch):
     monkeypatch.setattr(ViewDenoiser, "denoised", hungry)
     assert_close(run(once).planes, whole, rtol=1e-3, atol=1e-3)
     assert asked == [4, 2, 2]
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_where_memory_runs_out_pixels_are_rendered_in_pieces(way, monkeypatch):
+    config = replace(CONFIG, keep_shape=1.0, multi_step=0.5, multi_steps=1)
+
+    def first():
+        one = Refinement(ball_head(), model(), network(), config, torch.Generator().manual_seed(0))
+        return one, one.step()
+
+    whole, _ = first()
+    starve(monkeypatch, head_scene, "render_rays_fast", 30, way)
+    short, progress = first()
+    assert short.pieces.rows == 24 and progress.skipped == 0 and torch.equal(short.draws.get_state(), whole.draws.get_state())
+    assert all(torch.equal(one.anchor, whole.kept[view].anchor) for view, one in short.kept.items())
+    assert_close(short.moments["planes"][0], whole.moments["planes"][0], rtol=1e-3, atol=1e-6)
+
+
+def in_version_1(state):
+    """A state of `Refinement` as the pack wrote it before states had versions."""
+    own = {"planes": state["value.planes"], "first": state["first.planes"], "second": state["second.planes"]}
+    same = {key: tensor for key, tensor in state.items() if key.startswith(("anchor.", "target.", "coarse.", "scores", "draws"))}
+    return {"numbers": state["numbers"][:3], **own, **same}
+
+
+def test_a_state_of_before_resumes_with_the_same_bits():
+    states = {}
+    whole = run(callback=lambda now: states.setdefault(now.step, now.state()))
+    assert torch.equal(run(state=from_file(in_version_1(states[2])), seed=99).planes, whole.planes)
+    with pytest.raises(ValueError, match="refine: expected 'anchor.0' of shape"):
+        run(state=states[2] | {"anchor.0": torch.zeros(3)})
 
 
 def test_one_seed_one_result():
