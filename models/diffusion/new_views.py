@@ -1,6 +1,6 @@
 """New views of a person by HPDM: one from a view that knows it, or a ring of them in chains outward from the photo.
 
-Portrait Diffusion, "Multi-view Status Consistency", and MODELS_DIFFUSION (h), 6: every view is driven by its neighbour nearer to the front;
+Portrait Diffusion, "Multi-view Status Consistency": every view is driven by its neighbour nearer to the front;
 the back by the chain that comes nearer to it.
 """
 

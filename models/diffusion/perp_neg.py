@@ -1,6 +1,6 @@
 """Prompts by view, blended between front, side and back, with Perp-Neg against the views that a camera must not show.
 
-Armandpour et al. 2023, as threestudio has it: MODELS_DIFFUSION (e).
+Armandpour et al. 2023, as threestudio has it.
 """
 
 from __future__ import annotations

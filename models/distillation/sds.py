@@ -1,6 +1,6 @@
 """Score distillation: what a denoiser would change in a picture, as a gradient (Poole et al. 2022, eq. 3).
 
-As threestudio and DreamCraft3D compute it: MODELS_DIFFUSION (e).
+As threestudio and DreamCraft3D compute it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The multi-view head file (`.safetensors`, CONTRACTS.md): many views of one head, with masks and exact distances.
+"""The multi-view head file (`.safetensors`; models/README.md has its form): many views of one head, with masks and exact distances.
 
 Files in another frame carry their own cameras. The canonical frame is reached by one similarity, point -> scale * R (point
 - centre):
@@ -184,7 +184,7 @@ def _load(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         raise ValueError(f"read_views: expected a config of names and values in {path}, got {shown(config)}; write it with write_views")
     missing = {"rgb", "mask", "ray_distance", "cam2world"} - tensors.keys()
     if missing:
-        raise ValueError(f"read_views: {path} lacks {', '.join(sorted(missing))}; see CONTRACTS.md for the format")
+        raise ValueError(f"read_views: {path} lacks {', '.join(sorted(missing))}; see models/README.md for the format")
     shape = tensors["mask"].shape
     if len(shape) != 3 or 0 in shape or shape[1] != shape[2]:
         raise ValueError(f"read_views: expected mask [V, S, S] in {path}, got {list(shape)}; views are square")

@@ -1,8 +1,8 @@
-"""models/commands/report.py: the shape that CONTRACTS fixes."""
+"""models/commands/report.py: the one shape of every JSON."""
 
 import json
 
-from portrait_diffusion.models.commands.report import Row, finish, write_page
+from portrait_diffusion.models.commands.report import Row, finish
 
 
 def test_a_report_has_the_one_shape_and_prints_its_rows(tmp_path, capsys):
@@ -14,13 +14,3 @@ def test_a_report_has_the_one_shape_and_prints_its_rows(tmp_path, capsys):
     assert content["machine"]["torch"] and content["machine"]["cores"] >= 1
     printed = capsys.readouterr().out
     assert "time: 1.5 s" in printed and "PSNR: 24 dB  [23, 25]  n=12" in printed
-
-
-def test_reports_of_a_folder_become_one_page(tmp_path):
-    for name in ("one", "two"):
-        finish(name, [Row("all, |yaw| 30", "PSNR", 24.0, "dB", low=23.0, high=25.0, n=12)], str(tmp_path / f"{name}.json"))
-    write_page(tmp_path)
-    page = (tmp_path / "README.md").read_text()
-    assert "## one" in page and "## two" in page
-    rows = [line for line in page.splitlines() if line.startswith("| all")]
-    assert len(rows) == 2 and all(line.count("|") == 6 and "24 dB" in line and "23 to 25" in line for line in rows)
