@@ -39,9 +39,9 @@ class BranchConfig:
     added_text: int = 0
 
     def __post_init__(self) -> None:
-        integers(self, layers=(1, 8), groups=(1, 256), latent_channels=(1, 64), condition_channels=(0, 256))
+        integers(self, layers=(1, 4), groups=(1, 256), latent_channels=(1, 64), condition_channels=(0, 256))
         integers(self, added_time=(0, 4096), added_text=(0, 16384))
-        integer_tuple(self, "channels", count=(1, 8), each=(1, 4096))
+        integer_tuple(self, "channels", count=(1, 6), each=(1, 4096))
         numbers(self, eps=(1e-12, 1))
         if any(c % self.groups for c in self.channels):
             raise ValueError(
