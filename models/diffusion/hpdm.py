@@ -2,7 +2,7 @@
 
 Explicitly: what the driving view shows, projected to the target view, through BrushNet's branch (eqs. 6, 7). Implicitly: a second branch
 sees the driving view's latent whole; its features are projected and merged into the first one's (eq. 8). Geometry: the coarse render and
-its normals are merged into the projected latent (eq. 9). What the paper leaves open: MODELS_DIFFUSION (h), 1 to 11.
+its normals are merged into the projected latent (eq. 9). What the paper leaves open: models/README.md.
 """
 
 from __future__ import annotations
