@@ -10,7 +10,10 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .results_page import write_page
+
 ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "models" / "benchmarks" / "results"  # reports written here are on its page, too
 
 
 @dataclass(frozen=True)
@@ -94,3 +97,5 @@ def finish(name: str, rows: list[Row], json_path: str | None) -> None:
     print_table(content)
     if json_path:
         write_json(content, json_path)
+        if Path(json_path).resolve().parent == RESULTS:
+            write_page(RESULTS)

@@ -1,6 +1,6 @@
 """BrushNet's branch: a UNet without attention whose every feature is handed, through a zero convolution, to a frozen UNet.
 
-Ju et al. 2024, as released. Modules of diffusers under BrushNet's key names, so that public files load.
+Ju et al. 2024, as released: no attention at all, neither cross nor self. Modules of diffusers under BrushNet's key names, so that public files load.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class BranchConfig:
     added_text: int = 0
 
     def __post_init__(self) -> None:
-        integers(self, layers=(1, 4), groups=(1, 256), latent_channels=(1, 64), condition_channels=(0, 256))
+        integers(self, layers=(1, 8), groups=(1, 256), latent_channels=(1, 64), condition_channels=(0, 256))
         integers(self, added_time=(0, 4096), added_text=(0, 16384))
-        integer_tuple(self, "channels", count=(1, 6), each=(1, 4096))
+        integer_tuple(self, "channels", count=(1, 8), each=(1, 4096))
         numbers(self, eps=(1e-12, 1))
         if any(c % self.groups for c in self.channels):
             raise ValueError(
