@@ -1,6 +1,7 @@
-"""A process of its own that loads files one by one: `python loading_child.py CONFTEST < cases`, a case a line: [name, loader, path].
+"""A process of its own that loads files: `python loading_child.py CONFTEST < cases`, a case a line: [name, loader, path].
 
-Says of each, as a line of JSON, what came of it, its seconds, how far memory rose above the start, and whether a process was started.
+Says of each, as a line of JSON, what came of it, its CPU seconds, how far memory rose above the start, and which
+processes were started.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ import time
 from functools import cache
 from pathlib import Path
 
-STARTS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.spawn", "exec"}
+STARTS = {
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "os.forkpty",
+    "os.spawn",
+    "exec",
+}
 MODULES = {  # loaders that read the file that ships: module, function, kind
     "encoder": ("prior.encoder", "shipped_encoder"),
     "discriminator": ("prior.discriminator", "shipped_critic"),
@@ -22,7 +32,7 @@ MODULES = {  # loaders that read the file that ships: module, function, kind
 }
 PATHS = {  # loaders of a path
     "head": ("head", "load_head"),
-    "prior": ("head", "load_generator"),
+    "prior": ("prior.families", "load_generator"),
     "hpdm": ("diffusion.hpdm", "load_branches"),
     "autoencoder": ("diffusion.embedded", "shipped_autoencoder"),
     "diffusion": ("diffusion.embedded", "shipped_unet"),
@@ -81,13 +91,15 @@ def reset_peak() -> bool:
 
 def outcome(loader: str, path: Path) -> dict:
     measured = reset_peak()
-    before, begun = mebibytes("VmRSS") if measured else 0.0, time.monotonic()
+    before = mebibytes("VmRSS") if measured else 0.0
+    begun = time.process_time()  # not by the clock: others may have the machine
     error, message = None, ""
     try:
+        models("recognition").kind_of_file(path)  # as a list of files does
         load(loader, path)
     except Exception as caught:  # noqa: BLE001 - any kind is to be reported
         error, message = type(caught).__name__, str(caught)
-    seconds = time.monotonic() - begun
+    seconds = time.process_time() - begun
     return {
         "error": error,
         "message": message[:3000],
@@ -100,7 +112,18 @@ def main() -> None:
     spec = importlib.util.spec_from_file_location("conftest_of_the_pack", sys.argv[1])
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     shipped = models("checkpoint").shipped
-    for kind in (*MODULES, "alignment", "prior", "hpdm", "turbo", "zero123", "autoencoder", "diffusion", "restoration", "niqe"):
+    for kind in (
+        *MODULES,
+        "alignment",
+        "prior",
+        "hpdm",
+        "turbo",
+        "zero123",
+        "autoencoder",
+        "diffusion",
+        "restoration",
+        "niqe",
+    ):
         load(kind, shipped(kind))  # imports what it needs, too
     started: list[str] = []
     sys.addaudithook(lambda event, _: started.append(event) if event in STARTS - {"exec"} else None)
