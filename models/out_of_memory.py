@@ -52,7 +52,8 @@ class Halving:
 class Pieces:
     """Work on many rows with a graph, all at once until memory runs out; from then on piece by piece.
 
-    The backward pass makes each piece's graph again when it comes to it (Chen et al. 2016), so one is alive at a time.
+    The backward pass makes each piece's graph again when it comes to it (Chen et al. 2016), so one is alive at
+    a time.
 
     Attributes:
         rows: of a piece; None for all. most: rows that were asked for at once since it was last set to 0.
@@ -63,7 +64,7 @@ class Pieces:
         self.most = 0
 
     def __call__(self, work: Callable[[slice], tuple[Tensor, ...]], count: int) -> tuple[Tensor, ...]:
-        """What `work` makes of the rows 0 .. count - 1: tensors [1, rows, ...]. It may be called again in the backward pass."""
+        """What `work` makes of the rows 0 .. count - 1: tensors [1, rows, ...]; called again in the backward pass."""
         self.most = max(self.most, count)
         if self.rows is None or self.rows >= count:
             return work(slice(0, count))
@@ -80,6 +81,7 @@ class Pieces:
         rows = min(self.rows or self.most, self.most)
         if rows <= LEAST:
             raise ValueError(
-                f"{stage}: expected memory for {LEAST} rays at once, but it ran out; free some, or take smaller pictures or networks"
+                f"{stage}: expected memory for {LEAST} rays at once, but it ran out; free some, or take "
+                "smaller pictures or networks"
             ) from error
         self.rows = max(rows // 2, LEAST)

@@ -63,8 +63,7 @@ def folder_heads(folder: Path, count: int) -> list[ExactHead]:
     paths = sorted(Path(folder).glob("*.safetensors"))[:count]
     if not paths:
         raise ValueError(
-            f"bench prior: expected multi-view head files (.safetensors) in {folder}, found none; name a "
-            "folder with such files, as models/synthetic/multiview.py describes and writes them"
+            f"bench prior: expected multi-view head files (.safetensors) in {folder}, found none; see models/README.md for the format"
         )
     heads = []
     for path in paths:

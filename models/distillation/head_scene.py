@@ -1,4 +1,6 @@
-"""A head as `noise_resampling` sees it: fixed cameras in chains, drawn pixels as pictures, the planes as parameters, HPDM as denoiser."""
+"""A head as `noise_resampling` sees it: fixed cameras in chains, drawn pixels as pictures, the planes as
+parameters,
+HPDM as denoiser."""
 
 from __future__ import annotations
 
@@ -31,16 +33,21 @@ class RefineConfig:
     """How a head is refined.
 
     Attributes:
-        iterations: of all views. denoising_steps: K, from t to 0. first_t, last_t: shares of the schedule that t is annealed between.
+        iterations: of all views. denoising_steps: K, from t to 0.
+        first_t, last_t: shares of the schedule that t is annealed between.
         sigma: of eq. 10 at first; annealed to 0. strategy: of the noise, among STRATEGIES.
-        guidance, weight: of classifier-free guidance and w^Ex. blend: share of the side over which what a driver shows is laid over the
-            target that it drives; 0 leaves it out.
-        rate: of Adam. rays: drawn in each view and iteration; 0 for all. coarse, fine: samples a ray, 0 for the head's own.
-        size: pixels of the views.
-        views: in the ring. image, reference, mask: weights of L_I, of L_ref's colours and of its silhouette.
+        guidance, weight: of classifier-free guidance and w^Ex.
+        blend: share of the side over which what a driver shows is laid over the target that it drives; 0
+            leaves it out.
+        rate: of Adam. rays: drawn in each view and iteration; 0 for all.
+        coarse, fine: samples a ray, 0 for the head's own.
+        size: pixels of the views. views: in the ring.
+        image, reference, mask: weights of L_I, of L_ref's colours and of its silhouette.
         keep_shape: weight of the surface's distance from the one before, at random points.
-        multi_step: weight of the paper's additional loss, image-supervised by K_multi more steps of denoising; 0 for none.
-        multi_steps: K_multi. refresh: iterations after which depth, coarse renders and normals are taken anew.
+        multi_step: weight of the paper's additional loss, image-supervised by K_multi more steps of
+            denoising; 0 for none.
+        multi_steps: K_multi.
+        refresh: iterations after which depth, coarse renders and normals are taken anew.
         resolution: of the planes, which are enlarged to it at first; 0 to leave them.
     """
 
@@ -70,10 +77,15 @@ class RefineConfig:
 
     def __post_init__(self) -> None:
         whole = (self.iterations, self.denoising_steps, self.views, self.refresh, self.multi_steps)
-        if min(whole) < 1 or not 0 < self.last_t <= self.first_t < 1 or not 0 <= self.sigma < 1 or self.strategy not in STRATEGIES:
+        if (
+            min(whole) < 1
+            or not 0 < self.last_t <= self.first_t < 1
+            or not 0 <= self.sigma < 1
+            or self.strategy not in STRATEGIES
+        ):
             raise ValueError(
-                f"RefineConfig: expected whole numbers from 1, 0 < last_t <= first_t < 1, 0 <= sigma < 1 and a strategy among "
-                f"{', '.join(STRATEGIES)}, got {self}; use a preset"
+                "RefineConfig: expected whole numbers from 1, 0 < last_t <= first_t < 1, 0 <= sigma < 1 and a "
+                f"strategy among {', '.join(STRATEGIES)}, got {self}; use a preset"
             )
 
     def t(self, done: int, count: int) -> int:
@@ -103,9 +115,10 @@ class DrawnPixels:
 
     Attributes:
         head: whose planes are a leaf that needs gradients. cameras: [V].
-        of_view: pixels [N] of each view in this iteration; set by `draw`. frozen: the head as it was then, with its occupancy, which
-            so follows the field.
-        after_call: told after each view's rendering; may raise to interrupt. pieces: how many pixels are rendered at once.
+        of_view: pixels [N] of each view in this iteration; set by `draw`.
+        frozen: the head as it was then, with its occupancy, which so follows the field.
+        after_call: told after each view's rendering; may raise to interrupt.
+        pieces: how many pixels are rendered at once.
     """
 
     head: Head
@@ -118,13 +131,16 @@ class DrawnPixels:
 
     @property
     def sampling(self) -> RenderConfig:
-        """Of all rays, with gradient or without: other samples show another head, and targets would pull towards the difference."""
+        """Of all rays, with gradient or without: other samples show another head, and targets would pull
+        towards the difference."""
         own, config = self.head.sampling, self.config
-        return replace(own, coarse=config.coarse or own.coarse, fine=config.fine or own.fine, white_back=False)
+        return replace(
+            own, coarse=config.coarse or own.coarse, fine=config.fine or own.fine, white_back=False
+        )
 
     def still(self) -> Head:
-        """The head as it stands, without a graph and without its generator's super-resolution, behind which every pixel
-        would need its neighbours: the field itself is refined, and what lies behind it follows.
+        """The head as it stands, without a graph and without its generator's super-resolution, behind which
+        every pixel would need its neighbours: the field itself is refined, and what lies behind it follows.
 
         A generator whose features become colours by its latents stays for that.
         """
@@ -133,20 +149,24 @@ class DrawnPixels:
 
     def draw(self, views: Sequence[int], mask: Tensor, generator: torch.Generator) -> None:
         """Draw pixels of views, those of the head, and of what is around it. Args: mask: [V, S, S]."""
-        S, count, self.frozen = self.config.size, self.config.rays, self.still()
+        S, count = self.config.size, self.config.rays
+        self.frozen = self.still()
+        device = self.head.planes.device
         for view in views:
             if count:
                 near = F.max_pool2d(mask[view][None, None], 9, 1, 4)[0, 0].flatten().cpu() + 0.05
-                self.of_view[view] = torch.multinomial(near, count, generator=generator).to(self.head.planes.device)
+                self.of_view[view] = torch.multinomial(near, count, generator=generator).to(device)
             else:
-                self.of_view[view] = torch.arange(S * S, device=self.head.planes.device)
+                self.of_view[view] = torch.arange(S * S, device=device)
 
     def seen(self, view: int) -> tuple[Tensor, Tensor]:
         """Colours [N, 3] on white and opacity [N] of a view's drawn pixels, with a graph."""
         S, own = self.config.size, self.head.field()
         if self.after_call is not None:
             self.after_call()
-        origins, directions = (x.reshape(-1, 3)[None, self.of_view[view]] for x in rays(self.cameras[view], S, S))
+        origins, directions = (
+            x.reshape(-1, 3)[None, self.of_view[view]] for x in rays(self.cameras[view], S, S)
+        )
 
         def cast(origins: Tensor, directions: Tensor, draws: Draws | None) -> RayRendering:
             if self.head.sampling.near is None:  # the box bounds it
@@ -164,17 +184,22 @@ class DrawnPixels:
     def look(self, views: Sequence[int]) -> Tensor:
         """Whole pictures [N, 3, S, S] without graphs."""
         head = self.frozen or self.still()
-        return head.render(self.cameras[list(views)], self.config.size, self.sampling, raw=True, normals=False).rgb
+        return head.render(
+            self.cameras[list(views)], self.config.size, self.sampling, raw=True, normals=False
+        ).rgb
 
 
 @dataclass
 class ViewDenoiser:
-    """What a diffusion model makes of a head's views, told what their drivers show and what the head knew of all at the last `tell`.
+    """What a diffusion model makes of a head's views, told what their drivers show and what the head knew of
+    all at the last `tell`.
 
     Attributes:
-        model, network: what denoises; network None for the model alone. cameras: [V]. driver_of: view -> its driver.
-        coarse, geometry: what the head knew, and its latents. look: views -> their renders [N, 3, S, S].
-        after_call: told after each of the denoiser's calls; may raise to interrupt. batch: how many views are denoised at once.
+        model, network: what denoises; network None for the model alone.
+        cameras: [V]. driver_of: view -> its driver. look: views -> their renders [N, 3, S, S].
+        coarse, geometry: what the head knew, and its latents [V, 2 C, h, w].
+        after_call: told after each of the denoiser's calls; may raise to interrupt.
+        batch: how many views are denoised at once.
     """
 
     model: DiffusionModel
@@ -189,7 +214,11 @@ class ViewDenoiser:
     batch: Halving = field(default_factory=Halving)
 
     def tell(self, coarse: Coarse) -> None:
-        """Take coarse views, and their latents."""
+        """Take coarse views [V], and their latents.
+
+        Raises:
+            ValueError: there is no memory for one view's.
+        """
         self.coarse = coarse
 
         def some(rows: Sequence[int]) -> Tensor:
@@ -201,12 +230,21 @@ class ViewDenoiser:
 
     def priors(self, views: list[int], drivers: Sequence[Tensor]) -> tuple[Priors, list[ProjectedView]]:
         """What views are told by their drivers' pictures [3, S, S]."""
-        told = [self.coarse.driving(self.driver_of[view], picture) for view, picture in zip(views, drivers, strict=True)]
+        told = [
+            self.coarse.driving(self.driver_of[view], picture)
+            for view, picture in zip(views, drivers, strict=True)
+        ]
         coarse = self.coarse.rgb[views], self.coarse.normal[views]
         return view_priors(self.model.vae, told, self.cameras[views], *coarse, geometry=self.geometry[views])
 
-    def in_batches(self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor], steps: int) -> Tensor:
-        """As `denoised`, as many views at once as memory allows."""
+    def in_batches(
+        self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor], steps: int
+    ) -> Tensor:
+        """As `denoised`, as many views at once as memory allows.
+
+        Raises:
+            ValueError: one view alone is too much.
+        """
 
         def some(rows: Sequence[int]) -> Tensor:
             chosen = slice(rows[0], rows[-1] + 1)
@@ -214,9 +252,11 @@ class ViewDenoiser:
 
         return self.batch(some, len(views))
 
-    def denoised(self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor], steps: int) -> Tensor:
-        """I^D [N, 3, S, S]: the views' renders, noisy at t, in `steps` deterministic steps to 0, told what their drivers show,
-        which `config.blend` lays over them.
+    def denoised(
+        self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor], steps: int
+    ) -> Tensor:
+        """I^D [N, 3, S, S]: the views' renders, noisy at t, in `steps` deterministic steps to 0, told what
+        their drivers show, which `config.blend` lays over them.
 
         Args:
             noise: [N, C, h, w]. t: one timestep of all. drivers: their drivers' pictures [3, S, S].
@@ -225,26 +265,34 @@ class ViewDenoiser:
         cameras, renders = self.cameras[views], self.look(views)
         place = renders.device, torch.float32
         priors, known = self.priors(views, drivers)
-        denoiser = base if self.network is None else HpdmDenoiser(base, self.network, priors, self.config.weight)
+        denoiser = (
+            base if self.network is None else HpdmDenoiser(base, self.network, priors, self.config.weight)
+        )
         given = self.model.prompts(cameras).to(*place)
         empty = self.model.empty.to(*place).repeated(len(given))
 
         def predict(z: Tensor, step: Tensor) -> Tensor:
-            return denoiser(z, step, given) if guidance == 1 else guided(denoiser, z, step, given, empty, guidance)
+            if guidance == 1:
+                return denoiser(z, step, given)
+            return guided(denoiser, z, step, given, empty, guidance)
 
         z = add_noise(base.schedule, encode(vae, renders), noise.to(*place), t)
         path = torch.linspace(t, 0, steps + 1).round().long()[:-1]
         callback = None if self.after_call is None else lambda done, total: self.after_call()
         pictures = decode(vae, ddim(base.schedule, predict, z, path, callback))
-        return torch.stack([blended(one, view, self.config.blend) for one, view in zip(pictures, known, strict=True)])
+        return torch.stack(
+            [blended(one, view, self.config.blend) for one, view in zip(pictures, known, strict=True)]
+        )
 
 
 @dataclass
 class HeadScene:
-    """A head as `noise_resampling.Scene`: its planes are the parameters, its drawn pixels the pictures, whole pictures the targets.
+    """A head as `noise_resampling.Scene`: its planes are the parameters, its drawn pixels the pictures, whole
+    pictures the targets.
 
     Attributes:
-        order: (view, driver). pixels, denoiser: of the same cameras, the photo's first. photo: [3, S, S] on white.
+        order: (view, driver). pixels, denoiser: of the same cameras, the photo's first.
+        photo: [3, S, S] on white.
         latest: the view that was rendered last, with whose target its pixels are compared.
     """
 
@@ -264,7 +312,7 @@ class HeadScene:
         heard = None if pixels.after_call is None else lambda done, total: pixels.after_call()
         size, sampling = pixels.config.size, pixels.sampling
         now = coarse_views(pixels.still(), pixels.cameras, size, raw=True, config=sampling, callback=heard)
-        parts = (getattr(now, name).contiguous() for name in SEEN)  # as from a file: another layout rounds otherwise
+        parts = (getattr(now, name).contiguous() for name in SEEN)  # as from a file: others round otherwise
         self.denoiser.tell(Coarse(*parts, pixels.cameras))
 
     def begin(self, generator: torch.Generator) -> None:
@@ -276,21 +324,29 @@ class HeadScene:
         return self.pixels.seen(view)[0]
 
     def loss(self, picture: Tensor, target: Tensor) -> Tensor:
-        """L_I: mean squared error on the drawn pixels. Args: picture: [N, 3], of `render`. target: [3, S, S]."""
+        """L_I []: mean squared error on the drawn pixels. Args: picture: [N, 3], of `render`. target: [3, S,
+        S]."""
         return self.pixels.config.image * (picture - self.pixels.taken(self.latest, target)).square().mean()
 
     def look(self, views: Sequence[int]) -> Tensor:
         return self.pixels.look(views)
 
-    def denoise(self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None]) -> Tensor:
+    def denoise(
+        self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None]
+    ) -> Tensor:
         return self.targets(views, noise, t, drivers, self.pixels.config.denoising_steps)
 
     @torch.no_grad()
-    def targets(self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int) -> Tensor:
-        """I^D [N, 3, S, S], in `steps` of denoising. What the photo drives is the photo's own view, whose target is the photo.
+    def targets(
+        self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int
+    ) -> Tensor:
+        """I^D [N, 3, S, S], in `steps` of denoising. What the photo drives is the photo's own view, whose
+        target is the
+        photo.
 
         Args:
-            noise: [N, C, h, w]. t: one timestep of all. drivers: their drivers' pictures [3, S, S], None for the photo's own.
+            noise: [N, C, h, w]. t: one timestep of all.
+            drivers: their drivers' pictures [3, S, S], None for the photo's own.
         """
         targets = torch.stack([self.photo] * len(views))
         asked = [i for i, picture in enumerate(drivers) if picture is not None]
@@ -301,9 +357,16 @@ class HeadScene:
 
 
 def head_scene(
-    head: Head, cameras: Camera, order: list[tuple[int, int]], model: DiffusionModel, network: Hpdm | None, config: RefineConfig, photo: Tensor
+    head: Head,
+    cameras: Camera,
+    order: list[tuple[int, int]],
+    model: DiffusionModel,
+    network: Hpdm | None,
+    config: RefineConfig,
+    photo: Tensor,
 ) -> HeadScene:
-    """The scene of a head whose planes are a leaf, from cameras [V], the photo's first. Args: photo: [3, S, S] on white."""
+    """The scene of a head whose planes are a leaf, from cameras [V], the photo's first. Args: photo: [3, S,
+    S] on white."""
     pixels = DrawnPixels(head, cameras, config)
     denoiser = ViewDenoiser(model, network, config, cameras, dict(order), pixels.look)
     return HeadScene(order, pixels, denoiser, photo)

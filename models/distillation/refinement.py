@@ -1,7 +1,9 @@
-"""The refinement loop of Portrait Diffusion: a head's planes follow what a diffusion model makes of its views (eqs. 5 and 10 to 17).
+"""The refinement loop of Portrait Diffusion: a head's planes follow what a diffusion model makes of its views
+(eqs. 5 and 10 to 17).
 
-The views are fixed: the photo's, a ring in chains outward from it, one above and one below. Every iteration denoises all but the photo's
-under HPDM from noise that `noise_resampling` chooses, and moves the planes by the sum of their gradients; the photo is held by L_ref.
+The views are fixed: the photo's, a ring in chains outward from it, one above and one below. Every iteration
+denoises all but the photo's under HPDM from noise that `noise_resampling` chooses, and moves the planes by the sum
+of their gradients; the photo is held by L_ref.
 """
 
 from __future__ import annotations
@@ -36,8 +38,12 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Refined:
-    """Attributes: head: the refined one. targets: [V, 3, S, S], what the views were last pulled to, the photo's first.
-    scores: of iterations, means of the compared views' (new, old) scores, eq. 14."""
+    """What a refinement comes to.
+
+    Attributes:
+        head: the refined one. targets: [V, 3, S, S], what the views were last pulled to, the photo's first.
+        scores: of iterations, means of the compared views' (new, old) scores, eq. 14.
+    """
 
     head: Head
     targets: Tensor
@@ -71,16 +77,18 @@ class Refinement(Run[Iteration]):
         self.config = config
         head = enlarged(head, config.resolution)
         device, photo = head.planes.device, head.reference.to(head.planes.device)
+        size = config.size, config.size
         image, mask = (
-            F.interpolate(x[None], size=(config.size, config.size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+            F.interpolate(x[None], size=size, mode="bilinear", antialias=True)[0].clamp(0, 1)
             for x in (photo.on_white(), photo.mask)
         )
         around = refinement_cameras(config.views, device) if cameras is None else cameras.to(device)
         cameras = photo.camera.before(around)
         leaf = replace(head, planes=head.planes.detach().clone().requires_grad_())
         super().__init__(config.iterations, generator, {"planes": leaf.planes})
-        self.scene, self.photo_mask = head_scene(leaf, cameras, view_order(cameras), model, network, config, image), mask[0]
+        self.scene = head_scene(leaf, cameras, view_order(cameras), model, network, config, image)
         self.scene.pixels.pieces = self.pieces
+        self.photo_mask = mask[0]
         self.pivot = replace(head, planes=head.planes.detach().clone()).field()
         self.kept: dict[int, Kept] = {}
         self.scores: list[tuple[float, float]] = []
@@ -91,7 +99,9 @@ class Refinement(Run[Iteration]):
         scene.refresh()
         coarse, side = denoiser.coarse, self.config.size // factor(denoiser.model.vae)
         projectors = {
-            view: coarse.driving(driver, coarse.rgb[driver]).to(denoiser.cameras[view]) for view, driver in scene.order if driver != PHOTO
+            view: coarse.driving(driver, coarse.rgb[driver]).to(denoiser.cameras[view])
+            for view, driver in scene.order
+            if driver != PHOTO
         }
         shape = (denoiser.model.denoiser.latent_channels, side, side)
         anchors = anchor_noise(scene.order, projectors, shape, self.draws)
@@ -102,14 +112,22 @@ class Refinement(Run[Iteration]):
         scene, pixels, config = self.scene, self.scene.pixels, self.config
         colour, opacity = pixels.seen(0)
         truth, mask = pixels.taken(0, scene.photo), self.photo_mask.flatten()[pixels.of_view[0]]
-        loss = config.reference * (colour - truth).square().mean() + config.mask * (opacity - mask).square().mean()
+        loss = config.reference * (colour - truth).square().mean()
+        loss = loss + config.mask * (opacity - mask).square().mean()
         if config.keep_shape:
             shape, _ = field_drift(pixels.head.field(), self.pivot, self.draws)
             loss = loss + config.keep_shape * shape
         return torch.autograd.grad(loss, pixels.head.planes)[0]
 
     def multi_step_gradient(self, t: int) -> Tensor:
-        """The paper's additional loss: one view's render against its own denoised in many steps from fresh noise; as the planes."""
+        """The paper's additional loss: one view's render against its own denoised in many steps from fresh noise.
+
+        Args:
+            t: its timestep.
+
+        Returns:
+            As the planes.
+        """
         scene, pixels, config = self.scene, self.scene.pixels, self.config
         view, driver = scene.order[self.step_count % len(scene.order)]
         noise = torch.randn(self.kept[view].anchor.shape, generator=self.draws)[None]
@@ -128,7 +146,9 @@ class Refinement(Run[Iteration]):
             scene.refresh()
         scene.begin(self.draws)
         t = config.t(done, len(scene.denoiser.model.denoiser.schedule))
-        iteration = iterate_fast(scene, self.kept, t=t, sigma=config.noise(done), generator=self.draws, strategy=config.strategy)
+        iteration = iterate_fast(
+            scene, self.kept, t=t, sigma=config.noise(done), generator=self.draws, strategy=config.strategy
+        )
         gradient = iteration.gradient[0] + self.reference_gradient()
         if config.multi_step:
             gradient = gradient + self.multi_step_gradient(t)
@@ -160,7 +180,8 @@ class Refinement(Run[Iteration]):
 
     def result(self) -> Refined:
         """After at least one iteration that counted."""
-        return Refined(self.head(), torch.stack([self.kept[view].target for view in sorted(self.kept)]), self.scores)
+        targets = torch.stack([self.kept[view].target for view in sorted(self.kept)])
+        return Refined(self.head(), targets, self.scores)
 
     def beside(self) -> dict[str, Tensor]:
         kept = {f"anchor.{view}": one.anchor for view, one in self.kept.items()}
@@ -170,7 +191,8 @@ class Refinement(Run[Iteration]):
 
     def resume_beside(self, saved: SavedState) -> None:
         pixels, denoiser, S = self.scene.pixels, self.scene.denoiser, self.config.size
-        device, V, side = pixels.head.planes.device, len(pixels.cameras.cam2world), S // factor(denoiser.model.vae)
+        device, V = pixels.head.planes.device, len(pixels.cameras.cam2world)
+        side = S // factor(denoiser.model.vae)
         shapes = {"rgb": (V, 3, S, S), "normal": (V, 3, S, S), "distance": (V, S, S), "mask": (V, S, S)}
         seen = [saved.take(f"coarse.{name}", shapes[name]).to(device) for name in SEEN]
         latents = (denoiser.model.denoiser.latent_channels, side, side)
@@ -202,16 +224,17 @@ def refine(
 
     Args:
         model, network: on the head's device. generator: a CPU generator; the seed of all draws.
-        cameras: [V] to look from beside the photo's; None for a ring of `config.views`, one above and one below.
-        state: of an earlier call with the same arguments; it goes on there. callback: called after each iteration.
-        after_call: called after each of the denoiser's calls and each view's rendering; may raise to interrupt.
+        cameras: [V] to look from beside the photo's; None for a ring of `config.views`, one above, one below.
+        state: of an earlier call with the same arguments; it goes on there.
+        callback: called after each iteration.
+        after_call: called after each of the denoiser's calls and each view's rendering; may interrupt by raising.
 
     Returns:
         A head with other planes, whose decoder and super-resolution stay, and what it was pulled to.
 
     Raises:
-        ValueError: a head without its photo, too few or too many cameras, too many iterations in a row whose numbers are not finite, a
-            foreign state, or too little memory.
+        ValueError: a head without its photo, too few or too many cameras, too many iterations in a row whose
+            numbers are not finite, a foreign state, or too little memory.
     """
     run = Refinement(head, model, network, config, generator, cameras)
     run.scene.pixels.after_call = run.scene.denoiser.after_call = after_call

@@ -147,7 +147,8 @@ class Restoration(Run[None]):
         self.after_call()
         S, sampling = self.config.size, RenderConfig(coarse=self.config.samples, fine=self.config.samples)
         origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, S, S))
-        seen = render_in_pieces(self.pieces, field, origins, directions, sampling, draw(origins, sampling, self.draws))
+        draws = draw(origins, sampling, self.draws)
+        seen = render_in_pieces(self.pieces, field, origins, directions, sampling, draws)
         colour = field.rgb(seen.features, seen.opacity[..., None]) + 1 - seen.opacity[..., None]
         image = colour[0].mT.view(1, 3, S, S).clamp(0, 1)
         return F.interpolate(image, size=(self.config.seen,) * 2, mode="bilinear", align_corners=False)
@@ -181,7 +182,8 @@ class Restoration(Run[None]):
 
     def proposal(self) -> Proposal[None]:
         """One step on one head from one camera."""
-        config, patient, done = self.config, self.patients[self.step_count % len(self.patients)], self.step_count
+        config, done = self.config, self.step_count
+        patient = self.patients[done % len(self.patients)]
         turn = (done // len(self.patients)) % len(self.cameras.cam2world)
         if turn == 0 and done:
             self.cameras = restoration_cameras(config.azimuths, self.draws)
@@ -197,7 +199,7 @@ class Restoration(Run[None]):
         gradients = torch.autograd.grad(loss, list(self.variables.values()))
         norm = torch.stack([g.norm() for g in gradients]).norm()
         return Proposal(
-            gradients={name: g / norm.clamp_min(1.0) for name, g in zip(self.variables, gradients, strict=True)},
+            gradients={name: g / norm.clamp_min(1) for name, g in zip(self.variables, gradients, strict=True)},
             rate=falling(config.rate, done, config.steps, 0.5),
             count=done + 1,
             numbers=(loss.detach(), norm, change),
@@ -243,8 +245,8 @@ def restore_geometry(
         after_call: called around each rendering and each of the denoisers' calls; may raise to interrupt.
 
     Raises:
-        ValueError: a head without its photo, too many steps in a row whose numbers are not finite, a foreign state, or too
-            little memory.
+        ValueError: a head without its photo, too many steps in a row whose numbers are not finite, a foreign state,
+            or too little memory.
     """
     run = Restoration(heads, guides, config, generator, block)
     run.after_call = after_call or run.after_call

@@ -22,11 +22,14 @@ def refinement_cameras(count: int, device: torch.device) -> Camera:
 
 
 def view_order(cameras: Camera) -> list[tuple[int, int]]:
-    """Of cameras [V], the photo's first: (view, driver), drivers before those they drive; steep cameras last, each by its nearest."""
+    """Of cameras [V], the photo's first: (view, driver), drivers before those they drive; steep cameras last,
+    each by its nearest."""
     yaw, pitch = (x.cpu() for x in yaw_pitch(cameras))
     ring = [i for i in range(1, len(yaw)) if abs(float(pitch[i])) < STEEP]
     order = [(0, PHOTO)]
-    order += [(ring[view], 0 if driver < 0 else ring[driver]) for view, driver in chains(yaw[ring], float(yaw[0]))]
+    order += [
+        (ring[view], 0 if driver < 0 else ring[driver]) for view, driver in chains(yaw[ring], float(yaw[0]))
+    ]
     place = cameras.position
     for i in range(1, len(yaw)):
         if i not in ring:

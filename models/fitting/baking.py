@@ -132,16 +132,21 @@ class Baking(Run[None]):
         field = replace(self.pivot, planes=head.planes + self.offset)
         if self.pictures is not None and done % config.crop_every == config.crop_every - 1:
             sampling = RenderConfig(coarse=config.coarse, fine=config.fine, white_back=True)
-            picture, latents = self.pictures[view], head.latents
-            loss = crop_loss(head.generator, field, latents, picture, sampling, config.crop, self.draws, None, 0.0, self.pieces)
+            where = field, head.latents, self.pictures[view], sampling, config.crop, self.draws
+            loss = crop_loss(head.generator, *where, None, 0.0, self.pieces)
         else:
             sampling = RenderConfig(coarse=config.coarse, fine=config.fine)
             loss = ray_loss(field, self.targets[view], sampling, config.rays, self.draws, self.pieces)
         shape, colour = field_drift(field, self.pivot, self.draws)
         loss = loss + config.keep_shape * shape + config.keep_colour * colour
         (gradient,) = torch.autograd.grad(loss, [self.offset])
-        rate, numbers = falling(config.rate, done, config.steps), (loss.detach(), gradient)
-        return Proposal(gradients={"offset": gradient}, rate=rate, count=done + 1, numbers=numbers, loss=loss.item())
+        return Proposal(
+            gradients={"offset": gradient},
+            rate=falling(config.rate, done, config.steps),
+            count=done + 1,
+            numbers=(loss.detach(), gradient),
+            loss=loss.item(),
+        )
 
     @torch.no_grad()
     def head(self) -> Head:
@@ -178,8 +183,8 @@ def bake(
         The head with other planes; its decoder and super-resolution stay.
 
     Raises:
-        ValueError: not one square view per camera, views or too many steps in a row whose numbers are not finite, a foreign state, or too
-            little memory.
+        ValueError: not one square view per camera, views or too many steps in a row whose numbers are not finite,
+            a foreign state, or too little memory.
     """
     if views.ndim != 4 or views.shape[1] != 3 or views.shape[-1] != views.shape[-2] or cameras.shape != (len(views),) or not len(views):
         raise ValueError(

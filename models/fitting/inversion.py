@@ -147,7 +147,8 @@ class Inversion(Run[None]):
             sampling = RenderConfig(coarse=config.coarse, fine=config.fine, white_back=True)
             where = field, self.latents, self.picture, sampling, config.crop, self.draws
             return crop_loss(self.generator, *where, self.perceptual, config.perceptual, self.pieces)
-        return ray_loss(field, self.target, RenderConfig(coarse=config.coarse, fine=config.fine), config.rays, self.draws, self.pieces)
+        sampling = RenderConfig(coarse=config.coarse, fine=config.fine)
+        return ray_loss(field, self.target, sampling, config.rays, self.draws, self.pieces)
 
     def proposal(self) -> Proposal[None]:
         """One step of the stage that `step_count` is in."""
@@ -165,10 +166,13 @@ class Inversion(Run[None]):
         names = list(self.variables)
         names = (names[:1], names[1:-1], names[-1:])[stage]
         gradients = torch.autograd.grad(loss, [self.variables[name] for name in names], allow_unused=True)
-        rate = falling((config.latent_rate, config.tuning_rate, config.detail_rate)[stage], done, config.stages[stage])
-        numbers = (loss.detach(), *(gradient for gradient in gradients if gradient is not None))
+        rate = (config.latent_rate, config.tuning_rate, config.detail_rate)[stage]
         return Proposal(
-            gradients=dict(zip(names, gradients, strict=True)), rate=rate, count=done + 1, numbers=numbers, loss=loss.item()
+            gradients=dict(zip(names, gradients, strict=True)),
+            rate=falling(rate, done, config.stages[stage]),
+            count=done + 1,
+            numbers=(loss.detach(), *(gradient for gradient in gradients if gradient is not None)),
+            loss=loss.item(),
         )
 
     @torch.no_grad()
@@ -227,8 +231,8 @@ def invert(
         The head with its latents and its own tuned generator.
 
     Raises:
-        ValueError: an empty mask, a photo or too many steps in a row whose numbers are not finite, a foreign state, or too little
-            memory.
+        ValueError: an empty mask, a photo or too many steps in a row whose numbers are not finite, a foreign state,
+            or too little memory.
     """
     if reference.mask.max() < 0.5:
         raise ValueError("inversion: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1")

@@ -64,7 +64,8 @@ def ray_loss(
     pick = torch.multinomial(target.weight.cpu(), count, generator=generator).to(target.rgb.device)
     backdrop = torch.rand(3, generator=generator).to(target.rgb)
     origins, directions = target.origins[None, pick], target.directions[None, pick]
-    seen = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, draw(origins, sampling, generator))
+    draws = draw(origins, sampling, generator)
+    seen = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, draws)
     opacity, mask = seen.opacity[0], target.mask[pick]
     colour = field.rgb(seen.features, seen.opacity[..., None])[0]
     truth = target.rgb[pick] * mask[:, None] + backdrop * (1 - mask[:, None])
@@ -196,7 +197,8 @@ def crop_loss(
     top, left = (int(torch.randint(R - side + 1, (), generator=draws)) for _ in range(2))
     piece = slice(top, top + side), slice(left, left + side)
     origins, directions = (x[piece].reshape(1, -1, 3) for x in (target.origins, target.directions))
-    seen = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, draw(origins, sampling, draws))
+    jitter = draw(origins, sampling, draws)
+    seen = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, jitter)
     features = generator.signed(seen.features.mT.unflatten(2, (side, side)))
     raw = generator.colours(features, latents)
     image = generator.super_resolve_piece(raw, features, latents)

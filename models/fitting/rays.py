@@ -9,10 +9,13 @@ from torch import Tensor
 from ..field.volume_rendering import Draws, Field, RayRendering, RenderConfig, render_rays
 from ..out_of_memory import Pieces
 
-Cast = Callable[[Tensor, Tensor, Draws | None], RayRendering]  # origins, directions [1, R, 3], draws -> what rays see
+# origins, directions [1, R, 3], draws -> what rays see
+Cast = Callable[[Tensor, Tensor, Draws | None], RayRendering]
 
 
-def in_pieces(pieces: Pieces, cast: Cast, origins: Tensor, directions: Tensor, draws: Draws | None = None) -> RayRendering:
+def in_pieces(
+    pieces: Pieces, cast: Cast, origins: Tensor, directions: Tensor, draws: Draws | None = None
+) -> RayRendering:
     """What rays [1, R, 3] see, as `cast` renders any part of them.
 
     Args:
@@ -28,7 +31,12 @@ def in_pieces(pieces: Pieces, cast: Cast, origins: Tensor, directions: Tensor, d
 
 
 def render_in_pieces(
-    pieces: Pieces, field: Field, origins: Tensor, directions: Tensor, sampling: RenderConfig, draws: Draws | None = None
+    pieces: Pieces,
+    field: Field,
+    origins: Tensor,
+    directions: Tensor,
+    sampling: RenderConfig,
+    draws: Draws | None = None,
 ) -> RayRendering:
     """What rays [1, R, 3] see, as `render_rays` has it."""
 

@@ -1,5 +1,7 @@
-"""What all optimisations share: variables under Adam, a rate that falls, the count of steps, a seed, resume, and what is done where numbers
-are not finite or memory runs out. A stage tells what a step would change: `Run.proposal`.
+"""What all optimisations share: variables under Adam, a rate that falls, the count of steps, a seed, resume, and
+what is done where numbers are not finite or memory runs out.
+
+A stage tells what a step would change: `Run.proposal`.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ class Progress(Generic[Report]):
     """What a callback sees after each step.
 
     Attributes:
-        step: steps done. steps: in all. loss: of this step, None where it has no single one. skipped: steps so far whose numbers were not
-            finite. report: of this step, None where it was skipped or the stage has none.
+        step: steps done. steps: in all. loss: of this step, None where it has no single one.
+        skipped: steps so far whose numbers were not finite.
+        report: of this step, None where it was skipped or the stage has none.
         head: makes the head as it stands. state: makes tensors from which the run goes on.
     """
 
@@ -45,8 +48,10 @@ class Proposal(Generic[Report]):
     """What a step would change.
 
     Attributes:
-        gradients: of variables, by name; None, or none, where one stays. rate: Adam's. count: of this step in Adam's eyes, from 1.
-        numbers: tensors that must be finite, or the step is skipped. loss, report: as in `Progress`.
+        gradients: of variables, by name, each of its variable's shape; None, or none, where one stays.
+        rate: Adam's. count: of this step in Adam's eyes, from 1.
+        numbers: tensors of any shape that must be finite, or the step is skipped.
+        loss, report: as in `Progress`.
     """
 
     gradients: Mapping[str, Tensor | None]
@@ -58,12 +63,15 @@ class Proposal(Generic[Report]):
 
 
 class Run(Generic[Report]):
-    """The variables of one optimisation and its steps. A stage has `proposal` and `head`, and `beside` where its state holds more.
+    """The variables of one optimisation and its steps.
+
+    A stage has `proposal` and `head`; `beside`, `resume_beside` where its state holds more; `old_names`.
 
     Attributes:
         name: of the stage, in errors and states. advice: what to do where numbers are never finite.
         steps: in all. step_count: of them, done. draws: a CPU generator, the seed of all draws.
-        variables: that Adam moves, by name. moments: Adam's two, of each. finite: counts skipped steps. pieces: how rays are rendered.
+        variables: that Adam moves, by name. moments: Adam's two, of each.
+        finite: counts skipped steps. pieces: how many rays are rendered at once.
     """
 
     name = "run"
@@ -77,10 +85,12 @@ class Run(Generic[Report]):
     def learn(self, variables: Mapping[str, Tensor]) -> None:
         """From now on move these leaves."""
         self.variables = dict(variables)
-        self.moments = {name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in self.variables.items()}
+        self.moments = {
+            name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in self.variables.items()
+        }
 
     def proposal(self) -> Proposal[Report]:
-        """What the next step would change. It may be asked again, with the same draws, where memory ran out."""
+        """What the next step would change; asked again, with the same draws, where memory ran out."""
         raise NotImplementedError
 
     def head(self) -> Head:
@@ -119,7 +129,8 @@ class Run(Generic[Report]):
                 logging.getLogger(__name__).warning(words, self.name, self.pieces.rows)
 
     def step(self) -> Progress[Report]:
-        """One step. Where its numbers are not finite, nothing is changed; where memory runs out, it is tried again with fewer rays at once.
+        """One step. Where its numbers are not finite, nothing is changed; where memory runs out, it is tried
+        again with fewer rays at once.
 
         Raises:
             ValueError: too many steps in a row without finite numbers, or too little memory for a few rays.
@@ -130,15 +141,20 @@ class Run(Generic[Report]):
         if good:
             self.accept(proposal)
         report = proposal.report if good else None
-        return Progress(self.step_count, self.steps, proposal.loss, self.finite.skipped, report, self.head, self.state)
+        return Progress(
+            self.step_count, self.steps, proposal.loss, self.finite.skipped, report, self.head, self.state
+        )
 
     def complete(
-        self, state: Mapping[str, Tensor] | None = None, callback: Callable[[Progress[Report]], None] | None = None
+        self,
+        state: Mapping[str, Tensor] | None = None,
+        callback: Callable[[Progress[Report]], None] | None = None,
     ) -> None:
         """All steps that are left.
 
         Args:
-            state: of an earlier run with the same arguments; it goes on there. callback: called after each step.
+            state: of an earlier run with the same arguments; it goes on there.
+            callback: called after each step.
 
         Raises:
             ValueError: as `restore` and `step`.
@@ -153,11 +169,17 @@ class Run(Generic[Report]):
     def state(self) -> dict[str, Tensor]:
         """Everything that `restore` needs to go on with the same bits, as `fitting.state` describes it."""
         numbers = [self.step_count, self.finite.skipped, self.finite.in_a_row, self.pieces.rows or 0]
-        kept = self.beside()
+        tensors = self.beside()
         for name, value in self.variables.items():
-            kept |= {f"{part}.{name}": tensor for part, tensor in zip(PARTS, (value, *self.moments[name]), strict=True)}
-        clones = {name: tensor.detach().clone() for name, tensor in kept.items()}
-        return {**marked(self.name), "numbers": torch.tensor(numbers), "draws": self.draws.get_state(), **clones}
+            parts = zip(PARTS, (value, *self.moments[name]), strict=True)
+            tensors |= {f"{part}.{name}": tensor for part, tensor in parts}
+        clones = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        return {
+            **marked(self.name),
+            "numbers": torch.tensor(numbers),
+            "draws": self.draws.get_state(),
+            **clones,
+        }
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
@@ -182,7 +204,9 @@ class Run(Generic[Report]):
 
 
 @torch.no_grad()
-def adam_step(value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, rate: float, count: int) -> None:
+def adam_step(
+    value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, rate: float, count: int
+) -> None:
     """Adam (Kingma and Ba 2015), algorithm 1, betas 0.9 and 0.999, in place.
 
     Args:
@@ -199,6 +223,12 @@ def falling(rate: float, done: int, steps: int, share: float = 0.25) -> float:
 
 
 def check_finite(stage: str, what: str, *tensors: Tensor) -> None:
-    """Raises ValueError where an input has numbers that are not finite."""
+    """Refuse inputs, tensors of any shape, with numbers that are not finite. Args: what: they are.
+
+    Raises:
+        ValueError: there are such numbers.
+    """
     if not all(bool(tensor.isfinite().all()) for tensor in tensors):
-        raise ValueError(f"{stage}: expected {what} of finite numbers, got NaN or infinity; check the node that made them")
+        raise ValueError(
+            f"{stage}: expected {what} of finite numbers, got NaN or infinity; check the node that made them"
+        )

@@ -1,8 +1,9 @@
 """The one format of resume states: flat tensors that a .safetensors file holds, named by stage and version.
 
-A state has `version.STAGE` [], `numbers` [4] (steps done, skipped, skipped in a row, rays rendered at once or 0), `draws` (the generator's),
-`value.NAME`, `first.NAME` and `second.NAME` of each variable and its moments, and what a stage has beside them. Version 1 had neither a
-version nor common names; a stage tells what its tensors were called.
+A state has `version.STAGE` [], `numbers` [4] (steps done, skipped, skipped in a row, rays rendered at once or
+0), `draws` (the generator's), `value.NAME`, `first.NAME` and `second.NAME` of each variable and its moments, and
+what a stage has beside them. Version 1 had neither a version nor common names; a stage tells what its tensors
+were called.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ def marked(stage: str) -> dict[str, Tensor]:
 
 
 class SavedState:
-    """A stage's state, whose tensors are taken out by name and shape. Attributes: tensors: under today's names."""
+    """A stage's state, whose tensors are taken out by name and shape.
+
+    Attributes:
+        tensors: under today's names.
+    """
 
     def __init__(self, stage: str, tensors: Mapping[str, Tensor], old_names: Mapping[str, str]) -> None:
         """Args: old_names: of version 1's tensors, today's.
@@ -38,7 +43,7 @@ class SavedState:
             ForeignState: another stage's, or another version's.
         """
         self.stage = stage
-        marks = {key.removeprefix(MARK): int(value) for key, value in tensors.items() if key.startswith(MARK) and value.numel() == 1}
+        marks = {key.removeprefix(MARK): int(value) for key, value in tensors.items() if key.startswith(MARK)}
         if marks and marks != {stage: VERSION}:
             words = ", ".join(f"{name} in version {version}" for name, version in marks.items())
             raise self._foreign(f"a state of {stage} in version {VERSION}", words)
@@ -60,7 +65,7 @@ class SavedState:
         if tensor is None:
             raise self._foreign(f"a state with {name!r}", "one without")
         own = list(tensor.shape)
-        if len(own) != len(shape) or any(want not in (None, have) for want, have in zip(shape, own, strict=True)):
+        if len(own) != len(shape) or any(n not in (None, m) for n, m in zip(shape, own, strict=True)):
             raise self._foreign(f"{name!r} of shape {list(shape)} in the state", f"{own}")
         return tensor
 

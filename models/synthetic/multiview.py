@@ -1,9 +1,4 @@
-"""The multi-view head file (`.safetensors`): many views of one head, with masks and exact distances.
-
-A file holds `rgb` uint8 [V, H, W, 3], sRGB on white; `mask` uint8 [V, H, W], 0 or 1; `ray_distance` float16 or float32 [V, H, W],
-along unit-length rays, meaningless where the mask is 0; `cam2world` float32 [V, 4, 4]; where it is known, `normal` float16
-[V, H, W, 3] in camera space (OpenCV axes). Its metadata `config` is JSON: `fov_degrees` (the full angle) or `focal` (image widths),
-`look_at`, and of factory heads `seed` and `parameters`. V, the size and the order of views are free.
+"""The multi-view head file (`.safetensors`; models/README.md has its form): many views of one head, with masks and exact distances.
 
 Files in another frame carry their own cameras. The canonical frame is reached by one similarity, point -> scale * R (point
 - centre):
@@ -189,10 +184,7 @@ def _load(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         raise ValueError(f"read_views: expected a config of names and values in {path}, got {shown(config)}; write it with write_views")
     missing = {"rgb", "mask", "ray_distance", "cam2world"} - tensors.keys()
     if missing:
-        raise ValueError(
-            f"read_views: {path} lacks {', '.join(sorted(missing))}; a file has rgb and mask (uint8, [V, S, S, 3] and [V, S, S]), "
-            "ray_distance ([V, S, S]) and cam2world ([V, 4, 4]); write it with write_views"
-        )
+        raise ValueError(f"read_views: {path} lacks {', '.join(sorted(missing))}; see models/README.md for the format")
     shape = tensors["mask"].shape
     if len(shape) != 3 or 0 in shape or shape[1] != shape[2]:
         raise ValueError(f"read_views: expected mask [V, S, S] in {path}, got {list(shape)}; views are square")

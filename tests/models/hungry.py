@@ -1,4 +1,5 @@
-"""Rendering that runs out of memory where too many rays are asked for at once, on the way there or on the way back."""
+"""Rendering that runs out of memory where too many rays are asked for at once, on the way there or on the way
+back."""
 
 from dataclasses import replace
 
