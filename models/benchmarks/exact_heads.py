@@ -63,7 +63,8 @@ def folder_heads(folder: Path, count: int) -> list[ExactHead]:
     paths = sorted(Path(folder).glob("*.safetensors"))[:count]
     if not paths:
         raise ValueError(
-            f"bench prior: expected multi-view head files (.safetensors) in {folder}, found none; see models/README.md for the format"
+            f"bench prior: expected multi-view head files (.safetensors) in {folder}, found none; name a "
+            "folder that has some, in the form of models/README.md"
         )
     heads = []
     for path in paths:

@@ -1,6 +1,6 @@
 """Score distillation: what a denoiser would change in a picture, as a gradient (Poole et al. 2022, eq. 3).
 
-As threestudio and DreamCraft3D compute it.
+As threestudio and DreamCraft3D compute it: the sum over the latents, the mean over the batch.
 """
 
 from __future__ import annotations

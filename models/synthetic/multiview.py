@@ -184,7 +184,10 @@ def _load(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         raise ValueError(f"read_views: expected a config of names and values in {path}, got {shown(config)}; write it with write_views")
     missing = {"rgb", "mask", "ray_distance", "cam2world"} - tensors.keys()
     if missing:
-        raise ValueError(f"read_views: {path} lacks {', '.join(sorted(missing))}; see models/README.md for the format")
+        raise ValueError(
+            f"read_views: {path} lacks {', '.join(sorted(missing))}; a file has rgb and mask (uint8, [V, S, S, 3] and [V, S, S]), "
+            "ray_distance ([V, S, S]) and cam2world ([V, 4, 4]); write it with write_views"
+        )
     shape = tensors["mask"].shape
     if len(shape) != 3 or 0 in shape or shape[1] != shape[2]:
         raise ValueError(f"read_views: expected mask [V, S, S] in {path}, got {list(shape)}; views are square")
