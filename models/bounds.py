@@ -20,7 +20,7 @@ def shown(value: object) -> str:
 
 
 def integers(config: object, **bounds: tuple[int, int]) -> None:
-    """Fields that are whole numbers from low to high, or None where that is the default.
+    """Fields that are whole numbers from low to high, or None where their type has it.
 
     Raises:
         ValueError: names the first that is not.
@@ -36,7 +36,7 @@ def numbers(config: object, **bounds: tuple[float, float]) -> None:
 
 
 def integer_tuple(config: object, name: str, *, count: tuple[int, int], each: tuple[int, int]) -> None:
-    """Makes a field that JSON gives as a list a tuple: of so many whole numbers, or None where that is the default.
+    """Makes a field that JSON gives as a list a tuple: of so many whole numbers, or None where their type has it.
 
     Raises:
         ValueError: it is neither, too long, or an entry is out of bounds.
@@ -100,5 +100,5 @@ def _check(config: object, name: str, value: object, low: float, high: float, ki
     if _absent(config, name, value):
         return
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
-        whole = "a whole number " if kind is Integral and not isinstance(value, Integral) else ""
+        whole = "a whole number " if kind is Integral and (isinstance(value, bool) or not isinstance(value, Integral)) else ""
         raise ValueError(f"{type(config).__name__}: expected {name} {whole}from {low} to {high}, got {shown(value)}; {REMEDY}")

@@ -57,18 +57,18 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{what}: expected a .safetensors file, found none called {path.name}; choose an existing file")
-    start = path.open("rb").read(8)
-    if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"):
+    with path.open("rb") as file:
+        start = file.read(8)
+    size, length = path.stat().st_size, int.from_bytes(start, "little")  # of the file, and of its header where it is ours
+    if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK") and length > size:
         raise ValueError(
             f"{what}: expected safetensors, but {path.name} is a pickle, which could run code when read; convert it to .safetensors first"
         )
     if len(start) < 8:
         raise ValueError(f"{what}: expected safetensors, but {path.name} is {'empty' if not start else 'truncated'}; copy the file again")
-    size = path.stat().st_size
-    if HEADER < int.from_bytes(start, "little") <= size:
+    if HEADER < length <= size:
         raise ValueError(
-            f"{what}: expected names, shapes and metadata of up to {HEADER} bytes, got {int.from_bytes(start, 'little')} in {path.name}; "
-            "choose another file"
+            f"{what}: expected names, shapes and metadata of up to {HEADER} bytes, got {length} in {path.name}; choose another file"
         )
     try:
         with safe_open(path, framework="pt") as file:

@@ -133,7 +133,7 @@ def test_weights_are_safetensors_only():
 
 def test_the_top_level_is_the_user_s():
     allowed = {"__init__.py", "nodes", "models", "workflows", "web", "tests", "pyproject.toml", "README.md"}
-    allowed |= {"LICENSE", "Makefile", "requirements.txt", "__main__.py", ".ci", ".gitignore", ".gitattributes", "locales", "subgraphs"}
+    allowed |= {"LICENSE", "py.typed", "Makefile", "requirements.txt", "__main__.py", ".ci", ".gitignore", ".gitattributes", "locales", "subgraphs"}
     assert {name.split("/")[0] for name in tracked()} <= allowed
 
 

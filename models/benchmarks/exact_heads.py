@@ -64,7 +64,7 @@ def folder_heads(folder: Path, count: int) -> list[ExactHead]:
     if not paths:
         raise ValueError(
             f"bench prior: expected multi-view head files (.safetensors) in {folder}, found none; name a "
-            "folder that has some, in the form of models/README.md"
+            "folder with such files, as models/synthetic/multiview.py describes and writes them"
         )
     heads = []
     for path in paths:

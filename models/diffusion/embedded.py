@@ -37,8 +37,8 @@ class AutoencoderConfig:
     scaling_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        integers(self, layers=(1, 8), groups=(1, 256), latent_channels=(1, 64))
-        integer_tuple(self, "channels", count=(1, 8), each=(1, 4096))
+        integers(self, layers=(1, 4), groups=(1, 256), latent_channels=(1, 64))
+        integer_tuple(self, "channels", count=(1, 6), each=(1, 4096))
         numbers(self, scaling_factor=(1e-6, 1e6))
         if any(width % self.groups for width in self.channels):
             raise ValueError(f"AutoencoderConfig: expected channels that are multiples of groups {self.groups}, got {self.channels}")
@@ -60,9 +60,9 @@ class UNetConfig:
     tokens: int = 4
 
     def __post_init__(self) -> None:
-        integers(self, layers=(1, 8), groups=(1, 256), in_channels=(1, 256), latent_channels=(1, 64), context=(1, 8192), tokens=(1, 4096))
-        integer_tuple(self, "channels", count=(2, 8), each=(1, 4096))
-        integer_tuple(self, "heads", count=(1, 8), each=(1, 256))
+        integers(self, layers=(1, 4), groups=(1, 256), in_channels=(1, 256), latent_channels=(1, 64), context=(1, 8192), tokens=(1, 4096))
+        integer_tuple(self, "channels", count=(2, 6), each=(1, 4096))
+        integer_tuple(self, "heads", count=(1, 6), each=(1, 256))
         if len(self.channels) != len(self.heads) or any(c % self.groups or c % h for c, h in zip(self.channels, self.heads, strict=False)):
             raise ValueError(
                 f"UNetConfig: expected as many channels as heads, multiples of groups {self.groups} and heads, got {self.channels} and {self.heads}"

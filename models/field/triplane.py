@@ -62,11 +62,16 @@ class FieldConfig:
         integers(self, channels=(0, 512), depth=(0, 64), resolution=(0, 1024), hidden=(0, 4096), features=(0, 256))
         numbers(self, box_side=(0, 1e3), density_shift=(-1e4, 1e4), density_scale=(0, 1e6), surface_density=(0, 1e6), crop=(0, 1e3))
         if 3 * self.channels * max(self.depth, 1) * self.resolution**2 > MOST:
-            raise ValueError(f"FieldConfig: expected planes of up to {MOST} numbers, got {list(self.planes_shape)}; choose a file made by this pack")
+            raise ValueError(
+                f"FieldConfig: expected planes of up to {MOST} numbers, got {list(self.planes_shape)}; choose a file made by this pack"
+            )
         if self.box_side <= 0 or min(self.channels, self.resolution, self.hidden) < 1 or self.depth < 0 or self.features < 3:
             raise ValueError(f"FieldConfig: sizes must be positive and features at least 3, got {self}; fix the checkpoint's config")
         if self.activation not in ACTIVATIONS:
-            raise ValueError(f"FieldConfig: expected activation to be one of {', '.join(ACTIVATIONS)}, got {shown(self.activation)}")
+            raise ValueError(
+                f"FieldConfig: expected activation to be one of {', '.join(ACTIVATIONS)}, got {shown(self.activation)}; "
+                "choose a file made by this pack"
+            )
         if not 0 <= self.crop < self.box_side / 2:
             raise ValueError(f"FieldConfig: expected a crop from 0 to half of box_side ({self.box_side / 2:g}), got {self.crop}")
 

@@ -103,16 +103,22 @@ class GeneratorConfig:
         self._check_parts()
         if self.super_resolution not in (*UPSCALINGS, "none"):
             raise ValueError(
-                f"GeneratorConfig: expected super_resolution to be none or one of {', '.join(UPSCALINGS)}, got {shown(self.super_resolution)}"
+                f"GeneratorConfig: expected super_resolution to be none or one of {', '.join(UPSCALINGS)}, got {shown(self.super_resolution)}; "
+                "choose a file made by this pack"
             )
         if self.sr_noise_mode not in NOISE_MODES:
-            raise ValueError(f"GeneratorConfig: expected sr_noise_mode to be one of {', '.join(NOISE_MODES)}, got {shown(self.sr_noise_mode)}")
+            raise ValueError(
+                f"GeneratorConfig: expected sr_noise_mode to be one of {', '.join(NOISE_MODES)}, got {shown(self.sr_noise_mode)}; "
+                "choose a file made by this pack"
+            )
         if min(self.z_dim, self.w_dim, self.mapping_layers, self.raw_resolution) < 1 or self.c_dim not in (0, 25):
             raise ValueError(f"GeneratorConfig: sizes must be positive and c_dim 0 or 25, got {self}; fix the checkpoint's config")
 
     def _check_parts(self) -> None:
         if not isinstance(self.field, FieldConfig) or not isinstance(self.render, RenderConfig):
-            raise ValueError(f"GeneratorConfig: expected configs of field and render, got {shown(self.field)} and {shown(self.render)}")
+            raise ValueError(
+                f"GeneratorConfig: expected configs of field and render, got {shown(self.field)} and {shown(self.render)}; make both"
+            )
         if self.render.chunk_bytes > CHUNK:
             raise ValueError(
                 f"GeneratorConfig: expected chunks of rays of up to {CHUNK} bytes, got {self.render.chunk_bytes}; choose a file made by this pack"

@@ -1,4 +1,9 @@
-"""The multi-view head file (`.safetensors`; models/README.md has its form): many views of one head, with masks and exact distances.
+"""The multi-view head file (`.safetensors`): many views of one head, with masks and exact distances.
+
+A file holds `rgb` uint8 [V, H, W, 3], sRGB on white; `mask` uint8 [V, H, W], 0 or 1; `ray_distance` float16 or float32 [V, H, W],
+along unit-length rays, meaningless where the mask is 0; `cam2world` float32 [V, 4, 4]; where it is known, `normal` float16
+[V, H, W, 3] in camera space (OpenCV axes). Its metadata `config` is JSON: `fov_degrees` (the full angle) or `focal` (image widths),
+`look_at`, and of factory heads `seed` and `parameters`. V, the size and the order of views are free.
 
 Files in another frame carry their own cameras. The canonical frame is reached by one similarity, point -> scale * R (point
 - centre):

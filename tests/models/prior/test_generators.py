@@ -41,7 +41,7 @@ def channels(resolution, base=32768):
 
 
 def synthesis_rows(prefix, top, outputs, base):
-    """Of a synthesis network, as the references have it."""
+    """Names and shapes of the reference's synthesis network."""
     rows, r = {}, 4
     while r <= top:
         C = channels(r, base)
