@@ -1,7 +1,7 @@
 """Zero-123: a denoiser told of one picture and of how the camera moves away from it.
 
-Liu et al. 2023, and Stable-Zero123. The picture's latent, which is not scaled, goes beside the noisy one, which is; its CLIP embedding and
-four numbers of the camera, through `cc_projection`, are the only token.
+Liu et al. 2023, and Stable-Zero123. The picture's latent, which is not scaled, goes beside the noisy one, which is;
+its CLIP embedding and four numbers of the camera, through `cc_projection`, are the only token.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def camera_vector(target: Pose, source: Pose, *, stable: bool = True) -> Tensor:
     azimuth = target.yaw - source.yaw
     polar = source.pitch - target.pitch
     fourth = math.pi / 2 - source.pitch if stable else target.distance - source.distance
-    return torch.stack(torch.broadcast_tensors(polar, azimuth.sin(), azimuth.cos(), torch.as_tensor(fourth)), -1)
+    return torch.stack(
+        torch.broadcast_tensors(polar, azimuth.sin(), azimuth.cos(), torch.as_tensor(fourth)), -1
+    )
 
 
 class ViewConditioning(nn.Module):

@@ -25,7 +25,14 @@ def embedded_config() -> GeneratorConfig:
         base_resolution=40,
         mean_resolution=80,
         field=FieldConfig(
-            box_side=0.76, channels=8, depth=2, resolution=160, hidden=32, features=8, density_shift=-4.0, density_scale=100.0
+            box_side=0.76,
+            channels=8,
+            depth=2,
+            resolution=160,
+            hidden=32,
+            features=8,
+            density_shift=-4.0,
+            density_scale=100.0,
         ),
         render=RenderConfig(coarse=32, fine=32, white_back=True),
         raw_resolution=128,

@@ -28,7 +28,9 @@ def family_of(generator: HeadGenerator) -> str:
     for name, kind in FAMILIES.items():
         if type(generator) is kind:
             return name
-    raise ValueError(f"head prior: expected a generator of {', '.join(FAMILIES)}, got {type(generator).__name__}; add it to the families")
+    raise ValueError(
+        f"head prior: expected a generator of {', '.join(FAMILIES)}, got {type(generator).__name__}; add it to the families"
+    )
 
 
 def generator_from(config: object, family: str = DEFAULT, *, operations=torch.nn) -> HeadGenerator:
@@ -39,7 +41,9 @@ def generator_from(config: object, family: str = DEFAULT, *, operations=torch.nn
     """
     what, noun = "head prior", "of a generator "
     if family not in FAMILIES:
-        raise ValueError(f"{what}: expected a family among {', '.join(FAMILIES)}, got {shown(family)}; update this pack")
+        raise ValueError(
+            f"{what}: expected a family among {', '.join(FAMILIES)}, got {shown(family)}; update this pack"
+        )
     parts = config if isinstance(config, dict) else {}
     own = {
         "field": configured(FieldConfig, parts.get("field"), what, noun),

@@ -204,7 +204,11 @@ CASES: dict[str, Case] = {
     "head of 1e9 layers": ("head", head(None, {"mapping_layers": BIG}), ["mapping_layers"]),
     "head of 1e5 samples": ("head", head(None, {"render__coarse": 10**5}), ["coarse"]),
     "head with a large generator": ("head", head(None, WIDE), ["missing"]),
-    "head of a strange family": ("head", lambda path: head_with(path, family="nobody\n"), ["expected a family"]),
+    "head of a strange family": (
+        "head",
+        lambda path: head_with(path, family="nobody\n"),
+        ["expected a family"],
+    ),
     "generator that is a list": ("head", lambda path: head_with(path, generator="[]"), ["of this version"]),
     "generator that is null": ("head", lambda path: head_with(path, generator="null"), ["of this version"]),
     "generator of lists in lists": (

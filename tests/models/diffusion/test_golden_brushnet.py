@@ -2,7 +2,13 @@
 
 import torch
 from diffusers import UNet2DConditionModel
-from portrait_diffusion.models.diffusion.brushnet import Branch, BranchConfig, guess_scales, known_mask, masked_image
+from portrait_diffusion.models.diffusion.brushnet import (
+    Branch,
+    BranchConfig,
+    guess_scales,
+    known_mask,
+    masked_image,
+)
 from portrait_diffusion.models.diffusion.injection import diffusers_sites, injected
 
 from ...golden_fixtures import assert_near, each
@@ -12,7 +18,11 @@ TOLERANCE = 1e-4
 
 def branch_config(golden) -> BranchConfig:
     theirs = golden.config["brushnet"]
-    assert set(theirs["down_block_types"]) == {"DownBlock2D"} and theirs["mid_block_type"] == "MidBlock2D" and theirs["act_fn"] == "silu"
+    assert (
+        set(theirs["down_block_types"]) == {"DownBlock2D"}
+        and theirs["mid_block_type"] == "MidBlock2D"
+        and theirs["act_fn"] == "silu"
+    )
     time, text = 0, 0
     if theirs["addition_embed_type"] == "text_time":
         time = theirs["addition_time_embed_dim"]
@@ -31,11 +41,19 @@ def branch_config(golden) -> BranchConfig:
 
 def added(golden) -> dict | None:
     names = ("text_embeds", "time_ids")
-    return {name: golden.given(name) for name in names} if all(f"in/{name}" in golden.tensors for name in names) else None
+    return (
+        {name: golden.given(name) for name in names}
+        if all(f"in/{name}" in golden.tensors for name in names)
+        else None
+    )
 
 
 def names(golden) -> list[str]:
-    return [f"down_{i}" for i in range(golden.config["n_down"])] + ["mid"] + [f"up_{i}" for i in range(golden.config["n_up"])]
+    return (
+        [f"down_{i}" for i in range(golden.config["n_down"])]
+        + ["mid"]
+        + [f"up_{i}" for i in range(golden.config["n_up"])]
+    )
 
 
 @each("diffusion_brushnet_s*")

@@ -7,7 +7,14 @@ import torch
 from portrait_diffusion.models.camera import label_from_camera
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
 from portrait_diffusion.models.fitting.perceptual import critic_distance
-from portrait_diffusion.models.fitting.photo_losses import PictureTarget, crop_loss, field_drift, held_drift, held_surface, picture_target
+from portrait_diffusion.models.fitting.photo_losses import (
+    PictureTarget,
+    crop_loss,
+    field_drift,
+    held_drift,
+    held_surface,
+    picture_target,
+)
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
 
 from ..field.test_occupancy import ball_field
@@ -18,12 +25,18 @@ from ..small import generator, portrait
 def critic():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Discriminator(DiscriminatorConfig(resolution=32, raw_resolution=16, widths=(6, 6, 6), embedding=8)).requires_grad_(False)
+        return Discriminator(
+            DiscriminatorConfig(resolution=32, raw_resolution=16, widths=(6, 6, 6), embedding=8)
+        ).requires_grad_(False)
 
 
 def test_the_target_has_the_generators_sizes_and_is_on_white():
     target = picture_target(portrait(), generator())
-    assert target.image.shape == (1, 3, 32, 32) and target.raw.shape == (1, 3, 16, 16) and target.origins.shape == (16, 16, 3)
+    assert (
+        target.image.shape == (1, 3, 32, 32)
+        and target.raw.shape == (1, 3, 16, 16)
+        and target.origins.shape == (16, 16, 3)
+    )
     assert (target.image[..., 0, 0] > 0.99).all() and target.image.min() >= -1
 
 
@@ -33,11 +46,15 @@ def test_a_heads_own_picture_is_no_distance_away():
     with torch.no_grad():
         own = net.synthesis(latents, label_from_camera(reference.camera)[None])
         blank = picture_target(reference, net)
-        target = PictureTarget(blank.origins, blank.directions, own.image, own.image_raw, torch.ones_like(blank.compared))
+        target = PictureTarget(
+            blank.origins, blank.directions, own.image, own.image_raw, torch.ones_like(blank.compared)
+        )
 
         def loss(of):
             field, eyes = net.field(net.planes(latents), latents), critic_distance(critic())
-            return crop_loss(net, field, latents, of, net.config.render, 16, torch.Generator().manual_seed(0), eyes, 0.1)
+            return crop_loss(
+                net, field, latents, of, net.config.render, 16, torch.Generator().manual_seed(0), eyes, 0.1
+            )
 
         assert loss(target) < 0.1 * loss(blank)  # not 0: its rays' samples are jittered
 
@@ -62,17 +79,24 @@ def test_what_is_held_is_the_back_within_the_silhouette_and_what_the_photo_graze
     assert (points.norm(dim=-1) - RADIUS).abs().max() < 0.015 and back.sum() > 100 and seen.sum() > 100
     within = points[:, :2].norm(dim=-1) < 0.15
     assert held.colour[back & within].all() and held.shape[back & within].all()
-    assert not held.colour[seen].any() and held.shape[seen].all()  # what the photo sees well is its to paint, not to model
+    assert (
+        not held.colour[seen].any() and held.shape[seen].all()
+    )  # what the photo sees well is its to paint, not to model
     rim = (points[:, 2] > 0) & (points[:, 2] < 0.05)
     assert held.colour[rim].mean() > 0.9 and held.shape[rim].mean() < 0.5
     half = replace(portrait(56), mask=portrait(56).mask * (torch.arange(56) < 28))
     other = held_surface(Ball(), half, sampling)
     right = other.points[:, 0] > 0.01
-    assert not other.shape[right].any() and other.shape[~right].any()  # the photo's mask decides, not the field's outline
+    assert (
+        not other.shape[right].any() and other.shape[~right].any()
+    )  # the photo's mask decides, not the field's outline
 
 
 def test_nothing_has_drifted_from_itself():
-    held, draws = held_surface(Ball(), portrait(56), RenderConfig(coarse=48, fine=48)), torch.Generator().manual_seed(0)
+    held, draws = (
+        held_surface(Ball(), portrait(56), RenderConfig(coarse=48, fine=48)),
+        torch.Generator().manual_seed(0),
+    )
     field = ball_field(2)
     assert held_drift(field, field, held, draws) == 0
     assert [x.item() for x in field_drift(field, field, draws)] == [0, 0]

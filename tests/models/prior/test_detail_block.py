@@ -4,7 +4,13 @@ import pytest
 import torch
 from portrait_diffusion.models.checkpoint import write
 from portrait_diffusion.models.field.triplane import FieldConfig
-from portrait_diffusion.models.prior.detail_block import DetailBlock, DetailConfig, detail_config, new_block, shipped_detail_block
+from portrait_diffusion.models.prior.detail_block import (
+    DetailBlock,
+    DetailConfig,
+    detail_config,
+    new_block,
+    shipped_detail_block,
+)
 
 GRID = FieldConfig(channels=4, depth=2, resolution=16, hidden=8, features=5)
 
@@ -16,7 +22,13 @@ def planes(seed=0):
 def test_it_begins_as_nothing():
     assert torch.equal(new_block(GRID)(planes()), planes())
     flat = FieldConfig(channels=6, depth=0, resolution=16)
-    assert detail_config(flat).channels == 18 and new_block(flat)(torch.randn(1, 3, 6, 16, 16)).shape == (1, 3, 6, 16, 16)
+    assert detail_config(flat).channels == 18 and new_block(flat)(torch.randn(1, 3, 6, 16, 16)).shape == (
+        1,
+        3,
+        6,
+        16,
+        16,
+    )
 
 
 def test_it_ships_in_one_and_a_half_megabytes():

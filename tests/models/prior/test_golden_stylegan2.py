@@ -6,7 +6,14 @@ from copy import deepcopy
 
 import pytest
 import torch
-from portrait_diffusion.models.prior.stylegan2 import SynthesisBlock, SynthesisLayer, SynthesisNetwork, ToRGB, fir_taps, upsample
+from portrait_diffusion.models.prior.stylegan2 import (
+    SynthesisBlock,
+    SynthesisLayer,
+    SynthesisNetwork,
+    ToRGB,
+    fir_taps,
+    upsample,
+)
 
 from ...golden_fixtures import assert_near, each
 from . import family
@@ -87,7 +94,9 @@ def run_network(golden, module, kwargs):
 
 
 def run_torgb(golden, module, kwargs):
-    net = ToRGB(kwargs["in_channels"], kwargs["out_channels"], kwargs["w_dim"], clamp=kwargs.get("conv_clamp"))
+    net = ToRGB(
+        kwargs["in_channels"], kwargs["out_channels"], kwargs["w_dim"], clamp=kwargs.get("conv_clamp")
+    )
     net.load_state_dict(golden.state(f"{module}."))
     for name in outputs(golden, module):
         yield name, net(golden.given(f"{module}/x"), golden.given(f"{module}/w"))
@@ -113,7 +122,12 @@ def test_layers(golden):
         )
         for name, ours in run(golden, module, kwargs):
             assert_near(ours, golden.wanted(f"{module}/{name}"), TOLERANCE, f"{module}/{name}")
-    assert_near(upsample(golden.given("upsample2d/x"), fir_taps()), golden.wanted("upsample2d/y"), TOLERANCE, "upsample2d")
+    assert_near(
+        upsample(golden.given("upsample2d/x"), fir_taps()),
+        golden.wanted("upsample2d/y"),
+        TOLERANCE,
+        "upsample2d",
+    )
     assert torch.equal(fir_taps(), golden.wanted("filter/f"))
 
 
