@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -49,22 +48,3 @@ def golden(request):
     from .golden_fixtures import load  # a module of its own, which needs torch
 
     return load(request.param)
-
-
-@dataclass(frozen=True)
-class StandIn:
-    """A `gs` first on the path that leaves a mark when it is started. Attributes: mark: the file. environment: with that path."""
-
-    mark: Path
-    environment: dict[str, str]
-
-
-@pytest.fixture(scope="session")
-def stand_in(tmp_path_factory) -> StandIn:
-    """Ghostscript's stand-in."""
-    folder = tmp_path_factory.mktemp("path")
-    mark = folder / "started"
-    for name in ("gs", "gswin32c", "gswin64c"):
-        (folder / name).write_text(f"#!/bin/sh\ntouch '{mark}'\n")
-        (folder / name).chmod(0o755)
-    return StandIn(mark, os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from os import PathLike
 from pathlib import Path
 
@@ -10,11 +11,9 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ..pictures import open_picture
-
 MAX_SIDE = 2048  # pixels of what `read_photo` returns
 MAX_PIXELS = 12_000 * 9_000  # of what it reads; above Pillow's warning, below its error
-FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
+_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
 _VIDEO_SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp", ".ts")
 )
@@ -55,7 +54,7 @@ def read_photo(path: str | PathLike) -> tuple[Tensor, Tensor | None]:
     path = Path(path)
     _check_file(path)
     try:
-        with open_picture(path, FORMATS) as image:
+        with _open(path) as image:
             _check_size(path, *image.size)
             return _tensors(_decode(image))
     except Image.DecompressionBombError as error:
@@ -89,6 +88,14 @@ def _check_file(path: Path) -> None:
         raise ValueError(
             f"photo: expected a picture, but {path.name} is empty (0 bytes); copy or download it again"
         )
+
+
+def _open(path: Path) -> Image.Image:
+    """The file's header, read by photo formats only: others of Pillow's start programs (EPS) or hold no picture (MPEG)."""
+    Image.init()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
+        return Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
 
 
 def _check_size(path: Path, width: int, height: int) -> None:

@@ -55,11 +55,9 @@ def start(tmp_path_factory) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(scope="session")
-def server(start, stand_in) -> Server:
-    """The server that nearly all tests share; on the CPU, as most machines that run tests; Ghostscript is a stand-in."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", stand_in.environment["PATH"])
-        return start(arguments=("--cpu",), name=FOLDER)
+def server(start) -> Server:
+    """The server that nearly all tests share; on the CPU, as most machines that run tests."""
+    return start(arguments=("--cpu",), name=FOLDER)
 
 
 @pytest.fixture

@@ -206,8 +206,8 @@ def broken(change) -> bytes:
         (struct.pack("<4sIIII", b"glTF", 2, 20, 999, gltf.JSON_CHUNK), "does not fit"),
         (struct.pack("<4sIIII", b"glTF", 2, 24, 4, gltf.JSON_CHUNK) + b"{{{{", "expected JSON"),
         (struct.pack("<4sIIII", b"glTF", 2, 24, 4, gltf.JSON_CHUNK) + b"[]  ", "expected an object"),
-        (broken(lambda header: header.pop("accessors")), "an accessor among the file's own"),
-        (broken(lambda header: header["accessors"][0].update(count=10**6)), "a view of 36 bytes"),
+        (broken(lambda header: header.pop("accessors")), "cannot be read"),
+        (broken(lambda header: header["accessors"][0].update(count=10**6)), "cannot be read"),
         (broken(lambda header: header["bufferViews"][1].update(byteLength=0)), "from_glb"),
         (
             broken(lambda header: header.update(extensionsRequired=["KHR_draco_mesh_compression"])),

@@ -7,10 +7,10 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from portrait_diffusion.models.photo.reading import MAX_SIDE, read_photo
 
-from ..mesh.hostile import EPS
+from ...ghostscript import EPS, stand_in
 
 HEIGHT, WIDTH = 24, 36
 BOXES = {"red": (0.8, 0.2, 0.2), "green": (0.2, 0.7, 0.3), "blue": (0.2, 0.3, 0.9), "grey": (0.5, 0.5, 0.5)}
@@ -225,13 +225,15 @@ def test_bad_files_are_told_in_one_sentence(tmp_path, name, content, says):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["photo.eps", "photo.png", "photo.jpg", "photo.webp"])
-def test_postscript_starts_no_program(tmp_path, monkeypatch, stand_in, name):
-    monkeypatch.setenv("PATH", stand_in.environment["PATH"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.eps", "a.webp", "no suffix"])
+def test_no_photo_starts_a_program(tmp_path, monkeypatch, name):
+    path, marker = stand_in(tmp_path / "bin")
+    monkeypatch.setenv("PATH", path)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # looked for once in a process
     (tmp_path / name).write_bytes(EPS)
-    with pytest.raises(ValueError, match="is none"):
+    with pytest.raises(ValueError, match="photo: expected a picture"):
         read_photo(tmp_path / name)
-    assert not stand_in.mark.exists()
+    assert not marker.exists()
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
