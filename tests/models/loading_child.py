@@ -1,7 +1,7 @@
-"""A process of its own that loads files: `python loading_child.py CONFTEST < cases`, a case a line: [name, loader, path].
+"""A process of its own that loads files: `python loading_child.py CONFTEST < cases`.
 
-Says of each, as a line of JSON, what came of it, its CPU seconds, how far memory rose above the start, and which
-processes were started.
+A case is a line of JSON: [name, loader, path]. Says of each, as such a line, what came of it, its CPU seconds, how far
+memory rose above the start, and which processes were started.
 """
 
 from __future__ import annotations
