@@ -79,14 +79,17 @@ def test_pictures_are_opened_by_the_formats_named(path):
     assert all("formats" in {keyword.arg for keyword in call.keywords} for call in opened)
 
 
-FAMILY_CLASSES = {"Generator", "GeneratorConfig", "PanoHeadGenerator"}
+FAMILY_CLASSES = {"Generator", "GeneratorConfig", "PanoHeadGenerator", "eg3d", "panohead"}  # and their modules as such
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if ROOT / "models" / "prior" not in path.parents], ids=name_of)
 def test_no_family_of_generators_is_named_outside_their_room(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level for alias in node.names]
-    assert not set(names) & FAMILY_CLASSES
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level for alias in node.names}
+    assert not names & FAMILY_CLASSES
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in FAMILY_CLASSES]
+    assert all(isinstance(node.value, ast.Name) and node.value.id == "torch" for node in attributes)
+    assert "EmbeddedGenerator" not in names or ROOT / "models" / "training" in path.parents  # which may know a generator's insides
 
 
 def test_no_file_is_too_long():
