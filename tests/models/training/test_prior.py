@@ -13,7 +13,7 @@ from portrait_diffusion.models.prior.embedded import embedded_config
 from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
 from portrait_diffusion.models.synthetic.codes import CODE_DIM
 from portrait_diffusion.models.synthetic.renders import Renders, render_seed, view_angles
-from portrait_diffusion.models.training.prior import PriorRun, PriorTraining, begin_plain, critic_loss, planes_of, step_rate
+from portrait_diffusion.models.training.prior import PriorRun, PriorTraining, begin_plain, critic_loss, planes_of, step_rate, validate
 from portrait_diffusion.models.training.prior_pictures import draw_pictures, render_features, super_resolved
 from portrait_diffusion.models.training.prior_rays import (
     GuidedSampling,
@@ -51,6 +51,11 @@ def networks():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return PanoHeadGenerator(CONFIG), Discriminator(CRITIC)
+
+
+def test_validation_is_of_whole_pictures(renders):
+    figures = validate(networks()[0], renders, 2, "cpu")
+    assert set(figures) == {"front_psnr_db", "all_psnr_db"} and all(0 < value < 30 for value in figures.values())
 
 
 def test_views_start_in_front_and_stay_where_they_should():
