@@ -23,8 +23,9 @@ FIRST_ROWS = 12  # of a report without a text
 TABLE = re.compile(r"<!-- table\nrows: (?P<rows>[^\n]*)\nfigures: (?P<figures>[^\n]*)\n-->")
 HEAD = """# Results
 
-Written by the benches: `bench NAME --json models/benchmarks/results/NAME.json` writes the whole table there, and its main rows here, beside
-the text of NAME.md. [What each bench measures](../README.md). Intervals in brackets are of 95 %, by paired bootstrap over heads."""
+Written by the benches: `bench NAME --json models/benchmarks/results/NAME.json` writes the whole table there, and its
+main rows here, beside the text of NAME.md. [What each bench measures](../README.md). Intervals in brackets are of
+95 %, by paired bootstrap over heads."""
 
 
 def chosen(patterns: Iterable[str], names: Sequence[str]) -> list[str]:

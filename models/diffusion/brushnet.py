@@ -1,6 +1,7 @@
 """BrushNet's branch: a UNet without attention whose every feature is handed, through a zero convolution, to a frozen UNet.
 
-Ju et al. 2024, as released: no attention at all, neither cross nor self. Modules of diffusers under BrushNet's key names, so that public files load.
+Ju et al. 2024, as released: no attention at all, neither cross nor self. Modules of diffusers under BrushNet's
+key names, so that public files load.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Detail Preservation Block: what geometry restoration trains, between a generator's planes and their renderer.
 
-Portrait Diffusion, eqs. 3 and 4, which give no architecture; ours is a residual of convolutions on the planes. The generator itself never
-changes.
+Portrait Diffusion, eqs. 3 and 4, which give no architecture; ours is a residual of convolutions on the planes. The
+generator itself never changes.
 """
 
 from __future__ import annotations

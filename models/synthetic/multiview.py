@@ -1,11 +1,6 @@
 """The multi-view head file (`.safetensors`): many views of one head, with masks and exact distances.
 
-A file holds `rgb` uint8 [V, H, W, 3], sRGB on white; `mask` uint8 [V, H, W], 0 or 1; `ray_distance` float16 or float32 [V, H, W],
-along unit-length rays, meaningless where the mask is 0; `cam2world` float32 [V, 4, 4]; where it is known, `normal` float16
-[V, H, W, 3] in camera space (OpenCV axes). Its metadata `config` is JSON: `fov_degrees` (the full angle) or `focal` (image widths),
-`look_at`, and of factory heads `seed` and `parameters`. V, the size and the order of views are free.
-
-Files in another frame carry their own cameras. The canonical frame is reached by one similarity, point -> scale * R (point
+What a file holds is in models/README.md. Files in another frame carry their own cameras. The canonical frame is reached by one similarity, point -> scale * R (point
 - centre):
 
 - R: a file whose cameras have +y above them on the whole has our axes; one with +z above is taken for Blender's world, whose
