@@ -16,7 +16,15 @@ from .bounds import configured, shown
 from .camera import Camera
 from .checkpoint import build, json_entry, kind_of, load_into, read_tensors, save_tensors
 from .field import occupancy
-from .field.casting import Caster, MarchingCaster, Rendering, as_images, camera_normals, render, render_features
+from .field.casting import (
+    Caster,
+    MarchingCaster,
+    Rendering,
+    as_images,
+    camera_normals,
+    render,
+    render_features,
+)
 from .field.outline import outline, render_pixels
 from .field.triplane import Decoder, FieldConfig, TriplaneField
 from .field.volume_rendering import RenderConfig

@@ -20,7 +20,18 @@ from ..metrics.identity import IdentityNetwork, head_crop, shipped_identity
 from .autoencoder import encode
 from .denoiser import Conditioning, DiffusersDenoiser
 from .embedded import EmbeddedUNet, shipped_unet
-from .lora import UNET_TARGETS, check_base, fingerprint, fingerprint_from, inject, injected, merge_, packed, target_names, unpacked
+from .lora import (
+    UNET_TARGETS,
+    check_base,
+    fingerprint,
+    fingerprint_from,
+    inject,
+    injected,
+    merge_,
+    packed,
+    target_names,
+    unpacked,
+)
 from .schedule import stable_diffusion_schedule
 from .zero123 import Pose, ViewConditioning, camera_vector, without_picture
 

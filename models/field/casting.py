@@ -11,7 +11,16 @@ from torch import Tensor
 
 from ..camera import Camera, rays
 from .prepared import prepare
-from .volume_rendering import Field, RayRendering, RenderConfig, box_range, march, ray_range, rays_per_chunk, surface_normals
+from .volume_rendering import (
+    Field,
+    RayRendering,
+    RenderConfig,
+    box_range,
+    march,
+    ray_range,
+    rays_per_chunk,
+    surface_normals,
+)
 
 
 @dataclass(frozen=True)

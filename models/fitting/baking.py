@@ -18,7 +18,15 @@ from ..field.volume_rendering import RenderConfig
 from ..head import Head
 from ..metrics.flicker import warp
 from ..photo.alignment import AlignedPortrait, uncropped
-from .photo_losses import PictureTarget, Target, crop_loss, field_drift, photo_target, picture_target, ray_loss
+from .photo_losses import (
+    PictureTarget,
+    Target,
+    crop_loss,
+    field_drift,
+    photo_target,
+    picture_target,
+    ray_loss,
+)
 from .run import Progress, Proposal, Run, check_finite, falling
 from .state import PARTS
 

@@ -20,7 +20,16 @@ from ..photo.alignment import AlignedPortrait
 from ..prior.contract import HeadGenerator, mean_styles, styles
 from ..prior.encoder import PortraitEncoder
 from .perceptual import Perceptual
-from .photo_losses import HeldSurface, crop_loss, field_drift, held_drift, held_surface, photo_target, picture_target, ray_loss
+from .photo_losses import (
+    HeldSurface,
+    crop_loss,
+    field_drift,
+    held_drift,
+    held_surface,
+    photo_target,
+    picture_target,
+    ray_loss,
+)
 from .run import Progress, Proposal, Run, check_finite, falling
 from .state import PARTS, SavedState
 

@@ -17,7 +17,6 @@ from .eg3d import Generator, GeneratorConfig
 from .panohead import PanoHeadGenerator
 
 
-
 @dataclass(frozen=True)
 class Family:
     """How a file's generator is made. Attributes: config: of the plain values in the file. module: of that config."""

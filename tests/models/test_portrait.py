@@ -7,7 +7,14 @@ import pytest
 import torch
 from portrait_diffusion.models.fitting.perceptual import eyes_for
 from portrait_diffusion.models.metrics.vgg import VGG16
-from portrait_diffusion.models.portrait import FLOOR, MeshConfig, Weights, contact_sheet, eight_views, head_to_mesh
+from portrait_diffusion.models.portrait import (
+    FLOOR,
+    MeshConfig,
+    Weights,
+    contact_sheet,
+    eight_views,
+    head_to_mesh,
+)
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
 
 from . import small

@@ -4,7 +4,14 @@ import json
 
 import pytest
 import torch
-from portrait_diffusion.models.benchmarks.exact_heads import ExactHead, as_photo, bin_of, folder_heads, only, views_at
+from portrait_diffusion.models.benchmarks.exact_heads import (
+    ExactHead,
+    as_photo,
+    bin_of,
+    folder_heads,
+    only,
+    views_at,
+)
 from portrait_diffusion.models.benchmarks.prior import bench as bench
 from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.field.casting import Rendering

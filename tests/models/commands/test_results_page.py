@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from portrait_diffusion.models.commands.report import RESULTS, Row, report, write_json
 from portrait_diffusion.models.commands.results_page import TABLE, chosen, section, table, write_page
 

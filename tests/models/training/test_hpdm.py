@@ -4,7 +4,12 @@ import math
 
 import torch
 from portrait_diffusion.models.camera import orbit
-from portrait_diffusion.models.diffusion.embedded import AutoencoderConfig, EmbeddedUNet, UNetConfig, autoencoder
+from portrait_diffusion.models.diffusion.embedded import (
+    AutoencoderConfig,
+    EmbeddedUNet,
+    UNetConfig,
+    autoencoder,
+)
 from portrait_diffusion.models.training import hpdm, hpdm_data
 from portrait_diffusion.models.training.hpdm_data import PairData
 
