@@ -22,7 +22,7 @@ MODULES = {  # loaders that read the file that ships: module, function, kind
 }
 PATHS = {  # loaders of a path
     "head": ("head", "load_head"),
-    "prior": ("head", "load_generator"),
+    "prior": ("prior.families", "load_generator"),
     "hpdm": ("diffusion.hpdm", "load_branches"),
     "autoencoder": ("diffusion.embedded", "shipped_autoencoder"),
     "diffusion": ("diffusion.embedded", "shipped_unet"),
