@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 # Waiting OpenMP threads that spin make everything several times slower where cores are shared.
 export OMP_WAIT_POLICY ?= passive
-.PHONY: demo test unit screenshot python
+.PHONY: demo test unit lint types screenshot python
 
 PHOTO ?=
 WORKFLOW ?=
@@ -24,6 +24,13 @@ test:
 
 unit:
 	@python=$(PYTHON); exec "$${python%/*}/pytest" $(UNIT)
+
+lint:
+	@python=$(PYTHON); "$${python%/*}/ruff" check . && "$${python%/*}/ruff" format --check --quiet . && echo "lint: nothing to say"
+
+# What pyright (basic) still has to say; not a gate yet.
+types:
+	@python=$(PYTHON); "$${python%/*}/pyright" --pythonpath "$$python"
 
 screenshot:
 	@python=$(PYTHON); exec "$$python" -m portrait_diffusion.workflows.screenshot

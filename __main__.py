@@ -11,7 +11,10 @@ import sys
 def commands(package: str) -> dict:
     """Name -> `run(arguments)` of the modules of a package that have one; of a package within it, its module `bench`."""
     parent = importlib.import_module(f".models.{package}", __package__)
-    names = {item.name: f"{item.name}.bench" if item.ispkg else item.name for item in pkgutil.iter_modules(parent.__path__)}
+    names = {
+        item.name: f"{item.name}.bench" if item.ispkg else item.name
+        for item in pkgutil.iter_modules(parent.__path__)
+    }
     modules = {name: importlib.import_module(f"{parent.__name__}.{path}") for name, path in names.items()}
     return {name: module.run for name, module in modules.items() if hasattr(module, "run")}
 
@@ -19,7 +22,11 @@ def commands(package: str) -> dict:
 def main(arguments: list[str] | None = None) -> int:
     """0 done, 2 wrong input (one sentence on stderr), 130 stopped by Ctrl-C."""
     parser = argparse.ArgumentParser(prog="portrait-diffusion", description=__doc__)
-    parser.add_argument("command", choices=["run", "train", "bench", "doctor"], help="run PHOTO --out DIR; train NAME; bench NAME; doctor")
+    parser.add_argument(
+        "command",
+        choices=["run", "train", "bench", "doctor"],
+        help="run PHOTO --out DIR; train NAME; bench NAME; doctor",
+    )
     parser.add_argument("rest", nargs=argparse.REMAINDER, help="options of the command; --help shows them")
     options = parser.parse_args(arguments)
     try:
@@ -41,7 +48,9 @@ def dispatch(parser: argparse.ArgumentParser, command: str, rest: list[str]) -> 
             parser.error(f"{command} needs one of: {', '.join(known)}")
         known[rest[0]](rest[1:])
     else:
-        importlib.import_module({"run": ".models.commands.run", "doctor": ".models.commands.doctor"}[command], __package__).run(rest)
+        importlib.import_module(
+            {"run": ".models.commands.run", "doctor": ".models.commands.doctor"}[command], __package__
+        ).run(rest)
 
 
 if __name__ == "__main__":

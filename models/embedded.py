@@ -44,7 +44,11 @@ def refiner_on(device: torch.device) -> Turbo:
 
 def distillation_on(device: torch.device, prior: HeadGenerator, preset: str) -> DistilledRefinement:
     """Portrait Diffusion's stages with what ships, on a device."""
-    guides, network, block = Guides(embedded_model(), shipped_zero123()), shipped_hpdm(), learnt_block(prior.config.field)
+    guides, network, block = (
+        Guides(embedded_model(), shipped_zero123()),
+        shipped_hpdm(),
+        learnt_block(prior.config.field),
+    )
     for module in (guides.model.vae, guides.model.denoiser.unet, guides.zero123, network):
         module.to(device)
     return DistilledRefinement(guides=guides, network=network, block=block, refine=REFINEMENTS[preset])

@@ -36,7 +36,9 @@ def _equalised(linear: type[nn.Module]) -> type[nn.Module]:
     return Equalised
 
 
-def FullyConnected(inputs: int, outputs: int, *, rate: float = 1.0, bias: float = 0.0, operations=torch.nn) -> nn.Linear:
+def FullyConnected(
+    inputs: int, outputs: int, *, rate: float = 1.0, bias: float = 0.0, operations=torch.nn
+) -> nn.Linear:
     """A linear layer with equalised learning rate: y = rate * (W x / sqrt(inputs) + b).
 
     Progressive growing of GANs (Karras et al. 2018), section 4.1.
@@ -45,7 +47,9 @@ def FullyConnected(inputs: int, outputs: int, *, rate: float = 1.0, bias: float 
         rate: the layer's learning rate relative to the others'; the stored weights are larger by its inverse.
         bias: every entry of b at the start, as it acts on y.
     """
-    return _equalised(_CastingLinear if operations is torch.nn else operations.Linear)(inputs, outputs, rate, bias)
+    return _equalised(_CastingLinear if operations is torch.nn else operations.Linear)(
+        inputs, outputs, rate, bias
+    )
 
 
 def normalize(x: Tensor) -> Tensor:

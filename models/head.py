@@ -36,7 +36,13 @@ FORMAT_VERSION = 2
 WHITE = (1.0, 1.0, 1.0)
 GRID = 64  # cells along each side of the grid that says where a head is
 WORTH_A_GRID = 30_000  # rays, of which that grid saves more than it costs
-REFERENCE = {"image": (3, None, None), "mask": (1, None, None), "cam2world": (4, 4), "intrinsics": (3, 3), "crop_to_photo": (2, 3)}
+REFERENCE = {
+    "image": (3, None, None),
+    "mask": (1, None, None),
+    "cam2world": (4, 4),
+    "intrinsics": (3, 3),
+    "crop_to_photo": (2, 3),
+}
 PHOTO = 2**20  # pixels along a photo's side; files hold fewer
 
 
@@ -60,7 +66,12 @@ class Head:
     def field(self) -> TriplaneField:
         """points [..., 3] -> (density [...], colour [..., 3])."""
         known = self.generator is not None and self.latents is not None
-        return TriplaneField(self.planes, self.decoder, self.config, self.generator.colour_layer(self.latents) if known else None)
+        return TriplaneField(
+            self.planes,
+            self.decoder,
+            self.config,
+            self.generator.colour_layer(self.latents) if known else None,
+        )
 
     def colour(self, points: Tensor, normals: Tensor) -> Tensor:
         """sRGB [N, 3] of the surface at points [N, 3]: what a ray sees that falls on it against the normals [N, 3].
@@ -113,7 +124,9 @@ class Head:
         if fine and not raw and size > generator.config.raw_resolution:
             return super_resolved(self, camera, size, config, background, normals, callback)
         cast = self.caster(len(camera.cam2world) * size**2 if camera.shape else 0)
-        return render(cast, camera, size, size, config, background=background, normals=normals, callback=callback)
+        return render(
+            cast, camera, size, size, config, background=background, normals=normals, callback=callback
+        )
 
     def caster(self, rays: int) -> Caster:
         """Casts rays at it, `rays` of them in all: by its grid, where so many are worth it."""
@@ -135,10 +148,14 @@ def super_resolved(
     white = generator.config.render.white_back
     cast = head.caster(len(camera.cam2world) * R**2)
     seen = render_features(cast, camera, R, R, replace(config, white_back=white), callback=callback)
-    features, opacity, depth = (as_images(x, R, R) for x in (seen.features, seen.opacity[..., None], seen.depth[..., None]))
+    features, opacity, depth = (
+        as_images(x, R, R) for x in (seen.features, seen.opacity[..., None], seen.depth[..., None])
+    )
     normal = camera_normals(field, camera, seen, R, R, config.normal_step) if normals else None
     signed, styles = generator.signed(features), head.latents.expand(len(features), -1, -1)
-    image = enlarged((generator.super_resolve(generator.colours(signed, styles), signed, styles) + 1) / 2, size)  # from [-1, 1] to [0, 1]
+    image = enlarged(
+        (generator.super_resolve(generator.colours(signed, styles), signed, styles) + 1) / 2, size
+    )  # from [-1, 1] to [0, 1]
     mask, weighed = enlarged(opacity, size), enlarged(depth * opacity, size)
     backdrop = image.new_tensor(background)[:, None, None]
     if head.config.activation == "sigmoid":  # black or white shows through
@@ -154,11 +171,13 @@ def super_resolved(
     return with_outline(head, camera, made, outline(opacity, size), config, backdrop) if white else made
 
 
-def with_outline(head: Head, camera: Camera, made: Rendering, chosen: Tensor, config: RenderConfig, backdrop: Tensor) -> Rendering:
+def with_outline(
+    head: Head, camera: Camera, made: Rendering, chosen: Tensor, config: RenderConfig, backdrop: Tensor
+) -> Rendering:
     """Pictures whose pixels [V, S, S] near an outline are the field's own."""
     if not chosen.any():
         return made
-    cast = head.caster(len(chosen) * head.generator.config.raw_resolution ** 2)
+    cast = head.caster(len(chosen) * head.generator.config.raw_resolution**2)
     seen, rgb = render_pixels(cast, camera, chosen, replace(config, white_back=False))
     opacity = seen.opacity[0]
     shown = rgb + (1 - opacity[:, None]) * backdrop[:, 0, 0]
@@ -167,7 +186,10 @@ def with_outline(head: Head, camera: Camera, made: Rendering, chosen: Tensor, co
         return image.movedim(1, -1).index_put((chosen,), values.to(image)).movedim(-1, 1)
 
     return replace(
-        made, rgb=put(made.rgb, shown.clamp(0, 1)), depth=put(made.depth, seen.depth[0, :, None]), opacity=put(made.opacity, opacity[:, None])
+        made,
+        rgb=put(made.rgb, shown.clamp(0, 1)),
+        depth=put(made.depth, seen.depth[0, :, None]),
+        opacity=put(made.opacity, opacity[:, None]),
     )
 
 
@@ -178,13 +200,23 @@ def enlarged(image: Tensor, size: int) -> Tensor:
 
 def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> None:
     """Write one .safetensors with everything that a head carries, and `notes` (such as the workflow that made it) beside it."""
-    tensors = {"planes": head.planes} | {f"decoder.{key}": value for key, value in head.decoder.state_dict().items()}
-    metadata = {**(notes or {}), "kind": "head", "format_version": str(FORMAT_VERSION), "config": json.dumps(asdict(head.config))}
+    tensors = {"planes": head.planes} | {
+        f"decoder.{key}": value for key, value in head.decoder.state_dict().items()
+    }
+    metadata = {
+        **(notes or {}),
+        "kind": "head",
+        "format_version": str(FORMAT_VERSION),
+        "config": json.dumps(asdict(head.config)),
+    }
     if head.latents is not None:
         tensors["latents"] = head.latents
     if head.generator is not None:
         tensors |= {f"generator.{key}": value for key, value in head.generator.state_dict().items()}
-        metadata |= {"generator": json.dumps(asdict(head.generator.config)), "family": family_of(head.generator)}
+        metadata |= {
+            "generator": json.dumps(asdict(head.generator.config)),
+            "family": family_of(head.generator),
+        }
     if (reference := head.reference) is not None:
         tensors |= {
             "reference.image": reference.image,
@@ -194,7 +226,9 @@ def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> No
             "reference.crop_to_photo": reference.crop_to_photo,
         }
         metadata["photo_size"] = json.dumps(list(reference.photo_size))
-    save_tensors(path, {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, metadata)
+    save_tensors(
+        path, {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, metadata
+    )
 
 
 def load_head(path: Path) -> Head:
@@ -217,18 +251,28 @@ def load_head(path: Path) -> Head:
         )
     for key, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
-            raise ValueError(f"head file: expected finite numbers, but {key} in {name} contains NaN or infinity; save the head again")
+            raise ValueError(
+                f"head file: expected finite numbers, but {key} in {name} contains NaN or infinity; save the head again"
+            )
     config, planes = _field_of(tensors, metadata, name)
     if version == "1":
         return Head(planes, first_decoder(config, tensors, name), config, _reference(tensors, metadata, name))
     generator, own = None, _below(tensors, "decoder.")
     if "generator" in metadata:
         sizes = json_entry(metadata, "generator", f"head file: {name}")
-        generator = build(lambda: generator_from(sizes, metadata.get("family", DEFAULT)), _below(tensors, "generator."), f"head file {name}")
+        generator = build(
+            lambda: generator_from(sizes, metadata.get("family", DEFAULT)),
+            _below(tensors, "generator."),
+            f"head file {name}",
+        )
         load_into(generator.decoder, own, f"head file {name}")
-    decoder = build(lambda: Decoder(config), own, f"head file {name}") if generator is None else generator.decoder
+    decoder = (
+        build(lambda: Decoder(config), own, f"head file {name}") if generator is None else generator.decoder
+    )
     latents = _latents(tensors, generator, config, name)
-    return Head(planes, decoder.requires_grad_(False), config, _reference(tensors, metadata, name), latents, generator)
+    return Head(
+        planes, decoder.requires_grad_(False), config, _reference(tensors, metadata, name), latents, generator
+    )
 
 
 def _field_of(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> tuple[FieldConfig, Tensor]:
@@ -236,7 +280,9 @@ def _field_of(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -
     values = json_entry(metadata, "config", f"head file: {name}")
     if not isinstance(values, dict) or "planes" not in tensors:
         lacks = "'planes'" if "planes" not in tensors else f"config {shown(values)}"
-        raise ValueError(f"head file: {name} lacks or garbles a part of a head ({lacks}); save the head again")
+        raise ValueError(
+            f"head file: {name} lacks or garbles a part of a head ({lacks}); save the head again"
+        )
     config, planes = configured(FieldConfig, values, f"head file: {name}", "of a field "), tensors["planes"]
     _check_tensor(planes, "planes", (1, *config.planes_shape), name)
     return config, planes
@@ -246,10 +292,14 @@ def _check_tensor(value: Tensor | None, what: str, shape: tuple[int, ...], name:
     """Raises ValueError unless a head file's tensor has this shape and may hold fractions."""
     if value is None or tuple(value.shape) != shape or not value.is_floating_point():
         got = "none" if value is None else f"{list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
-        raise ValueError(f"head file: expected {what} {list(shape)} of floats, got {got} in {name}; save the head again")
+        raise ValueError(
+            f"head file: expected {what} {list(shape)} of floats, got {got} in {name}; save the head again"
+        )
 
 
-def _latents(tensors: dict[str, Tensor], generator: HeadGenerator | None, config: FieldConfig, name: str) -> Tensor | None:
+def _latents(
+    tensors: dict[str, Tensor], generator: HeadGenerator | None, config: FieldConfig, name: str
+) -> Tensor | None:
     """The styles in a head file, if it has any; with a generator they and the planes fit it."""
     latents = tensors.get("latents")
     if generator is None:
@@ -292,9 +342,15 @@ def _reference(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) 
     image = kept.get("image")
     side = image.shape[-1] if image is not None and image.ndim else 0
     for part, shape in REFERENCE.items():
-        _check_tensor(kept.get(part), f"reference.{part}", tuple(side if axis is None else axis for axis in shape), name)
+        _check_tensor(
+            kept.get(part), f"reference.{part}", tuple(side if axis is None else axis for axis in shape), name
+        )
     size = json_entry(metadata, "photo_size", f"head file: {name}")
-    whole = isinstance(size, list) and len(size) == 2 and all(type(pixels) is int and 1 <= pixels <= PHOTO for pixels in size)
+    whole = (
+        isinstance(size, list)
+        and len(size) == 2
+        and all(type(pixels) is int and 1 <= pixels <= PHOTO for pixels in size)
+    )
     if not whole or not side:
         raise ValueError(
             f"head file: expected a portrait with pixels and a photo_size of two numbers from 1 to {PHOTO}, got {side} pixels and "

@@ -42,7 +42,9 @@ class Halving:
                 if not ran_out(error):
                     raise
                 if len(rows) == 1:
-                    raise ValueError("views: expected memory for one view at once, but it ran out; make the views smaller") from error
+                    raise ValueError(
+                        "views: expected memory for one view at once, but it ran out; make the views smaller"
+                    ) from error
                 self.rows = len(rows) // 2
             else:
                 begun = rows.stop

@@ -8,7 +8,11 @@ from pathlib import Path
 
 from PIL import Image
 
-STARTS = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff", "WEBP": b"RIFF"}  # first bytes of what a model may carry
+STARTS = {
+    "PNG": b"\x89PNG\r\n\x1a\n",
+    "JPEG": b"\xff\xd8\xff",
+    "WEBP": b"RIFF",
+}  # first bytes of what a model may carry
 WEBP_AT = slice(8, 12)  # of a RIFF file: what it holds
 
 

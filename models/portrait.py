@@ -139,7 +139,9 @@ def normals_picture(normal: Tensor) -> Tensor:
 
 def contact_sheet(views: Rendering) -> Tensor:
     """V views side by side, colours above normals: [3, 2 H, V W]."""
-    return torch.cat([torch.cat(list(images), -1) for images in (views.rgb, normals_picture(views.normal))], -2)
+    return torch.cat(
+        [torch.cat(list(images), -1) for images in (views.rgb, normals_picture(views.normal))], -2
+    )
 
 
 def eight_views(head: Head, size: int, config: RenderConfig | None = None) -> Rendering:
@@ -174,7 +176,15 @@ def portrait_to_3d(
         head = feed_forward_head(weights.prior, weights.encoder, reference)
     else:
         stage("inversion")
-        head = invert(weights.prior, weights.encoder, reference, config, generator=generator, perceptual=weights.eyes().distance, callback=callback)
+        head = invert(
+            weights.prior,
+            weights.encoder,
+            reference,
+            config,
+            generator=generator,
+            perceptual=weights.eyes().distance,
+            callback=callback,
+        )
     frames = None
     if refinement is not None:
         head, frames = refinement(head, generator=generator, callback=callback, stage=stage)

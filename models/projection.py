@@ -43,7 +43,12 @@ class ProjectionConfig:
 
     def __post_init__(self) -> None:
         values = (self.jump, self.grazing, self.radius, self.softness, self.covered)
-        if not all(math.isfinite(x) and x > 0 for x in values) or self.grazing > math.pi / 2 or self.radius > 4 or self.covered >= 1:
+        if (
+            not all(math.isfinite(x) and x > 0 for x in values)
+            or self.grazing > math.pi / 2
+            or self.radius > 4
+            or self.covered >= 1
+        ):
             raise ValueError(
                 f"ProjectionConfig: expected numbers above 0, grazing up to {math.pi / 2:.2f}, radius up to 4 and covered below 1, "
                 f"got {values}; use the defaults"
@@ -73,7 +78,9 @@ class Splat:
         """Values [..., H, W] of the first view's cells -> [..., h, w]; `fill` (a number, or of that shape) in the void."""
         flat = values.flatten(-2)
         taken = flat[..., self.index.clamp_min(0).flatten()].unflatten(-1, self.index.shape)
-        return torch.where(self.index >= 0, taken, torch.as_tensor(fill, dtype=values.dtype, device=values.device))
+        return torch.where(
+            self.index >= 0, taken, torch.as_tensor(fill, dtype=values.dtype, device=values.device)
+        )
 
     def carry_noise(self, noise: Tensor, fresh: Tensor) -> Tensor:
         """Noise [..., H, W] -> [..., h, w], still white; the void takes `fresh` [..., h, w].
@@ -82,7 +89,9 @@ class Splat:
         between them. Copies would tie neighbours together.
         """
         flat, known = self.index.clamp_min(0).flatten(), (self.index >= 0).flatten()
-        count = torch.bincount(flat[known], minlength=noise.shape[-2] * noise.shape[-1]).clamp_min(1).to(noise)
+        count = (
+            torch.bincount(flat[known], minlength=noise.shape[-2] * noise.shape[-1]).clamp_min(1).to(noise)
+        )
         own, place = fresh.flatten(-2), flat[known]
         sums = noise.new_zeros(noise.shape).flatten(-2).index_add(-1, place, own[..., known])
         shared = (noise.flatten(-2) / count.sqrt() - sums / count)[..., flat] + own
@@ -110,7 +119,9 @@ class Projector:
         distance, mask, normal = (nearest(x, size) for x in (self.distance, self.mask, self.normal))
         origins, directions = rays(self.source, *size)
         points = origins + directions * distance[..., None]
-        turned = (normal * (self.target.position - points)).sum(-1) > 0  # towards the other camera, not away from it
+        turned = (normal * (self.target.position - points)).sum(
+            -1
+        ) > 0  # towards the other camera, not away from it
         return points.flatten(0, 1), (mask & turned).flatten()
 
     def splat(self, size: tuple[int, int], target_size: tuple[int, int] | None = None) -> Splat:
@@ -134,8 +145,12 @@ class Projector:
                 key = (depth / FAR * DEPTH_STEPS).long() * len(points) + number
                 best.scatter_reduce_(0, (there[:, 1] * w + there[:, 0])[inside], key[inside], "amin")
         index = torch.where(best == NEVER, -1, best % len(points)).view(h, w)
-        away = torch.zeros(len(points), dtype=distance.dtype, device=points.device).index_copy_(0, number, distance)
-        home = torch.full((len(points),), -1, dtype=torch.int64, device=points.device).index_copy_(0, number, cell[:, 1] * w + cell[:, 0])
+        away = torch.zeros(len(points), dtype=distance.dtype, device=points.device).index_copy_(
+            0, number, distance
+        )
+        home = torch.full((len(points),), -1, dtype=torch.int64, device=points.device).index_copy_(
+            0, number, cell[:, 1] * w + cell[:, 0]
+        )
         kept = index.clamp_min(0)
         own = (index >= 0) & (home[kept] == torch.arange(h * w, device=points.device).view(h, w))
         return Splat(index, torch.where(index >= 0, away[kept], 0.0), own)
@@ -154,9 +169,13 @@ class Projector:
         shown, distance, reached = both[:-1] * told, both[-1:] * told, told
         for _ in range(CRACK):
             weight = F.avg_pool2d(reached, 3, 1, 1)
-            distance = torch.where(reached > 0, distance, F.avg_pool2d(distance, 3, 1, 1) / weight.clamp_min(1e-6))
+            distance = torch.where(
+                reached > 0, distance, F.avg_pool2d(distance, 3, 1, 1) / weight.clamp_min(1e-6)
+            )
             reached = (weight > 0).to(image)
-        crack = (-F.max_pool2d(-F.pad(reached, [CRACK] * 4, value=1.0), 2 * CRACK + 1, 1) > told)[0]  # what closing adds
+        crack = (-F.max_pool2d(-F.pad(reached, [CRACK] * 4, value=1.0), 2 * CRACK + 1, 1) > told)[
+            0
+        ]  # what closing adds
         looked, found = self._look_up(image, crack, distance[0])
         crack[crack.clone()] = found
         shown[:, crack] = looked[:, found]
@@ -241,9 +260,13 @@ def projector(
         )
     solid = mask > 0.5
     if not solid.any():
-        raise ValueError("projector: expected a mask with a person in it, got an empty one; wire the mask of the view")
+        raise ValueError(
+            "projector: expected a mask with a person in it, got an empty one; wire the mask of the view"
+        )
     if not (distance[solid].isfinite().all() and (distance[solid] > 0).all()):
-        raise ValueError("projector: expected finite distances above 0 inside the mask; wire depth and mask of one view")
+        raise ValueError(
+            "projector: expected finite distances above 0 inside the mask; wire depth and mask of one view"
+        )
     distance = torch.where(solid, distance, 1.0)  # what means nothing must not reach a gradient either
     if normal is None:
         outward = slope_normals(distance, solid, source)
@@ -257,7 +280,8 @@ def projector(
 def nearest(values: Tensor, size: tuple[int, int]) -> Tensor:
     """[H, W, ...] at the centres of another grid's cells; never an average."""
     rows, columns = (
-        ((torch.arange(n, device=values.device) + 0.5) * side / n).floor().long() for n, side in zip(size, values.shape[:2], strict=True)
+        ((torch.arange(n, device=values.device) + 0.5) * side / n).floor().long()
+        for n, side in zip(size, values.shape[:2], strict=True)
     )
     return values[rows[:, None], columns]
 
@@ -285,7 +309,11 @@ def slope_normals(distance: Tensor, mask: Tensor, camera: Camera) -> Tensor:
         step = points.diff(dim=axis)
         pads = ((0, 0, 0, 1), (0, 0, 1, 0)) if axis else ((0, 0, 0, 0, 0, 1), (0, 0, 0, 0, 1, 0))
         ahead, behind = (F.pad(step, pad) for pad in pads)
-        index = torch.arange(length, device=distance.device).view(-1, 1) if axis == 0 else torch.arange(length, device=distance.device)
+        index = (
+            torch.arange(length, device=distance.device).view(-1, 1)
+            if axis == 0
+            else torch.arange(length, device=distance.device)
+        )
         shorter = (ahead.norm(dim=-1) < behind.norm(dim=-1)) & (index < length - 1) | (index == 0)
         steps.append(torch.where(shorter[..., None], ahead, behind))
     normal = F.normalize(torch.linalg.cross(steps[0], steps[1]), dim=-1)

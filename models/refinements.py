@@ -45,7 +45,12 @@ class TurboRefinement:
     bake: BakeConfig = field(default_factory=BakeConfig)
 
     def __call__(
-        self, head: Head, *, generator: torch.Generator, callback: Callback | None, stage: Callable[[str], None]
+        self,
+        head: Head,
+        *,
+        generator: torch.Generator,
+        callback: Callback | None,
+        stage: Callable[[str], None],
     ) -> tuple[Head, Tensor | None]:
         """As `portrait.Refinement`: the turntable is refined, and some of its frames are baked back into the head."""
         stage("refined turntable")
@@ -70,7 +75,12 @@ class DistilledRefinement:
     refine: RefineConfig
 
     def __call__(
-        self, head: Head, *, generator: torch.Generator, callback: Callback | None, stage: Callable[[str], None]
+        self,
+        head: Head,
+        *,
+        generator: torch.Generator,
+        callback: Callback | None,
+        stage: Callable[[str], None],
     ) -> tuple[Head, Tensor | None]:
         """As `portrait.Refinement`: the head's geometry is restored, then its planes are refined; no frames."""
         stage("geometry restoration")
@@ -78,7 +88,9 @@ class DistilledRefinement:
             [head], self.guides, self.restoration, generator=generator, block=self.block, callback=callback
         )
         stage("refinement")
-        refined = refine(restored, self.guides.model, self.network, self.refine, generator=generator, callback=callback)
+        refined = refine(
+            restored, self.guides.model, self.network, self.refine, generator=generator, callback=callback
+        )
         return refined.head, None
 
 
@@ -87,19 +99,28 @@ def refined_turntable(head: Head, plan: TurboRefinement, *, generator: torch.Gen
     """A turn [frames, 3, size, size] around a head, the first frame from the front: volume-rendered, refined, and steadied."""
     cameras = orbit(turn(plan.frames), torch.zeros(plan.frames)).to(head.planes.device)
     renders = head.render(cameras, plan.size, normals=False).rgb
-    refined = refine_sequence(plan.turbo, renders, head.reference.on_white()[None], generator=generator, loop=True)
+    refined = refine_sequence(
+        plan.turbo, renders, head.reference.on_white()[None], generator=generator, loop=True
+    )
     return steady(refined, renders, SteadyConfig(strength=plan.steadiness), loop=True)
 
 
 def baked_head(
-    head: Head, frames: Tensor, plan: TurboRefinement, *, generator: torch.Generator, callback: Callable[[Progress], None] | None
+    head: Head,
+    frames: Tensor,
+    plan: TurboRefinement,
+    *,
+    generator: torch.Generator,
+    callback: Callable[[Progress], None] | None,
 ) -> Head:
     """A head fitted to some frames of its refined turn, and to its photo."""
     yaw = turn(plan.frames)
     near = torch.minimum(yaw, 2 * math.pi - yaw) <= plan.bake_within
     index = [i for i in range(0, plan.frames, plan.bake_every) if near[i]]
     cameras = orbit(yaw[index], torch.zeros(len(index))).to(head.planes.device)
-    return bake(head, *with_reference(head, frames[index], cameras), plan.bake, generator=generator, callback=callback)
+    return bake(
+        head, *with_reference(head, frames[index], cameras), plan.bake, generator=generator, callback=callback
+    )
 
 
 def turn(frames: int) -> Tensor:

@@ -25,14 +25,23 @@ class AlignPortrait(io.ComfyNode):
             "Wire core's face landmarks or a mask to overrule the pack's own small network, or set the crop by hand.",
             search_aliases=["face crop", "align face", "portrait crop", "face detection", "matting"],
             inputs=[
-                io.Image.Input("image", tooltip="A photo, or a batch of photos of different people; one head comes of each."),
+                io.Image.Input(
+                    "image",
+                    tooltip="A photo, or a batch of photos of different people; one head comes of each.",
+                ),
                 io.Mask.Input(
                     "foreground_mask",
                     optional=True,
                     tooltip="1 where the person is (as from Remove Background). An inverted one is noticed and turned round.",
                 ),
-                LandmarksWire.Input("face_landmarks", optional=True, tooltip="From core's MediaPipe Face Landmarker, on the same image."),
-                io.Int.Input("size", default=256, min=64, max=1024, step=32, tooltip="Pixels of the square crop."),
+                LandmarksWire.Input(
+                    "face_landmarks",
+                    optional=True,
+                    tooltip="From core's MediaPipe Face Landmarker, on the same image.",
+                ),
+                io.Int.Input(
+                    "size", default=256, min=64, max=1024, step=32, tooltip="Pixels of the square crop."
+                ),
                 io.Combo.Input(
                     "crop",
                     options=["automatic", "manual"],
@@ -86,7 +95,9 @@ class AlignPortrait(io.ComfyNode):
                 ),
             ],
             outputs=[
-                AlignedWire.Output(display_name="aligned", is_output_list=True, tooltip="For Invert Portrait, one per photo."),
+                AlignedWire.Output(
+                    display_name="aligned", is_output_list=True, tooltip="For Invert Portrait, one per photo."
+                ),
                 io.Image.Output(display_name="image", tooltip="The crops on white."),
                 io.Mask.Output(display_name="mask", tooltip="The crops' foreground."),
             ],
@@ -111,7 +122,9 @@ class AlignPortrait(io.ComfyNode):
         faces = faces_for(face_landmarks, len(photos))
         manual = None
         if crop == "manual":
-            manual = ManualCrop(crop_x, crop_y, crop_size, math.radians(yaw_degrees), math.radians(pitch_degrees))
+            manual = ManualCrop(
+                crop_x, crop_y, crop_size, math.radians(yaw_degrees), math.radians(pitch_degrees)
+            )
         aligner = loading.load_aligner()
         mm.load_models_gpu([aligner])
         found = []
@@ -119,10 +132,18 @@ class AlignPortrait(io.ComfyNode):
             mm.throw_exception_if_processing_interrupted()
             to = aligner.load_device
             one = align(
-                photo.to(to), network=aligner.model, size=size, mask=None if mask is None else mask.to(to), landmarks=face, crop=manual
+                photo.to(to),
+                network=aligner.model,
+                size=size,
+                mask=None if mask is None else mask.to(to),
+                landmarks=face,
+                crop=manual,
             )
             found.append(one.to(mm.intermediate_device()))
-        whites, foregrounds = torch.stack([one.on_white() for one in found]), torch.stack([one.mask for one in found])
+        whites, foregrounds = (
+            torch.stack([one.on_white() for one in found]),
+            torch.stack([one.mask for one in found]),
+        )
         return io.NodeOutput(found, convert.to_image(whites), convert.to_mask(foregrounds))
 
 
@@ -140,8 +161,12 @@ def masks_for(mask: torch.Tensor | None, photos: torch.Tensor) -> list:
             f"foreground_mask: expected one mask, or one per photo ({len(photos)}), got {list(mask.shape)}; wire the mask of these photos"
         )
     if not torch.isfinite(mask).all():
-        raise ValueError("foreground_mask: expected finite numbers, got NaN or infinity; check the node that made the mask")
-    resized = torch.nn.functional.interpolate(mask[:, None].float(), size=photos.shape[-2:], mode="bilinear", antialias=True)
+        raise ValueError(
+            "foreground_mask: expected finite numbers, got NaN or infinity; check the node that made the mask"
+        )
+    resized = torch.nn.functional.interpolate(
+        mask[:, None].float(), size=photos.shape[-2:], mode="bilinear", antialias=True
+    )
     return list(resized.expand(len(photos), -1, -1, -1))
 
 
@@ -155,7 +180,9 @@ def faces_for(landmarks: dict | None, count: int) -> list:
         return [None] * count
     frames = landmarks.get("frames", [])
     if len(frames) != count:
-        raise ValueError(f"face_landmarks: expected those of {count} photos, got {len(frames)}; run the face landmarker on the same image")
+        raise ValueError(
+            f"face_landmarks: expected those of {count} photos, got {len(frames)}; run the face landmarker on the same image"
+        )
     empty = [str(i) for i, faces in enumerate(frames) if not faces]
     if empty:
         raise ValueError(

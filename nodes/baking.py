@@ -27,12 +27,24 @@ class BakeViews(io.ComfyNode):
             inputs=[
                 HeadWire.Input("head", tooltip="The head that the views were rendered from."),
                 io.Image.Input("images", tooltip="Refined views on white, square, one per camera."),
-                CamerasWire.Input("cameras", tooltip="The cameras that the views were rendered from, in their order."),
-                io.Int.Input("steps", default=160, min=1, max=5000, tooltip="Steps of the fit; more follows the views more closely."),
+                CamerasWire.Input(
+                    "cameras", tooltip="The cameras that the views were rendered from, in their order."
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=160,
+                    min=1,
+                    max=5000,
+                    tooltip="Steps of the fit; more follows the views more closely.",
+                ),
                 seed_input("drawn rays", "head"),
-                io.Boolean.Input("with_photo", default=True, tooltip="Bake the photo that the head was made from, too."),
+                io.Boolean.Input(
+                    "with_photo", default=True, tooltip="Bake the photo that the head was made from, too."
+                ),
             ],
-            outputs=[HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")],
+            outputs=[
+                HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")
+            ],
         )
 
     @classmethod
@@ -49,5 +61,16 @@ class BakeViews(io.ComfyNode):
             return bake(own, shown, placed, config, generator=draws, state=state, callback=callback)
 
         made = head.head
-        key = fingerprint("bake", made.planes, made.decoder, made.latents, made.reference, views, cameras.cameras, config, seed, with_photo)
+        key = fingerprint(
+            "bake",
+            made.planes,
+            made.decoder,
+            made.latents,
+            made.reference,
+            views,
+            cameras.cameras,
+            config,
+            seed,
+            with_photo,
+        )
         return io.NodeOutput(loading.wire_head(optimise(run, key, picture, steps)))

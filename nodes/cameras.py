@@ -21,7 +21,14 @@ class CameraOrbit(io.ComfyNode):
             search_aliases=["turntable cameras", "orbit", "views", "camera path"],
             inputs=[
                 io.Int.Input("count", default=8, min=1, max=360, tooltip="How many cameras."),
-                io.Float.Input("yaw_degrees", default=0.0, min=-360.0, max=360.0, step=1.0, tooltip="Yaw of the first camera, degrees."),
+                io.Float.Input(
+                    "yaw_degrees",
+                    default=0.0,
+                    min=-360.0,
+                    max=360.0,
+                    step=1.0,
+                    tooltip="Yaw of the first camera, degrees.",
+                ),
                 io.Float.Input(
                     "yaw_step_degrees",
                     default=45.0,
@@ -30,7 +37,14 @@ class CameraOrbit(io.ComfyNode):
                     step=0.5,
                     tooltip="From one camera to the next, degrees; 360 / count for a full turn.",
                 ),
-                io.Float.Input("pitch_degrees", default=0.0, min=-89.0, max=89.0, step=1.0, tooltip="Elevation above the eyes, degrees."),
+                io.Float.Input(
+                    "pitch_degrees",
+                    default=0.0,
+                    min=-89.0,
+                    max=89.0,
+                    step=1.0,
+                    tooltip="Elevation above the eyes, degrees.",
+                ),
                 io.Int.Input("size", default=128, min=16, max=1024, step=16, tooltip=SIZE_TOOLTIP),
                 io.Float.Input(
                     "radius",
@@ -81,7 +95,9 @@ class CameraFromLoad3D(io.ComfyNode):
             description="Turns the camera of a 3D viewer or of Create Camera Info into one that Render Views takes.",
             search_aliases=["load3d camera", "viewer camera", "camera info"],
             inputs=[
-                io.Load3DCamera.Input("camera_info", tooltip="From Load 3D, Preview 3D or Create Camera Info."),
+                io.Load3DCamera.Input(
+                    "camera_info", tooltip="From Load 3D, Preview 3D or Create Camera Info."
+                ),
                 io.Int.Input("size", default=256, min=16, max=1024, step=16, tooltip=SIZE_TOOLTIP),
                 io.Boolean.Input(
                     "portrait_distance",
@@ -95,7 +111,9 @@ class CameraFromLoad3D(io.ComfyNode):
 
     @classmethod
     def execute(cls, camera_info: dict, size: int, portrait_distance: bool) -> io.NodeOutput:
-        return io.NodeOutput(CamerasOnWire(convert.from_load3d(camera_info, portrait=portrait_distance), size))
+        return io.NodeOutput(
+            CamerasOnWire(convert.from_load3d(camera_info, portrait=portrait_distance), size)
+        )
 
 
 class CameraToLoad3D(io.ComfyNode):
@@ -113,12 +131,16 @@ class CameraToLoad3D(io.ComfyNode):
                 CamerasWire.Input("cameras", tooltip="From Camera Orbit."),
                 io.Int.Input("index", default=0, min=0, max=359, tooltip="Which of the cameras, from 0."),
             ],
-            outputs=[io.Load3DCamera.Output(display_name="camera_info", tooltip="For Preview 3D and others.")],
+            outputs=[
+                io.Load3DCamera.Output(display_name="camera_info", tooltip="For Preview 3D and others.")
+            ],
         )
 
     @classmethod
     def execute(cls, cameras, index: int) -> io.NodeOutput:
         count = cameras.cameras.shape[0]
         if index >= count:
-            raise ValueError(f"index: expected 0 to {count - 1} for {count} cameras, got {index}; choose a smaller index")
+            raise ValueError(
+                f"index: expected 0 to {count - 1} for {count} cameras, got {index}; choose a smaller index"
+            )
         return io.NodeOutput(convert.to_load3d(cameras.cameras[index]))

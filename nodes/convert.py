@@ -30,7 +30,9 @@ def from_image(image: Tensor) -> Tensor:
             f"image: expected an IMAGE [batch, height, width, 3] with at least one pixel, got {list(image.shape)}; wire a photo"
         )
     if not torch.isfinite(image).all():
-        raise ValueError("image: expected finite numbers, got NaN or infinity; check the node that made the image")
+        raise ValueError(
+            "image: expected finite numbers, got NaN or infinity; check the node that made the image"
+        )
     return image[..., :3].expand(*image.shape[:3], 3).movedim(-1, 1).float()
 
 
@@ -81,7 +83,11 @@ def to_mesh(mesh: Mesh) -> Types.MESH:
 
     texture = None if mesh.texture is None else mesh.texture.movedim(0, -1)[None]
     return Types.MESH(
-        item(mesh.vertices * METRES_PER_UNIT), item(mesh.faces), uvs=item(mesh.uvs), vertex_colors=item(mesh.vertex_colors), texture=texture
+        item(mesh.vertices * METRES_PER_UNIT),
+        item(mesh.faces),
+        uvs=item(mesh.uvs),
+        vertex_colors=item(mesh.vertex_colors),
+        texture=texture,
     )
 
 
@@ -92,10 +98,19 @@ def from_mesh(mesh) -> list[Mesh]:
         ValueError: no vertices or faces, vertices that are not finite, or indices out of range.
     """
     vertices, faces = getattr(mesh, "vertices", None), getattr(mesh, "faces", None)
-    if not isinstance(vertices, Tensor) or not isinstance(faces, Tensor) or 0 in vertices.shape or 0 in faces.shape:
-        raise ValueError("mesh: expected a MESH with vertices and faces, got an empty one; wire a node that makes a mesh")
+    if (
+        not isinstance(vertices, Tensor)
+        or not isinstance(faces, Tensor)
+        or 0 in vertices.shape
+        or 0 in faces.shape
+    ):
+        raise ValueError(
+            "mesh: expected a MESH with vertices and faces, got an empty one; wire a node that makes a mesh"
+        )
     if not torch.isfinite(vertices).all():
-        raise ValueError("mesh: expected finite vertices, got NaN or infinity; check the node that made the mesh")
+        raise ValueError(
+            "mesh: expected finite vertices, got NaN or infinity; check the node that made the mesh"
+        )
     counts, face_counts = getattr(mesh, "vertex_counts", None), getattr(mesh, "face_counts", None)
     found = []
     for i in range(vertices.shape[0]):
@@ -126,11 +141,18 @@ def from_mesh(mesh) -> list[Mesh]:
 
 
 def orbit_cameras(
-    yaws_degrees: list[float], pitch_degrees: float, size: int, *, radius: float = RADIUS, focal: float = FOCAL
+    yaws_degrees: list[float],
+    pitch_degrees: float,
+    size: int,
+    *,
+    radius: float = RADIUS,
+    focal: float = FOCAL,
 ) -> CamerasOnWire:
     """From degrees to cameras around the origin."""
     yaw = torch.tensor(yaws_degrees).deg2rad()
-    return CamerasOnWire(orbit(yaw, torch.full_like(yaw, math.radians(pitch_degrees)), radius=radius, focal=focal), size)
+    return CamerasOnWire(
+        orbit(yaw, torch.full_like(yaw, math.radians(pitch_degrees)), radius=radius, focal=focal), size
+    )
 
 
 def from_load3d(info: dict, *, portrait: bool) -> Camera:
@@ -147,7 +169,9 @@ def from_load3d(info: dict, *, portrait: bool) -> Camera:
         position = torch.tensor([float(info["position"][axis]) for axis in "xyz"])
         target = torch.tensor([float(info["target"][axis]) for axis in "xyz"])
     except (KeyError, TypeError) as error:
-        raise ValueError("camera: expected a LOAD3D_CAMERA with position and target, got one without; use Create Camera Info") from error
+        raise ValueError(
+            "camera: expected a LOAD3D_CAMERA with position and target, got one without; use Create Camera Info"
+        ) from error
     away = position - target
     if away.norm() < 1e-6:
         raise ValueError("camera: expected position and target apart, got the same point; move the camera")
@@ -164,13 +188,22 @@ def to_load3d(camera: Camera) -> dict:
     """From one Camera (unbatched, looking at the origin's height) to LOAD3D_CAMERA, in metres."""
     position = camera.position
     forward = camera.cam2world[:3, 2]
-    target = position + forward * -(position @ forward)  # the point nearest to the origin on the line of sight
+    target = position + forward * -(
+        position @ forward
+    )  # the point nearest to the origin on the line of sight
 
     def point(value: Tensor) -> dict[str, float]:
         return dict(zip("xyz", (value * METRES_PER_UNIT).tolist(), strict=True))
 
     fov = math.degrees(2 * math.atan(0.5 / float(camera.intrinsics[1, 1])))
-    return {"position": point(position), "target": point(target), "zoom": 1, "cameraType": "perspective", "fov": fov, "aspect": 1}
+    return {
+        "position": point(position),
+        "target": point(target),
+        "zoom": 1,
+        "cameraType": "perspective",
+        "fov": fov,
+        "aspect": 1,
+    }
 
 
 def glb_file(data: bytes) -> Types.File3D:

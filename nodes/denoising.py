@@ -37,11 +37,20 @@ class ComfyDenoiser:
     """
 
     def __init__(
-        self, patcher: ModelPatcher, views: int = 1, features: tuple[Tensor, ...] | None = None, beside: tuple[ModelPatcher, ...] = ()
+        self,
+        patcher: ModelPatcher,
+        views: int = 1,
+        features: tuple[Tensor, ...] | None = None,
+        beside: tuple[ModelPatcher, ...] = (),
     ) -> None:
         sampling = patcher.get_model_object("model_sampling")
-        discrete = isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete) and len(sampling.sigmas) == sampling.num_timesteps
-        scaled = isinstance(sampling, comfy.model_sampling.EPS) and not isinstance(sampling, comfy.model_sampling.IMG_TO_IMG)
+        discrete = (
+            isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete)
+            and len(sampling.sigmas) == sampling.num_timesteps
+        )
+        scaled = isinstance(sampling, comfy.model_sampling.EPS) and not isinstance(
+            sampling, comfy.model_sampling.IMG_TO_IMG
+        )
         if not (discrete and scaled) or getattr(patcher.model, "adm_channels", 0):
             raise ValueError(
                 "model: expected one of the Stable Diffusion 1.x, 2.x or SD-Turbo family (1000 discrete timesteps, text only), got "
@@ -50,7 +59,9 @@ class ComfyDenoiser:
         self.patcher, self.views, self.features, self.beside = patcher, views, features, beside
         self._mixing = patcher if views == 1 else mix_views(patcher, views)
         self.sigmas = sampling.sigmas.double().cpu()
-        self.schedule = from_sigmas(self.sigmas, "sample")  # apply_model gives clean latents, whatever the network predicts
+        self.schedule = from_sigmas(
+            self.sigmas, "sample"
+        )  # apply_model gives clean latents, whatever the network predicts
         self.latent_channels = patcher.model.latent_format.latent_channels
         layout = patcher.model.model_config.unet_config
         layers = layout["num_res_blocks"]
@@ -77,11 +88,15 @@ class ComfyDenoiser:
         sigma = self.sigmas[t.cpu()].to(device, torch.float32)
         options = {**patcher.model_options["transformer_options"], "sigmas": sigma, "cond_or_uncond": [0]}
         known = conditioning.to(device, torch.float32)
-        x = z.to(device, torch.float32) * (1 + sigma.square()).sqrt()[:, None, None, None]  # from variance preserving to exploding
+        x = (
+            z.to(device, torch.float32) * (1 + sigma.square()).sqrt()[:, None, None, None]
+        )  # from variance preserving to exploding
         patcher.pre_run()
         try:
             with injected(lambda: ldm_sites(patcher.model.diffusion_model), self.features):
-                clean = patcher.model.apply_model(x, sigma, c_concat=known.concat, c_crossattn=known.tokens, transformer_options=options)
+                clean = patcher.model.apply_model(
+                    x, sigma, c_concat=known.concat, c_crossattn=known.tokens, transformer_options=options
+                )
         finally:
             patcher.cleanup()
         return noise_from(self.schedule, clean.to(z), z, t)
@@ -94,7 +109,9 @@ def mix_views(patcher: ModelPatcher, views: int) -> ModelPatcher:
     """
 
     def patch(queries: Tensor, keys: Tensor, values: Tensor, options: dict) -> tuple[Tensor, Tensor, Tensor]:
-        if len(keys) != len(queries) or keys.shape[1] != queries.shape[1]:  # a block whose first attention is to the prompt, too
+        if (
+            len(keys) != len(queries) or keys.shape[1] != queries.shape[1]
+        ):  # a block whose first attention is to the prompt, too
             return queries, keys, values
         check_rows(len(queries), views)
         shared = _of_all_views(keys, views)
@@ -121,7 +138,9 @@ def with_lora(patcher: ModelPatcher, lora: Lora) -> ModelPatcher:
     names = unet_to_diffusers(state)  # diffusers' names of weights -> the MODEL's
     unknown = [name for name in lora.updates if f"{name}.weight" not in names]
     if unknown:
-        raise ValueError(f"LoRA: expected modules of this MODEL's UNet, got {unknown[0]}; the LoRA was made for another network")
+        raise ValueError(
+            f"LoRA: expected modules of this MODEL's UNet, got {unknown[0]}; the LoRA was made for another network"
+        )
     clone = patcher.clone()
     clone.add_patches({names[f"{name}.weight"]: _as_core(update) for name, update in lora.updates.items()})
     return clone
@@ -136,7 +155,10 @@ def weights_facts(patcher: ModelPatcher) -> list:
     """What changes when a MODEL's UNet or the LoRAs on it do, and not when the server starts again: one number of each weight, and the
     LoRAs' strengths."""
     own = patcher.get_key_patches(UNET)
-    return [(key, float(first[0].flatten()[0]), [patch[0] for patch in patches]) for key, (first, *patches) in sorted(own.items())]
+    return [
+        (key, float(first[0].flatten()[0]), [patch[0] for patch in patches])
+        for key, (first, *patches) in sorted(own.items())
+    ]
 
 
 def diffusers_state(patcher: ModelPatcher) -> dict[str, Tensor]:
@@ -152,7 +174,9 @@ def autoencoder(vae, lora: Lora | None = None) -> AutoencoderKL:
         ValueError: not Stable Diffusion's VAE.
     """
     with torch.inference_mode(False):
-        state = {key: value.detach().clone().float() for key, value in vae.first_stage_model.state_dict().items()}
+        state = {
+            key: value.detach().clone().float() for key, value in vae.first_stage_model.state_dict().items()
+        }
         result = autoencoder_from(state)
         if lora is not None:
             merge_(result, lora)

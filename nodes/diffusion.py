@@ -28,7 +28,8 @@ class LoadViewDiffusion(io.ComfyNode):
             io.Conditioning.Input(
                 view,
                 optional=True,
-                tooltip=f"Your prompt for views from the {view}, CLIP-encoded." + ("" if view == "front" else " As front's where absent."),
+                tooltip=f"Your prompt for views from the {view}, CLIP-encoded."
+                + ("" if view == "front" else " As front's where absent."),
             )
             for view in ("front", "side", "back", "overhead")
         ]
@@ -40,12 +41,20 @@ class LoadViewDiffusion(io.ComfyNode):
             "MODEL, VAE and prompts of Stable Diffusion 1.x or 2.x.",
             search_aliases=["stable diffusion", "view prompts", "unet", "portrait diffusion"],
             inputs=[
-                io.Model.Input("model", optional=True, tooltip="Stable Diffusion 1.x, 2.x or SD-Turbo; nothing for the one that ships."),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="Stable Diffusion 1.x, 2.x or SD-Turbo; nothing for the one that ships.",
+                ),
                 io.Vae.Input("vae", optional=True, tooltip="The model's VAE; needed with model."),
                 *prompts,
-                io.Conditioning.Input("negative", optional=True, tooltip="The empty or negative prompt; needed with model."),
+                io.Conditioning.Input(
+                    "negative", optional=True, tooltip="The empty or negative prompt; needed with model."
+                ),
             ],
-            outputs=[DiffusionWire.Output(display_name="diffusion", tooltip="For Load HPDM and Restore Geometry.")],
+            outputs=[
+                DiffusionWire.Output(display_name="diffusion", tooltip="For Load HPDM and Restore Geometry.")
+            ],
         )
 
     @classmethod
@@ -55,7 +64,9 @@ class LoadViewDiffusion(io.ComfyNode):
             if model is None and vae is None and negative is None and not given:
                 base = shipped_unet()
                 made = embedded_model(base)
-                return io.NodeOutput(DiffusionOnWire(made, "embedded", loading.patcher(made.vae, base), MEMORY_PER_PIXEL))
+                return io.NodeOutput(
+                    DiffusionOnWire(made, "embedded", loading.patcher(made.vae, base), MEMORY_PER_PIXEL)
+                )
             if model is None or vae is None or negative is None or "front" not in given:
                 raise ValueError(
                     "view diffusion: expected model, vae, front and negative together, or nothing at all for the embedded model, "
@@ -63,7 +74,9 @@ class LoadViewDiffusion(io.ComfyNode):
                 )
             made = on_model(model, vae, given, negative)
             memory = CORE_MEMORY * mm.dtype_size(made.vae.dtype)
-            return io.NodeOutput(DiffusionOnWire(made, type(model.model).__name__, loading.patcher(made.vae), memory))
+            return io.NodeOutput(
+                DiffusionOnWire(made, type(model.model).__name__, loading.patcher(made.vae), memory)
+            )
 
 
 def model_facts(diffusion: DiffusionOnWire) -> tuple:
@@ -81,7 +94,9 @@ def tokens_of(conditioning, name: str) -> torch.Tensor:
         ValueError: an empty one.
     """
     if not conditioning or not torch.is_tensor(conditioning[0][0]):
-        raise ValueError(f"{name}: expected a CONDITIONING with tokens, got an empty one; wire CLIP Text Encode")
+        raise ValueError(
+            f"{name}: expected a CONDITIONING with tokens, got an empty one; wire CLIP Text Encode"
+        )
     return conditioning[0][0][:1].detach().clone().float()
 
 

@@ -35,11 +35,16 @@ class Doctor(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        files = [Path(folder_paths.get_full_path_or_raise(loading.FOLDER, name)) for name in loading.user_weights()]
+        files = [
+            Path(folder_paths.get_full_path_or_raise(loading.FOLDER, name)) for name in loading.user_weights()
+        ]
         device = mm.get_torch_device()
         findings = [
             *examine(files, loading.vgg_file()),
-            Finding("ComfyUI works on", f"{device}, {mm.get_total_memory(device) / 2**30:.1f} GiB, {mm.vram_state.name}"),
+            Finding(
+                "ComfyUI works on",
+                f"{device}, {mm.get_total_memory(device) / 2**30:.1f} GiB, {mm.vram_state.name}",
+            ),
         ]
         text = as_text(findings)
         return io.NodeOutput(text, ui={"text": [text]})

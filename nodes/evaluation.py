@@ -30,13 +30,26 @@ class EvaluateViews(io.ComfyNode):
             inputs=[
                 io.Image.Input("images", tooltip="Pictures to judge."),
                 io.Image.Input("references", tooltip="What they should be, one for each or one for all."),
-                io.Mask.Input("masks", optional=True, tooltip="Foreground of the images, for the silhouettes' overlap."),
-                io.Mask.Input("reference_masks", optional=True, tooltip="Foreground of the references: PSNR within it, NIQE of it."),
-                io.ClipVision.Input("clip_vision", optional=True, tooltip="From Load CLIP Vision: adds the likeness of CLIP's embeddings."),
+                io.Mask.Input(
+                    "masks", optional=True, tooltip="Foreground of the images, for the silhouettes' overlap."
+                ),
+                io.Mask.Input(
+                    "reference_masks",
+                    optional=True,
+                    tooltip="Foreground of the references: PSNR within it, NIQE of it.",
+                ),
+                io.ClipVision.Input(
+                    "clip_vision",
+                    optional=True,
+                    tooltip="From Load CLIP Vision: adds the likeness of CLIP's embeddings.",
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="table", tooltip="One metric a line."),
-                io.Image.Output(display_name="sheet", tooltip="Images, references, and their difference four times as strong."),
+                io.Image.Output(
+                    display_name="sheet",
+                    tooltip="Images, references, and their difference four times as strong.",
+                ),
                 io.Image.Output(
                     display_name="columns",
                     tooltip="The middle column of every image side by side, above the references': bands where views agree, jagged where "
@@ -53,7 +66,9 @@ class EvaluateViews(io.ComfyNode):
     @classmethod
     def execute(cls, images, references, masks=None, reference_masks=None, clip_vision=None) -> io.NodeOutput:
         with torch.inference_mode(False):
-            judges = shipped_judges(**loading.user_judges(), clip=None if clip_vision is None else embedder(clip_vision))
+            judges = shipped_judges(
+                **loading.user_judges(), clip=None if clip_vision is None else embedder(clip_vision)
+            )
         holder = loading.patcher(*judges.networks())
         mm.load_models_gpu([holder])
         device = holder.load_device
@@ -63,7 +78,12 @@ class EvaluateViews(io.ComfyNode):
         if len(wanted) == 1:
             wanted = wanted.expand(len(shown), -1, -1, -1)
         columns = torch.cat([column_picture(at_side(x)) for x in (shown, wanted)], -2)
-        return io.NodeOutput(table, convert.to_image(sheet(shown, wanted)[None]), convert.to_image(columns[None]), ui={"text": [table]})
+        return io.NodeOutput(
+            table,
+            convert.to_image(sheet(shown, wanted)[None]),
+            convert.to_image(columns[None]),
+            ui={"text": [table]},
+        )
 
 
 def embedder(clip_vision):
@@ -88,7 +108,10 @@ def line(row: Figure) -> str:
     """Of one metric; where it judges some pictures only, how many."""
     some = "" if row.judged == len(row.values) else f", {row.judged} of {len(row.values)} pictures"
     value = f"{row.value:.4g}" if row.judged else "none"
-    return f"{row.metric}: {value} {row.unit}".rstrip() + f" ({'higher' if row.higher else 'lower'} is better{some})"
+    return (
+        f"{row.metric}: {value} {row.unit}".rstrip()
+        + f" ({'higher' if row.higher else 'lower'} is better{some})"
+    )
 
 
 def at_side(images):

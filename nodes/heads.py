@@ -19,13 +19,17 @@ SUFFIX = ".safetensors"
 
 def saved_heads() -> list[str]:
     """Head files in the input folder, then those that Save Head wrote, marked " [output]"."""
-    inputs = [name for name in sorted(os.listdir(folder_paths.get_input_directory())) if name.endswith(SUFFIX)]
+    inputs = [
+        name for name in sorted(os.listdir(folder_paths.get_input_directory())) if name.endswith(SUFFIX)
+    ]
     outputs = []
     top = folder_paths.get_output_directory()
     for folder, folders, names in os.walk(top):
         folders[:] = [name for name in sorted(folders) if name != "resume"]
         outputs += [
-            os.path.relpath(os.path.join(folder, name), top).replace(os.sep, "/") for name in sorted(names) if name.endswith(SUFFIX)
+            os.path.relpath(os.path.join(folder, name), top).replace(os.sep, "/")
+            for name in sorted(names)
+            if name.endswith(SUFFIX)
         ]
     return inputs + [f"{name} [output]" for name in outputs]
 
@@ -52,7 +56,9 @@ class SaveHead(io.ComfyNode):
             inputs=[
                 HeadWire.Input("head", tooltip="From Invert Portrait."),
                 io.String.Input(
-                    "filename_prefix", default="heads/head", tooltip="Name in the output folder; may hold folders and %date% patterns."
+                    "filename_prefix",
+                    default="heads/head",
+                    tooltip="Name in the output folder; may hold folders and %date% patterns.",
                 ),
             ],
             outputs=[],
@@ -77,7 +83,11 @@ class LoadHead(io.ComfyNode):
             category=CATEGORY,
             description="Loads a head that Save Head wrote, from the input or the output folder.",
             search_aliases=["import head", "open head"],
-            inputs=[io.Combo.Input("file", options=saved_heads(), tooltip="A head file; refresh (R) to see new ones.")],
+            inputs=[
+                io.Combo.Input(
+                    "file", options=saved_heads(), tooltip="A head file; refresh (R) to see new ones."
+                )
+            ],
             outputs=[HeadWire.Output(display_name="head", tooltip="For Render Views and Head to Mesh.")],
         )
 

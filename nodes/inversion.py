@@ -64,7 +64,9 @@ class InvertPortrait(io.ComfyNode):
                     tooltip="Steps of the second stage (generator) and of the third (planes), each; -1 takes the preset's.",
                 ),
             ],
-            outputs=[HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")],
+            outputs=[
+                HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")
+            ],
         )
 
     @classmethod
@@ -72,7 +74,9 @@ class InvertPortrait(io.ComfyNode):
         return loading.file_facts(loading.vgg_file())  # a VGG16 that came, went or changed makes other heads
 
     @classmethod
-    def execute(cls, prior, aligned, preset: str, seed: int, latent_steps: int = -1, tuning_steps: int = -1) -> io.NodeOutput:
+    def execute(
+        cls, prior, aligned, preset: str, seed: int, latent_steps: int = -1, tuning_steps: int = -1
+    ) -> io.NodeOutput:
         config = PRESETS[preset]
         if latent_steps >= 0:
             config = replace(config, latent_steps=latent_steps)
@@ -80,21 +84,45 @@ class InvertPortrait(io.ComfyNode):
             config = replace(config, tuning_steps=tuning_steps, detail_steps=tuning_steps)
         vgg = loading.vgg_file()
         judge = None if vgg is None else loading.load_vgg_patcher(vgg)
-        mm.load_models_gpu([prior.patcher] if judge is None else [prior.patcher, judge], memory_required=MEMORY)
+        mm.load_models_gpu(
+            [prior.patcher] if judge is None else [prior.patcher, judge], memory_required=MEMORY
+        )
         device = prior.patcher.load_device
 
         def run(state, callback):
             reference = private(aligned).to(device)
             draws = torch.Generator().manual_seed(seed)
             networks = private(prior.generator), private(prior.encoder)
-            eyes = eyes_for(networks[0], private(prior.critic), None if judge is None else private(judge.model)).distance
-            return invert(*networks, reference, config, generator=draws, perceptual=eyes, state=state, callback=callback)
+            eyes = eyes_for(
+                networks[0], private(prior.critic), None if judge is None else private(judge.model)
+            ).distance
+            return invert(
+                *networks, reference, config, generator=draws, perceptual=eyes, state=state, callback=callback
+            )
 
-        key = fingerprint(aligned, config, seed, prior.generator, prior.encoder, prior.critic if judge is None else judge.model)
+        key = fingerprint(
+            aligned,
+            config,
+            seed,
+            prior.generator,
+            prior.encoder,
+            prior.critic if judge is None else judge.model,
+        )
         wire = loading.wire_head(replace(optimise(run, key, picture, config.steps), reference=aligned))
-        judged_by = eyes_for(prior.generator, prior.critic, None if judge is None else judge.model, "" if vgg is None else vgg.name).name
-        begun_at = "" if prior.encoder is not None else "; begun at the mean of the prior's heads, for want of an encoder"
-        return io.NodeOutput(wire, ui={"text": [f"{front_figure(wire)}; pictures compared by {judged_by}{begun_at}"]})
+        judged_by = eyes_for(
+            prior.generator,
+            prior.critic,
+            None if judge is None else judge.model,
+            "" if vgg is None else vgg.name,
+        ).name
+        begun_at = (
+            ""
+            if prior.encoder is not None
+            else "; begun at the mean of the prior's heads, for want of an encoder"
+        )
+        return io.NodeOutput(
+            wire, ui={"text": [f"{front_figure(wire)}; pictures compared by {judged_by}{begun_at}"]}
+        )
 
 
 class FeedForwardHead(io.ComfyNode):
@@ -113,7 +141,9 @@ class FeedForwardHead(io.ComfyNode):
                 PriorWire.Input("prior", tooltip="From Load Head Prior."),
                 AlignedWire.Input("aligned", tooltip="From Align Portrait; a list makes one head of each."),
             ],
-            outputs=[HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")],
+            outputs=[
+                HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")
+            ],
         )
 
     @classmethod
@@ -140,7 +170,9 @@ def seen_from(now: Progress, yaw: float):
     """A picture of the head as it stands, from a yaw."""
     camera = orbit(torch.tensor([yaw]), 0.0)
     head = now.head()
-    view = head.render(camera.to(head.planes.device), PREVIEW_SIZE, RenderConfig(coarse=24, fine=12), normals=False)
+    view = head.render(
+        camera.to(head.planes.device), PREVIEW_SIZE, RenderConfig(coarse=24, fine=12), normals=False
+    )
     return convert.to_pil(view.rgb[0])
 
 

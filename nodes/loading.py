@@ -29,8 +29,24 @@ from .types import HeadOnWire, PriorOnWire
 
 FOLDER = "portrait_diffusion"
 EMBEDDED = "embedded"
-VGG, LPIPS, ARCFACE, NIQE, TURBO, HPDM, BRUSHNET, PRIOR = "vgg", "lpips", "arcface", "niqe", "turbo", "hpdm", "brushnet", "prior"
-NAMED = {"vgg16": VGG, LPIPS: LPIPS, ARCFACE: ARCFACE, NIQE: NIQE, TURBO: TURBO, HPDM: HPDM}  # beginnings of names, where contents do not tell
+VGG, LPIPS, ARCFACE, NIQE, TURBO, HPDM, BRUSHNET, PRIOR = (
+    "vgg",
+    "lpips",
+    "arcface",
+    "niqe",
+    "turbo",
+    "hpdm",
+    "brushnet",
+    "prior",
+)
+NAMED = {
+    "vgg16": VGG,
+    LPIPS: LPIPS,
+    ARCFACE: ARCFACE,
+    NIQE: NIQE,
+    TURBO: TURBO,
+    HPDM: HPDM,
+}  # beginnings of names, where contents do not tell
 STATISTICS = (".mat", ".npz", ".safetensors")  # of NIQE
 
 
@@ -38,7 +54,10 @@ def register_folder() -> None:
     """Tell ComfyUI of models/portrait_diffusion, behind whatever extra_model_paths.yaml already put there."""
     default = os.path.join(folder_paths.models_dir, FOLDER)
     paths = list(folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))[0])
-    folder_paths.folder_names_and_paths[FOLDER] = (paths + [default] * (default not in paths), {".safetensors"})
+    folder_paths.folder_names_and_paths[FOLDER] = (
+        paths + [default] * (default not in paths),
+        {".safetensors"},
+    )
 
 
 def kind_of(path: Path, name: str = "") -> str:
@@ -53,7 +72,11 @@ def kind_of(path: Path, name: str = "") -> str:
 def kind_by_name(name: str) -> str:
     """What a file is called."""
     last = Path(name).name.lower()
-    return BRUSHNET if BRUSHNET in name.lower() else next((kind for begins, kind in NAMED.items() if last.startswith(begins)), PRIOR)
+    return (
+        BRUSHNET
+        if BRUSHNET in name.lower()
+        else next((kind for begins, kind in NAMED.items() if last.startswith(begins)), PRIOR)
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -66,7 +89,11 @@ def files_of(*kinds: str) -> list[str]:
     """Names of the user's .safetensors files of these kinds in models/portrait_diffusion."""
     register_folder()
     names = folder_paths.get_filename_list(FOLDER)
-    return [name for name in names if (path := folder_paths.get_full_path(FOLDER, name)) and kind_of(Path(path), name) in kinds]
+    return [
+        name
+        for name in names
+        if (path := folder_paths.get_full_path(FOLDER, name)) and kind_of(Path(path), name) in kinds
+    ]
 
 
 def weight_files() -> list[str]:
@@ -96,7 +123,13 @@ def user_file(kind: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path | None:
     """
     register_folder()
     folders = folder_paths.get_folder_paths(FOLDER)
-    paths = [path for suffix in suffixes for folder in folders for path in sorted(Path(folder).glob(f"*{suffix}")) if path.is_file()]
+    paths = [
+        path
+        for suffix in suffixes
+        for folder in folders
+        for path in sorted(Path(folder).glob(f"*{suffix}"))
+        if path.is_file()
+    ]
     paths.sort(key=lambda path: kind_by_name(path.name) != kind)
     return next((path for path in paths if kind_of(path) == kind), None)
 
@@ -108,12 +141,22 @@ def vgg_file() -> Path | None:
 
 def file_facts(*paths: Path | None) -> list:
     """What changes when files do."""
-    return [fact for path in paths if path is not None for fact in (str(path), path.stat().st_mtime_ns, path.stat().st_size)]
+    return [
+        fact
+        for path in paths
+        if path is not None
+        for fact in (str(path), path.stat().st_mtime_ns, path.stat().st_size)
+    ]
 
 
 def judge_files() -> dict[str, Path | None]:
     """The user's files of the field's own metrics, by what they are."""
-    return {"vgg": vgg_file(), "lpips": user_file(LPIPS), "arcface": user_file(ARCFACE), "niqe": user_file(NIQE, STATISTICS)}
+    return {
+        "vgg": vgg_file(),
+        "lpips": user_file(LPIPS),
+        "arcface": user_file(ARCFACE),
+        "niqe": user_file(NIQE, STATISTICS),
+    }
 
 
 def user_judges() -> dict[str, object]:
@@ -158,7 +201,10 @@ def patcher(*modules: nn.Module) -> comfy.model_patcher.ModelPatcher:
 def single(module: nn.Module) -> comfy.model_patcher.ModelPatcher:
     """A module as ComfyUI moves it. A plain ModelPatcher: we back-propagate through it."""
     return comfy.model_patcher.ModelPatcher(
-        module, load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device(), size=mm.module_size(module)
+        module,
+        load_device=mm.get_torch_device(),
+        offload_device=mm.unet_offload_device(),
+        size=mm.module_size(module),
     )
 
 
@@ -173,13 +219,17 @@ def load_prior(name: str) -> PriorOnWire:
         encoder, critic = shipped_encoder(), shipped_critic()
     encoder = encoder if encodes(encoder, generator) else None
     critic = critic if fits(critic, generator) else None
-    return PriorOnWire(generator, encoder, critic, name, patcher(*(x for x in (generator, encoder, critic) if x is not None)))
+    return PriorOnWire(
+        generator, encoder, critic, name, patcher(*(x for x in (generator, encoder, critic) if x is not None))
+    )
 
 
 def wire_head(head: Head) -> HeadOnWire:
     """A head for the wire: planes on the intermediate device, modules under one patcher."""
     modules = [head.decoder] if head.generator is None else [head.decoder, head.generator]
-    return HeadOnWire(replace(head, planes=head.planes.detach().to(mm.intermediate_device())), patcher(*modules))
+    return HeadOnWire(
+        replace(head, planes=head.planes.detach().to(mm.intermediate_device())), patcher(*modules)
+    )
 
 
 def ready(wire: HeadOnWire, *others: comfy.model_patcher.ModelPatcher, memory: int = 0) -> Head:
@@ -195,8 +245,12 @@ def output_file(prefix: str, suffix: str) -> tuple[Path, dict[str, str]]:
         ValueError: the prefix leaves the output folder.
     """
     folder = folder_paths.get_output_directory()
-    if not prefix.strip() or not os.path.abspath(os.path.join(folder, prefix)).startswith(os.path.abspath(folder) + os.sep):
-        raise ValueError(f"filename_prefix: expected a name inside the output folder, got {prefix!r}; remove '..' and leading slashes")
+    if not prefix.strip() or not os.path.abspath(os.path.join(folder, prefix)).startswith(
+        os.path.abspath(folder) + os.sep
+    ):
+        raise ValueError(
+            f"filename_prefix: expected a name inside the output folder, got {prefix!r}; remove '..' and leading slashes"
+        )
     directory, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder)
     file = f"{name}_{counter:05}_{suffix}"
     return Path(directory) / file, {"filename": file, "subfolder": subfolder, "type": "output"}

@@ -42,7 +42,14 @@ class HeadToMesh(io.ComfyNode):
                     default="texture",
                     tooltip="A UV-mapped texture, or the lighter vertex colours.",
                 ),
-                io.Int.Input("texture_size", default=512, min=64, max=4096, step=64, tooltip="Pixels of the square texture."),
+                io.Int.Input(
+                    "texture_size",
+                    default=512,
+                    min=64,
+                    max=4096,
+                    step=64,
+                    tooltip="Pixels of the square texture.",
+                ),
                 io.Int.Input(
                     "target_faces",
                     default=0,
@@ -64,13 +71,22 @@ class HeadToMesh(io.ComfyNode):
             outputs=[
                 io.Mesh.Output(display_name="mesh", tooltip="In metres, y up, face along +z."),
                 io.File3DGLB.Output(display_name="glb", tooltip="For Save 3D Model and Preview 3D."),
-                io.Image.Output(display_name="texture", tooltip="The base-colour texture; one white pixel for vertex colours."),
+                io.Image.Output(
+                    display_name="texture",
+                    tooltip="The base-colour texture; one white pixel for vertex colours.",
+                ),
             ],
         )
 
     @classmethod
     def execute(
-        cls, head, resolution: int, colours: str, texture_size: int, target_faces: int, surface_density: float = 0.0
+        cls,
+        head,
+        resolution: int,
+        colours: str,
+        texture_size: int,
+        target_faces: int,
+        surface_density: float = 0.0,
     ) -> io.NodeOutput:
         config = MeshConfig(
             resolution=resolution,
@@ -121,15 +137,23 @@ class File3DToMesh(io.ComfyNode):
             category=CATEGORY,
             description="Reads a GLB into a MESH: geometry, UVs, base-colour texture or vertex colours.",
             search_aliases=["file to mesh", "load glb", "file 3d", "convert mesh"],
-            inputs=[io.MultiType.Input("file", [io.File3DGLB, io.File3DAny], tooltip="A GLB, as from Load 3D or Head to Mesh.")],
+            inputs=[
+                io.MultiType.Input(
+                    "file", [io.File3DGLB, io.File3DAny], tooltip="A GLB, as from Load 3D or Head to Mesh."
+                )
+            ],
             outputs=[io.Mesh.Output(display_name="mesh", tooltip="In metres.")],
         )
 
     @classmethod
     def execute(cls, file: Types.File3D) -> io.NodeOutput:
         if file.format not in ("glb", ""):
-            raise ValueError(f"file: expected a GLB, got {file.format or 'an unnamed format'}; export the model as .glb")
-        return io.NodeOutput(convert.to_mesh(from_glb(file.get_bytes(), metres_per_unit=convert.METRES_PER_UNIT)))
+            raise ValueError(
+                f"file: expected a GLB, got {file.format or 'an unnamed format'}; export the model as .glb"
+            )
+        return io.NodeOutput(
+            convert.to_mesh(from_glb(file.get_bytes(), metres_per_unit=convert.METRES_PER_UNIT))
+        )
 
 
 class Turntable(io.ComfyNode):
@@ -146,19 +170,39 @@ class Turntable(io.ComfyNode):
             inputs=[
                 io.Mesh.Input("mesh", tooltip="In metres, y up, as from Head to Mesh."),
                 io.Int.Input("frames", default=48, min=2, max=720, tooltip="Frames of one full turn."),
-                io.Int.Input("size", default=256, min=32, max=2048, step=32, tooltip="Pixels of the square frames."),
-                io.Float.Input("fps", default=24.0, min=1.0, max=120.0, step=1.0, tooltip="Frames per second of the video."),
-                io.Float.Input("pitch_degrees", default=0.0, min=-89.0, max=89.0, step=1.0, tooltip="Elevation of the camera, degrees."),
+                io.Int.Input(
+                    "size", default=256, min=32, max=2048, step=32, tooltip="Pixels of the square frames."
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=24.0,
+                    min=1.0,
+                    max=120.0,
+                    step=1.0,
+                    tooltip="Frames per second of the video.",
+                ),
+                io.Float.Input(
+                    "pitch_degrees",
+                    default=0.0,
+                    min=-89.0,
+                    max=89.0,
+                    step=1.0,
+                    tooltip="Elevation of the camera, degrees.",
+                ),
                 io.Color.Input("background", default="#ffffff", tooltip="Colour behind the mesh."),
             ],
             outputs=[
-                io.Image.Output(display_name="frames", tooltip="One picture per frame, the first from the front."),
+                io.Image.Output(
+                    display_name="frames", tooltip="One picture per frame, the first from the front."
+                ),
                 io.Video.Output(display_name="video", tooltip="For Save Video."),
             ],
         )
 
     @classmethod
-    def execute(cls, mesh, frames: int, size: int, fps: float, pitch_degrees: float, background: str) -> io.NodeOutput:
+    def execute(
+        cls, mesh, frames: int, size: int, fps: float, pitch_degrees: float, background: str
+    ) -> io.NodeOutput:
         first = convert.from_mesh(mesh)[0].to(mm.get_torch_device())
         progress = Progress(frames)
         pictures = turntable.frames(
@@ -167,7 +211,9 @@ class Turntable(io.ComfyNode):
             size=size,
             pitch=math.radians(pitch_degrees),
             background=convert.color(background),
-            callback=lambda done, _, frame: progress.update(done, convert.to_pil(frame) if done % 6 == 0 else None),
+            callback=lambda done, _, frame: progress.update(
+                done, convert.to_pil(frame) if done % 6 == 0 else None
+            ),
         )
         images = convert.to_image(pictures)
         return io.NodeOutput(images, video(images, fps))

@@ -40,7 +40,11 @@ class LoadHPDM(io.ComfyNode):
                     tooltip="'embedded', or branches of yours or a BrushNet file from models/portrait_diffusion.",
                 ),
             ],
-            outputs=[HpdmWire.Output(display_name="hpdm", tooltip="For Generate View, Generate Ring and Refine Head.")],
+            outputs=[
+                HpdmWire.Output(
+                    display_name="hpdm", tooltip="For Generate View, Generate Ring and Refine Head."
+                )
+            ],
         )
 
     @classmethod
@@ -110,7 +114,9 @@ def prepared(hpdm: HpdmOnWire, size: int) -> tuple[DiffusionModel, Hpdm]:
 def rendered(head: Head, cameras: Camera, size: int) -> Coarse:
     """A head's coarse views, with progress; interrupts are noticed between chunks of rays."""
     progress = Progress(100)
-    return coarse_views(head, cameras, size, callback=lambda done, total: progress.update(100 * done // total))
+    return coarse_views(
+        head, cameras, size, callback=lambda done, total: progress.update(100 * done // total)
+    )
 
 
 class GenerateView(io.ComfyNode):
@@ -128,15 +134,21 @@ class GenerateView(io.ComfyNode):
             inputs=[
                 HpdmWire.Input("hpdm", tooltip="From Load HPDM."),
                 HeadWire.Input("head", tooltip="The person's head; its depth, renders and normals are used."),
-                io.Image.Input("image", tooltip="One square picture of the person, such as the aligned portrait's."),
+                io.Image.Input(
+                    "image", tooltip="One square picture of the person, such as the aligned portrait's."
+                ),
                 CamerasWire.Input("cameras", tooltip="The new views; each is drawn from the picture alone."),
                 *settings(),
                 CamerasWire.Input(
-                    "source", optional=True, tooltip="The one camera that took the image; without it, that of the head's photo."
+                    "source",
+                    optional=True,
+                    tooltip="The one camera that took the image; without it, that of the head's photo.",
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="images", tooltip="One picture per camera, of the image's size."),
+                io.Image.Output(
+                    display_name="images", tooltip="One picture per camera, of the image's size."
+                ),
                 io.Image.Output(display_name="projected", tooltip="What the picture told of each."),
                 io.Mask.Output(display_name="void", tooltip="1 where it told nothing."),
             ],
@@ -144,7 +156,18 @@ class GenerateView(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, hpdm, head, image, cameras, steps: int, guidance: float, weight: float, strength: float, blend: float, seed: int, source=None
+        cls,
+        hpdm,
+        head,
+        image,
+        cameras,
+        steps: int,
+        guidance: float,
+        weight: float,
+        strength: float,
+        blend: float,
+        seed: int,
+        source=None,
     ) -> io.NodeOutput:
         config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength, blend=blend)
         picture, camera = one_image(image), one_camera(source, head)
@@ -160,11 +183,17 @@ class GenerateView(io.ComfyNode):
         for i in range(1, count + 1):
             before = (i - 1) * steps
             step = partial(tick, progress, before)
-            made.append(new_view(model, network, driver, coarse, i, generator=draws, config=config, callback=step))
+            made.append(
+                new_view(model, network, driver, coarse, i, generator=draws, config=config, callback=step)
+            )
             progress.update(before + steps, convert.to_pil(made[-1].image))
         images = torch.stack([view.image for view in made])
-        projected, known = (torch.stack([getattr(view.projected, name) for view in made]) for name in ("image", "known"))
-        return io.NodeOutput(convert.to_image(images), convert.to_image(projected), convert.to_mask(1 - known))
+        projected, known = (
+            torch.stack([getattr(view.projected, name) for view in made]) for name in ("image", "known")
+        )
+        return io.NodeOutput(
+            convert.to_image(images), convert.to_image(projected), convert.to_mask(1 - known)
+        )
 
 
 class GenerateRing(io.ComfyNode):
@@ -181,12 +210,18 @@ class GenerateRing(io.ComfyNode):
             search_aliases=["novel views", "hpdm", "multi-view", "view chain", "turnaround"],
             inputs=[
                 HpdmWire.Input("hpdm", tooltip="From Load HPDM."),
-                HeadWire.Input("head", tooltip="From Invert Portrait or Feed-Forward Head; it holds the photo."),
-                CamerasWire.Input("cameras", tooltip="The views, at their size; the embedded model knows 256 pixels."),
+                HeadWire.Input(
+                    "head", tooltip="From Invert Portrait or Feed-Forward Head; it holds the photo."
+                ),
+                CamerasWire.Input(
+                    "cameras", tooltip="The views, at their size; the embedded model knows 256 pixels."
+                ),
                 *settings(),
             ],
             outputs=[
-                io.Image.Output(display_name="images", tooltip="One picture per camera, in the cameras' order."),
+                io.Image.Output(
+                    display_name="images", tooltip="One picture per camera, in the cameras' order."
+                ),
                 io.Image.Output(display_name="renders", tooltip="The head's own views, for comparison."),
                 io.Image.Output(display_name="sheet", tooltip="One picture: renders above, new views below."),
             ],
@@ -194,13 +229,24 @@ class GenerateRing(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, hpdm, head, cameras, steps: int, guidance: float, weight: float, strength: float, blend: float, seed: int
+        cls,
+        hpdm,
+        head,
+        cameras,
+        steps: int,
+        guidance: float,
+        weight: float,
+        strength: float,
+        blend: float,
+        seed: int,
     ) -> io.NodeOutput:
         config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength, blend=blend)
         ready = loading.ready(head)
         views, done, coarse = cameras.cameras.to(ready.planes.device), 0, None
         if ready.reference is not None:
-            coarse = rendered(ready, ready.reference.to(ready.planes.device).camera.before(views), cameras.size)
+            coarse = rendered(
+                ready, ready.reference.to(ready.planes.device).camera.before(views), cameras.size
+            )
         model, network = prepared(hpdm, cameras.size)
         progress = Progress(len(views.cam2world) * steps)
 

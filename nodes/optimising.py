@@ -86,7 +86,9 @@ class Resume:
     """The state of one run under ComfyUI's output folder, deleted when the run ends."""
 
     def __init__(self, key: str) -> None:
-        self.path = Path(folder_paths.get_output_directory()) / "portrait_diffusion" / "resume" / f"{key}.safetensors"
+        self.path = (
+            Path(folder_paths.get_output_directory()) / "portrait_diffusion" / "resume" / f"{key}.safetensors"
+        )
         self._saved = time.monotonic()
 
     def load(self) -> dict[str, Tensor] | None:
@@ -136,7 +138,9 @@ class Progress:
             InterruptProcessingException: the user pressed cancel.
         """
         mm.throw_exception_if_processing_interrupted()
-        self.bar.update_absolute(done, self.total, None if picture is None else ("JPEG", picture, max(picture.size)))
+        self.bar.update_absolute(
+            done, self.total, None if picture is None else ("JPEG", picture, max(picture.size))
+        )
 
 
 def optimise(run: Callable, key: str, picture: Callable, steps: int, every: int = PREVIEW_EVERY):

@@ -16,7 +16,14 @@ class LoadHeadPrior(io.ComfyNode):
             display_name="Load Head Prior",
             category=CATEGORY,
             description="Loads the generator of heads that a portrait is inverted into. 'embedded' ships with the pack.",
-            search_aliases=["portrait prior", "eg3d", "panohead", "3d gan", "head model", "portrait diffusion"],
+            search_aliases=[
+                "portrait prior",
+                "eg3d",
+                "panohead",
+                "3d gan",
+                "head model",
+                "portrait diffusion",
+            ],
             inputs=[
                 io.Combo.Input(
                     "prior",

@@ -27,15 +27,37 @@ class ProjectView(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="One square picture, such as the aligned portrait."),
                 CamerasWire.Input("cameras", tooltip="The views to project it to."),
-                CamerasWire.Input("source", optional=True, tooltip="The one camera that took it; without it, that of the head's photo."),
-                HeadWire.Input("head", optional=True, tooltip="Its depth and mask are used; then depth and mask are not needed."),
-                io.Image.Input("depth", optional=True, tooltip="Depth picture of the image: white at near, black at far."),
-                io.Mask.Input("mask", optional=True, tooltip="1 where the depth is a surface; needed with depth."),
-                io.Float.Input(
-                    "near", default=round(convert.NEAR, 2), min=0.01, max=64.0, step=0.01, tooltip="Distance of white in the depth picture, scene units."
+                CamerasWire.Input(
+                    "source",
+                    optional=True,
+                    tooltip="The one camera that took it; without it, that of the head's photo.",
+                ),
+                HeadWire.Input(
+                    "head",
+                    optional=True,
+                    tooltip="Its depth and mask are used; then depth and mask are not needed.",
+                ),
+                io.Image.Input(
+                    "depth", optional=True, tooltip="Depth picture of the image: white at near, black at far."
+                ),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="1 where the depth is a surface; needed with depth."
                 ),
                 io.Float.Input(
-                    "far", default=round(convert.FAR, 2), min=0.01, max=64.0, step=0.01, tooltip="Distance of black in the depth picture, scene units."
+                    "near",
+                    default=round(convert.NEAR, 2),
+                    min=0.01,
+                    max=64.0,
+                    step=0.01,
+                    tooltip="Distance of white in the depth picture, scene units.",
+                ),
+                io.Float.Input(
+                    "far",
+                    default=round(convert.FAR, 2),
+                    min=0.01,
+                    max=64.0,
+                    step=0.01,
+                    tooltip="Distance of black in the depth picture, scene units.",
                 ),
                 io.Float.Input(
                     "grazing_degrees",
@@ -48,14 +70,25 @@ class ProjectView(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Image.Output(display_name="images", tooltip="One picture per camera, black where nothing is known."),
+                io.Image.Output(
+                    display_name="images", tooltip="One picture per camera, black where nothing is known."
+                ),
                 io.Mask.Output(display_name="void", tooltip="1 where nothing is known: a mask to inpaint."),
             ],
         )
 
     @classmethod
     def execute(
-        cls, image, cameras, near: float, far: float, grazing_degrees: float, source=None, head=None, depth=None, mask=None
+        cls,
+        image,
+        cameras,
+        near: float,
+        far: float,
+        grazing_degrees: float,
+        source=None,
+        head=None,
+        depth=None,
+        mask=None,
     ) -> io.NodeOutput:
         config = ProjectionConfig(grazing=torch.tensor(grazing_degrees).deg2rad().item())
         if head is not None:
@@ -79,7 +112,9 @@ def one_camera(source: CamerasOnWire | None, head=None) -> Camera:
     """
     if source is None:
         if head is None or head.head.reference is None:
-            raise ValueError("source: expected the camera that took the image, got none; wire a Camera Orbit with count 1")
+            raise ValueError(
+                "source: expected the camera that took the image, got none; wire a Camera Orbit with count 1"
+            )
         return head.head.reference.camera
     if len(source.cameras.cam2world) != 1:
         raise ValueError(
@@ -130,7 +165,10 @@ def from_picture(image, source: CamerasOnWire | None, depth, mask, near: float, 
     if not near < far:
         raise ValueError(f"project view: expected near before far, got {near} and {far}; white is near")
     device = picture.device
-    levels, solid = convert.from_image(depth)[0].mean(0).to(device), mask.reshape(mask.shape[-2:]).float().to(device)
+    levels, solid = (
+        convert.from_image(depth)[0].mean(0).to(device),
+        mask.reshape(mask.shape[-2:]).float().to(device),
+    )
     if levels.shape != picture.shape[1:] or solid.shape != picture.shape[1:]:
         raise ValueError(
             f"project view: expected depth and mask of the image's size {list(picture.shape[1:])}, got {list(levels.shape)} and "

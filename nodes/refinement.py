@@ -30,12 +30,25 @@ class RefineHead(io.ComfyNode):
             description="Gives a head the detail that a diffusion model sees in its views: every view is denoised under what its neighbour "
             "shows, from noise that is kept only where it agrees with the neighbour's. Shows a turning head while it works; an interrupted run "
             "goes on where it stopped.",
-            search_aliases=["portrait diffusion", "mv-nrs", "sds", "texture refinement", "distillation", "noise resampling"],
+            search_aliases=[
+                "portrait diffusion",
+                "mv-nrs",
+                "sds",
+                "texture refinement",
+                "distillation",
+                "noise resampling",
+            ],
             inputs=[
-                HeadWire.Input("head", tooltip="From Invert Portrait or Restore Geometry; it holds the photo."),
-                HpdmWire.Input("hpdm", tooltip="From Load HPDM; with the diffusion model that it was loaded for."),
+                HeadWire.Input(
+                    "head", tooltip="From Invert Portrait or Restore Geometry; it holds the photo."
+                ),
+                HpdmWire.Input(
+                    "hpdm", tooltip="From Load HPDM; with the diffusion model that it was loaded for."
+                ),
                 AlignedWire.Input(
-                    "aligned", optional=True, tooltip="From Align Portrait: the photo that is kept; the head's own where absent."
+                    "aligned",
+                    optional=True,
+                    tooltip="From Align Portrait: the photo that is kept; the head's own where absent.",
                 ),
                 CamerasWire.Input(
                     "cameras",
@@ -44,10 +57,20 @@ class RefineHead(io.ComfyNode):
                     "twelve), one above and one below where absent.",
                 ),
                 io.Combo.Input(
-                    "preset", options=list(PRESETS), default="fast", tooltip="fast: minutes. detail: finer planes, more denoising, longer."
+                    "preset",
+                    options=list(PRESETS),
+                    default="fast",
+                    tooltip="fast: minutes. detail: finer planes, more denoising, longer.",
                 ),
                 seed_input("noise and rays", "head"),
-                io.Int.Input("iterations", default=-1, min=-1, max=10000, advanced=True, tooltip="Of all views; -1 takes the preset's."),
+                io.Int.Input(
+                    "iterations",
+                    default=-1,
+                    min=-1,
+                    max=10000,
+                    advanced=True,
+                    tooltip="Of all views; -1 takes the preset's.",
+                ),
                 io.Combo.Input(
                     "strategy",
                     options=list(STRATEGIES),
@@ -77,13 +100,26 @@ class RefineHead(io.ComfyNode):
             outputs=[
                 HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head."),
                 io.Image.Output(display_name="targets", tooltip="What the views were last pulled to."),
-                io.Image.Output(display_name="scores", tooltip="Cosines of new and old noise with the neighbour's gradient, by iteration."),
+                io.Image.Output(
+                    display_name="scores",
+                    tooltip="Cosines of new and old noise with the neighbour's gradient, by iteration.",
+                ),
             ],
         )
 
     @classmethod
     def execute(
-        cls, head, hpdm, preset: str, seed: int, iterations: int, strategy: str, sigma: float, multi_step: float, aligned=None, cameras=None
+        cls,
+        head,
+        hpdm,
+        preset: str,
+        seed: int,
+        iterations: int,
+        strategy: str,
+        sigma: float,
+        multi_step: float,
+        aligned=None,
+        cameras=None,
     ) -> io.NodeOutput:
         config = replace(PRESETS[preset], strategy=strategy, multi_step=multi_step)
         config = config if iterations < 0 else replace(config, iterations=max(iterations, 1))
@@ -111,4 +147,6 @@ class RefineHead(io.ComfyNode):
         key = fingerprint("refine", *parts, around, config, seed, hpdm.network, *model_facts(hpdm.diffusion))
         refined = optimise(run, key, turned, config.iterations, every=1)
         wire = loading.wire_head(replace(refined.head, reference=made.reference))
-        return io.NodeOutput(wire, convert.to_image(refined.targets), convert.to_image(score_picture(refined.scores)[None]))
+        return io.NodeOutput(
+            wire, convert.to_image(refined.targets), convert.to_image(score_picture(refined.scores)[None])
+        )

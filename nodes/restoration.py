@@ -32,11 +32,21 @@ class RestoreGeometry(io.ComfyNode):
             description="Repairs what the prior guessed wrongly: hollow or doubled backs, dents. A diffusion model looks at the head from all "
             "sides, told from where (with Perp-Neg against second faces) and what the photo shows; only a small block behind the generator "
             "learns, and the photo holds the front. An interrupted run goes on where it stopped.",
-            search_aliases=["sds", "score distillation", "janus", "zero123", "perp-neg", "dreamfusion", "portrait diffusion"],
+            search_aliases=[
+                "sds",
+                "score distillation",
+                "janus",
+                "zero123",
+                "perp-neg",
+                "dreamfusion",
+                "portrait diffusion",
+            ],
             inputs=[
                 HeadWire.Input("head", tooltip="From Invert Portrait."),
                 DiffusionWire.Input("diffusion", tooltip="From Load View Diffusion."),
-                io.Int.Input("steps", default=STANDARD.steps, min=1, max=20000, tooltip="Steps, each from one camera."),
+                io.Int.Input(
+                    "steps", default=STANDARD.steps, min=1, max=20000, tooltip="Steps, each from one camera."
+                ),
                 seed_input("cameras, timesteps and noise", "head"),
                 io.Boolean.Input(
                     "learnt",
@@ -72,12 +82,24 @@ class RestoreGeometry(io.ComfyNode):
                     tooltip="Weight of the photo, which holds the front.",
                 ),
             ],
-            outputs=[HeadWire.Output(display_name="head", tooltip="For Refine Head, Render Views and Head to Mesh.")],
+            outputs=[
+                HeadWire.Output(
+                    display_name="head", tooltip="For Refine Head, Render Views and Head to Mesh."
+                )
+            ],
         )
 
     @classmethod
     def execute(
-        cls, head, diffusion, steps: int, seed: int, learnt: bool, text: float, picture_weight: float, reference: float
+        cls,
+        head,
+        diffusion,
+        steps: int,
+        seed: int,
+        learnt: bool,
+        text: float,
+        picture_weight: float,
+        reference: float,
     ) -> io.NodeOutput:
         if learnt and head.head.generator is None:
             raise ValueError(

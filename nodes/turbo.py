@@ -43,7 +43,11 @@ class LoadTurboRefiner(io.ComfyNode):
                     default=loading.EMBEDDED,
                     tooltip="'embedded', or a refiner from models/portrait_diffusion that `train turbo` wrote.",
                 ),
-                io.Model.Input("model", optional=True, tooltip="The base of a refiner of yours: Stable Diffusion 1.x, 2.x or SD-Turbo."),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The base of a refiner of yours: Stable Diffusion 1.x, 2.x or SD-Turbo.",
+                ),
                 io.Vae.Input("vae", optional=True, tooltip="The base's VAE; needed together with model."),
             ],
             outputs=[TurboWire.Output(display_name="turbo", tooltip="For Refine Views.")],
@@ -57,7 +61,9 @@ class LoadTurboRefiner(io.ComfyNode):
     @classmethod
     def execute(cls, refiner: str, model=None, vae=None) -> io.NodeOutput:
         if (model is None) != (vae is None):
-            raise ValueError("turbo refiner: expected model and vae together, or neither, got one of them; wire both of one checkpoint")
+            raise ValueError(
+                "turbo refiner: expected model and vae together, or neither, got one of them; wire both of one checkpoint"
+            )
         path = loading.weights_path(refiner, "turbo")
         with torch.inference_mode(False):
             wire = embedded(path, refiner) if model is None else on_model(path, refiner, model, vae)
@@ -113,8 +119,13 @@ class RefineViews(io.ComfyNode):
             search_aliases=["turboportrait3d", "one step", "img2img views", "enhance renders", "difix"],
             inputs=[
                 TurboWire.Input("turbo", tooltip="From Load Turbo Refiner."),
-                io.Image.Input("images", tooltip="Views to refine, from Render Views, Turntable, or any other node."),
-                io.Image.Input("reference", tooltip="The person: the aligned portrait's image; a batch gives several references."),
+                io.Image.Input(
+                    "images", tooltip="Views to refine, from Render Views, Turntable, or any other node."
+                ),
+                io.Image.Input(
+                    "reference",
+                    tooltip="The person: the aligned portrait's image; a batch gives several references.",
+                ),
                 io.Float.Input(
                     "r",
                     default=0.1,
@@ -124,7 +135,14 @@ class RefineViews(io.ComfyNode):
                     tooltip="Share of noise in the views; 0 keeps what is there, more invents. The paper's is 0.1.",
                 ),
                 seed_input("noise", "pictures"),
-                io.Int.Input("window", default=6, min=1, max=256, advanced=True, tooltip="Views per step; fewer take less memory."),
+                io.Int.Input(
+                    "window",
+                    default=6,
+                    min=1,
+                    max=256,
+                    advanced=True,
+                    tooltip="Views per step; fewer take less memory.",
+                ),
                 io.Int.Input(
                     "overlap",
                     default=2,
@@ -134,7 +152,10 @@ class RefineViews(io.ComfyNode):
                     tooltip="Views that neighbouring windows share and cross-fade; less than window.",
                 ),
                 io.Boolean.Input(
-                    "loop", default=False, advanced=True, tooltip="The last view is the first one's neighbour, as on a whole turn."
+                    "loop",
+                    default=False,
+                    advanced=True,
+                    tooltip="The last view is the first one's neighbour, as on a whole turn.",
                 ),
                 io.Float.Input(
                     "steady",
@@ -150,7 +171,18 @@ class RefineViews(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, turbo, images, reference, r: float, seed: int, window: int, overlap: int, loop: bool, steady: float) -> io.NodeOutput:
+    def execute(
+        cls,
+        turbo,
+        images,
+        reference,
+        r: float,
+        seed: int,
+        window: int,
+        overlap: int,
+        loop: bool,
+        steady: float,
+    ) -> io.NodeOutput:
         views, references = convert.from_image(images), convert.from_image(reference)
         config = replace(turbo.turbo.config, window=window, overlap=min(overlap, window - 1), r=r)
         H, W = views.shape[-2:]
@@ -170,4 +202,6 @@ class RefineViews(io.ComfyNode):
             loop=loop,
             callback=after_window,
         )
-        return io.NodeOutput(convert.to_image(steadied(refined, views.to(refined), SteadyConfig(strength=steady), loop=loop)))
+        return io.NodeOutput(
+            convert.to_image(steadied(refined, views.to(refined), SteadyConfig(strength=steady), loop=loop))
+        )

@@ -120,7 +120,9 @@ class HpdmOnWire:
 
 
 PriorWire = io.Custom("PORTRAIT_PRIOR")  # PriorOnWire
-AlignedWire = io.Custom("PORTRAIT_ALIGNED")  # AlignedPortrait: image [3, S, S], mask [1, S, S], camera, crop transform
+AlignedWire = io.Custom(
+    "PORTRAIT_ALIGNED"
+)  # AlignedPortrait: image [3, S, S], mask [1, S, S], camera, crop transform
 HeadWire = io.Custom("PORTRAIT_HEAD")  # HeadOnWire
 CamerasWire = io.Custom("PORTRAIT_CAMERAS")  # CamerasOnWire
 LandmarksWire = io.Custom("FACE_LANDMARKS")  # core's MediaPipe dict
@@ -144,4 +146,6 @@ def seed_input(draws: str, made: str) -> io.Int.Input:
 
 def video(frames, fps: float):
     """IMAGE frames [N, H, W, 3] -> VIDEO."""
-    return InputImpl.VideoFromComponents(Types.VideoComponents(images=frames, frame_rate=Fraction(fps).limit_denominator(1000)))
+    return InputImpl.VideoFromComponents(
+        Types.VideoComponents(images=frames, frame_rate=Fraction(fps).limit_denominator(1000))
+    )

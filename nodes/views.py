@@ -53,14 +53,17 @@ class RenderViews(io.ComfyNode):
                     tooltip="White is half a scene unit before the middle, black as far behind it or empty; Project View reads it.",
                 ),
                 io.Image.Output(
-                    display_name="normals", tooltip="Camera space: red right, green up, blue towards the camera; white where empty."
+                    display_name="normals",
+                    tooltip="Camera space: red right, green up, blue towards the camera; white where empty.",
                 ),
                 io.Image.Output(display_name="sheet", tooltip="One picture: colours above, normals below."),
             ],
         )
 
     @classmethod
-    def execute(cls, head, cameras, background: str, samples: int = 32, memory_mb: int = 256) -> io.NodeOutput:
+    def execute(
+        cls, head, cameras, background: str, samples: int = 32, memory_mb: int = 256
+    ) -> io.NodeOutput:
         config = RenderConfig(coarse=samples, fine=samples, chunk_bytes=memory_mb * 2**20)
         backdrop = convert.color(background)
         ready = loading.ready(head, memory=2 * config.chunk_bytes)
@@ -75,11 +78,16 @@ class RenderViews(io.ComfyNode):
                     size,
                     config,
                     background=backdrop,
-                    callback=lambda done, total, before=before: progress.update(before + done * size * size // total),
+                    callback=lambda done, total, before=before: progress.update(
+                        before + done * size * size // total
+                    ),
                 )
             )
             progress.update((i + 1) * size * size, convert.to_pil(parts[-1].rgb[0]))
-        rgb, depth, opacity, normal = (torch.cat([getattr(part, name) for part in parts]) for name in ("rgb", "depth", "opacity", "normal"))
+        rgb, depth, opacity, normal = (
+            torch.cat([getattr(part, name) for part in parts])
+            for name in ("rgb", "depth", "opacity", "normal")
+        )
         views = Rendering(rgb, depth, opacity, normal)
         return io.NodeOutput(
             convert.to_image(rgb),

@@ -15,14 +15,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning th
 
 def load_pack() -> None:
     """Import the root package by its file."""
-    spec = importlib.util.spec_from_file_location("portrait_diffusion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    spec = importlib.util.spec_from_file_location(
+        "portrait_diffusion", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
     module = importlib.util.module_from_spec(spec)
     sys.modules["portrait_diffusion"] = module
     spec.loader.exec_module(module)
 
 
 load_pack()
-settings.register_profile("portrait", deadline=None, max_examples=25, derandomize=True)  # the first torch call is slow
+settings.register_profile(
+    "portrait", deadline=None, max_examples=25, derandomize=True
+)  # the first torch call is slow
 settings.load_profile("portrait")
 
 

@@ -39,9 +39,17 @@ class Golden:
         """The weights below a prefix, without it: stored ones, or made by the recipe."""
         if self.config.get("state_source", "stored") == "recipe":
             shapes, seed = self.config["state_shapes"], self.config["seed"]
-            whole = {key: torch.as_tensor(recipe_value(seed, key, shape)) for key, shape in shapes.items() if key.startswith(prefix)}
+            whole = {
+                key: torch.as_tensor(recipe_value(seed, key, shape))
+                for key, shape in shapes.items()
+                if key.startswith(prefix)
+            }
         else:
-            whole = {key.removeprefix("state/"): value for key, value in self.tensors.items() if key.startswith("state/")}
+            whole = {
+                key.removeprefix("state/"): value
+                for key, value in self.tensors.items()
+                if key.startswith("state/")
+            }
         return {key.removeprefix(prefix): value for key, value in whole.items() if key.startswith(prefix)}
 
 
@@ -84,7 +92,11 @@ def load(path: Path) -> Golden:
     with safe_open(path, "pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         config = json.loads(file.metadata()["config"])
-    return Golden(path.stem, {key: value.float() if value.dtype == torch.float16 else value for key, value in tensors.items()}, config)
+    return Golden(
+        path.stem,
+        {key: value.float() if value.dtype == torch.float16 else value for key, value in tensors.items()},
+        config,
+    )
 
 
 def paths(*patterns: str) -> list[Path]:
@@ -93,9 +105,16 @@ def paths(*patterns: str) -> list[Path]:
     Raises:
         FileNotFoundError: the folder does not exist, or it is ours and has none, so that no test passes by finding nothing.
     """
-    found = {path for pattern in patterns for prefix in ("", "hidden_") for path in GOLDEN_DIR.glob(f"{prefix}{pattern}.safetensors")}
+    found = {
+        path
+        for pattern in patterns
+        for prefix in ("", "hidden_")
+        for path in GOLDEN_DIR.glob(f"{prefix}{pattern}.safetensors")
+    }
     if not GOLDEN_DIR.is_dir() or not (found or os.environ.get("GOLDEN_DIR")):
-        raise FileNotFoundError(f"no fixture called {' or '.join(patterns)} in {GOLDEN_DIR}; set GOLDEN_DIR to a folder that has them")
+        raise FileNotFoundError(
+            f"no fixture called {' or '.join(patterns)} in {GOLDEN_DIR}; set GOLDEN_DIR to a folder that has them"
+        )
     return sorted(found)
 
 

@@ -45,9 +45,15 @@ ROWS = {
     "no face": (["nobody.png"], ["expected a photo with a visible face", "none", "crop"]),
     "all transparent": (["transparent.png"], ["expected"]),
     "no face, in another alphabet": (["никто 誰.png"], ["expected a photo with a visible face"]),
-    "a VGG16 that is a photo": (["nobody.png", "--vgg", "words.jpg"], ["vgg: expected a .safetensors or .pth file", "words.jpg"]),
+    "a VGG16 that is a photo": (
+        ["nobody.png", "--vgg", "words.jpg"],
+        ["vgg: expected a .safetensors or .pth file", "words.jpg"],
+    ),
     "no VGG16": (["nobody.png", "--vgg", "none.pth"], ["vgg: expected", "found none called none.pth"]),
-    "out is a file": (["nobody.png", "--out", "dot.png"], ["--out: expected a folder", "dot.png", "another name"]),
+    "out is a file": (
+        ["nobody.png", "--out", "dot.png"],
+        ["--out: expected a folder", "dot.png", "another name"],
+    ),
 }
 
 
@@ -94,7 +100,9 @@ def test_help_is_there(command, capsys):
 
 
 def test_trainings_and_benches_are_found():
-    assert {"alignment", "prior", "encoder"} <= set(commands("training")) and {"heads", "pipeline"} <= set(commands("benchmarks"))
+    assert {"alignment", "prior", "encoder"} <= set(commands("training")) and {"heads", "pipeline"} <= set(
+        commands("benchmarks")
+    )
 
 
 def test_doctor_prints_what_is_there(capsys):
@@ -119,7 +127,11 @@ def test_doctor_names_what_is_missing_and_the_remedy(tmp_path, monkeypatch, caps
     (tmp_path / "prior.safetensors").write_bytes(b"PK" + bytes(20))
     assert main(["doctor"]) == 0
     text = capsys.readouterr().out
-    assert "pickle" in text and "found none called encoder.safetensors" in text and text.count("->") == len(doctor.SHIPPED)
+    assert (
+        "pickle" in text
+        and "found none called encoder.safetensors" in text
+        and text.count("->") == len(doctor.SHIPPED)
+    )
 
 
 def test_weights_that_do_not_fit_stop_run_in_one_line(tmp_path, monkeypatch, capsys, root):
@@ -133,10 +145,16 @@ def test_weights_that_do_not_fit_stop_run_in_one_line(tmp_path, monkeypatch, cap
 
 def test_the_module_is_the_command(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "portrait_diffusion", "run", "nothing.jpg", "--out", "out"], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-m", "portrait_diffusion", "run", "nothing.jpg", "--out", "out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == "portrait-diffusion run: photo: expected a picture file, but nothing.jpg does not exist; check the path\n"
+    assert (
+        done.stderr
+        == "portrait-diffusion run: photo: expected a picture file, but nothing.jpg does not exist; check the path\n"
+    )
 
 
 @pytest.fixture
@@ -149,12 +167,34 @@ def coarse_mesh(monkeypatch):
 @pytest.mark.usefixtures("coarse_mesh")
 def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
     """The main path without ComfyUI, with a few steps and a coarse mesh."""
-    monkeypatch.setitem(running.PRESETS, "quick", InversionConfig(latent_steps=2, tuning_steps=2, detail_steps=2, rays=256, size=64))
+    monkeypatch.setitem(
+        running.PRESETS,
+        "quick",
+        InversionConfig(latent_steps=2, tuning_steps=2, detail_steps=2, rays=256, size=64),
+    )
     out = tmp_path / "моя голова"
     threads = torch.get_num_threads()
-    assert main(["run", str(root / "web" / "pictures" / "portrait.png"), "--out", str(out), "--json", str(out / "report.json")]) == 0
+    assert (
+        main(
+            [
+                "run",
+                str(root / "web" / "pictures" / "portrait.png"),
+                "--out",
+                str(out),
+                "--json",
+                str(out / "report.json"),
+            ]
+        )
+        == 0
+    )
     assert torch.get_num_threads() == threads
-    assert {path.name for path in out.iterdir()} == {"portrait.glb", "turntable.mp4", "views.png", "head.safetensors", "report.json"}
+    assert {path.name for path in out.iterdir()} == {
+        "portrait.glb",
+        "turntable.mp4",
+        "views.png",
+        "head.safetensors",
+        "report.json",
+    }
     assert Image.open(out / "views.png").size == (8 * 128, 2 * 128)
     assert "inversion" in capsys.readouterr().out
 
@@ -174,4 +214,9 @@ def test_run_restores_and_refines(root, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert said.index("geometry restoration ...") < said.index("refinement ...") < said.index("mesh ...")
     assert "  step 1 of 1  0 skipped" in said
-    assert {path.name for path in tmp_path.iterdir()} == {"portrait.glb", "turntable.mp4", "views.png", "head.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "portrait.glb",
+        "turntable.mp4",
+        "views.png",
+        "head.safetensors",
+    }

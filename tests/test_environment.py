@@ -49,9 +49,15 @@ def make(checkout: Path, *words: str, **environ: str) -> subprocess.CompletedPro
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_NO_CACHE_DIR": "1",
     }
-    path = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])  # a python3 that can make environments
+    path = os.pathsep.join(
+        [str(Path(sys.executable).parent), kept["PATH"]]
+    )  # a python3 that can make environments
     return subprocess.run(
-        ["make", "-s", *words], cwd=checkout, env={**kept, **fresh, "PATH": path, **environ}, capture_output=True, text=True
+        ["make", "-s", *words],
+        cwd=checkout,
+        env={**kept, **fresh, "PATH": path, **environ},
+        capture_output=True,
+        text=True,
     )
 
 
@@ -75,7 +81,12 @@ def complete(environment, checkout: Path, monkeypatch) -> Path:
 
 def test_the_key_follows_the_path_the_requirements_and_the_comfyui(environment):
     key = environment.key
-    keys = {key(Path("a"), "x", ""), key(Path("b"), "x", ""), key(Path("a"), "y", ""), key(Path("a"), "x", "z")}
+    keys = {
+        key(Path("a"), "x", ""),
+        key(Path("b"), "x", ""),
+        key(Path("a"), "y", ""),
+        key(Path("a"), "x", "z"),
+    }
     assert len(keys) == 4 and key(Path("a"), "x", "") in keys
 
 
@@ -118,10 +129,19 @@ def test_unreachable_packages_are_one_clear_line(checkout):
     """Nothing is cached and no index answers."""
     done = make(checkout, "python", PIP_INDEX_URL=NOWHERE)
     assert done.returncode != 0 and done.stdout == ""
-    words = [line for line in done.stderr.splitlines() if not line.startswith(("make: ***", "making the environment"))]
+    words = [
+        line
+        for line in done.stderr.splitlines()
+        if not line.startswith(("make: ***", "making the environment"))
+    ]
     assert len(words) == 1 and "cannot install uv" in words[0] and "check the network" in words[0]
     assert "Traceback" not in done.stderr
-    assert sorted(path.name for path in checkout.iterdir()) == [".ci", "Makefile", "pyproject.toml", "requirements.txt"]  # no litter
+    assert sorted(path.name for path in checkout.iterdir()) == [
+        ".ci",
+        "Makefile",
+        "pyproject.toml",
+        "requirements.txt",
+    ]  # no litter
 
 
 def test_the_photo_s_name_reaches_the_demo_as_it_is(environment, checkout, monkeypatch):
@@ -145,7 +165,9 @@ def core_packages(comfy: Path) -> set[str]:
     queue, found = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")], set()
     while queue:
         requirement = queue.pop()
-        if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in (*requirement.extras, "")):
+        if requirement.marker and not any(
+            requirement.marker.evaluate({"extra": extra}) for extra in (*requirement.extras, "")
+        ):
             continue
         try:
             package = distribution(requirement.name)
@@ -181,7 +203,9 @@ def test_the_requirements_change_no_version_of_a_core_environment(tmp_path):
         "-r",
         str(ROOT / "requirements.txt"),
     ]
-    done = subprocess.run([*plan, "--offline"], capture_output=True, text=True)  # what made this environment lies in uv's cache
+    done = subprocess.run(
+        [*plan, "--offline"], capture_output=True, text=True
+    )  # what made this environment lies in uv's cache
     if done.returncode:
         done = subprocess.run(plan, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

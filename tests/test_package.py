@@ -61,21 +61,37 @@ for module in pkgutil.walk_packages(models.__path__, models.__name__ + "."):
 
 
 def test_nothing_names_this_machine_or_a_package_host():
-    paths = [ROOT / name for name in tracked() if Path(name).suffix in {".py", ".md", ".json", ".toml", ".txt", ""}]
+    paths = [
+        ROOT / name for name in tracked() if Path(name).suffix in {".py", ".md", ".json", ".toml", ".txt", ""}
+    ]
     texts = {path: path.read_text(encoding="utf-8") for path in paths}
-    assert [f"{path.relative_to(ROOT)}: {word}" for path, text in texts.items() for word in ON_MACHINE if word in text] == []
+    assert [
+        f"{path.relative_to(ROOT)}: {word}"
+        for path, text in texts.items()
+        for word in ON_MACHINE
+        if word in text
+    ] == []
 
 
 def test_requirements_are_the_project_s_own_with_lower_bounds_only(project):
     requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
     assert requirements == project["project"]["dependencies"]
     for requirement in requirements:
-        assert ">=" in requirement and not any(mark in requirement for mark in ("==", "<", "~", "!", "@", "git+"))
+        assert ">=" in requirement and not any(
+            mark in requirement for mark in ("==", "<", "~", "!", "@", "git+")
+        )
 
 
 def test_the_registry_finds_what_it_needs(project):
     assert project["project"]["name"] == "portrait-diffusion"
-    assert set(project["project"]) >= {"version", "description", "license", "requires-python", "classifiers", "urls"}
+    assert set(project["project"]) >= {
+        "version",
+        "description",
+        "license",
+        "requires-python",
+        "classifiers",
+        "urls",
+    }
     assert set(project["tool"]["comfy"]) >= {"PublisherId", "DisplayName", "requires-comfyui"}
 
 
@@ -85,9 +101,15 @@ def test_a_wheel_carries_everything_that_runs(tmp_path):
         (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / "tree" / name)
     question = "from setuptools import build_meta; build_meta.build_wheel('..')"
-    done = subprocess.run([sys.executable, "-c", question], cwd=tmp_path / "tree", capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", question], cwd=tmp_path / "tree", capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     carried = set(zipfile.ZipFile(wheel).namelist())
-    wanted = [name for name in names if name.split("/")[0] in {"models", "nodes", "workflows", "web", "__main__.py", "__init__.py"}]
+    wanted = [
+        name
+        for name in names
+        if name.split("/")[0] in {"models", "nodes", "workflows", "web", "__main__.py", "__init__.py"}
+    ]
     assert [name for name in wanted if f"portrait_diffusion/{name}" not in carried] == []

@@ -8,7 +8,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("__init__.py", "__main__.py", "nodes", "models", "workflows")
-SOURCES = sorted(path for name in OURS for path in ([ROOT / name] if name.endswith(".py") else (ROOT / name).rglob("*.py")))
+SOURCES = sorted(
+    path for name in OURS for path in ([ROOT / name] if name.endswith(".py") else (ROOT / name).rglob("*.py"))
+)
 ALL = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / ".ci").glob("*.py"))]
 COMFY = {"comfy", "comfy_api", "comfy_extras", "folder_paths", "nodes", "execution", "server"}
 DEVICES = {"cuda", "mps", "xpu", "npu", "hpu"}
@@ -43,61 +45,105 @@ def test_models_know_nothing_of_comfyui(path):
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_we_import_ourselves_relatively(path):
-    assert not {word for level, word in imports(path) if level == 0} & {"portrait_diffusion", "models", "workflows"}
-    assert not any(isinstance(node, ast.Global) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    assert not {word for level, word in imports(path) if level == 0} & {
+        "portrait_diffusion",
+        "models",
+        "workflows",
+    }
+    assert not any(
+        isinstance(node, ast.Global) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    )
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if in_models(path)], ids=name_of)
 def test_models_name_no_device(path):
     """Except to compare with one that torch named."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    compared = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Compare) for part in ast.walk(node)}
+    compared = {
+        id(part) for node in ast.walk(tree) if isinstance(node, ast.Compare) for part in ast.walk(node)
+    }
     words = [
-        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in compared
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in compared
     ]
     assert not [word for word in words if word.split(":")[0] in DEVICES]
     assert not [
         node.attr
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in DEVICES and node.value.id != "torch"
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.attr in DEVICES
+        and node.value.id != "torch"
     ]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_no_hidden_randomness_and_no_swallowed_errors(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    called = {node.func.attr for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)}
+    called = {
+        node.func.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
     assert not called & {"randn_like", "rand_like", "randint_like"}
-    assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type is None]
+    assert not [
+        node.lineno for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type is None
+    ]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_pictures_are_opened_by_the_formats_named(path):
     """Pillow left to itself takes formats that start programs (EPS)."""
-    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    calls = [
+        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
+    ]
     opened = [call for call in calls if ast.unparse(call.func) in ("Image.open", "PIL.Image.open")]
     assert all("formats" in {keyword.arg for keyword in call.keywords} for call in opened)
 
 
-FAMILY_CLASSES = {"Generator", "GeneratorConfig", "PanoHeadGenerator", "eg3d", "panohead"}  # and their modules as such
+FAMILY_CLASSES = {
+    "Generator",
+    "GeneratorConfig",
+    "PanoHeadGenerator",
+    "eg3d",
+    "panohead",
+}  # and their modules as such
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if ROOT / "models" / "prior" not in path.parents], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if ROOT / "models" / "prior" not in path.parents], ids=name_of
+)
 def test_no_family_of_generators_is_named_outside_their_room(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level for alias in node.names}
+    names = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
+    }
     assert not names & FAMILY_CLASSES
-    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in FAMILY_CLASSES]
+    attributes = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in FAMILY_CLASSES
+    ]
     assert all(isinstance(node.value, ast.Name) and node.value.id == "torch" for node in attributes)
-    assert "EmbeddedGenerator" not in names or ROOT / "models" / "training" in path.parents  # which may know a generator's insides
+    assert (
+        "EmbeddedGenerator" not in names or ROOT / "models" / "training" in path.parents
+    )  # which may know a generator's insides
 
 
 def test_no_file_is_too_long():
-    assert {name_of(path): count for path in ALL if (count := len(path.read_text(encoding="utf-8").splitlines())) >= 450} == {}
+    assert {
+        name_of(path): count
+        for path in ALL
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) >= 450
+    } == {}
 
 
 def test_there_is_no_graveyard():
-    assert [name_of(path) for path in ALL if path.stem in ("utils", "util", "misc", "common", "helpers")] == []
+    assert [
+        name_of(path) for path in ALL if path.stem in ("utils", "util", "misc", "common", "helpers")
+    ] == []
 
 
 def test_every_package_is_listed_for_pip():
@@ -112,7 +158,9 @@ def tracked() -> dict[str, int]:
     """Name -> bytes of what is (or would be) committed."""
     try:
         listed = subprocess.run(
-            ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True
+            ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            capture_output=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("not a git checkout")
@@ -122,21 +170,41 @@ def tracked() -> dict[str, int]:
 
 def test_the_tree_is_light():
     sizes = tracked()
-    weights = {name.split("/")[-1].split(".")[0]: size for name, size in sizes.items() if name.startswith("models/weights/")}
+    weights = {
+        name.split("/")[-1].split(".")[0]: size
+        for name, size in sizes.items()
+        if name.startswith("models/weights/")
+    }
     assert weights["prior"] + weights["discriminator"] <= 9e6 and weights["encoder"] <= 3e6
     assert sum(sizes.values()) < 90e6
     assert sum(weights.values()) <= 48e6
     assert sum(size for name, size in sizes.items() if name.startswith("tests/golden/")) <= 16e6
-    assert sum(size for name, size in sizes.items() if name.startswith("web/pictures/") or name.endswith(".jpg")) < 4e6
+    assert (
+        sum(size for name, size in sizes.items() if name.startswith("web/pictures/") or name.endswith(".jpg"))
+        < 4e6
+    )
 
 
 def test_weights_are_safetensors_only():
-    assert not [name for name in tracked() if name.endswith((".pt", ".pth", ".ckpt", ".pkl", ".bin", ".onnx"))]
+    assert not [
+        name for name in tracked() if name.endswith((".pt", ".pth", ".ckpt", ".pkl", ".bin", ".onnx"))
+    ]
 
 
 def test_the_top_level_is_the_user_s():
     allowed = {"__init__.py", "nodes", "models", "workflows", "web", "tests", "pyproject.toml", "README.md"}
-    allowed |= {"LICENSE", "py.typed", "Makefile", "requirements.txt", "__main__.py", ".ci", ".gitignore", ".gitattributes", "locales", "subgraphs"}
+    allowed |= {
+        "LICENSE",
+        "py.typed",
+        "Makefile",
+        "requirements.txt",
+        "__main__.py",
+        ".ci",
+        ".gitignore",
+        ".gitattributes",
+        "locales",
+        "subgraphs",
+    }
     assert {name.split("/")[0] for name in tracked()} <= allowed
 
 

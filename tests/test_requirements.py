@@ -13,7 +13,10 @@ def test_none_of_core_s_packages_was_replaced():
     from packaging.requirements import Requirement
     from portrait_diffusion.workflows.server import comfyui_path
 
-    lines = [line.split("#")[0].strip() for line in (comfyui_path() / "requirements.txt").read_text(encoding="utf-8").splitlines()]
+    lines = [
+        line.split("#")[0].strip()
+        for line in (comfyui_path() / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    ]
     for line in filter(None, lines):
         wanted = Requirement(line)
         if wanted.marker is None or wanted.marker.evaluate():
@@ -37,7 +40,12 @@ for found in pkgutil.walk_packages(models.__path__, models.__name__ + "."):
     importlib.import_module(found.name)
 assert "nerfacc.cuda._backend" not in sys.modules
 """
-    env = os.environ | {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}", "CUDA_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=300)
+    env = os.environ | {
+        "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "CUDA_HOME": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert not compiled.exists(), compiled.read_text()

@@ -22,9 +22,13 @@ def imported(path: Path) -> set[tuple[str, ...]]:
     package, targets = path.relative_to(ROOT).parent.parts, set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[: len(package) - node.level + 1] + tuple((node.module or "").split(".") if node.module else ())
+            base = package[: len(package) - node.level + 1] + tuple(
+                (node.module or "").split(".") if node.module else ()
+            )
             for alias in node.names:
-                targets |= {(*base, alias.name)} if (*base, alias.name) in MODULES else {base} & MODULES.keys()
+                targets |= (
+                    {(*base, alias.name)} if (*base, alias.name) in MODULES else {base} & MODULES.keys()
+                )
     return targets - {module_of(path)}
 
 
@@ -58,9 +62,15 @@ def test_no_room_imports_one_that_needs_it():
     rooms: dict = {}
     for module, targets in GRAPH.items():
         if module[0] == "models":
-            rooms.setdefault(room_of(module), set()).update(room_of(target) for target in targets if room_of(target) != room_of(module))
+            rooms.setdefault(room_of(module), set()).update(
+                room_of(target) for target in targets if room_of(target) != room_of(module)
+            )
     assert circle(rooms) is None
 
 
 def test_photos_need_no_factory():
-    assert not [module for module, targets in GRAPH.items() if module[:2] == ("models", "photo") and any("synthetic" in t for t in targets)]
+    assert not [
+        module
+        for module, targets in GRAPH.items()
+        if module[:2] == ("models", "photo") and any("synthetic" in t for t in targets)
+    ]

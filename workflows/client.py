@@ -1,10 +1,10 @@
 """A small headless client of ComfyUI's API: upload, queue, follow, interrupt, fetch.
 
-    client = Client("http://127.0.0.1:8188")
-    graph = json.load(open("workflows/api/portrait_to_3d.json"))
-    graph["1"]["inputs"]["image"] = client.upload("me.jpg")
-    outcome = client.run(graph, watch=print)
-    open("head.glb", "wb").write(client.fetch(outcome.outputs["9"]["3d"][0]))
+client = Client("http://127.0.0.1:8188")
+graph = json.load(open("workflows/api/portrait_to_3d.json"))
+graph["1"]["inputs"]["image"] = client.upload("me.jpg")
+outcome = client.run(graph, watch=print)
+open("head.glb", "wb").write(client.fetch(outcome.outputs["9"]["3d"][0]))
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from pathlib import Path
 
 import aiohttp
 
-ANNOUNCE = {"type": "feature_flags", "data": {"supports_preview_metadata": True}}  # without it no previews come
+ANNOUNCE = {
+    "type": "feature_flags",
+    "data": {"supports_preview_metadata": True},
+}  # without it no previews come
 PREVIEW_WITH_METADATA = 4
 
 
@@ -53,7 +56,12 @@ class Outcome:
 
     def files(self, key: str) -> list[dict]:
         """All output files under a ui key such as "images" or "3d", in the order of node ids."""
-        return [entry for node in sorted(self.outputs, key=int) for entry in self.outputs[node].get(key, []) if entry]
+        return [
+            entry
+            for node in sorted(self.outputs, key=int)
+            for entry in self.outputs[node].get(key, [])
+            if entry
+        ]
 
     def words(self) -> dict[str, str]:
         """Node id -> the text it showed."""
@@ -90,7 +98,9 @@ class Client:
         Raises:
             PromptFailed: the server refused.
         """
-        request = urllib.request.Request(self.url + path, json.dumps(content).encode(), {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self.url + path, json.dumps(content).encode(), {"Content-Type": "application/json"}
+        )
         return json.loads(self._send(request) or b"{}")
 
     def _send(self, request: urllib.request.Request) -> bytes:
@@ -113,11 +123,16 @@ class Client:
         Raises:
             PromptFailed: the server refused it (more than 100 MB), or is not there.
         """
-        boundary, name = uuid.uuid4().hex, re.sub(r'["\r\n\\\\]', "_", name or Path(path).name)  # what a header cannot hold
+        boundary, name = (
+            uuid.uuid4().hex,
+            re.sub(r'["\r\n\\\\]', "_", name or Path(path).name),
+        )  # what a header cannot hold
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
         tail = f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n--{boundary}--\r\n'
         body = head.encode() + Path(path).read_bytes() + tail.encode()
-        request = urllib.request.Request(self.url + "/upload/image", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+        request = urllib.request.Request(
+            self.url + "/upload/image", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        )
         return json.loads(self._send(request))["name"]
 
     def fetch(self, entry: dict) -> bytes:
@@ -129,7 +144,13 @@ class Client:
         """Stop the running prompt."""
         self.post("/interrupt", {})
 
-    def run(self, graph: dict, watch: Callable[[Event], None] = lambda event: None, *, workflow: dict | None = None) -> Outcome:
+    def run(
+        self,
+        graph: dict,
+        watch: Callable[[Event], None] = lambda event: None,
+        *,
+        workflow: dict | None = None,
+    ) -> Outcome:
         """Post an API graph, follow it to its end.
 
         Args:
@@ -145,10 +166,15 @@ class Client:
 
     async def _run(self, graph: dict, watch: Callable[[Event], None], workflow: dict | None) -> Outcome:
         outcome, clock = Outcome({}), _Clock()
-        async with aiohttp.ClientSession() as session, session.ws_connect(f"{self.url}/ws?clientId={self.id}", max_msg_size=0) as socket:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{self.url}/ws?clientId={self.id}", max_msg_size=0) as socket,
+        ):
             await socket.send_json(ANNOUNCE)
             extra = {"extra_pnginfo": {"workflow": workflow}} if workflow else {}
-            answer = await asyncio.to_thread(self.post, "/prompt", {"prompt": graph, "client_id": self.id, "extra_data": extra})
+            answer = await asyncio.to_thread(
+                self.post, "/prompt", {"prompt": graph, "client_id": self.id, "extra_data": extra}
+            )
             if answer.get("node_errors"):  # accepted in part: say what was dropped
                 raise PromptFailed(refusal(answer))
             prompt = answer["prompt_id"]
@@ -202,7 +228,9 @@ def ended(event: dict, clock: _Clock, watch: Callable[[Event], None]) -> bool:
     elif kind == "progress":
         watch(Event(data["node"], data["value"], data["max"]))
     elif kind == "execution_error":
-        raise PromptFailed(f"{data['node_type']}: {data['exception_message'].strip()}", node=data["node_type"])
+        raise PromptFailed(
+            f"{data['node_type']}: {data['exception_message'].strip()}", node=data["node_type"]
+        )
     elif kind == "execution_interrupted":
         raise PromptFailed("interrupted", node=data.get("node_type", ""), interrupted=True)
     elif kind == "execution_success":

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 GRAPHS = ROOT / "workflows" / "api"
 DEFAULT = "portrait_to_3d"
 COMPARED = 8  # frames of a comparison that are kept, evenly spread
-FIGURE = re.compile(r"(?<!\S)(\d+(?:\.\d+)?) ([a-zA-Z][^\d,;\n]*)")  # "25.7 dB inside the mask", "41556 faces"
+FIGURE = re.compile(
+    r"(?<!\S)(\d+(?:\.\d+)?) ([a-zA-Z][^\d,;\n]*)"
+)  # "25.7 dB inside the mask", "41556 faces"
 PHOTO = ROOT / "web" / "pictures" / "portrait.png"
 
 
@@ -46,7 +48,11 @@ class Terminal:
             end = "" if sys.stdout.isatty() else "\n"
             clear = "\r\x1b[K" if sys.stdout.isatty() else ""
             seconds = time.monotonic() - self.began
-            print(f"{clear}{seconds:6.1f} s  {self.titles.get(event.node, event.node):<18} {percent:3d} %", end=end, flush=True)
+            print(
+                f"{clear}{seconds:6.1f} s  {self.titles.get(event.node, event.node):<18} {percent:3d} %",
+                end=end,
+                flush=True,
+            )
 
     def finish(self) -> None:
         """End the current line."""
@@ -72,7 +78,11 @@ def collect(client: Client, graph: dict, outcome: Outcome, out: Path) -> list[Pa
         PromptFailed: a saver wrote nothing.
     """
     out.mkdir(parents=True, exist_ok=True)
-    wanted = {"SaveGLB": ("3d", "portrait.glb"), "SaveVideo": ("images", "turntable.mp4"), "SaveImage": ("images", "views.png")}
+    wanted = {
+        "SaveGLB": ("3d", "portrait.glb"),
+        "SaveVideo": ("images", "turntable.mp4"),
+        "SaveImage": ("images", "views.png"),
+    }
     paths = []
     for number, node in graph.items():
         if node["class_type"] in wanted:
@@ -100,7 +110,9 @@ def compared(client: Client, shown: dict) -> Image.Image:
     for key in ("a_images", "b_images"):
         entries = shown.get(key) or []
         chosen = entries[:: max(1, -(-len(entries) // COMPARED))]
-        rows.append([Image.open(io.BytesIO(client.fetch(entry)), formats=["PNG"]).convert("RGB") for entry in chosen])
+        rows.append(
+            [Image.open(io.BytesIO(client.fetch(entry)), formats=["PNG"]).convert("RGB") for entry in chosen]
+        )
     if not all(rows):
         raise PromptFailed("ImageCompare showed no pictures", node="ImageCompare")
     width, height = rows[0][0].size
@@ -137,7 +149,12 @@ def glb_figures(out: Path) -> list[Row]:
     from ..models.metrics.image import psnr
 
     mesh = from_glb((out / "portrait.glb").read_bytes())
-    sheet = torch.from_numpy(np.array(Image.open(out / "views.png", formats=["PNG"]).convert("RGB"))).movedim(-1, 0) / 255
+    sheet = (
+        torch.from_numpy(np.array(Image.open(out / "views.png", formats=["PNG"]).convert("RGB"))).movedim(
+            -1, 0
+        )
+        / 255
+    )
     size = sheet.shape[1] // 2  # colours above normals, the front first
     view = render_mesh(mesh, frontal(), size, supersampling=2).rgb
     return [
@@ -150,7 +167,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The demo's few options."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--photo", type=Path, default=PHOTO)
-    parser.add_argument("--workflow", choices=sorted(path.stem for path in GRAPHS.glob("*.json")), default=DEFAULT)
+    parser.add_argument(
+        "--workflow", choices=sorted(path.stem for path in GRAPHS.glob("*.json")), default=DEFAULT
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "output")
     parser.add_argument("--inversion", choices=["quick", "full"], default="quick")
     parser.add_argument("--seed", type=int, default=0)

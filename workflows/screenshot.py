@@ -81,7 +81,9 @@ def browser_path() -> str:
     found = shutil.which(given) if given else next(filter(None, map(shutil.which, BROWSERS)), None)
     if not found:
         looked = f"CHROMIUM={given}" if given else f"{', '.join(BROWSERS)} on PATH"
-        raise PageFailed(f"screenshot: expected a Chromium browser, found none ({looked}); install chromium or set CHROMIUM to its path")
+        raise PageFailed(
+            f"screenshot: expected a Chromium browser, found none ({looked}); install chromium or set CHROMIUM to its path"
+        )
     return found
 
 
@@ -147,7 +149,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The few options."""
     parser = argparse.ArgumentParser(prog="make screenshot", description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "output" / "screenshot.png")
-    parser.add_argument("--run", nargs="?", const="small", choices=["small", "shipped"], help="run it first, in a few steps or as it ships")
+    parser.add_argument(
+        "--run",
+        nargs="?",
+        const="small",
+        choices=["small", "shipped"],
+        help="run it first, in a few steps or as it ships",
+    )
     parser.add_argument("--minutes", type=float, default=20, help="longest run")
     return parser.parse_args(arguments)
 

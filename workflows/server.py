@@ -21,7 +21,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Spinning threads starve shared cores; and two processors are often one core, on which two threads are slower than one.
 THREADS = {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) // 2))}
-DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri", "/dev/accel", "/dev/dxg", "/dev/davinci_manager")  # any accelerator on Linux has one
+DEVICES = (
+    "/dev/nvidiactl",
+    "/dev/kfd",
+    "/dev/dri",
+    "/dev/accel",
+    "/dev/dxg",
+    "/dev/davinci_manager",
+)  # any accelerator on Linux has one
 DIE_WITH_PARENT = 1  # Linux: PR_SET_PDEATHSIG
 FOLDERS = ("custom_nodes", "input", "output", "models", "temp", "user")
 
@@ -39,7 +46,9 @@ def comfyui_path() -> Path:
     given = os.environ.get("COMFYUI_PATH")
     noted = Path(sys.prefix) / "comfyui"
     if not given and not noted.is_file():
-        raise ServerFailed("ComfyUI: expected COMFYUI_PATH or the environment of `make python`, found neither; run through make")
+        raise ServerFailed(
+            "ComfyUI: expected COMFYUI_PATH or the environment of `make python`, found neither; run through make"
+        )
     return Path(given or noted.read_text(encoding="utf-8")).resolve()
 
 
@@ -55,7 +64,10 @@ def has_accelerator() -> bool:
     if sys.platform == "linux" and not any(Path(device).exists() for device in DEVICES):
         return False
     question = "import torch; print(torch.accelerator.is_available())"
-    return subprocess.run([sys.executable, "-c", question], capture_output=True, text=True).stdout.strip() == "True"
+    return (
+        subprocess.run([sys.executable, "-c", question], capture_output=True, text=True).stdout.strip()
+        == "True"
+    )
 
 
 def dies_with_its_parent():
@@ -71,7 +83,9 @@ def install_pack(custom_nodes: Path, name: str) -> None:
     try:
         (custom_nodes / name).symlink_to(ROOT, target_is_directory=True)
     except OSError:
-        shutil.copytree(ROOT, custom_nodes / name, ignore=shutil.ignore_patterns(".git", "output", "__pycache__"))
+        shutil.copytree(
+            ROOT, custom_nodes / name, ignore=shutil.ignore_patterns(".git", "output", "__pycache__")
+        )
 
 
 class Server:
@@ -81,7 +95,14 @@ class Server:
         url: of its API. base: its private base directory. process: of the server. started_s: seconds until it answered.
     """
 
-    def __init__(self, base: Path, *, name: str = "portrait-diffusion", arguments: tuple[str, ...] = (), install: bool = True) -> None:
+    def __init__(
+        self,
+        base: Path,
+        *,
+        name: str = "portrait-diffusion",
+        arguments: tuple[str, ...] = (),
+        install: bool = True,
+    ) -> None:
         self.base = base
         self.log = base / "server.log"
         for folder in FOLDERS:
@@ -91,7 +112,15 @@ class Server:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         comfy = comfyui_path()
-        command = [sys.executable, str(comfy / "main.py"), "--port", str(port), "--disable-api-nodes", "--base-directory", str(base)]
+        command = [
+            sys.executable,
+            str(comfy / "main.py"),
+            "--port",
+            str(port),
+            "--disable-api-nodes",
+            "--base-directory",
+            str(base),
+        ]
         command += ["--database-url", "sqlite:///:memory:", "--preview-size", "256", *arguments]
         if "--cpu" not in arguments and not has_accelerator():
             command.append("--cpu")
@@ -177,7 +206,11 @@ class Server:
 def running(**options) -> Iterator[Server]:
     """A server in a temporary base directory, stopped and removed at the end, also on Ctrl-C and on SIGTERM."""
     base = Path(tempfile.mkdtemp(prefix="portrait-diffusion-"))
-    before = signal.signal(signal.SIGTERM, _interrupt) if threading.current_thread() is threading.main_thread() else None
+    before = (
+        signal.signal(signal.SIGTERM, _interrupt)
+        if threading.current_thread() is threading.main_thread()
+        else None
+    )
     server = None
     try:
         server = Server(base, **options)

@@ -22,7 +22,11 @@ from ..synthetic.splits import SPLITS
 SIZE = 256
 BINS = (0, 30, 45, 60, 90, 120, 180)  # degrees of |yaw|
 YAWS = (0, 30, -30, 45, -45, 60, -60, 90, -90, 120, -120, 180)
-INPUTS = {"yaw 20": (20, 0), "yaw 40": (40, 0), "pitch 20": (0, 20)}  # non-frontal photos, degrees of yaw and pitch
+INPUTS = {
+    "yaw 20": (20, 0),
+    "yaw 40": (40, 0),
+    "pitch 20": (0, 20),
+}  # non-frontal photos, degrees of yaw and pitch
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,9 @@ def factory_head(seed: int) -> ExactHead:
         if not paths[name].is_file():
             yaw, pitch = torch.tensor(angles, dtype=torch.float32).deg2rad().unbind(1)
             camera, parameters = orbit(yaw, pitch), sample_parameters(seed)
-            write_views(paths[name], render_head(parameters, camera, SIZE), camera, seed=seed, parameters=parameters)
+            write_views(
+                paths[name], render_head(parameters, camera, SIZE), camera, seed=seed, parameters=parameters
+            )
     exact = read_views(paths.pop("exact"))
     return ExactHead(f"seed {seed}", exact, {name: read_views(path) for name, path in paths.items()})
 
@@ -69,7 +75,13 @@ def folder_heads(folder: Path, count: int) -> list[ExactHead]:
     heads = []
     for path in paths:
         exact = read_views(path)
-        heads.append(ExactHead(path.stem, exact, {name: view for name in INPUTS if (view := _seen_from(exact, *INPUTS[name]))}))
+        heads.append(
+            ExactHead(
+                path.stem,
+                exact,
+                {name: view for name in INPUTS if (view := _seen_from(exact, *INPUTS[name]))},
+            )
+        )
     return heads
 
 
@@ -94,8 +106,12 @@ def bin_of(views: MultiView) -> list[int]:
 def only(views: MultiView, index: int) -> MultiView:
     """One view of several."""
     one = slice(index, index + 1)
-    kept = type(views.views)(*(getattr(views.views, key)[one] for key in ("rgb", "mask", "ray_distance", "normal")))
-    return MultiView(views=kept, camera=views.camera[one], frontal=0, seed=views.seed, parameters=views.parameters)
+    kept = type(views.views)(
+        *(getattr(views.views, key)[one] for key in ("rgb", "mask", "ray_distance", "normal"))
+    )
+    return MultiView(
+        views=kept, camera=views.camera[one], frontal=0, seed=views.seed, parameters=views.parameters
+    )
 
 
 def _seen_from(views: MultiView, yaw: float, pitch: float, tolerance: float = 3.0) -> MultiView | None:
@@ -108,7 +124,14 @@ def _seen_from(views: MultiView, yaw: float, pitch: float, tolerance: float = 3.
 def inverted(weights: Weights, views: MultiView, index: int, preset: str) -> Head:
     """The main path's head from one exact view."""
     photo, draws = as_photo(views, index), torch.Generator().manual_seed(0)
-    return invert(weights.prior, weights.encoder, photo, PRESETS[preset], generator=draws, perceptual=weights.eyes().distance)
+    return invert(
+        weights.prior,
+        weights.encoder,
+        photo,
+        PRESETS[preset],
+        generator=draws,
+        perceptual=weights.eyes().distance,
+    )
 
 
 def as_photo(views: MultiView, index: int) -> AlignedPortrait:

@@ -44,7 +44,10 @@ def sheet(path: Path, columns: int = 8, rows: int = 4) -> None:
     """The first validation heads, each seen from a little to its left or right."""
     count = columns * rows
     yaw = torch.tensor([0.0, 0.35, -0.35, 0.7, -0.7, 0.0, 2.6, -1.4]).repeat(rows)[:count]
-    tiles = [render_head(sample_parameters(VALIDATION[i]), orbit(yaw[i : i + 1], torch.zeros(1)), 192).rgb[0] for i in range(count)]
+    tiles = [
+        render_head(sample_parameters(VALIDATION[i]), orbit(yaw[i : i + 1], torch.zeros(1)), 192).rgb[0]
+        for i in range(count)
+    ]
     save(torch.cat([torch.cat(tiles[i : i + columns], -1) for i in range(0, count, columns)], -2), path)
 
 
@@ -64,15 +67,30 @@ def _measure(size: int, count: int) -> Row:
         render_head(sample_parameters(seed), camera, size)
         speeds.append(VIEWS / (time.perf_counter() - start))
     speed = torch.tensor(speeds)
-    return Row(f"{size} px", "speed", float(speed.median()), "images/s", low=float(speed.min()), high=float(speed.max()), n=len(speeds))
+    return Row(
+        f"{size} px",
+        "speed",
+        float(speed.median()),
+        "images/s",
+        low=float(speed.min()),
+        high=float(speed.max()),
+        n=len(speeds),
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench heads", description=__doc__)
-    parser.add_argument("--count", type=_positive, default=6, help=f"heads to render, {VIEWS} views each (6; at most {len(VALIDATION)})")
+    parser.add_argument(
+        "--count",
+        type=_positive,
+        default=6,
+        help=f"heads to render, {VIEWS} views each (6; at most {len(VALIDATION)})",
+    )
     parser.add_argument("--threads", type=_positive, default=None, help="torch threads (as torch finds them)")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="also draw 32 validation heads")
-    parser.add_argument("--portrait", type=Path, metavar="FILE", help="also draw the portrait that ships, 512 pixels")
+    parser.add_argument(
+        "--portrait", type=Path, metavar="FILE", help="also draw the portrait that ships, 512 pixels"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the report here")
     return parser
 

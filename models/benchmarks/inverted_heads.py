@@ -31,7 +31,10 @@ class InvertedHeads:
 
     def timed(self, exact: ExactHead) -> tuple[Head, float]:
         """The inversion of one head's frontal picture, and the seconds that it took when it was made."""
-        path = self.folder / f"{hashlib.sha256(exact.exact.views.rgb.numpy().tobytes()).hexdigest()[:12]}.safetensors"
+        path = (
+            self.folder
+            / f"{hashlib.sha256(exact.exact.views.rgb.numpy().tobytes()).hexdigest()[:12]}.safetensors"
+        )
         seconds = path.with_suffix(".json")
         if not (path.is_file() and seconds.is_file()):
             started = time.perf_counter()

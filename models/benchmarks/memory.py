@@ -42,5 +42,7 @@ def told_by_process(bench: str, *words: str) -> int:
     command = [sys.executable, "-m", __package__.partition(".")[0], "bench", bench, *words]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
-        raise ValueError(f"bench {bench}: the process that measures memory failed: {done.stderr.strip()[-500:]}")
+        raise ValueError(
+            f"bench {bench}: the process that measures memory failed: {done.stderr.strip()[-500:]}"
+        )
     return int(done.stdout.split()[-1])

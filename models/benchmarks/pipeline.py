@@ -51,7 +51,10 @@ def run(arguments: list[str]) -> None:
         )
         ends = [moment for _, moment in marks[1:]] + [time.perf_counter()]
         head = f"seed {SHIPPED + i}"
-        rows += [Row(f"{head}: {name}", "time", end - start, "s") for (name, start), end in zip(marks, ends, strict=True)]
+        rows += [
+            Row(f"{head}: {name}", "time", end - start, "s")
+            for (name, start), end in zip(marks, ends, strict=True)
+        ]
         rows.append(Row(f"{head}: all stages", "time", ends[-1] - marks[0][1], "s"))
         reference = result.reference
         view = result.head.render(reference.camera[None], 256, normals=False).rgb
@@ -63,9 +66,16 @@ def run(arguments: list[str]) -> None:
                 "dB",
             )
         )
-        field = result.head.render(reference.camera[None], 256, raw=True, normals=False).rgb  # the mesh's colours are the field's
+        field = result.head.render(
+            reference.camera[None], 256, raw=True, normals=False
+        ).rgb  # the mesh's colours are the field's
         rows.append(
-            Row(f"{head}: mesh against field", "PSNR, front", psnr(render_mesh(result.mesh, reference.camera, 256).rgb[None], field), "dB")
+            Row(
+                f"{head}: mesh against field",
+                "PSNR, front",
+                psnr(render_mesh(result.mesh, reference.camera, 256).rgb[None], field),
+                "dB",
+            )
         )
         rows.append(Row(f"{head}: mesh", "faces", len(result.mesh.faces), ""))
     rows.append(Row("process", "peak memory", peak_gib(), "GiB"))

@@ -36,7 +36,13 @@ from .inverted_heads import InvertedHeads
 from .store import HeadBench, head_parser, heads_of, mean_row, store_path
 
 AROUND = (60, -60, 90, -90, 120, -120, 180)  # degrees of yaw
-UNITS = {"depth error": "units", "normal error": "degrees", "face on the back": "", "front": "dB", "time": "s"}
+UNITS = {
+    "depth error": "units",
+    "normal error": "degrees",
+    "face on the back": "",
+    "front": "dB",
+    "time": "s",
+}
 PRIOR, GENERATOR = "prior", "distillation into the generator"
 PLANES, BLOCK = "distillation into all planes", "distillation into a new block"
 SEVERAL = "block distilled over several heads, alone"
@@ -46,7 +52,12 @@ QUICK = (PRIOR, SEVERAL, LEARNT)
 SLOWER, FASTER = 0.25, 5  # rates over the block's: of the generator's weights and of planes
 HONEST, SPOILT = "honest", "spoilt"
 OTHERS, LONGER = 4, 4  # heads of the block over several, one with each fault, and its steps over one head's
-COMPARED = tuple((row, PRIOR) for row in ROWS[1:]) + ((BOTH, LEARNT), (BOTH, BLOCK), (BLOCK, PLANES), (BLOCK, GENERATOR))
+COMPARED = tuple((row, PRIOR) for row in ROWS[1:]) + (
+    (BOTH, LEARNT),
+    (BOTH, BLOCK),
+    (BLOCK, PLANES),
+    (BLOCK, GENERATOR),
+)
 
 
 def figures(head: Head, exact: ExactHead) -> dict[str, float]:
@@ -71,7 +82,9 @@ def figures(head: Head, exact: ExactHead) -> dict[str, float]:
 class IntoPlanes(Restoration):
     """The same losses into the planes themselves: what the paper says degrades a pretrained prior."""
 
-    def __init__(self, head: Head, guides: Guides, config: RestorationConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self, head: Head, guides: Guides, config: RestorationConfig, generator: torch.Generator
+    ) -> None:
         super().__init__([head], guides, config, generator)
         self.offset = torch.zeros_like(head.planes).requires_grad_()
         self.learn({"offset": self.offset})
@@ -81,14 +94,25 @@ class IntoPlanes(Restoration):
 class IntoGenerator(Restoration):
     """The same losses into all weights that make the planes and read them; what an inversion put beside the generator stays."""
 
-    def __init__(self, head: Head, guides: Guides, config: RestorationConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self, head: Head, guides: Guides, config: RestorationConfig, generator: torch.Generator
+    ) -> None:
         super().__init__([head], guides, config, generator)
         self.own = deepcopy(head.generator).requires_grad_(True)
-        weights = {**dict(self.own.backbone.synthesis.named_parameters()), **dict(self.own.decoder.named_parameters(prefix="decoder"))}
+        weights = {
+            **dict(self.own.backbone.synthesis.named_parameters()),
+            **dict(self.own.decoder.named_parameters(prefix="decoder")),
+        }
         with torch.no_grad():
             self.beside = head.planes - self.own.planes(head.latents)
         found = torch.autograd.grad(self.made(head).planes.sum(), list(weights.values()), allow_unused=True)
-        self.learn({k: p for (k, p), g in zip(weights.items(), found, strict=True) if g is not None or k.startswith("decoder")})
+        self.learn(
+            {
+                k: p
+                for (k, p), g in zip(weights.items(), found, strict=True)
+                if g is not None or k.startswith("decoder")
+            }
+        )
 
     def made(self, head: Head) -> Head:
         """Of the generator as it stands, with a graph."""
@@ -111,7 +135,9 @@ def without_block(run: Restoration) -> Head:
 class RestorationBench(HeadBench):
     """Rows by fault."""
 
-    def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: RestorationConfig) -> None:
+    def __init__(
+        self, heads: list[ExactHead], store: Path, minutes: float, config: RestorationConfig
+    ) -> None:
         super().__init__(heads, store, minutes)
         self.config, self.inverted = config, InvertedHeads()
         self.guides, self.learnt = Guides(embedded_model(), shipped_zero123()), shipped_detail_block()
@@ -124,7 +150,9 @@ class RestorationBench(HeadBench):
         heads = [spoil(self.inverted.head(exact), kind) for exact, kind in zip(others, KINDS, strict=True)]
         if not path.is_file():
             longer = replace(self.config, steps=LONGER * self.config.steps)
-            _, block = restore_geometry(heads, self.guides, longer, generator=torch.Generator().manual_seed(0))
+            _, block = restore_geometry(
+                heads, self.guides, longer, generator=torch.Generator().manual_seed(0)
+            )
             path.parent.mkdir(parents=True, exist_ok=True)
             save_tensors(path, block.state_dict(), {})
         block = new_block(heads[0].config)
@@ -143,9 +171,13 @@ class RestorationBench(HeadBench):
         if row in (BLOCK, BOTH):
             (head,), _ = restore_geometry([head], self.guides, self.config, generator=draws, block=block)
         elif row == PLANES:
-            head = without_block(IntoPlanes(head, self.guides, replace(self.config, rate=self.config.rate * FASTER), draws))
+            head = without_block(
+                IntoPlanes(head, self.guides, replace(self.config, rate=self.config.rate * FASTER), draws)
+            )
         elif row == GENERATOR:
-            head = without_block(IntoGenerator(head, self.guides, replace(self.config, rate=self.config.rate * SLOWER), draws))
+            head = without_block(
+                IntoGenerator(head, self.guides, replace(self.config, rate=self.config.rate * SLOWER), draws)
+            )
         elif row in (LEARNT, SEVERAL):
             with torch.no_grad():
                 head = replace(head, planes=block(head.planes))
@@ -157,18 +189,28 @@ class RestorationBench(HeadBench):
         for head in self.heads:
             for kind in (*KINDS, HONEST):
                 for row in ROWS if kind in (HONEST, self.own[head.name]) else QUICK:
-                    self.fill(f"{kind}: {row}", [head], lambda head, kind=kind, row=row: self.measured(head, kind, row))
+                    self.fill(
+                        f"{kind}: {row}",
+                        [head],
+                        lambda head, kind=kind, row=row: self.measured(head, kind, row),
+                    )
 
     def found(self, kind: str, row: str) -> dict[str, dict[str, float]]:
         """Figures by head; of "spoilt", every head's with its own fault."""
         if kind != SPOILT:
             return self.done.get(f"{kind}: {row}", {})
-        return {name: kept[name] for name, own in self.own.items() if name in (kept := self.done.get(f"{own}: {row}", {}))}
+        return {
+            name: kept[name]
+            for name, own in self.own.items()
+            if name in (kept := self.done.get(f"{own}: {row}", {}))
+        }
 
     def rows(self) -> list[Row]:
         """Means, and rows less or over others."""
         rows = [
-            mean_row(f"{kind}: {row}", metric, torch.tensor([figures[metric] for figures in heads.values()]), unit)
+            mean_row(
+                f"{kind}: {row}", metric, torch.tensor([figures[metric] for figures in heads.values()]), unit
+            )
             for kind in (SPOILT, HONEST, *KINDS)
             for row in ROWS
             if (heads := self.found(kind, row))
@@ -181,10 +223,14 @@ class RestorationBench(HeadBench):
                 for metric, unit in UNITS.items():
                     pairs = [after[head][metric] - before[head][metric] for head in both]
                     if pairs and metric != "time":
-                        rows.append(mean_row(f"{kind}: {ours} less {other}", metric, torch.tensor(pairs), unit))
+                        rows.append(
+                            mean_row(f"{kind}: {ours} less {other}", metric, torch.tensor(pairs), unit)
+                        )
                 shares = [after[head]["depth error"] / before[head]["depth error"] for head in both]
                 if shares:
-                    rows.append(mean_row(f"{kind}: {ours} over {other}", "depth error", torch.tensor(shares), ""))
+                    rows.append(
+                        mean_row(f"{kind}: {ours} over {other}", "depth error", torch.tensor(shares), "")
+                    )
         return rows
 
 
@@ -197,6 +243,8 @@ def run(arguments: list[str]) -> None:
     weights = sorted(shipped("prior").parent.glob("*.safetensors"))
     rooms = ["field", "prior", "metrics", "synthetic", "diffusion", "distillation"]
     code = [Path(__file__), Path(spoilt.__file__)]
-    bench = RestorationBench(heads, store_path("restoration", options, repr(config), weights, rooms, code), options.minutes, config)
+    bench = RestorationBench(
+        heads, store_path("restoration", options, repr(config), weights, rooms, code), options.minutes, config
+    )
     bench.run()
     finish(f"restoration, {options.steps} steps", bench.rows(), options.json)

@@ -30,7 +30,16 @@ from ..training.local import pick_device
 from .turbo.speed import SD_VAE
 
 SD_15 = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
-FIELD = FieldConfig(box_side=1.0, channels=32, depth=0, resolution=128, hidden=64, features=32, density_shift=-1.0, density_scale=30.0)
+FIELD = FieldConfig(
+    box_side=1.0,
+    channels=32,
+    depth=0,
+    resolution=128,
+    hidden=64,
+    features=32,
+    density_shift=-1.0,
+    density_scale=30.0,
+)
 TOKENS = (5, 77, 768)
 REDUCED = {"views": 2, "size": 128, "rays": 512, "coarse": 8, "fine": 8, "denoising_steps": 1}
 
@@ -39,7 +48,11 @@ def paper_head(size: int, device: torch.device) -> Head:
     """Fog in the paper's planes: as much work as a head."""
     planes = 0.5 * torch.randn(1, *FIELD.planes_shape, generator=torch.Generator().manual_seed(0))
     photo = AlignedPortrait(
-        torch.full((3, size, size), 0.5), torch.ones(1, size, size), frontal(), torch.eye(3, dtype=torch.float64)[:2], (size, size)
+        torch.full((3, size, size), 0.5),
+        torch.ones(1, size, size),
+        frontal(),
+        torch.eye(3, dtype=torch.float64)[:2],
+        (size, size),
     )
     return Head(planes.to(device), Decoder(FIELD).requires_grad_(False).to(device), FIELD, photo)
 
@@ -52,7 +65,9 @@ def paper_model(device: torch.device, dtype: torch.dtype) -> tuple[DiffusionMode
         branch = BranchConfig(channels=tuple(unet.config.block_out_channels), layers=2)
         network = Hpdm(HpdmConfig(branch=branch)).to(dtype).requires_grad_(False).eval()
     tokens = torch.randn(TOKENS, generator=torch.Generator().manual_seed(1)).to(device)
-    return DiffusionModel(denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule()), vae=vae, tokens=tokens), network
+    return DiffusionModel(
+        denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule()), vae=vae, tokens=tokens
+    ), network
 
 
 def parameters(*modules: torch.nn.Module) -> float:
@@ -60,10 +75,14 @@ def parameters(*modules: torch.nn.Module) -> float:
     return sum(p.numel() for module in modules for p in module.parameters()) / 1e6
 
 
-def rows_of(config: RefineConfig, name: str, device: torch.device, dtype: torch.dtype, repeats: int) -> list[Row]:
+def rows_of(
+    config: RefineConfig, name: str, device: torch.device, dtype: torch.dtype, repeats: int
+) -> list[Row]:
     """Of some iterations."""
     model, network = paper_model(device, dtype)
-    run = Refinement(paper_head(config.size, device), model, network, config, torch.Generator().manual_seed(0))
+    run = Refinement(
+        paper_head(config.size, device), model, network, config, torch.Generator().manual_seed(0)
+    )
     gpu = device.type != "cpu"
     if gpu:
         torch.accelerator.reset_peak_memory_stats()
@@ -78,7 +97,9 @@ def rows_of(config: RefineConfig, name: str, device: torch.device, dtype: torch.
         seconds.append(time.perf_counter() - started)
     views = len(run.scene.order)
     if report is None:
-        raise ValueError("scale: expected finite numbers from random weights, got an iteration that was skipped; see the log")
+        raise ValueError(
+            "scale: expected finite numbers from random weights, got an iteration that was skipped; see the log"
+        )
     targets = {tuple(one.target.shape) for one in report.kept.values()}
     if targets != {(3, config.size, config.size)}:
         raise ValueError(f"scale: expected targets of {config.size} pixels, got {targets}")
@@ -90,7 +111,9 @@ def rows_of(config: RefineConfig, name: str, device: torch.device, dtype: torch.
     ]
     if gpu:
         rows.append(Row(name, "peak memory", torch.accelerator.max_memory_allocated() / 2**30, "GiB"))
-        rows.append(Row(name, f"{config.iterations} iterations, projected", each * config.iterations / 60, "minutes"))
+        rows.append(
+            Row(name, f"{config.iterations} iterations, projected", each * config.iterations / 60, "minutes")
+        )
     return rows
 
 
@@ -110,6 +133,8 @@ def run(arguments: list[str]) -> None:
             rows = rows_of(replace(PRESETS["fast"], **REDUCED), "reduced, cpu", device, torch.float32, 0)
         else:
             for preset in PRESETS:
-                config = replace(PRESETS[preset], size=512, resolution=0, iterations=10 * PRESETS[preset].iterations)
+                config = replace(
+                    PRESETS[preset], size=512, resolution=0, iterations=10 * PRESETS[preset].iterations
+                )
                 rows += rows_of(config, f"{preset}, 512 pixels", device, torch.bfloat16, options.repeats)
     finish("scale", rows, options.json)

@@ -21,7 +21,9 @@ from .exact_heads import ExactHead, factory_heads, folder_heads
 def head_parser(name: str, description: str) -> argparse.ArgumentParser:
     """The options that benches over heads have in common; `--sheet` is left to the bench."""
     made = argparse.ArgumentParser(prog=f"portrait-diffusion bench {name}", description=description)
-    made.add_argument("--heads", type=Path, metavar="DIR", help="multi-view head files in place of the factory's heads")
+    made.add_argument(
+        "--heads", type=Path, metavar="DIR", help="multi-view head files in place of the factory's heads"
+    )
     made.add_argument("--count", type=int, default=24)
     made.add_argument("--split", choices=["held_out", "validation"], default="held_out")
     made.add_argument("--minutes", type=float, default=40)
@@ -32,10 +34,21 @@ def head_parser(name: str, description: str) -> argparse.ArgumentParser:
 
 def heads_of(options: argparse.Namespace) -> list[ExactHead]:
     """The heads asked for."""
-    return folder_heads(options.heads, options.count) if options.heads else factory_heads(options.split, options.count)
+    return (
+        folder_heads(options.heads, options.count)
+        if options.heads
+        else factory_heads(options.split, options.count)
+    )
 
 
-def store_path(name: str, options: argparse.Namespace, settings: str, weights: list[Path], rooms: list[str], files: list[Path]) -> Path:
+def store_path(
+    name: str,
+    options: argparse.Namespace,
+    settings: str,
+    weights: list[Path],
+    rooms: list[str],
+    files: list[Path],
+) -> Path:
     """Where a bench keeps its figures: by heads, settings, and the bytes of weights and code that they depend on.
 
     Args:

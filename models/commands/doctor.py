@@ -29,7 +29,18 @@ PACKAGES = (
     "xatlas",
 )
 SHIPPED = (
-    *("prior", "encoder", "discriminator", "alignment", "autoencoder", "diffusion", "turbo", "hpdm", "zero123", "restoration"),
+    *(
+        "prior",
+        "encoder",
+        "discriminator",
+        "alignment",
+        "autoencoder",
+        "diffusion",
+        "turbo",
+        "hpdm",
+        "zero123",
+        "restoration",
+    ),
     *("perceptual", "identity", "niqe", "mean_head"),
 )
 
@@ -50,7 +61,9 @@ def versions() -> list[Finding]:
         try:
             findings.append(Finding(name, importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
-            findings.append(Finding(name, "missing", "pip install -r requirements.txt with ComfyUI's own Python"))
+            findings.append(
+                Finding(name, "missing", "pip install -r requirements.txt with ComfyUI's own Python")
+            )
     return findings
 
 
@@ -68,7 +81,10 @@ def devices() -> list[Finding]:
 
 def weights(user_files: list[Path] = (), vgg: Path | None = None) -> list[Finding]:
     """The weights that ship, and the user's: priors, and a VGG16 if there is one."""
-    findings = [_weight(kind, shipped(kind), "get a complete copy of the pack: this file comes with it") for kind in SHIPPED]
+    findings = [
+        _weight(kind, shipped(kind), "get a complete copy of the pack: this file comes with it")
+        for kind in SHIPPED
+    ]
     findings += [_weight("prior", path, "choose a file made by this pack") for path in user_files]
     return findings if vgg is None else [*findings, _vgg(vgg)]
 
@@ -79,7 +95,11 @@ def _vgg(path: Path) -> Finding:
     try:
         load_vgg(path)
     except ValueError as error:
-        return Finding(subject, str(error), "replace it, or take it away: the prior's discriminator then compares pictures")
+        return Finding(
+            subject,
+            str(error),
+            "replace it, or take it away: the prior's discriminator then compares pictures",
+        )
     return Finding(subject, "VGG16; inversions compare pictures with it")
 
 
@@ -91,7 +111,8 @@ def _weight(kind: str, path: Path, remedy: str) -> Finding:
     except ValueError as error:
         return Finding(subject, str(error), remedy)
     return Finding(
-        subject, f"{kind}, {sum(value.numel() for value in state.values()) / 1e6:.2f} M parameters, {path.stat().st_size / 1e6:.1f} MB"
+        subject,
+        f"{kind}, {sum(value.numel() for value in state.values()) / 1e6:.2f} M parameters, {path.stat().st_size / 1e6:.1f} MB",
     )
 
 

@@ -37,7 +37,9 @@ def commit() -> str:
     """Commit of the checkout, with a + where files other than results differ from it; "unknown" outside git."""
     try:
         done = [
-            subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
+            subprocess.run(
+                ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True
+            ).stdout.strip()
             for words in (
                 ["rev-parse", "--short", "HEAD"],
                 ["status", "--porcelain", "--untracked-files=no", "--", ".", ":!models/benchmarks/results"],
@@ -67,8 +69,16 @@ def machine() -> dict[str, object]:
 
 def report(name: str, rows: list[Row]) -> dict[str, object]:
     """Figures with all that is needed to make them again."""
-    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]  # no folders of this machine
-    return {"name": name, "command": " ".join(words), "commit": commit(), "machine": machine(), "rows": [asdict(row) for row in rows]}
+    words = [
+        Path(word).name if Path(word).is_absolute() else word for word in sys.argv
+    ]  # no folders of this machine
+    return {
+        "name": name,
+        "command": " ".join(words),
+        "commit": commit(),
+        "machine": machine(),
+        "rows": [asdict(row) for row in rows],
+    }
 
 
 def print_table(content: dict[str, object]) -> None:
@@ -76,7 +86,9 @@ def print_table(content: dict[str, object]) -> None:
     rows = content["rows"]
     width = max([len(row["row"]) for row in rows], default=0)
     machine = content["machine"]
-    print(f"{content['name']}  (commit {content['commit']}, {machine['cores']} cores, {machine['accelerator'] or 'no accelerator'})")
+    print(
+        f"{content['name']}  (commit {content['commit']}, {machine['cores']} cores, {machine['accelerator'] or 'no accelerator'})"
+    )
     for row in rows:
         value = f"{row['value']:.4g}" if isinstance(row["value"], float) else str(row["value"])
         interval = "" if row["low"] is None else f"  [{row['low']:.4g}, {row['high']:.4g}]"

@@ -34,10 +34,18 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="portrait-diffusion run", description=__doc__)
     parser.add_argument("photo", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--inversion", choices=list(PRESETS), help="default: quick; with --refine turbo the feed-forward head, at once")
+    parser.add_argument(
+        "--inversion",
+        choices=list(PRESETS),
+        help="default: quick; with --refine turbo the feed-forward head, at once",
+    )
     parser.add_argument("--refine", choices=["none", "turbo", *REFINEMENTS], default="none")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--vgg", type=Path, help="a VGG16 of yours (.safetensors, .pth): judges instead of the prior's discriminator")
+    parser.add_argument(
+        "--vgg",
+        type=Path,
+        help="a VGG16 of yours (.safetensors, .pth): judges instead of the prior's discriminator",
+    )
     parser.add_argument("--json", help="also write the report here")
     options = parser.parse_args(arguments)
     if options.inversion is None and options.refine != "turbo":
@@ -65,7 +73,9 @@ def run(arguments: list[str]) -> None:
     """Read the photo, run the stages, write the files and the report."""
     options = parse(arguments)
     photo, alpha = read_photo(options.photo)
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    device = (
+        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    )
     marks = [("weights", time.monotonic())]
     weights = load_weights(device, options.vgg)
 
@@ -101,12 +111,24 @@ def run(arguments: list[str]) -> None:
     reference = result.reference
     view = result.head.render(reference.camera[None], 128, normals=False).rgb
     rows.append(
-        Row("portrait's own view", "PSNR inside the mask", masked_psnr(view, reference.on_white()[None], reference.mask[None]), "dB")
+        Row(
+            "portrait's own view",
+            "PSNR inside the mask",
+            masked_psnr(view, reference.on_white()[None], reference.mask[None]),
+            "dB",
+        )
     )
     if options.inversion:
         eyes, weight = weights.eyes(), PRESETS[options.inversion].perceptual
         print(f"pictures compared by {eyes.name}")
-        rows.append(Row(f"inversion, pictures compared by {eyes.name}", "weight of the features", weight if eyes.distance else 0.0, ""))
+        rows.append(
+            Row(
+                f"inversion, pictures compared by {eyes.name}",
+                "weight of the features",
+                weight if eyes.distance else 0.0,
+                "",
+            )
+        )
     rows.append(Row("mesh", "faces", len(result.mesh.faces), ""))
     finish("run", rows, options.json)
     print(f"wrote portrait.glb, turntable.mp4, views.png, head.safetensors to {os.fspath(options.out)}")

@@ -36,7 +36,9 @@ def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     return decode_with_skips(vae, latents, ())
 
 
-def encode_with_skips(vae: AutoencoderKL, image: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+def encode_with_skips(
+    vae: AutoencoderKL, image: Tensor, generator: torch.Generator | None = None
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """As `encode`, and the encoder's activations before each down block, finest first."""
     check_images(image, factor(vae))
     encoder, skips = vae.encoder, []
@@ -62,7 +64,9 @@ def draw(posterior: DiagonalGaussianDistribution, generator: torch.Generator | N
     """The mode, or a sample whose noise is drawn on the generator's device."""
     if generator is None:
         return posterior.mean
-    return posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=generator).to(posterior.mean)
+    return posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=generator).to(
+        posterior.mean
+    )
 
 
 def decode_with_skips(vae: AutoencoderKL, latents: Tensor, added: tuple[Tensor, ...]) -> Tensor:
@@ -100,7 +104,9 @@ class Skips(nn.Module):
 
     def forward(self, skips: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Activations as of `encode_with_skips` -> what `decode_with_skips` adds."""
-        return tuple(conv(skip * self.gamma) for conv, skip in zip(self.children(), reversed(skips), strict=True))
+        return tuple(
+            conv(skip * self.gamma) for conv, skip in zip(self.children(), reversed(skips), strict=True)
+        )
 
 
 def skips_for(vae: AutoencoderKL, gamma: float = 1.0) -> Skips:
@@ -110,7 +116,13 @@ def skips_for(vae: AutoencoderKL, gamma: float = 1.0) -> Skips:
 
 def check_images(image: Tensor, multiple: int) -> None:
     """Raises ValueError unless these are images [B, 3, H, W] whose sides are multiples of `multiple`."""
-    if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape or image.shape[2] % multiple or image.shape[3] % multiple:
+    if (
+        image.ndim != 4
+        or image.shape[1] != 3
+        or 0 in image.shape
+        or image.shape[2] % multiple
+        or image.shape[3] % multiple
+    ):
         raise ValueError(
             f"autoencoder: expected images [B, 3, H, W] with sides that are multiples of {multiple}, got {list(image.shape)}; "
             "pad or resize them"

@@ -55,7 +55,11 @@ class BranchConfig:
         down = [self.channels[0]]
         for i, width in enumerate(self.channels):
             down += [width] * (self.layers + (i < len(self.channels) - 1))
-        up = [width for i, width in enumerate(reversed(self.channels)) for _ in range(self.layers + 1 + (i < len(self.channels) - 1))]
+        up = [
+            width
+            for i, width in enumerate(reversed(self.channels))
+            for _ in range(self.layers + 1 + (i < len(self.channels) - 1))
+        ]
         return [*down, self.channels[-1], *up]
 
     @property
@@ -75,8 +79,15 @@ class Branch(nn.Module):
         self.config = config
         widths, last = config.channels, len(config.channels) - 1
         time = widths[0] * 4
-        common = {"temb_channels": time, "resnet_eps": config.eps, "resnet_groups": config.groups, "resnet_act_fn": "silu"}
-        self.conv_in_condition = nn.Conv2d(config.latent_channels + config.condition_channels, widths[0], 3, padding=1)
+        common = {
+            "temb_channels": time,
+            "resnet_eps": config.eps,
+            "resnet_groups": config.groups,
+            "resnet_act_fn": "silu",
+        }
+        self.conv_in_condition = nn.Conv2d(
+            config.latent_channels + config.condition_channels, widths[0], 3, padding=1
+        )
         self.time_proj = Timesteps(widths[0], flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(widths[0], time)
         if config.added_time:
@@ -118,7 +129,13 @@ class Branch(nn.Module):
         return [*self.brushnet_down_blocks, self.brushnet_mid_block, *self.brushnet_up_blocks]
 
     def features(
-        self, z: Tensor, t: Tensor, condition: Tensor, *, added: Mapping[str, Tensor] | None = None, merge: Merge | None = None
+        self,
+        z: Tensor,
+        t: Tensor,
+        condition: Tensor,
+        *,
+        added: Mapping[str, Tensor] | None = None,
+        merge: Merge | None = None,
     ) -> list[Tensor]:
         """The running hidden state at every tap, before the zero convolutions.
 
@@ -165,10 +182,19 @@ class Branch(nn.Module):
     def hand_over(self, features: list[Tensor], scale: float | Tensor = 1.0) -> list[Tensor]:
         """Features through their zero convolutions, times `scale` (one number, or one a tap)."""
         scales = torch.as_tensor(scale).expand(len(features)).tolist()
-        return [conv(feature) * s for conv, feature, s in zip(self.zero_convolutions(), features, scales, strict=True)]
+        return [
+            conv(feature) * s
+            for conv, feature, s in zip(self.zero_convolutions(), features, scales, strict=True)
+        ]
 
     def forward(
-        self, z: Tensor, t: Tensor, condition: Tensor, *, scale: float | Tensor = 1.0, added: Mapping[str, Tensor] | None = None
+        self,
+        z: Tensor,
+        t: Tensor,
+        condition: Tensor,
+        *,
+        scale: float | Tensor = 1.0,
+        added: Mapping[str, Tensor] | None = None,
     ) -> list[Tensor]:
         """What is added at every tap."""
         return self.hand_over(self.features(z, t, condition, added=added), scale)
@@ -178,8 +204,12 @@ class Branch(nn.Module):
         if not self.config.added_time:
             return embedding
         if added is None:
-            raise ValueError("branch: expected text_embeds and time_ids, as Stable Diffusion XL has them, got none; pass `added`")
-        times = self.add_time_proj(added["time_ids"].flatten()).unflatten(0, added["time_ids"].shape).flatten(1)
+            raise ValueError(
+                "branch: expected text_embeds and time_ids, as Stable Diffusion XL has them, got none; pass `added`"
+            )
+        times = (
+            self.add_time_proj(added["time_ids"].flatten()).unflatten(0, added["time_ids"].shape).flatten(1)
+        )
         return embedding + self.add_embedding(torch.cat([added["text_embeds"], times.to(like)], -1))
 
 
@@ -208,12 +238,19 @@ def start_from_unet(branch: Branch, state: Mapping[str, Tensor]) -> None:
     weight, bias = known.get("conv_in_condition.weight"), known.get("conv_in_condition.bias")
     C = branch.config.latent_channels
     if wrong or weight is None or weight.shape[:2] != (branch.config.channels[0], C):
-        raise ValueError(f"branch: expected a UNet of its own size, but {sorted(wrong)[:1] or ['conv_in.weight']} differs; take its config")
+        raise ValueError(
+            f"branch: expected a UNet of its own size, but {sorted(wrong)[:1] or ['conv_in.weight']} differs; take its config"
+        )
     first = torch.zeros_like(own["conv_in_condition.weight"])
     for start in range(0, min(2 * C, first.shape[1]), C):
         first[:, start : start + C] = weight
     branch.load_state_dict(
-        {**own, **{key: known[key] for key in wanted}, "conv_in_condition.weight": first, "conv_in_condition.bias": bias.clone()}
+        {
+            **own,
+            **{key: known[key] for key in wanted},
+            "conv_in_condition.weight": first,
+            "conv_in_condition.bias": bias.clone(),
+        }
     )
 
 
@@ -231,7 +268,12 @@ def branch_config_of(state: Mapping[str, Tensor], groups: int = 32) -> BranchCon
     first, added = state.get("conv_in_condition.weight"), state.get("add_embedding.linear_1.weight")
     widths = [state.get(f"down_blocks.{level}.resnets.0.conv2.weight") for level in levels]
     four, two = (part is not None and part.ndim == axes for part, axes in ((first, 4), (added, 2)))
-    if not widths or not four or not (two or added is None) or any(width is None or width.ndim != 4 for width in widths):
+    if (
+        not widths
+        or not four
+        or not (two or added is None)
+        or any(width is None or width.ndim != 4 for width in widths)
+    ):
         raise ValueError(
             "branch: expected a BrushNet's weights (conv_in_condition, down_blocks, brushnet_*), got others; "
             "choose BrushNet's diffusion_pytorch_model.safetensors"

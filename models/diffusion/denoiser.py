@@ -29,7 +29,9 @@ class Conditioning:
     concat: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.tokens.ndim != 3 or (self.concat is not None and (self.concat.ndim != 4 or len(self.concat) != len(self.tokens))):
+        if self.tokens.ndim != 3 or (
+            self.concat is not None and (self.concat.ndim != 4 or len(self.concat) != len(self.tokens))
+        ):
             raise ValueError(
                 "Conditioning: expected tokens [B, L, D] and concat [B, C, h, w] or None, got "
                 f"{list(self.tokens.shape)} and {None if self.concat is None else list(self.concat.shape)}; one row each per latent"
@@ -47,8 +49,12 @@ class Conditioning:
         """
         concats = [part.concat for part in parts if part.concat is not None]
         if len(concats) not in (0, len(parts)):
-            raise ValueError(f"Conditioning.cat: expected concat latents in all of {len(parts)} parts or in none, got {len(concats)}")
-        return Conditioning(torch.cat([part.tokens for part in parts]), torch.cat(concats) if concats else None)
+            raise ValueError(
+                f"Conditioning.cat: expected concat latents in all of {len(parts)} parts or in none, got {len(concats)}"
+            )
+        return Conditioning(
+            torch.cat([part.tokens for part in parts]), torch.cat(concats) if concats else None
+        )
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         return Conditioning(change(self.tokens), None if self.concat is None else change(self.concat))
@@ -64,7 +70,9 @@ class Conditioning:
             ValueError: neither one row nor as many.
         """
         if len(self) not in (1, rows):
-            raise ValueError(f"conditioning: expected 1 row or {rows}, one per latent, got {len(self)}; repeat it")
+            raise ValueError(
+                f"conditioning: expected 1 row or {rows}, one per latent, got {len(self)}; repeat it"
+            )
         return self._each(lambda value: value.expand(rows, *value.shape[1:]))
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Conditioning:
@@ -110,7 +118,12 @@ class InjectedDenoiser(Denoiser, Protocol):
 
 
 def guided(
-    denoiser: Denoiser, z: Tensor, t: Tensor, conditional: Conditioning, unconditional: Conditioning, guidance_scale: float
+    denoiser: Denoiser,
+    z: Tensor,
+    t: Tensor,
+    conditional: Conditioning,
+    unconditional: Conditioning,
+    guidance_scale: float,
 ) -> Tensor:
     """Classifier-free guidance, uncond + s (cond - uncond) (Ho & Salimans 2022), in one call with 2B rows."""
     both = denoiser(torch.cat([z, z]), torch.cat([t, t]), Conditioning.cat(unconditional, conditional))
@@ -125,11 +138,17 @@ def check_latents(z: Tensor, t: Tensor, conditioning: Conditioning, channels: in
         ValueError: latents of other channels, or not one timestep and one conditioning for each.
     """
     if z.ndim != 4 or z.shape[1] != channels:
-        raise ValueError(f"denoiser: expected latents [B, {channels}, h, w], got {list(z.shape)}; encode with the model's own VAE")
+        raise ValueError(
+            f"denoiser: expected latents [B, {channels}, h, w], got {list(z.shape)}; encode with the model's own VAE"
+        )
     if t.shape != z.shape[:1] or t.dtype != torch.int64:
-        raise ValueError(f"denoiser: expected timesteps [{len(z)}] int64, got {list(t.shape)} {t.dtype}; one per latent")
+        raise ValueError(
+            f"denoiser: expected timesteps [{len(z)}] int64, got {list(t.shape)} {t.dtype}; one per latent"
+        )
     if len(conditioning) != len(z):
-        raise ValueError(f"denoiser: expected {len(z)} rows of conditioning, got {len(conditioning)}; one per latent")
+        raise ValueError(
+            f"denoiser: expected {len(z)} rows of conditioning, got {len(conditioning)}; one per latent"
+        )
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,13 @@ from .schedule import stable_diffusion_schedule
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-PROMPTS = ("side", "front", "back", "overhead", "empty")  # threestudio's order of views; "empty" is what guidance leaves out
+PROMPTS = (
+    "side",
+    "front",
+    "back",
+    "overhead",
+    "empty",
+)  # threestudio's order of views; "empty" is what guidance leaves out
 SIZE = 256  # pixels of the images that the embedded weights were trained on
 
 
@@ -41,7 +47,9 @@ class AutoencoderConfig:
         integer_tuple(self, "channels", count=(1, 6), each=(1, 4096))
         numbers(self, scaling_factor=(1e-6, 1e6))
         if any(width % self.groups for width in self.channels):
-            raise ValueError(f"AutoencoderConfig: expected channels that are multiples of groups {self.groups}, got {self.channels}")
+            raise ValueError(
+                f"AutoencoderConfig: expected channels that are multiples of groups {self.groups}, got {self.channels}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +68,20 @@ class UNetConfig:
     tokens: int = 4
 
     def __post_init__(self) -> None:
-        integers(self, layers=(1, 4), groups=(1, 256), in_channels=(1, 256), latent_channels=(1, 64), context=(1, 8192), tokens=(1, 4096))
+        integers(
+            self,
+            layers=(1, 4),
+            groups=(1, 256),
+            in_channels=(1, 256),
+            latent_channels=(1, 64),
+            context=(1, 8192),
+            tokens=(1, 4096),
+        )
         integer_tuple(self, "channels", count=(2, 6), each=(1, 4096))
         integer_tuple(self, "heads", count=(1, 6), each=(1, 256))
-        if len(self.channels) != len(self.heads) or any(c % self.groups or c % h for c, h in zip(self.channels, self.heads, strict=False)):
+        if len(self.channels) != len(self.heads) or any(
+            c % self.groups or c % h for c, h in zip(self.channels, self.heads, strict=False)
+        ):
             raise ValueError(
                 f"UNetConfig: expected as many channels as heads, multiples of groups {self.groups} and heads, got {self.channels} and {self.heads}"
             )
@@ -78,7 +96,9 @@ def library():
     try:
         import diffusers
     except ImportError as error:
-        raise ImportError("diffusion models need the package diffusers; install it with pip install diffusers") from error
+        raise ImportError(
+            "diffusion models need the package diffusers; install it with pip install diffusers"
+        ) from error
     return diffusers
 
 
@@ -126,7 +146,9 @@ class ViewPrompts(nn.Module):
 
     def __init__(self, config: UNetConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        self.tokens = nn.Parameter(torch.randn(len(PROMPTS), config.tokens, config.context, generator=generator))
+        self.tokens = nn.Parameter(
+            torch.randn(len(PROMPTS), config.tokens, config.context, generator=generator)
+        )
 
     def forward(self, index: Tensor) -> Conditioning:
         """index [B] into PROMPTS -> one row each."""

@@ -154,8 +154,17 @@ def save_zero123(path: Path, network: Zero123, **facts: str) -> None:
     tensors, scales = packed(injected(network.unet))
     tensors |= {TOLD + key: value for key, value in network.told.state_dict().items()}
     bound = json.dumps([network.base.layout, network.base.samples])
-    metadata = {"kind": KIND, "config": json.dumps({"rank": RANK}), "scales": json.dumps(scales), "base": bound}
-    save_tensors(path, {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()}, metadata | facts)
+    metadata = {
+        "kind": KIND,
+        "config": json.dumps({"rank": RANK}),
+        "scales": json.dumps(scales),
+        "base": bound,
+    }
+    save_tensors(
+        path,
+        {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()},
+        metadata | facts,
+    )
 
 
 def shipped_zero123(path: Path | None = None, base: EmbeddedUNet | None = None) -> Zero123:
@@ -172,10 +181,17 @@ def shipped_zero123(path: Path | None = None, base: EmbeddedUNet | None = None) 
             "choose one that `train zero123` wrote"
         )
     what = f"zero123 weights: {Path(path).name}"
-    made_on, scales = fingerprint_from(json_entry(metadata, "base", what), what), json_entry(metadata, "scales", what)
+    made_on, scales = (
+        fingerprint_from(json_entry(metadata, "base", what), what),
+        json_entry(metadata, "scales", what),
+    )
     network = Zero123(base, shipped_identity())
     check_base(made_on, network.base, Path(path).name)
-    load_into(network.told, {key.removeprefix(TOLD): value.float() for key, value in state.items() if key.startswith(TOLD)}, "zero123")
+    load_into(
+        network.told,
+        {key.removeprefix(TOLD): value.float() for key, value in state.items() if key.startswith(TOLD)},
+        "zero123",
+    )
     merge_(network.unet, unpacked(state, scales))
     with torch.no_grad():
         network.unet.conv_in.weight[:, -network.told.picture.shape[1] :] = network.told.picture

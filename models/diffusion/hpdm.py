@@ -47,7 +47,9 @@ class HpdmConfig:
         numbers(self, weight=(-1e3, 1e3))
         flags(self, "geometry", "implicit")
         if self.hidden < 1 or self.kernel not in (1, 3):
-            raise ValueError(f"HpdmConfig: expected hidden channels and a kernel of 1 or 3, got {self.hidden} and {self.kernel}")
+            raise ValueError(
+                f"HpdmConfig: expected hidden channels and a kernel of 1 or 3, got {self.hidden} and {self.kernel}"
+            )
 
 
 class Warp:
@@ -57,7 +59,9 @@ class Warp:
         projectors: one a row. found: what is known before: (h, w) -> int64 [B, h, w].
     """
 
-    def __init__(self, projectors: Sequence[Projector] = (), found: Mapping[tuple[int, int], Tensor] | None = None) -> None:
+    def __init__(
+        self, projectors: Sequence[Projector] = (), found: Mapping[tuple[int, int], Tensor] | None = None
+    ) -> None:
         self.projectors, self.found = tuple(projectors), dict(found or {})
 
     def __len__(self) -> int:
@@ -102,7 +106,10 @@ class Fusion(nn.Module):
 
     def __init__(self, channels: int, groups: int, kernel: int) -> None:
         super().__init__()
-        self.norm1, self.conv1 = nn.GroupNorm(groups, 2 * channels), nn.Conv2d(2 * channels, channels, kernel, padding=kernel // 2)
+        self.norm1, self.conv1 = (
+            nn.GroupNorm(groups, 2 * channels),
+            nn.Conv2d(2 * channels, channels, kernel, padding=kernel // 2),
+        )
         self.norm2, self.conv2 = nn.GroupNorm(groups, channels), nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.conv2.bias)
@@ -118,7 +125,10 @@ class GeoBlock(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(3 * channels, hidden, 3, padding=1), nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.conv1, self.conv2 = (
+            nn.Conv2d(3 * channels, hidden, 3, padding=1),
+            nn.Conv2d(hidden, hidden, 3, padding=1),
+        )
         self.conv3 = nn.Conv2d(hidden, channels, 3, padding=1)
         nn.init.zeros_(self.conv3.weight)
         nn.init.zeros_(self.conv3.bias)
@@ -138,13 +148,26 @@ class Hpdm(nn.Module):
         self.explicit = Branch(branch)
         self.geometry = GeoBlock(branch.latent_channels, config.hidden) if config.geometry else None
         self.implicit = Branch(branch) if config.implicit else None
-        self.fusions = nn.ModuleList(Fusion(c, branch.groups, config.kernel) for c in branch.taps()) if config.implicit else None
+        self.fusions = (
+            nn.ModuleList(Fusion(c, branch.groups, config.kernel) for c in branch.taps())
+            if config.implicit
+            else None
+        )
         if self.implicit is not None:
-            for conv in self.implicit.zero_convolutions():  # its features are merged before any; there because it is a copy of the other
+            for conv in (
+                self.implicit.zero_convolutions()
+            ):  # its features are merged before any; there because it is a copy of the other
                 conv.requires_grad_(False)
 
     def forward(
-        self, z: Tensor, t: Tensor, priors: Priors, *, weight: float | None = None, geometry: bool = True, implicit: bool = True
+        self,
+        z: Tensor,
+        t: Tensor,
+        priors: Priors,
+        *,
+        weight: float | None = None,
+        geometry: bool = True,
+        implicit: bool = True,
     ) -> list[Tensor]:
         """What is added at every tap.
 
@@ -163,7 +186,9 @@ class Hpdm(nn.Module):
         known = priors.known.to(z)
         merge = None
         if implicit:
-            everything = torch.cat([priors.driver.to(z), torch.ones_like(known)], 1)  # the driving view is known whole
+            everything = torch.cat(
+                [priors.driver.to(z), torch.ones_like(known)], 1
+            )  # the driving view is known whole
             seen = [priors.warp(feature) for feature in self.implicit.features(z, t, everything)]
 
             def merge(tap: int, feature: Tensor) -> Tensor:
@@ -186,7 +211,12 @@ class Hpdm(nn.Module):
                 f"hpdm: expected latents {list(wanted)} of a coarse render and its normals for the geo-block, got {got}; render the head at "
                 "the size of the views"
             )
-        if implicit and (priors.driver is None or priors.warp is None or priors.driver.shape != z.shape or len(priors.warp) != len(z)):
+        if implicit and (
+            priors.driver is None
+            or priors.warp is None
+            or priors.driver.shape != z.shape
+            or len(priors.warp) != len(z)
+        ):
             got = "none" if priors.driver is None else str(list(priors.driver.shape))
             rows = "none" if priors.warp is None else len(priors.warp)
             raise ValueError(
@@ -219,7 +249,9 @@ class HpdmDenoiser:
     def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         B = len(self.priors)
         if len(z) % B:
-            raise ValueError(f"hpdm: expected whole repetitions of {B} targets, got {len(z)} rows; pass one row a target")
+            raise ValueError(
+                f"hpdm: expected whole repetitions of {B} targets, got {len(z)} rows; pass one row a target"
+            )
         dtype = next(self.network.parameters()).dtype
         added = self.network(z[:B].to(dtype), t[:B], self.priors, weight=self.weight)
         added = [feature.repeat(len(z) // B, 1, 1, 1) for feature in added]
@@ -237,7 +269,9 @@ def load_branches(path: Path) -> Hpdm:
         return shipped_hpdm(path)
     branch = branch_config_of(tensors)
     if branch.added_time:
-        raise ValueError(f"hpdm: expected branches for Stable Diffusion 1.x or 2.x, got BrushNet for XL in {path.name}; use another")
+        raise ValueError(
+            f"hpdm: expected branches for Stable Diffusion 1.x or 2.x, got BrushNet for XL in {path.name}; use another"
+        )
     config = HpdmConfig(branch=branch, geometry=False, implicit=False)
     explicit = {f"explicit.{key}": value for key, value in tensors.items()}
     return build(lambda: Hpdm(config).requires_grad_(False).eval(), explicit, path.name)

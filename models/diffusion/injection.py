@@ -46,7 +46,9 @@ def ldm_sites(unet: nn.Module) -> Sites:
     """Of a UNet in LDM's layout, ComfyUI's: blocks are lists of layers that are called one by one."""
     others = [block[-1] for block in unet.input_blocks[1:]] + [unet.middle_block[-1]]
     for block in unet.output_blocks:
-        upsampled = hasattr(block[-1], "use_conv") and not hasattr(block[-1], "emb_layers")  # ends in neither ResNet nor attention
+        upsampled = hasattr(block[-1], "use_conv") and not hasattr(
+            block[-1], "emb_layers"
+        )  # ends in neither ResNet nor attention
         others += block[-2:] if upsampled else block[-1:]
     return Sites(unet.input_blocks[1][0], tuple(others))
 
@@ -67,7 +69,10 @@ def injected(find: Callable[[], Sites], features: Sequence[Tensor] | None) -> It
             f"injection: expected a feature for each of the UNet's {len(sites)} taps, got {len(features)}; use a branch made for it"
         )
     handles = [sites.first.register_forward_pre_hook(_before(features[0]))]
-    handles += [module.register_forward_hook(_after(feature)) for module, feature in zip(sites.others, features[1:], strict=True)]
+    handles += [
+        module.register_forward_hook(_after(feature))
+        for module, feature in zip(sites.others, features[1:], strict=True)
+    ]
     try:
         yield
     finally:

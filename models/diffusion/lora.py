@@ -30,8 +30,21 @@ UNET_TARGETS = (
     *("to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "conv_in", "conv_out", "conv_shortcut"),
     *("proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"),
 )
-DECODER_TARGETS = ("conv1", "conv2", "conv_in", "conv_shortcut", "conv", "conv_out", "to_q", "to_k", "to_v", "to_out.0")
-_PEFT_KEY = re.compile(r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?P<adapter>[^.]+))?\.weight$")
+DECODER_TARGETS = (
+    "conv1",
+    "conv2",
+    "conv_in",
+    "conv_shortcut",
+    "conv",
+    "conv_out",
+    "to_q",
+    "to_k",
+    "to_v",
+    "to_out.0",
+)
+_PEFT_KEY = re.compile(
+    r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?P<adapter>[^.]+))?\.weight$"
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,13 @@ class Lora:
 
     def within(self, prefix: str) -> Lora:
         """Those whose names begin with a prefix, without it."""
-        return Lora({name.removeprefix(prefix): update for name, update in self.updates.items() if name.startswith(prefix)})
+        return Lora(
+            {
+                name.removeprefix(prefix): update
+                for name, update in self.updates.items()
+                if name.startswith(prefix)
+            }
+        )
 
     def without(self, prefix: str) -> Lora:
         """The others."""
@@ -72,7 +91,9 @@ class Lora:
 
     def times(self, strength: float) -> Lora:
         """With all scales multiplied."""
-        return Lora({name: replace(update, scale=update.scale * strength) for name, update in self.updates.items()})
+        return Lora(
+            {name: replace(update, scale=update.scale * strength) for name, update in self.updates.items()}
+        )
 
 
 def read_peft(state: dict[str, Tensor], alpha: float = PEFT_ALPHA) -> Lora:
@@ -101,14 +122,22 @@ def read_peft(state: dict[str, Tensor], alpha: float = PEFT_ALPHA) -> Lora:
 
 def _check_factors(name: str, a: Tensor, b: Tensor) -> None:
     """Raises ValueError unless two factors are finite and multiply to a linear or convolutional weight."""
-    fit = a.ndim == b.ndim and a.ndim in (2, 4) and b.shape[1] == len(a) and set(b.shape[2:]) <= {1} and 1 <= len(a) <= RANK
+    fit = (
+        a.ndim == b.ndim
+        and a.ndim in (2, 4)
+        and b.shape[1] == len(a)
+        and set(b.shape[2:]) <= {1}
+        and 1 <= len(a) <= RANK
+    )
     if not fit or 0 in a.shape + b.shape:
         raise ValueError(
             f"LoRA: expected factors A [rank, in] and B [out, rank] of one rank up to {RANK}, got {list(a.shape)} and {list(b.shape)} for "
             f"{name}; choose a file saved by peft"
         )
     if not (a.isfinite().all() and b.isfinite().all()):
-        raise ValueError(f"LoRA: expected finite numbers, but the factors for {name} have others; choose another file")
+        raise ValueError(
+            f"LoRA: expected finite numbers, but the factors for {name} have others; choose another file"
+        )
 
 
 def _weight_of(module: nn.Module, name: str, update: Update) -> nn.Module:
@@ -122,9 +151,15 @@ def _weight_of(module: nn.Module, name: str, update: Update) -> nn.Module:
     shape = [len(update.b), *update.a.shape[1:]]
     if target is None or not hasattr(target, "weight") or list(target.weight.shape) != shape:
         found = (
-            "no such module" if target is None else list(target.weight.shape) if hasattr(target, "weight") else "a module without weight"
+            "no such module"
+            if target is None
+            else list(target.weight.shape)
+            if hasattr(target, "weight")
+            else "a module without weight"
         )
-        raise ValueError(f"LoRA: expected a weight {shape} at {name}, found {found}; the LoRA was made for another network")
+        raise ValueError(
+            f"LoRA: expected a weight {shape} at {name}, found {found}; the LoRA was made for another network"
+        )
     return target
 
 
@@ -137,7 +172,9 @@ def merge_(module: nn.Module, lora: Lora) -> None:
     """
     targets = [(_weight_of(module, name, update), update) for name, update in lora.updates.items()]
     for target, update in targets:
-        delta = replace(update, a=update.a.to(target.weight.device).float(), b=update.b.to(target.weight.device).float()).delta()
+        delta = replace(
+            update, a=update.a.to(target.weight.device).float(), b=update.b.to(target.weight.device).float()
+        ).delta()
         target.weight.copy_(target.weight.float() + delta)
 
 
@@ -151,7 +188,10 @@ def merged(module: nn.Module, lora: Lora) -> nn.Module:
 @contextmanager
 def merging(module: nn.Module, lora: Lora) -> Iterator[nn.Module]:
     """Inside, a module has a LoRA in its weights; then its own again, to the bit."""
-    before = {name: _weight_of(module, name, update).weight.detach().clone() for name, update in lora.updates.items()}
+    before = {
+        name: _weight_of(module, name, update).weight.detach().clone()
+        for name, update in lora.updates.items()
+    }
     merge_(module, lora)
     try:
         yield module
@@ -167,7 +207,8 @@ def target_names(module: nn.Module, endings: Iterable[str]) -> list[str]:
     return [
         name
         for name, part in module.named_modules()
-        if isinstance(part, (nn.Linear, nn.Conv2d)) and any(name == end or name.endswith("." + end) for end in ends)
+        if isinstance(part, (nn.Linear, nn.Conv2d))
+        and any(name == end or name.endswith("." + end) for end in ends)
     ]
 
 
@@ -183,7 +224,12 @@ class _Adapted(nn.Module):
 
 
 def inject(
-    module: nn.Module, names: Iterable[str], *, rank: int, generator: torch.Generator, alpha: float | None = None
+    module: nn.Module,
+    names: Iterable[str],
+    *,
+    rank: int,
+    generator: torch.Generator,
+    alpha: float | None = None,
 ) -> list[nn.Parameter]:
     """Give the named modules trainable factors, A Gaussian and B zero, and freeze their own weights.
 
@@ -224,14 +270,21 @@ def _adapted(module: nn.Module) -> dict[str, _Adapted]:
     """Injected factors by the names of their modules."""
     found = {}
     for name, part in module.named_modules():
-        if parametrize.is_parametrized(part, "weight") and isinstance(part.parametrizations.weight[0], _Adapted):
+        if parametrize.is_parametrized(part, "weight") and isinstance(
+            part.parametrizations.weight[0], _Adapted
+        ):
             found[name] = part.parametrizations.weight[0]
     return found
 
 
 def injected(module: nn.Module) -> Lora:
     """A copy of the LoRA that a module has been given by `inject`, as trained so far."""
-    return Lora({name: Update(part.a.detach().clone(), part.b.detach().clone(), part.scale) for name, part in _adapted(module).items()})
+    return Lora(
+        {
+            name: Update(part.a.detach().clone(), part.b.detach().clone(), part.scale)
+            for name, part in _adapted(module).items()
+        }
+    )
 
 
 def eject(module: nn.Module) -> Lora:
@@ -270,10 +323,15 @@ def fingerprint(base: nn.Module | dict[str, Tensor], count: int = 32) -> Fingerp
         if ".parametrizations.weight.0." not in key
     }
     names = sorted(plain)
-    layout = hashlib.sha256(json.dumps([(name, list(plain[name].shape)) for name in names]).encode()).hexdigest()
+    layout = hashlib.sha256(
+        json.dumps([(name, list(plain[name].shape)) for name in names]).encode()
+    ).hexdigest()
     weights = [plain[name] for name in names if plain[name].ndim > 1]
     chosen = weights[:: max(len(weights) // count, 1)][:count]
-    return Fingerprint(layout[:32], tuple(round(weight.flatten()[weight.numel() // 2].float().item(), 8) for weight in chosen))
+    return Fingerprint(
+        layout[:32],
+        tuple(round(weight.flatten()[weight.numel() // 2].float().item(), 8) for weight in chosen),
+    )
 
 
 def packed(lora: Lora) -> tuple[dict[str, Tensor], dict[str, float]]:
@@ -310,8 +368,14 @@ def fingerprint_from(values: object, what: str) -> Fingerprint:
         ValueError: they are something else.
     """
     layout, samples = values if isinstance(values, list) and len(values) == 2 else (None, None)
-    if not isinstance(layout, str) or not isinstance(samples, list) or not all(_is_number(sample) for sample in samples):
-        raise ValueError(f"{what}: expected a base's layout and a few of its numbers, got {shown(values)}; choose a file made by this pack")
+    if (
+        not isinstance(layout, str)
+        or not isinstance(samples, list)
+        or not all(_is_number(sample) for sample in samples)
+    ):
+        raise ValueError(
+            f"{what}: expected a base's layout and a few of its numbers, got {shown(values)}; choose a file made by this pack"
+        )
     return Fingerprint(layout, tuple(samples))
 
 
@@ -320,7 +384,9 @@ def save_lora(path: Path, lora: Lora, base: Fingerprint, **facts: str) -> None:
     tensors, scales = packed(lora)
     tensors = {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()}
     bound = {"layout": base.layout, "samples": base.samples}
-    save_tensors(path, tensors, {"kind": KIND, "scales": json.dumps(scales), "base": json.dumps(bound), **facts})
+    save_tensors(
+        path, tensors, {"kind": KIND, "scales": json.dumps(scales), "base": json.dumps(bound), **facts}
+    )
 
 
 def load_lora(path: Path, base: Fingerprint) -> Lora:
@@ -331,7 +397,9 @@ def load_lora(path: Path, base: Fingerprint) -> Lora:
     """
     state, metadata = read_tensors(path, "LoRA")
     if metadata.get("kind") != KIND:
-        raise ValueError(f"LoRA: expected a file of kind {KIND}, but {Path(path).name} holds {kind_of(metadata)}")
+        raise ValueError(
+            f"LoRA: expected a file of kind {KIND}, but {Path(path).name} holds {kind_of(metadata)}"
+        )
     what = f"LoRA: {Path(path).name}"
     bound = json_entry(metadata, "base", what)
     values = [bound.get("layout"), bound.get("samples")] if isinstance(bound, dict) else bound
@@ -343,5 +411,11 @@ def check_base(made_on: Fingerprint, base: Fingerprint, what: str) -> None:
     """Raises ValueError, with what differs, unless a LoRA was made on this base."""
     if made_on.same(base):
         return
-    differs = "the same layout with other weights" if made_on.layout == base.layout else "a network of another layout"
-    raise ValueError(f"LoRA: {what} was made on another base: this one is {differs}; load the model that it was trained on")
+    differs = (
+        "the same layout with other weights"
+        if made_on.layout == base.layout
+        else "a network of another layout"
+    )
+    raise ValueError(
+        f"LoRA: {what} was made on another base: this one is {differs}; load the model that it was trained on"
+    )

@@ -99,7 +99,10 @@ class Coarse:
         """A picture [3, S, S] of view i, with the head's depth there. Args: shown: [1, h, w], where the picture has a person, if known."""
         mask = self.mask[i]
         if shown is not None:
-            mask = mask * F.interpolate(shown[None].to(mask), size=mask.shape, mode="bilinear", antialias=True)[0, 0]
+            mask = (
+                mask
+                * F.interpolate(shown[None].to(mask), size=mask.shape, mode="bilinear", antialias=True)[0, 0]
+            )
         return DrivingView(image, self.distance[i], mask, self.camera[i])
 
 
@@ -151,16 +154,28 @@ def generate(
         [B, 3, S, S] in [0, 1].
     """
     config = config or NewViewConfig()
-    denoiser = model.denoiser if network is None else HpdmDenoiser(model.denoiser, network, priors, config.weight)
+    denoiser = (
+        model.denoiser if network is None else HpdmDenoiser(model.denoiser, network, priors, config.weight)
+    )
     schedule, place = denoiser.schedule, (priors.projected.device, torch.float32)
     given = model.prompts(cameras).to(*place)
     empty = model.empty.to(*place).repeated(len(given))
     noise = torch.randn(priors.projected.shape, generator=generator).to(priors.projected)
-    path = ((timesteps(schedule, config.steps, "trailing") + 1) * config.strength).round().long().clamp_min(1) - 1
-    start = noise if config.strength == 1 else add_noise(schedule, encode(model.vae, renders).to(noise), noise, int(path[0]))
+    path = ((timesteps(schedule, config.steps, "trailing") + 1) * config.strength).round().long().clamp_min(
+        1
+    ) - 1
+    start = (
+        noise
+        if config.strength == 1
+        else add_noise(schedule, encode(model.vae, renders).to(noise), noise, int(path[0]))
+    )
 
     def predict(z: Tensor, t: Tensor) -> Tensor:
-        return denoiser(z, t, given) if config.guidance == 1 else guided(denoiser, z, t, given, empty, config.guidance)
+        return (
+            denoiser(z, t, given)
+            if config.guidance == 1
+            else guided(denoiser, z, t, given, empty, config.guidance)
+        )
 
     return decode(model.vae, ddim(schedule, predict, start, path, callback))
 
@@ -201,9 +216,20 @@ def new_view(
         ValueError: the driving view shows nothing of it.
     """
     pick = slice(i, i + 1)
-    priors, views = view_priors(model.vae, [driver], coarse.camera[pick], coarse.rgb[pick], coarse.normal[pick], config=projection)
+    priors, views = view_priors(
+        model.vae, [driver], coarse.camera[pick], coarse.rgb[pick], coarse.normal[pick], config=projection
+    )
     check_overlap(views[0].known, driver.camera, coarse.camera[i])
-    image = generate(model, network, priors, coarse.camera[pick], coarse.rgb[pick], generator=generator, config=config, callback=callback)
+    image = generate(
+        model,
+        network,
+        priors,
+        coarse.camera[pick],
+        coarse.rgb[pick],
+        generator=generator,
+        config=config,
+        callback=callback,
+    )
     return NewView(blended(image[0], views[0], (config or NewViewConfig()).blend), views[0])
 
 
@@ -263,18 +289,36 @@ def ring(
         ValueError: a head without its photo; a view that its driver shows nothing of.
     """
     if head.reference is None:
-        raise ValueError("ring: expected a head with its photo, got one without; use the head of an inversion or of Feed-Forward Head")
+        raise ValueError(
+            "ring: expected a head with its photo, got one without; use the head of an inversion or of Feed-Forward Head"
+        )
     photo = head.reference.to(head.planes.device)
     coarse = coarse_views(head, photo.camera.before(cameras), size) if coarse is None else coarse
-    first = F.interpolate(photo.on_white()[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    first = F.interpolate(photo.on_white()[None], size=(size, size), mode="bilinear", antialias=True)[
+        0
+    ].clamp(0, 1)
     pictures: dict[int, Tensor] = {-1: first.to(coarse.rgb)}
     order = chains(yaw_pitch(cameras)[0].cpu(), float(yaw_pitch(photo.camera)[0]))
     for i, driver in order:  # before any is drawn
-        there = coarse.driving(driver + 1, coarse.rgb[driver + 1]).to(coarse.camera[i + 1], projection).splat((size // 4, size // 4))
+        there = (
+            coarse.driving(driver + 1, coarse.rgb[driver + 1])
+            .to(coarse.camera[i + 1], projection)
+            .splat((size // 4, size // 4))
+        )
         check_overlap(there.known, coarse.camera[driver + 1], coarse.camera[i + 1])
     for done, (i, driver) in enumerate(order, 1):
         known = coarse.driving(driver + 1, pictures[driver], photo.mask if driver < 0 else None)
-        made = new_view(model, network, known, coarse, i + 1, generator=generator, config=config, projection=projection, callback=step)
+        made = new_view(
+            model,
+            network,
+            known,
+            coarse,
+            i + 1,
+            generator=generator,
+            config=config,
+            projection=projection,
+            callback=step,
+        )
         pictures[i] = made.image
         if callback is not None:
             callback(done, len(order), pictures[i])

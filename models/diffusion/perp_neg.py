@@ -45,7 +45,9 @@ def _falling(r: Tensor, a: float, b: float, c: float) -> Tensor:
     return a * torch.exp(-b * r) + c
 
 
-def view_prompt(tokens: Tensor, empty: Tensor, yaw: Tensor, pitch: Tensor, config: PerpNegConfig | None = None) -> ViewPrompt:
+def view_prompt(
+    tokens: Tensor, empty: Tensor, yaw: Tensor, pitch: Tensor, config: PerpNegConfig | None = None
+) -> ViewPrompt:
     """The prompts of cameras.
 
     Args:
@@ -53,7 +55,9 @@ def view_prompt(tokens: Tensor, empty: Tensor, yaw: Tensor, pitch: Tensor, confi
     """
     config = config or PerpNegConfig()
     side, front, back, above = tokens.unbind()
-    azimuth = ((yaw + math.pi) % (2 * math.pi) - math.pi).abs() / (math.pi / 2)  # 0 in front, 1 aside, 2 behind
+    azimuth = ((yaw + math.pi) % (2 * math.pi) - math.pi).abs() / (
+        math.pi / 2
+    )  # 0 in front, 1 aside, 2 behind
     in_front = azimuth < 1 - 1e-6  # a quarter turn itself belongs to the back, however it is rounded
     r = torch.where(in_front, 1 - azimuth, 2 - azimuth)
 
@@ -66,7 +70,9 @@ def view_prompt(tokens: Tensor, empty: Tensor, yaw: Tensor, pitch: Tensor, confi
 
     B = len(yaw)
     positive = choose(blend(front, side), blend(side, back))
-    negative = choose(torch.stack([front, side]).expand(B, -1, -1, -1), torch.stack([side, front]).expand(B, -1, -1, -1))
+    negative = choose(
+        torch.stack([front, side]).expand(B, -1, -1, -1), torch.stack([side, front]).expand(B, -1, -1, -1)
+    )
     weights = -choose(
         torch.stack([_falling(r, *config.front_on_side), _falling(1 - r, *config.side_on_front)], 1),
         torch.stack([_falling(r, *config.side_on_back), _falling(r, *config.front_on_back)], 1),
@@ -84,7 +90,9 @@ def perpendicular(direction: Tensor, to: Tensor) -> Tensor:
     return direction - along * to
 
 
-def perp_neg_guided(positive: Tensor, without: Tensor, negative: Tensor, weights: Tensor, guidance_scale: float) -> Tensor:
+def perp_neg_guided(
+    positive: Tensor, without: Tensor, negative: Tensor, weights: Tensor, guidance_scale: float
+) -> Tensor:
     """Guided noise: uncond + s (e+ + sum_i w_i perp(e-_i, e+)), with e the predictions less the unconditional one.
 
     Args:
@@ -92,6 +100,7 @@ def perp_neg_guided(positive: Tensor, without: Tensor, negative: Tensor, weights
     """
     towards = positive - without
     away = sum(
-        weights[:, i, None, None, None].to(towards) * perpendicular(negative[:, i] - without, towards) for i in range(negative.shape[1])
+        weights[:, i, None, None, None].to(towards) * perpendicular(negative[:, i] - without, towards)
+        for i in range(negative.shape[1])
     )
     return without + guidance_scale * (towards + away)

@@ -30,9 +30,16 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.prediction not in PREDICTIONS:
-            raise ValueError(f"Schedule: expected a prediction among {', '.join(PREDICTIONS)}, got {self.prediction!r}; choose one of them")
+            raise ValueError(
+                f"Schedule: expected a prediction among {', '.join(PREDICTIONS)}, got {self.prediction!r}; choose one of them"
+            )
         table = self.alphas_cumprod
-        if table.ndim != 1 or table.dtype != torch.float64 or not ((table > 0) & (table < 1)).all() or not (table.diff() < 0).all():
+        if (
+            table.ndim != 1
+            or table.dtype != torch.float64
+            or not ((table > 0) & (table < 1)).all()
+            or not (table.diff() < 0).all()
+        ):
             raise ValueError(
                 f"Schedule: expected alphas_cumprod [T] float64, falling inside (0, 1), got {list(table.shape)} {table.dtype}; "
                 "pass the table of the network's training"
@@ -49,7 +56,9 @@ class Schedule:
         """
         t = torch.as_tensor(t, device=self.alphas_cumprod.device)
         if t.is_floating_point() or t.numel() == 0 or t.min() < CLEAN or t.max() >= len(self):
-            raise ValueError(f"timestep: expected whole numbers from 0 to {len(self) - 1}, got {t.tolist()}; the schedule has no others")
+            raise ValueError(
+                f"timestep: expected whole numbers from 0 to {len(self) - 1}, got {t.tolist()}; the schedule has no others"
+            )
         table = torch.cat([self.alphas_cumprod, self.alphas_cumprod.new_ones(1)])  # index -1 is CLEAN
         return table[t].to(like.device, like.dtype).reshape(*t.shape, *[1] * (like.ndim - t.ndim))
 
@@ -122,10 +131,14 @@ def timesteps(schedule: Schedule, count: int, spacing: str = "leading", offset: 
         return (T - i * (T / count)).round().long() - 1
     if spacing == "linspace":
         return torch.linspace(0, T - 1, count, dtype=torch.float64).round().long().flip(0)
-    raise ValueError(f"timesteps: expected a spacing among leading, trailing, linspace, got {spacing!r}; choose one of them")
+    raise ValueError(
+        f"timesteps: expected a spacing among leading, trailing, linspace, got {spacing!r}; choose one of them"
+    )
 
 
-def ddim_step(schedule: Schedule, z: Tensor, noise_pred: Tensor, t: int | Tensor, t_next: int | Tensor) -> Tensor:
+def ddim_step(
+    schedule: Schedule, z: Tensor, noise_pred: Tensor, t: int | Tensor, t_next: int | Tensor
+) -> Tensor:
     """One deterministic step from t to t_next (Song et al. 2021, eq. 12 with sigma 0); to the clean latents where t_next is CLEAN."""
     return add_noise(schedule, clean_from_noise(schedule, noise_pred, z, t), noise_pred, t_next)
 
@@ -176,7 +189,9 @@ class TimePrior:
                 f"spreads {self.low_spread} and {self.high_spread}; order them so"
             )
         if not 0 <= self.last <= self.first <= self.count:
-            raise ValueError(f"TimePrior: expected 0 <= last <= first <= {self.count}, got {self.last} and {self.first}; order them so")
+            raise ValueError(
+                f"TimePrior: expected 0 <= last <= first <= {self.count}, got {self.last} and {self.first}; order them so"
+            )
 
 
 def time_prior_weights(prior: TimePrior) -> Tensor:
@@ -195,7 +210,9 @@ def time_prior(progress: float, prior: TimePrior, accumulated: Tensor | None = N
         accumulated: `time_prior_weights(prior)`, where it is at hand.
     """
     accumulated = time_prior_weights(prior) if accumulated is None else accumulated
-    after = min(int(torch.searchsorted(accumulated, torch.tensor(float(progress)), right=True)), prior.count - 1)
+    after = min(
+        int(torch.searchsorted(accumulated, torch.tensor(float(progress)), right=True)), prior.count - 1
+    )
     nearer = after == 0 or abs(accumulated[after] - progress) < abs(accumulated[after - 1] - progress)
     t = prior.count - after + (0 if nearer else 1)
     return min(max(t, prior.last), prior.first + 1)

@@ -32,7 +32,13 @@ UNET_ENDS: Pairs = [
     ("conv_norm_out", "out.0"),
     ("conv_out", "out.2"),
 ]
-MID_ATTENTION: Pairs = [("group_norm", "norm"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out")]
+MID_ATTENTION: Pairs = [
+    ("group_norm", "norm"),
+    ("to_q", "q"),
+    ("to_k", "k"),
+    ("to_v", "v"),
+    ("to_out.0", "proj_out"),
+]
 
 
 def _below(pair: tuple[str, str], inner: Pairs) -> Pairs:
@@ -55,12 +61,17 @@ def _unet_pairs(levels: int, layers: int, attends_up: list[bool]) -> Pairs:
                 pairs.append((f"up_blocks.{b}.attentions.{i}", f"output_blocks.{n}.1"))
         last = (layers + 1) * b + layers
         pairs.append((f"up_blocks.{b}.upsamplers.0.conv", f"output_blocks.{last}.{1 + attends_up[b]}.conv"))
-    pairs += _below(("mid_block.resnets.0", "middle_block.0"), RESNET) + _below(("mid_block.resnets.1", "middle_block.2"), RESNET)
+    pairs += _below(("mid_block.resnets.0", "middle_block.0"), RESNET) + _below(
+        ("mid_block.resnets.1", "middle_block.2"), RESNET
+    )
     return [*pairs, ("mid_block.attentions.0", "middle_block.1")]
 
 
 def _vae_pairs(levels: int, layers: int) -> Pairs:
-    shortcut = [("conv_shortcut", "nin_shortcut"), *((name, name) for name in ("norm1", "conv1", "norm2", "conv2"))]
+    shortcut = [
+        ("conv_shortcut", "nin_shortcut"),
+        *((name, name) for name in ("norm1", "conv1", "norm2", "conv2")),
+    ]
     pairs: Pairs = [("quant_conv", "quant_conv"), ("post_quant_conv", "post_quant_conv")]
     for side in ("encoder", "decoder"):
         pairs += [(f"{side}.conv_in", f"{side}.conv_in"), (f"{side}.conv_out", f"{side}.conv_out")]
@@ -95,14 +106,19 @@ def _renamed(state: State, names: dict[str, str], what: str) -> State:
         parts = key.split(".")
         ends = [n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in names]
         if not ends:
-            raise ValueError(f"{what}: expected the layout of Stable Diffusion 1.x or 2.x, got a tensor {key}; choose such a model")
+            raise ValueError(
+                f"{what}: expected the layout of Stable Diffusion 1.x or 2.x, got a tensor {key}; choose such a model"
+            )
         result[".".join([names[".".join(parts[: ends[0]])], *parts[ends[0] :]])] = value
     return result
 
 
 def unet_to_ldm(state: State) -> State:
     """diffusers' keys of a UNet -> LDM's. Raises ValueError: not such a UNet."""
-    levels, layers = _count(state, r"down_blocks\.(\d+)\."), _count(state, r"down_blocks\.0\.resnets\.(\d+)\.")
+    levels, layers = (
+        _count(state, r"down_blocks\.(\d+)\."),
+        _count(state, r"down_blocks\.0\.resnets\.(\d+)\."),
+    )
     attends = [any(key.startswith(f"up_blocks.{b}.attentions.") for key in state) for b in range(levels)]
     return _renamed(state, dict(_unet_pairs(levels, layers, attends)), "UNet")
 
@@ -117,25 +133,42 @@ def unet_to_diffusers(state: State) -> State:
     layers = next((n for n in range(1, blocks) if f"input_blocks.{n}.0.op.weight" in state), blocks) - 1
     levels = blocks // (layers + 1)
     outs = [range((layers + 1) * b, (layers + 1) * (b + 1)) for b in range(levels)]
-    attends = [any(key.startswith(f"output_blocks.{n}.1.transformer_blocks.") for key in state for n in block) for block in outs]
+    attends = [
+        any(key.startswith(f"output_blocks.{n}.1.transformer_blocks.") for key in state for n in block)
+        for block in outs
+    ]
     return _renamed(state, {ldm: theirs for theirs, ldm in _unet_pairs(levels, layers, attends)}, "UNet")
 
 
 def vae_to_ldm(state: State) -> State:
     """diffusers' keys of an AutoencoderKL -> LDM's, whose mid attention is made of 1x1 convolutions."""
-    levels, layers = _count(state, r"encoder\.down_blocks\.(\d+)\."), _count(state, r"encoder\.down_blocks\.0\.resnets\.(\d+)\.")
+    levels, layers = (
+        _count(state, r"encoder\.down_blocks\.(\d+)\."),
+        _count(state, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."),
+    )
     renamed = _renamed(state, dict(_vae_pairs(levels, layers)), "VAE")
-    return {key: value[..., None, None] if ".attn_1." in key and value.ndim == 2 else value for key, value in renamed.items()}
+    return {
+        key: value[..., None, None] if ".attn_1." in key and value.ndim == 2 else value
+        for key, value in renamed.items()
+    }
 
 
 def vae_to_diffusers(state: State) -> State:
     """LDM's keys of an AutoencoderKL -> diffusers', whose mid attention is made of linear layers."""
-    levels, layers = _count(state, r"encoder\.down\.(\d+)\."), _count(state, r"encoder\.down\.0\.block\.(\d+)\.")
+    levels, layers = (
+        _count(state, r"encoder\.down\.(\d+)\."),
+        _count(state, r"encoder\.down\.0\.block\.(\d+)\."),
+    )
     renamed = _renamed(state, {ldm: theirs for theirs, ldm in _vae_pairs(levels, layers)}, "VAE")
-    return {key: value[..., 0, 0] if ".attentions." in key and value.ndim == 4 else value for key, value in renamed.items()}
+    return {
+        key: value[..., 0, 0] if ".attentions." in key and value.ndim == 4 else value
+        for key, value in renamed.items()
+    }
 
 
-def autoencoder_from(state: State, scaling_factor: float = 0.18215, norm_num_groups: int = 32) -> AutoencoderKL:
+def autoencoder_from(
+    state: State, scaling_factor: float = 0.18215, norm_num_groups: int = 32
+) -> AutoencoderKL:
     """A diffusers autoencoder with the weights of either layout; all of its size that shapes tell is read from them.
 
     Raises:
@@ -143,7 +176,10 @@ def autoencoder_from(state: State, scaling_factor: float = 0.18215, norm_num_gro
     """
     if any(key.startswith("encoder.down.") for key in state):
         state = vae_to_diffusers(state)
-    levels, layers = _count(state, r"encoder\.down_blocks\.(\d+)\."), _count(state, r"encoder\.down_blocks\.0\.resnets\.(\d+)\.")
+    levels, layers = (
+        _count(state, r"encoder\.down_blocks\.(\d+)\."),
+        _count(state, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."),
+    )
     if not levels or "decoder.conv_in.weight" not in state:
         raise ValueError(
             "VAE: expected the weights of Stable Diffusion's autoencoder, got another kind of VAE; choose its own, not a tiny one"
@@ -152,7 +188,9 @@ def autoencoder_from(state: State, scaling_factor: float = 0.18215, norm_num_gro
     try:
         from diffusers import AutoencoderKL
     except ImportError as error:
-        raise ImportError("autoencoder_from needs the package diffusers; install it with pip install diffusers") from error
+        raise ImportError(
+            "autoencoder_from needs the package diffusers; install it with pip install diffusers"
+        ) from error
     with torch.device("meta"):
         vae = AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * levels,

@@ -35,7 +35,9 @@ def stay(images: Tensor, j: int, i: int) -> tuple[Tensor, Tensor]:
     return images, torch.ones_like(images[:, :1], dtype=torch.bool)
 
 
-def steady(frames: Tensor, renders: Tensor, config: SteadyConfig, *, warp: Warp = stay, loop: bool = False) -> Tensor:
+def steady(
+    frames: Tensor, renders: Tensor, config: SteadyConfig, *, warp: Warp = stay, loop: bool = False
+) -> Tensor:
     """Refined frames whose difference from the 3D-consistent renders is blended with the neighbours'.
 
     x_i' = r_i + sum_j w_ij warp_ji(x_j - r_j) / sum_j w_ij, with w_ij a Gaussian of j - i, times one of the difference between the

@@ -22,7 +22,9 @@ from .schedule import clean_from_noise
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-Callback = Callable[[int, int, Tensor], None]  # windows done, of how many, the last one's first view [3, H, W]
+Callback = Callable[
+    [int, int, Tensor], None
+]  # windows done, of how many, the last one's first view [3, H, W]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,11 +155,16 @@ def refine_sequence(
     noise = latent_noise(turbo, views, generator)
     known = encode_views(turbo, fitted(references, views.shape[-2:]))
     cut = windows(len(views), config.window, config.overlap, loop=loop)
-    result, total = views.new_zeros(views.shape, dtype=torch.float32), views.new_zeros(len(views), 1, 1, 1, dtype=torch.float32)
+    result, total = (
+        views.new_zeros(views.shape, dtype=torch.float32),
+        views.new_zeros(len(views), 1, 1, 1, dtype=torch.float32),
+    )
     for i, index in enumerate(cut):
         chosen = torch.tensor(index)
         weight = fade(len(index), config.overlap).to(result)[:, None, None, None]
-        refined = within_memory(lambda chosen=chosen: _refine(turbo, views[chosen], known, noise[chosen], r), views[chosen])
+        refined = within_memory(
+            lambda chosen=chosen: _refine(turbo, views[chosen], known, noise[chosen], r), views[chosen]
+        )
         result[chosen] += weight * refined
         total[chosen] += weight
         if callback is not None:
@@ -169,10 +176,14 @@ def _refine(turbo: Turbo, views: Tensor, known: Encoded, noise: Tensor, r: float
     """One UNet call: views [V, 3, H, W], encoded references, noise [V, C, h, w] -> [V, 3, H, W]."""
     V = len(views)
     novel = encode_views(turbo, views)
-    z = torch.cat([mix_noise(novel.latents, r, noise.to(novel.latents)), known.latents])  # the references last
+    z = torch.cat(
+        [mix_noise(novel.latents, r, noise.to(novel.latents)), known.latents]
+    )  # the references last
     clean = predict_clean(turbo.denoiser, z[None], turbo.config.t, turbo.conditioning)[0, :V]
     added = () if turbo.skips is None else turbo.skips(novel.activations)
-    return decode_with_skips(turbo.vae, clean, added)[..., : views.shape[-2], : views.shape[-1]].to(views.device)
+    return decode_with_skips(turbo.vae, clean, added)[..., : views.shape[-2], : views.shape[-1]].to(
+        views.device
+    )
 
 
 def within_memory(work: Callable[[], Tensor], views: Tensor) -> Tensor:
@@ -190,7 +201,9 @@ def within_memory(work: Callable[[], Tensor], views: Tensor) -> Tensor:
 
 def encode_views(turbo: Turbo, images: Tensor) -> Encoded:
     """Images [V, 3, H, W] -> latents, their edges continued to whole latents."""
-    return Encoded(*encode_with_skips(turbo.vae, padded(images.to(turbo.vae.device).float(), factor(turbo.vae))))
+    return Encoded(
+        *encode_with_skips(turbo.vae, padded(images.to(turbo.vae.device).float(), factor(turbo.vae)))
+    )
 
 
 def latent_noise(turbo: Turbo, views: Tensor, generator: torch.Generator) -> Tensor:
@@ -246,7 +259,9 @@ def fade(size: int, overlap: int) -> Tensor:
 def check_window(size: int, overlap: int) -> None:
     """Raises ValueError unless a window has views of its own."""
     if not 0 <= overlap < size:
-        raise ValueError(f"window: expected an overlap from 0 to one less than the window's {size} views, got {overlap}; make one smaller")
+        raise ValueError(
+            f"window: expected an overlap from 0 to one less than the window's {size} views, got {overlap}; make one smaller"
+        )
 
 
 def check_r(r: float | Tensor) -> None:
@@ -260,6 +275,10 @@ def check_views(views: Tensor, references: Tensor) -> None:
     """Raises ValueError unless both are batches of at least one finite image."""
     for name, images in (("views", views), ("references", references)):
         if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
-            raise ValueError(f"{name}: expected at least one image, [N, 3, H, W], got {list(images.shape)}; wire a render and a photo")
+            raise ValueError(
+                f"{name}: expected at least one image, [N, 3, H, W], got {list(images.shape)}; wire a render and a photo"
+            )
         if not torch.isfinite(images).all():
-            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity; check the node that made the images")
+            raise ValueError(
+                f"{name}: expected finite numbers, got NaN or infinity; check the node that made the images"
+            )

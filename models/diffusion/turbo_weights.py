@@ -51,10 +51,23 @@ def save_turbo(path: Path, weights: TurboWeights, **facts: str) -> None:
     if weights.skips is not None:
         gamma = weights.skips.gamma
         tensors |= {SKIPS + key: value for key, value in weights.skips.state_dict().items()}
-    bases = {name: [base.layout, base.samples] for name, base in (("unet", weights.unet_base), ("vae", weights.vae_base))}
+    bases = {
+        name: [base.layout, base.samples]
+        for name, base in (("unet", weights.unet_base), ("vae", weights.vae_base))
+    }
     config = json.dumps(asdict(TurboConfig()))  # what it was trained for
-    metadata = {"kind": KIND, "config": config, "scales": json.dumps(scales), "bases": json.dumps(bases), "gamma": json.dumps(gamma)}
-    save_tensors(path, {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()}, metadata | facts)
+    metadata = {
+        "kind": KIND,
+        "config": config,
+        "scales": json.dumps(scales),
+        "bases": json.dumps(bases),
+        "gamma": json.dumps(gamma),
+    }
+    save_tensors(
+        path,
+        {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()},
+        metadata | facts,
+    )
 
 
 def load_turbo(path: Path, unet: nn.Module, vae: AutoencoderKL) -> TurboWeights:
@@ -71,7 +84,10 @@ def load_turbo(path: Path, unet: nn.Module, vae: AutoencoderKL) -> TurboWeights:
         )
     what = f"turbo refiner: {Path(path).name}"
     bases = json_entry(metadata, "bases", what)
-    bases = {name: fingerprint_from(bases.get(name) if isinstance(bases, dict) else bases, what) for name in ("unet", "vae")}
+    bases = {
+        name: fingerprint_from(bases.get(name) if isinstance(bases, dict) else bases, what)
+        for name in ("unet", "vae")
+    }
     check_base(bases["unet"], fingerprint(unet), f"the UNet's part of {Path(path).name}")
     check_base(bases["vae"], fingerprint(vae), f"the autoencoder's part of {Path(path).name}")
     lora, gamma = unpacked(state, json_entry(metadata, "scales", what)), json_entry(metadata, "gamma", what)
@@ -79,19 +95,38 @@ def load_turbo(path: Path, unet: nn.Module, vae: AutoencoderKL) -> TurboWeights:
     skips = None
     if gamma is not None:
         skips = skips_for(vae, gamma).requires_grad_(False)
-        load_into(skips, {key.removeprefix(SKIPS): value.float() for key, value in state.items() if key.startswith(SKIPS)}, "turbo refiner")
-    return TurboWeights(lora.within(UNET), lora.within(VAE), skips, state["tokens"].float(), bases["unet"], bases["vae"])
+        load_into(
+            skips,
+            {key.removeprefix(SKIPS): value.float() for key, value in state.items() if key.startswith(SKIPS)},
+            "turbo refiner",
+        )
+    return TurboWeights(
+        lora.within(UNET), lora.within(VAE), skips, state["tokens"].float(), bases["unet"], bases["vae"]
+    )
 
 
 def _check_rest(gamma: object, tokens: Tensor | None, unet: nn.Module | dict[str, Tensor], what: str) -> None:
     """Raises ValueError unless the skips' scale is a number or none, and the prompt one that this UNet takes."""
-    if gamma is not None and (isinstance(gamma, bool) or not isinstance(gamma, int | float) or not abs(gamma) <= GAMMA):
-        raise ValueError(f"{what}: expected a gamma from {-GAMMA:g} to {GAMMA:g}, got {shown(gamma)}; choose a file made by this pack")
+    if gamma is not None and (
+        isinstance(gamma, bool) or not isinstance(gamma, int | float) or not abs(gamma) <= GAMMA
+    ):
+        raise ValueError(
+            f"{what}: expected a gamma from {-GAMMA:g} to {GAMMA:g}, got {shown(gamma)}; choose a file made by this pack"
+        )
     state = unet.state_dict() if isinstance(unet, nn.Module) else unet
     widths = {value.shape[1] for key, value in state.items() if key.endswith("attn2.to_k.weight")}
     fits = tokens is not None and tokens.ndim == 3 and len(tokens) == 1 and 1 <= tokens.shape[1] <= TOKENS
-    if not fits or not tokens.is_floating_point() or not tokens.isfinite().all() or not {tokens.shape[2]} >= widths:
-        got = "none" if tokens is None else f"{list(tokens.shape)} of {str(tokens.dtype).removeprefix('torch.')}"
+    if (
+        not fits
+        or not tokens.is_floating_point()
+        or not tokens.isfinite().all()
+        or not {tokens.shape[2]} >= widths
+    ):
+        got = (
+            "none"
+            if tokens is None
+            else f"{list(tokens.shape)} of {str(tokens.dtype).removeprefix('torch.')}"
+        )
         raise ValueError(
             f"{what}: expected finite tokens [1, L, {', '.join(map(str, sorted(widths)))}] with L up to {TOKENS}, got {got}; "
             "choose a file made by this pack"
@@ -99,7 +134,11 @@ def _check_rest(gamma: object, tokens: Tensor | None, unet: nn.Module | dict[str
 
 
 def refiner(
-    weights: TurboWeights, unet: UNet2DConditionModel, vae: AutoencoderKL, schedule: Schedule, config: TurboConfig | None = None
+    weights: TurboWeights,
+    unet: UNet2DConditionModel,
+    vae: AutoencoderKL,
+    schedule: Schedule,
+    config: TurboConfig | None = None,
 ) -> Turbo:
     """A refiner of merged copies of the base's networks: merging is done once, and nothing of the base is changed."""
     denoiser = DiffusersDenoiser(merged(unet, weights.unet), schedule)

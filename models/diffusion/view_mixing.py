@@ -25,18 +25,31 @@ class ViewMixing:
     def __init__(self, views: int, inner) -> None:
         self.views, self.inner = views, inner
 
-    def __call__(self, attn, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, attention_mask=None, temb=None) -> Tensor:
+    def __call__(
+        self,
+        attn,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask=None,
+        temb=None,
+    ) -> Tensor:
         if encoder_hidden_states is not None:  # a block whose first attention is to the prompt, too
             return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         tokens = hidden_states.shape[1]
         together = hidden_states.unflatten(0, (-1, self.views)).flatten(1, 2)
-        return self.inner(attn, together, None, attention_mask, temb).unflatten(1, (self.views, tokens)).flatten(0, 1)
+        return (
+            self.inner(attn, together, None, attention_mask, temb)
+            .unflatten(1, (self.views, tokens))
+            .flatten(0, 1)
+        )
 
 
 def check_rows(rows: int, views: int) -> None:
     """Raises ValueError unless a batch falls into groups of `views` rows."""
     if views < 1 or rows % views:
-        raise ValueError(f"view mixing: expected a batch of whole groups of {max(views, 1)} views, got {rows} rows; repeat or split it")
+        raise ValueError(
+            f"view mixing: expected a batch of whole groups of {max(views, 1)} views, got {rows} rows; repeat or split it"
+        )
 
 
 @contextmanager
@@ -50,7 +63,10 @@ def view_mixing(unet: UNet2DConditionModel, views: int) -> Iterator[None]:
         return
     before = unet.attn_processors
     unet.set_attn_processor(
-        {name: ViewMixing(views, processor) if name.endswith("attn1.processor") else processor for name, processor in before.items()}
+        {
+            name: ViewMixing(views, processor) if name.endswith("attn1.processor") else processor
+            for name, processor in before.items()
+        }
     )
     try:
         yield

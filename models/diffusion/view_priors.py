@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 
-RIM, WHITE = 0.025, 0.9  # share of the side within which, and colour from which on, a picture shows background
+RIM, WHITE = (
+    0.025,
+    0.9,
+)  # share of the side within which, and colour from which on, a picture shows background
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,9 @@ def normal_map(normal: Tensor) -> Tensor:
     """Camera-space normals [B, 3, H, W] (OpenCV axes) as pictures in [0, 1]; towards the camera where there is none."""
     empty = normal.square().sum(1, keepdim=True) < 0.25
     towards = normal.new_tensor([0.0, 0.0, -1.0])[:, None, None]
-    return (torch.where(empty, towards, normal) * normal.new_tensor([1.0, -1.0, -1.0])[:, None, None] + 1) / 2  # as OpenGL's
+    return (
+        torch.where(empty, towards, normal) * normal.new_tensor([1.0, -1.0, -1.0])[:, None, None] + 1
+    ) / 2  # as OpenGL's
 
 
 @torch.no_grad()

@@ -34,7 +34,9 @@ def camera_vector(target: Pose, source: Pose, *, stable: bool = True) -> Tensor:
     azimuth = target.yaw - source.yaw
     polar = source.pitch - target.pitch
     fourth = math.pi / 2 - source.pitch if stable else target.distance - source.distance
-    return torch.stack(torch.broadcast_tensors(polar, azimuth.sin(), azimuth.cos(), torch.as_tensor(fourth)), -1)
+    return torch.stack(
+        torch.broadcast_tensors(polar, azimuth.sin(), azimuth.cos(), torch.as_tensor(fourth)), -1
+    )
 
 
 class ViewConditioning(nn.Module):

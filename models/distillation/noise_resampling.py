@@ -47,7 +47,9 @@ class Scene(Protocol):
         """L_I of eq. 12: of a picture of `render`, and a target as `denoise` gives it."""
         ...
 
-    def denoise(self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None]) -> Tensor:
+    def denoise(
+        self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None]
+    ) -> Tensor:
         """I^D: the views' renders with noise [N, C, h, w] at t, denoised; drivers: their drivers' pictures, None for the front's.
 
         Returns:
@@ -83,7 +85,10 @@ class Iteration:
 
 
 def anchor_noise(
-    order: Sequence[tuple[int, int]], projectors: dict[int, Projector], shape: tuple[int, int, int], generator: torch.Generator
+    order: Sequence[tuple[int, int]],
+    projectors: dict[int, Projector],
+    shape: tuple[int, int, int],
+    generator: torch.Generator,
 ) -> dict[int, Tensor]:
     """Eq. 11: the front's noise is drawn; every other view's is its driver's, projected, with fresh noise in the void.
 
@@ -115,7 +120,9 @@ def score(gradient: Gradient, driver: Gradient) -> float:
 
 def gradient_of(scene: Scene, picture: Tensor, target: Tensor) -> Gradient:
     """Eqs. 12 and 13; the picture's graph stays for another target."""
-    found = torch.autograd.grad(scene.loss(picture, target), list(scene.parameters), retain_graph=True, allow_unused=True)
+    found = torch.autograd.grad(
+        scene.loss(picture, target), list(scene.parameters), retain_graph=True, allow_unused=True
+    )
     return [torch.zeros_like(p) if g is None else g for g, p in zip(found, scene.parameters, strict=True)]
 
 
@@ -142,7 +149,15 @@ def better(new: float, old: float) -> bool:
     return not new <= old
 
 
-def iterate(scene: Scene, kept: dict[int, Kept], *, t: int, sigma: float, generator: torch.Generator, strategy: str = "mvnrs") -> Iteration:
+def iterate(
+    scene: Scene,
+    kept: dict[int, Kept],
+    *,
+    t: int,
+    sigma: float,
+    generator: torch.Generator,
+    strategy: str = "mvnrs",
+) -> Iteration:
     """One iteration, as the paper writes it.
 
     Args:
@@ -169,19 +184,33 @@ def iterate(scene: Scene, kept: dict[int, Kept], *, t: int, sigma: float, genera
 
 
 def iterate_fast(
-    scene: Scene, kept: dict[int, Kept], *, t: int, sigma: float, generator: torch.Generator, strategy: str = "mvnrs"
+    scene: Scene,
+    kept: dict[int, Kept],
+    *,
+    t: int,
+    sigma: float,
+    generator: torch.Generator,
+    strategy: str = "mvnrs",
 ) -> Iteration:
     """The same numbers as `iterate`, with one call of the denoiser for all views and one graph a view for both gradients."""
     check_strategy(strategy)
     noise = {view: candidate(kept[view], driver, strategy, sigma, generator) for view, driver in scene.order}
-    first = {view: scene.look([view])[0] for view, _ in scene.order} if any(one.target is None for one in kept.values()) else {}
+    first = (
+        {view: scene.look([view])[0] for view, _ in scene.order}
+        if any(one.target is None for one in kept.values())
+        else {}
+    )
     told = [driver_picture(kept, driver, first.__getitem__) for _, driver in scene.order]
     views = [view for view, _ in scene.order]
-    targets = dict(zip(views, scene.denoise(views, torch.stack([noise[view] for view in views]), t, told), strict=True))
+    targets = dict(
+        zip(views, scene.denoise(views, torch.stack([noise[view] for view in views]), t, told), strict=True)
+    )
     now, judged = dict(kept), {}
     applied: dict[int, Gradient] = {}
     total: Gradient = [torch.zeros_like(p) for p in scene.parameters]
-    waiting = {driver: sum(d == driver for _, d in scene.order) for driver in views}  # who still needs a gradient to compare with
+    waiting = {
+        driver: sum(d == driver for _, d in scene.order) for driver in views
+    }  # who still needs a gradient to compare with
     for view, driver in scene.order:
         picture = scene.render(view)
         new = gradient_of(scene, picture, targets[view])
@@ -205,7 +234,9 @@ def iterate_fast(
 def check_strategy(strategy: str) -> None:
     """Raises ValueError for one that is not known."""
     if strategy not in STRATEGIES:
-        raise ValueError(f"noise resampling: expected a strategy among {', '.join(STRATEGIES)}, got {strategy!r}; choose one of them")
+        raise ValueError(
+            f"noise resampling: expected a strategy among {', '.join(STRATEGIES)}, got {strategy!r}; choose one of them"
+        )
 
 
 def renewed_share(judged: dict[int, Judged]) -> float:

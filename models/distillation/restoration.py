@@ -63,12 +63,19 @@ class RestorationConfig:
     keep: float = 0.1
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.azimuths, self.size, self.rays, self.samples) < 1 or min(self.text, self.picture, self.reference) < 0:
-            raise ValueError(f"RestorationConfig: expected positive sizes and weights from 0, got {self}; use the defaults")
+        if (
+            min(self.steps, self.azimuths, self.size, self.rays, self.samples) < 1
+            or min(self.text, self.picture, self.reference) < 0
+        ):
+            raise ValueError(
+                f"RestorationConfig: expected positive sizes and weights from 0, got {self}; use the defaults"
+            )
 
     def t_range(self, done: int, count: int) -> tuple[int, int]:
         """Least and greatest timestep of a step."""
-        least, most = (annealed([*ends, max(self.steps - 1, 1)], done) for ends in (self.least_t, self.most_t))
+        least, most = (
+            annealed([*ends, max(self.steps - 1, 1)], done) for ends in (self.least_t, self.most_t)
+        )
         return max(1, round(least * count)), min(count - 1, round(most * count))
 
 
@@ -118,7 +125,9 @@ class Restoration(Run[None]):
         block: DetailBlock | None = None,
     ) -> None:
         if not heads or any(head.reference is None for head in heads):
-            raise ValueError("restoration: expected heads with their photos, got none or one without; use Invert Portrait's")
+            raise ValueError(
+                "restoration: expected heads with their photos, got none or one without; use Invert Portrait's"
+            )
         self.guides, self.config = guides, config
         device = heads[0].planes.device
         self.block = new_block(heads[0].config) if block is None else deepcopy(block)
@@ -132,7 +141,9 @@ class Restoration(Run[None]):
         photo, guides = head.reference.to(head.planes.device), self.guides
         picture = None
         if guides.zero123 is not None:
-            image = F.interpolate(photo.on_white()[None], size=(self.config.seen,) * 2, mode="bilinear", antialias=True)[0].clamp(0, 1)
+            image = F.interpolate(
+                photo.on_white()[None], size=(self.config.seen,) * 2, mode="bilinear", antialias=True
+            )[0].clamp(0, 1)
             picture = known_picture(guides.zero123, guides.model.vae, image, photo.camera)
         with torch.no_grad():
             begun = self.block(head.planes)
@@ -167,14 +178,20 @@ class Restoration(Run[None]):
             tokens = model.tokens.to(z)
             told = view_prompt(tokens[:4], tokens[4], *yaw_pitch(one), self.guides.perp_neg)
             rows = Conditioning(torch.cat([told.positive, tokens[4:], told.negative[0]]))
-            positive, without, *negative = model.denoiser(noisy.expand(4, -1, -1, -1), t.expand(4), rows).split(1)
-            guided = perp_neg_guided(positive, without, torch.stack(negative, 1), told.weights, config.text_guidance)
+            positive, without, *negative = model.denoiser(
+                noisy.expand(4, -1, -1, -1), t.expand(4), rows
+            ).split(1)
+            guided = perp_neg_guided(
+                positive, without, torch.stack(negative, 1), told.weights, config.text_guidance
+            )
             total = total + config.text * sds_gradient(schedule, guided, noise, t)
             self.after_call()
         if config.picture and patient.picture is not None:
             given, nothing = told_of(self.guides.zero123, patient.picture, one)
             denoiser = self.guides.zero123.denoiser()
-            without, known = denoiser(noisy.expand(2, -1, -1, -1), t.expand(2), Conditioning.cat(nothing, given)).split(1)
+            without, known = denoiser(
+                noisy.expand(2, -1, -1, -1), t.expand(2), Conditioning.cat(nothing, given)
+            ).split(1)
             guided = without + config.picture_guidance * (known - without)
             total = total + config.picture * sds_gradient(schedule, guided, noise, t)
             self.after_call()
@@ -199,7 +216,9 @@ class Restoration(Run[None]):
         gradients = torch.autograd.grad(loss, list(self.variables.values()))
         norm = torch.stack([g.norm() for g in gradients]).norm()
         return Proposal(
-            gradients={name: g / norm.clamp_min(1) for name, g in zip(self.variables, gradients, strict=True)},
+            gradients={
+                name: g / norm.clamp_min(1) for name, g in zip(self.variables, gradients, strict=True)
+            },
             rate=falling(config.rate, done, config.steps, 0.5),
             count=done + 1,
             numbers=(loss.detach(), norm, change),

@@ -29,10 +29,14 @@ def weighting(schedule: Schedule, t: Tensor, like: Tensor, kind: str = "sds") ->
         return torch.ones_like(a)
     if kind == "fantasia3d":
         return a.sqrt() * (1 - a)
-    raise ValueError(f"sds: expected a weighting among {', '.join(WEIGHTINGS)}, got {kind!r}; choose one of them")
+    raise ValueError(
+        f"sds: expected a weighting among {', '.join(WEIGHTINGS)}, got {kind!r}; choose one of them"
+    )
 
 
-def sds_gradient(schedule: Schedule, noise_pred: Tensor, noise: Tensor, t: Tensor, kind: str = "sds") -> Tensor:
+def sds_gradient(
+    schedule: Schedule, noise_pred: Tensor, noise: Tensor, t: Tensor, kind: str = "sds"
+) -> Tensor:
     """w(t) (predicted noise - noise), [B, C, h, w]: the gradient of the scaled latents."""
     return weighting(schedule, t, noise_pred, kind) * (noise_pred - noise)
 
@@ -70,7 +74,9 @@ def annealed(specification: float | Sequence[float], step: int) -> float:
     if len(numbers) == 3:
         numbers = [0.0, *numbers]
     if len(numbers) < 4 or len(numbers) % 2:
-        raise ValueError(f"annealed: expected a number or [start, first, last, end, next, end, ...], got {list(specification)}")
+        raise ValueError(
+            f"annealed: expected a number or [start, first, last, end, next, end, ...], got {list(specification)}"
+        )
     start, value, *rest = numbers
     for target, end in zip(rest[::2], rest[1::2], strict=True):
         if step < end:

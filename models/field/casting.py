@@ -46,7 +46,9 @@ class Caster(Protocol):
     @property
     def field(self) -> Field: ...
     def chunk(self, config: RenderConfig) -> int: ...  # rays that it takes together
-    def __call__(self, origins: Tensor, directions: Tensor, config: RenderConfig) -> RayRendering: ...  # [1, R, 3] both
+    def __call__(
+        self, origins: Tensor, directions: Tensor, config: RenderConfig
+    ) -> RayRendering: ...  # [1, R, 3] both
 
 
 class MarchingCaster:
@@ -69,7 +71,12 @@ class MarchingCaster:
 
 
 def cast_rays(
-    cast: Caster, origins: Tensor, directions: Tensor, config: RenderConfig, *, callback: Callable[[int, int], None] | None = None
+    cast: Caster,
+    origins: Tensor,
+    directions: Tensor,
+    config: RenderConfig,
+    *,
+    callback: Callable[[int, int], None] | None = None,
 ) -> RayRendering:
     """What rays [1, R, 3] see, by chunks; depth is 0 where a ray is empty: neither other rays nor the chunks change a ray.
 
@@ -85,12 +92,20 @@ def cast_rays(
         parts.append(cast(origins[:, part], directions[:, part], config))
         if callback is not None:
             callback(min(part.stop, total), total)
-    features, depth, opacity = (torch.cat([getattr(x, name) for x in parts], 1) for name in ("features", "depth", "opacity"))
+    features, depth, opacity = (
+        torch.cat([getattr(x, name) for x in parts], 1) for name in ("features", "depth", "opacity")
+    )
     return RayRendering(features, torch.where(opacity > 1e-6, depth, 0), opacity)
 
 
 def render_features(
-    cast: Caster, camera: Camera, height: int, width: int, config: RenderConfig, *, callback: Callable[[int, int], None] | None = None
+    cast: Caster,
+    camera: Camera,
+    height: int,
+    width: int,
+    config: RenderConfig,
+    *,
+    callback: Callable[[int, int], None] | None = None,
 ) -> RayRendering:
     """One head's features from V cameras, in chunks of rays: R = V * height * width, row by row.
 
@@ -106,7 +121,9 @@ def render_features(
         ValueError: camera without batch, or inside the box.
     """
     if len(camera.shape) != 1:
-        raise ValueError(f"render: expected a batch of cameras [V], got batch dimensions {list(camera.shape)}; index or unsqueeze")
+        raise ValueError(
+            f"render: expected a batch of cameras [V], got batch dimensions {list(camera.shape)}; index or unsqueeze"
+        )
     check_outside(camera, cast.field.config.box_side)
     origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, height, width))
     return cast_rays(cast, origins, directions, config, callback=callback)
@@ -144,7 +161,9 @@ def as_images(values: Tensor, height: int, width: int) -> Tensor:
     return values.reshape(-1, height, width, values.shape[-1]).movedim(-1, 1)
 
 
-def camera_normals(field: Field, camera: Camera, seen: RayRendering, height: int, width: int, step: float) -> Tensor:
+def camera_normals(
+    field: Field, camera: Camera, seen: RayRendering, height: int, width: int, step: float
+) -> Tensor:
     """Camera-space normals [V, 3, height, width] of what `render_features` saw; zero where a ray is almost empty."""
     origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, height, width))
     surface = (origins + directions * seen.depth[..., None]).detach()

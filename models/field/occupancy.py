@@ -116,7 +116,9 @@ def grid_of(raw: Tensor, density: Tensor, cell: float) -> OccupancyGrid:
     inner = (slice(1, -1),) * 3
     solid[inner] = filled[inner]
     for axis in range(3):
-        solid[inner] |= filled[inner].roll(1, axis) | filled[inner].roll(-1, axis)  # what wraps around does no harm
+        solid[inner] |= filled[inner].roll(1, axis) | filled[inner].roll(
+            -1, axis
+        )  # what wraps around does no harm
     occupied = filled | solid
     for axis in range(3):
         slabs = occupied.movedim(axis, 0).flatten(1).any(1).nonzero()[:, 0]
@@ -164,7 +166,14 @@ class Looked:
 
 
 def look(
-    field: Field, grid: OccupancyGrid, cell: Tensor, worth: Tensor, origins: Tensor, directions: Tensor, t: Tensor, config: RenderConfig
+    field: Field,
+    grid: OccupancyGrid,
+    cell: Tensor,
+    worth: Tensor,
+    origins: Tensor,
+    directions: Tensor,
+    t: Tensor,
+    config: RenderConfig,
 ) -> Looked:
     """Raw densities and features at distances t [R, S] in the cells [R, S]: looked up where it is worth that."""
     ray = worth.nonzero()[:, 0]
@@ -189,7 +198,14 @@ def dark_from(t: Tensor, weights: Tensor) -> Tensor:
 
 
 def march(
-    field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, t: Tensor, cell: Tensor, config: RenderConfig, u: Tensor
+    field: Field,
+    grid: OccupancyGrid,
+    origins: Tensor,
+    directions: Tensor,
+    t: Tensor,
+    cell: Tensor,
+    config: RenderConfig,
+    u: Tensor,
 ) -> RayRendering:
     """Both passes along rays [R, 3] that come by matter; t, cell: [R, S] of the first pass; u: [R, fine] draws of the second."""
     first = look(field, grid, cell, beside(grid.occupied[cell]), origins, directions, t, config)
@@ -207,7 +223,13 @@ def march(
 
 
 def glance(
-    field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, t: Tensor, cell: Tensor, config: RenderConfig
+    field: Field,
+    grid: OccupancyGrid,
+    origins: Tensor,
+    directions: Tensor,
+    t: Tensor,
+    cell: Tensor,
+    config: RenderConfig,
 ) -> RayRendering:
     """The first pass alone, from where the first of the rays [R, 3] meets something; arguments as `march`."""
     worth = beside(grid.occupied[cell])
@@ -219,7 +241,13 @@ def glance(
 
 
 def render_rays_fast(
-    field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, config: RenderConfig, *, draws: Draws | None = None
+    field: Field,
+    grid: OccupancyGrid,
+    origins: Tensor,
+    directions: Tensor,
+    config: RenderConfig,
+    *,
+    draws: Draws | None = None,
 ) -> RayRendering:
     """What rays see, as `volume_rendering.render_rays`, with gradient to the field, for a fraction of the look-ups.
 
@@ -232,7 +260,9 @@ def render_rays_fast(
         As `render_rays`; the depth of empty rays is the farthest at which one leaves the box.
     """
     if len(origins) != 1:
-        raise ValueError(f"render_rays_fast: expected rays [1, R, 3] of the one head that the grid is of, got {list(origins.shape)}")
+        raise ValueError(
+            f"render_rays_fast: expected rays [1, R, 3] of the one head that the grid is of, got {list(origins.shape)}"
+        )
     field, draws, parts = prepare(field), draws or middle_draws(origins, config), []
     near, far = box_range(origins[0].detach(), directions[0].detach(), field.config.box_side)
     if config.near is not None:
@@ -240,15 +270,26 @@ def render_rays_fast(
     for start in range(0, max(1, origins.shape[1]), CHUNK):
         part = slice(start, start + CHUNK)
         some = Draws(draws.coarse[0, part], draws.fine[0, part])
-        parts.append(some_rays(field, grid, origins[0, part], directions[0, part], near[part], far[part], config, some))
-    features, depth, opacity = (torch.cat([getattr(x, name) for x in parts])[None] for name in ("features", "depth", "opacity"))
+        parts.append(
+            some_rays(field, grid, origins[0, part], directions[0, part], near[part], far[part], config, some)
+        )
+    features, depth, opacity = (
+        torch.cat([getattr(x, name) for x in parts])[None] for name in ("features", "depth", "opacity")
+    )
     if config.white_back:
         features = features + (1 - opacity)[..., None]
     return RayRendering(features, depth.clamp(max=far.amax().item() if len(far) else 0), opacity)
 
 
 def some_rays(
-    field: Field, grid: OccupancyGrid, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, config: RenderConfig, draws: Draws
+    field: Field,
+    grid: OccupancyGrid,
+    origins: Tensor,
+    directions: Tensor,
+    near: Tensor,
+    far: Tensor,
+    config: RenderConfig,
+    draws: Draws,
 ) -> RayRendering:
     """What rays [R, 3] see over black: those that come by matter in the box are marched, for haze beyond it a glance is enough.
 
@@ -263,12 +304,16 @@ def some_rays(
         if len(some := chosen.nonzero()[:, 0]):
             ray = able[some]
             rest = (origins[ray], directions[ray], t[some], cell[some], config)
-            parts.append((ray, march(field, grid, *rest, draws.fine[ray]) if twice else glance(field, grid, *rest)))
+            parts.append(
+                (ray, march(field, grid, *rest, draws.fine[ray]) if twice else glance(field, grid, *rest))
+            )
     if not parts:
         F = field.raw(origins.new_zeros(1, 1, 3))[1].shape[-1]
         return RayRendering(origins.new_zeros(R, F), origins.new_full((R,), torch.inf), origins.new_zeros(R))
     ray = torch.cat([number for number, _ in parts])
-    features, depth, opacity = (torch.cat([getattr(seen, name) for _, seen in parts]) for name in ("features", "depth", "opacity"))
+    features, depth, opacity = (
+        torch.cat([getattr(seen, name) for _, seen in parts]) for name in ("features", "depth", "opacity")
+    )
     return RayRendering(
         features.new_zeros(R, features.shape[-1]).index_copy(0, ray, features),
         depth.new_full((R,), torch.inf).index_copy(0, ray, depth),

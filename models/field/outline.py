@@ -29,7 +29,9 @@ def outline(opacity: Tensor, size: int) -> Tensor:
     return F.interpolate(spread, size=(size, size), mode="nearest-exact")[:, 0] > EDGE
 
 
-def render_pixels(cast: Caster, camera: Camera, chosen: Tensor, config: RenderConfig) -> tuple[RayRendering, Tensor]:
+def render_pixels(
+    cast: Caster, camera: Camera, chosen: Tensor, config: RenderConfig
+) -> tuple[RayRendering, Tensor]:
     """What the rays of some pixels see over black.
 
     Args:

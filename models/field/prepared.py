@@ -52,7 +52,9 @@ class PreparedField(TriplaneField):
         """points [N, 3] of the heads [N] (None: there is one) -> raw density [N], features [N, F]; no gradient to points."""
         heads = None if self.planes.shape[0] == 1 else heads
         with torch.autocast(points.device.type, enabled=False):  # row numbers need all their digits
-            return _Evaluate.apply(points.detach().to(self.table.dtype), self.table, *self.layers, heads, self)
+            return _Evaluate.apply(
+                points.detach().to(self.table.dtype), self.table, *self.layers, heads, self
+            )
 
     @torch.no_grad()
     def raw_density(self, points: Tensor) -> Tensor:
@@ -74,11 +76,15 @@ class PreparedField(TriplaneField):
         raw = self.raw(flat)[0] if learns else self.raw_density(flat)
         return (self.activate(raw) * inside).view(points.shape[:-1])
 
-    def corners(self, points: Tensor, heads: Tensor | None, part: slice) -> tuple[Tensor, Tensor, Tensor | None]:
+    def corners(
+        self, points: Tensor, heads: Tensor | None, part: slice
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """`Lattice.corners` of a part of the points."""
         return self.lattice.corners(points[part], None if heads is None else heads[part])
 
-    def hidden(self, table: Tensor, W1: Tensor, b1: Tensor, rows: Tensor, weights: Tensor, slices: Tensor | None) -> tuple[Tensor, Tensor]:
+    def hidden(
+        self, table: Tensor, W1: Tensor, b1: Tensor, rows: Tensor, weights: Tensor, slices: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Weighted sums of texels [N, P * C] and the hidden layer's outputs, softplus(x) = log(1 + exp(x)) [N, hidden]."""
         texels = F.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
         if slices is not None:
@@ -97,7 +103,15 @@ class _Evaluate(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, points: Tensor, table: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, b2: Tensor, heads: Tensor | None, field: PreparedField
+        ctx,
+        points: Tensor,
+        table: Tensor,
+        W1: Tensor,
+        b1: Tensor,
+        W2: Tensor,
+        b2: Tensor,
+        heads: Tensor | None,
+        field: PreparedField,
     ):
         density, features = points.new_empty(len(points)), points.new_empty(len(points), W2.shape[1] - 1)
         for part in blocks(points):
@@ -147,7 +161,9 @@ def prepare(field):
 
     Do it once per change of the planes: it costs a copy of them.
     """
-    if isinstance(field, PreparedField) or not (isinstance(field, TriplaneField) and isinstance(field.decoder, Decoder)):
+    if isinstance(field, PreparedField) or not (
+        isinstance(field, TriplaneField) and isinstance(field.decoder, Decoder)
+    ):
         return field
     config, planes = field.config, field.planes
     planes = planes if planes.dtype == torch.float64 else planes.float()
@@ -159,7 +175,15 @@ def prepare(field):
     W2, b2 = affine(field.decoder.net[2], config.hidden, table)
     W1 = W1.repeat(3 * config.depth or 1, 1)
     layers = W1 / 3, b1, W2, b2
-    return PreparedField(planes, field.decoder, config, field.to_rgb, table=table, layers=layers, lattice=lattice(config, table))
+    return PreparedField(
+        planes,
+        field.decoder,
+        config,
+        field.to_rgb,
+        table=table,
+        layers=layers,
+        lattice=lattice(config, table),
+    )
 
 
 def affine(layer: nn.Module, inputs: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -260,7 +284,9 @@ def add_transposed(table: Tensor, rows: Tensor, weights: Tensor, values: Tensor)
     weights = weights[order].mT.contiguous()
     order = order // planes
     for step, weight in zip((rows[0] - rows[0, 0]).tolist(), weights, strict=True):
-        summed = F.embedding_bag(order, values, bounds, per_sample_weights=weight, mode="sum", include_last_offset=True)
+        summed = F.embedding_bag(
+            order, values, bounds, per_sample_weights=weight, mode="sum", include_last_offset=True
+        )
         table.index_add_(0, first.long() + step, summed)
 
 
@@ -280,4 +306,8 @@ def slope_from_output(features: Tensor, activation: str) -> Tensor | float:
     if activation == "sigmoid":
         share = (features + 0.001) / 1.002
         return share.mul_(1 - share).mul_(1.002)
-    return (features > 0).to(features.dtype).mul_(0.8 * math.sqrt(2)).add_(0.2 * math.sqrt(2)) if activation == "lrelu" else 1.0
+    return (
+        (features > 0).to(features.dtype).mul_(0.8 * math.sqrt(2)).add_(0.2 * math.sqrt(2))
+        if activation == "lrelu"
+        else 1.0
+    )

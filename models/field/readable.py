@@ -60,14 +60,18 @@ def composite(field: Field, raw: Tensor, features: Tensor, t: Tensor) -> tuple[T
     return (weights[..., None] * colour).sum(-2), (weights * (t[..., 1:] + t[..., :-1]) / 2).sum(-1), weights
 
 
-def look_up(field: Field, origins: Tensor, directions: Tensor, t: Tensor, config: RenderConfig) -> tuple[Tensor, Tensor]:
+def look_up(
+    field: Field, origins: Tensor, directions: Tensor, t: Tensor, config: RenderConfig
+) -> tuple[Tensor, Tensor]:
     """Raw density [B, R, S] and features [B, R, S, F] at r(t) = o + t d, t [B, R, S]."""
     points = (origins[..., None, :] + t[..., None] * directions[..., None, :]).flatten(1, 2)
     raw, features = field.raw(points)
     return cut(raw, points, field, config).view(t.shape), features.view(*t.shape, -1)
 
 
-def render_rays(field: Field, origins: Tensor, directions: Tensor, config: RenderConfig, *, draws: Draws | None = None) -> RayRendering:
+def render_rays(
+    field: Field, origins: Tensor, directions: Tensor, config: RenderConfig, *, draws: Draws | None = None
+) -> RayRendering:
     """What rays see; all as `volume_rendering.render_rays`."""
     draws = draws or middle_draws(origins, config)
     near, far = ray_range(origins, directions, config, field.config.box_side)

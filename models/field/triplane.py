@@ -57,23 +57,43 @@ class FieldConfig:
     def __post_init__(self) -> None:
         triple = isinstance(self.plane_axes, list | tuple) and len(self.plane_axes) == 3
         if not triple or not all(_pair_of_axes(axes) for axes in self.plane_axes):
-            raise ValueError(f"FieldConfig: expected three pairs of axes such as xy, got {shown(self.plane_axes)}; fix plane_axes")
+            raise ValueError(
+                f"FieldConfig: expected three pairs of axes such as xy, got {shown(self.plane_axes)}; fix plane_axes"
+            )
         object.__setattr__(self, "plane_axes", tuple(self.plane_axes))  # JSON gives a list
-        integers(self, channels=(0, 512), depth=(0, 64), resolution=(0, 1024), hidden=(0, 4096), features=(0, 256))
-        numbers(self, box_side=(0, 1e3), density_shift=(-1e4, 1e4), density_scale=(0, 1e6), surface_density=(0, 1e6), crop=(0, 1e3))
+        integers(
+            self, channels=(0, 512), depth=(0, 64), resolution=(0, 1024), hidden=(0, 4096), features=(0, 256)
+        )
+        numbers(
+            self,
+            box_side=(0, 1e3),
+            density_shift=(-1e4, 1e4),
+            density_scale=(0, 1e6),
+            surface_density=(0, 1e6),
+            crop=(0, 1e3),
+        )
         if 3 * self.channels * max(self.depth, 1) * self.resolution**2 > MOST:
             raise ValueError(
                 f"FieldConfig: expected planes of up to {MOST} numbers, got {list(self.planes_shape)}; choose a file made by this pack"
             )
-        if self.box_side <= 0 or min(self.channels, self.resolution, self.hidden) < 1 or self.depth < 0 or self.features < 3:
-            raise ValueError(f"FieldConfig: sizes must be positive and features at least 3, got {self}; fix the checkpoint's config")
+        if (
+            self.box_side <= 0
+            or min(self.channels, self.resolution, self.hidden) < 1
+            or self.depth < 0
+            or self.features < 3
+        ):
+            raise ValueError(
+                f"FieldConfig: sizes must be positive and features at least 3, got {self}; fix the checkpoint's config"
+            )
         if self.activation not in ACTIVATIONS:
             raise ValueError(
                 f"FieldConfig: expected activation to be one of {', '.join(ACTIVATIONS)}, got {shown(self.activation)}; "
                 "choose a file made by this pack"
             )
         if not 0 <= self.crop < self.box_side / 2:
-            raise ValueError(f"FieldConfig: expected a crop from 0 to half of box_side ({self.box_side / 2:g}), got {self.crop}")
+            raise ValueError(
+                f"FieldConfig: expected a crop from 0 to half of box_side ({self.box_side / 2:g}), got {self.crop}"
+            )
 
     @property
     def planes_shape(self) -> tuple[int, ...]:
@@ -102,7 +122,9 @@ def plane_features(planes: Tensor, points: Tensor, config: FieldConfig) -> list[
         if plane.ndim == 5:  # [B, H, W] and the two axes before
             third = unit[..., ({0, 1, 2} - {column, row}).pop()]
             slices = torch.arange(plane.shape[2], dtype=third.dtype, device=third.device)[:, None]
-            tent = (1 - ((third[:, None] + 1) * (plane.shape[2] / 2) - 0.5 - slices).abs()).clamp(min=0)  # [B, D, N]
+            tent = (1 - ((third[:, None] + 1) * (plane.shape[2] / 2) - 0.5 - slices).abs()).clamp(
+                min=0
+            )  # [B, D, N]
             sampled = (sampled.unflatten(1, plane.shape[1:3]) * tent[:, None]).sum(2)
         samples.append(sampled)
     return samples
@@ -181,7 +203,9 @@ class TriplaneField:
 
     def activate(self, raw: Tensor) -> Tensor:
         """Raw density -> density >= 0 per scene unit; exactly 0 below exp(-80), where numbers so small make processors slow."""
-        return self.config.density_scale * F.softplus(F.threshold(raw + self.config.density_shift, -80.0, -1e3))
+        return self.config.density_scale * F.softplus(
+            F.threshold(raw + self.config.density_shift, -80.0, -1e3)
+        )
 
     def rgb(self, features: Tensor, opacity: Tensor | float = 1.0) -> Tensor:
         """Features [B, N, F] -> colours [B, N, 3] in about 0 .. 1, both premultiplied by the opacity [B, N, 1]."""

@@ -67,13 +67,25 @@ class RenderConfig:
 
     def __post_init__(self) -> None:
         integers(self, coarse=(0, 512), fine=(0, 512), chunk_bytes=(1, 2**36))
-        numbers(self, near=(-1e4, 1e4), far=(-1e4, 1e4), cull=(0, 1), binarise=(0, 1), negligible=(0, 1), normal_step=(1e-9, 10))
+        numbers(
+            self,
+            near=(-1e4, 1e4),
+            far=(-1e4, 1e4),
+            cull=(0, 1),
+            binarise=(0, 1),
+            negligible=(0, 1),
+            normal_step=(1e-9, 10),
+        )
         flags(self, "disparity", "white_back")
         least = 4 if self.fine else 2
         if self.coarse < least or self.fine < 0:
-            raise ValueError(f"RenderConfig: expected coarse >= {least} and fine >= 0 samples, got {self.coarse} and {self.fine}")
+            raise ValueError(
+                f"RenderConfig: expected coarse >= {least} and fine >= 0 samples, got {self.coarse} and {self.fine}"
+            )
         if (self.near is None) != (self.far is None) or (self.near is not None and not self.near < self.far):
-            raise ValueError(f"RenderConfig: expected near < far, or None for both, got {self.near} and {self.far}")
+            raise ValueError(
+                f"RenderConfig: expected near < far, or None for both, got {self.near} and {self.far}"
+            )
         if self.disparity and (self.near is not None and self.near <= 0):
             raise ValueError(f"RenderConfig: expected near > 0 with disparity, got {self.near}")
 
@@ -122,7 +134,9 @@ def ray_weights(density: Tensor, t: Tensor) -> Tensor:
         raise ValueError(f"ray_weights: {S} samples need {S + 1} bin edges in t, got {t.shape[-1]}")
     thickness = density * t.diff(dim=-1)  # optical thickness, unitless
     in_front = thickness.cumsum(dim=-1) - thickness
-    transmittance = torch.exp(F.threshold(-in_front, -40.0, -1e3))  # 0, not 1e-18: much smaller numbers make processors slow
+    transmittance = torch.exp(
+        F.threshold(-in_front, -40.0, -1e3)
+    )  # 0, not 1e-18: much smaller numbers make processors slow
     return transmittance * -torch.expm1(-thickness)
 
 
@@ -142,7 +156,9 @@ def box_range(origins: Tensor, directions: Tensor, box_side: float) -> tuple[Ten
     return near, torch.maximum(torch.maximum(a, b).amin(-1), near)
 
 
-def ray_range(origins: Tensor, directions: Tensor, config: RenderConfig, box_side: float) -> tuple[Tensor, Tensor]:
+def ray_range(
+    origins: Tensor, directions: Tensor, config: RenderConfig, box_side: float
+) -> tuple[Tensor, Tensor]:
     """Between which distances rays are sampled: the config's, or the box's.
 
     As in EG3D, rays that miss the box are sampled between the nearest entry and the latest entry of those that hit it.
@@ -203,7 +219,12 @@ def importance_samples(t: Tensor, weights: Tensor, u: Tensor) -> Tensor:
 def draw(like: Tensor, config: RenderConfig, generator: torch.Generator) -> Draws:
     """Fresh draws for rays of origins `like` [B, R, 3]: the first pass's jitter, then independent quantiles."""
     shapes = [(*like.shape[:-1], count) for count in (config.coarse, config.fine)]
-    return Draws(*(torch.rand(s, generator=generator, device=generator.device, dtype=like.dtype).to(like.device) for s in shapes))
+    return Draws(
+        *(
+            torch.rand(s, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
+            for s in shapes
+        )
+    )
 
 
 def middle_draws(like: Tensor, config: RenderConfig) -> Draws:
@@ -238,13 +259,17 @@ def at_ends(weights: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def raw_densities(field: Field, origins: Tensor, directions: Tensor, t: Tensor, config: RenderConfig) -> Tensor:
+def raw_densities(
+    field: Field, origins: Tensor, directions: Tensor, t: Tensor, config: RenderConfig
+) -> Tensor:
     """Raw densities [B, R, S] at distances t [B, R, S] along rays [B, R, 3], without gradient."""
     points = (origins[..., None, :] + directions[..., None, :] * t[..., None]).flatten(1, 2)
     return cut(field.raw_density(points), points, field, config).view_as(t)
 
 
-def shade(field: Field, origins: Tensor, directions: Tensor, t: Tensor, raw: Tensor, config: RenderConfig) -> RayRendering:
+def shade(
+    field: Field, origins: Tensor, directions: Tensor, t: Tensor, raw: Tensor, config: RenderConfig
+) -> RayRendering:
     """Emission and absorption at given samples, with gradient.
 
     Args:
@@ -258,7 +283,12 @@ def shade(field: Field, origins: Tensor, directions: Tensor, t: Tensor, raw: Ten
         points = (origins[..., None, :] + directions[..., None, :] * t[..., None]).flatten(1, 2)
         raw, features = field.raw(points)
         weights = interval_weights(field, cut(raw, points, field, config).view_as(t), t)
-        return summed((at_ends(weights)[..., None, :] @ features.view(*t.shape, features.shape[-1]))[..., 0, :], weights, t, config)
+        return summed(
+            (at_ends(weights)[..., None, :] @ features.view(*t.shape, features.shape[-1]))[..., 0, :],
+            weights,
+            t,
+            config,
+        )
     weights = interval_weights(field, raw, t)
     kept = at_ends(weights) > config.negligible
     ray = kept.flatten(0, 1).nonzero()[:, 0]
@@ -287,7 +317,13 @@ def summed(seen: Tensor, weights: Tensor, t: Tensor, config: RenderConfig) -> Ra
 
 
 def march(
-    field: Field, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, config: RenderConfig, draws: Draws | None
+    field: Field,
+    origins: Tensor,
+    directions: Tensor,
+    near: Tensor,
+    far: Tensor,
+    config: RenderConfig,
+    draws: Draws | None,
 ) -> tuple[RayRendering, Tensor]:
     """Both passes along rays [B, R, 3] between near and far [B, R].
 
@@ -305,7 +341,9 @@ def march(
     return shade(field, origins, directions, t, raw, config), t
 
 
-def render_rays(field: Field, origins: Tensor, directions: Tensor, config: RenderConfig, *, draws: Draws | None = None) -> RayRendering:
+def render_rays(
+    field: Field, origins: Tensor, directions: Tensor, config: RenderConfig, *, draws: Draws | None = None
+) -> RayRendering:
     """What rays see, as the family renders its training images: one range of depths for the whole batch.
 
     Args:
@@ -316,7 +354,9 @@ def render_rays(field: Field, origins: Tensor, directions: Tensor, config: Rende
     parts, low, high = [], torch.inf, -torch.inf
     for part in chunks(origins, config, field.config):
         some = draws and Draws(draws.coarse[:, part], draws.fine[:, part])
-        seen, t = march(field, origins[:, part], directions[:, part], near[:, part], far[:, part], config, some)
+        seen, t = march(
+            field, origins[:, part], directions[:, part], near[:, part], far[:, part], config, some
+        )
         parts.append((seen.features, seen.depth, seen.opacity))
         low, high = min(low, t.min().item()), max(high, t.max().item())
     features, depth, opacity = (torch.cat(x, 1) for x in zip(*parts, strict=True))

@@ -58,8 +58,14 @@ class BakeConfig:
     crop: int = 48
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.crop_every) < 0 or min(self.size, self.rays, self.crop) < 1 or not 0 <= self.together <= 1:
-            raise ValueError(f"BakeConfig: expected steps >= 0, positive size and rays, together from 0 to 1, got {self}")
+        if (
+            min(self.steps, self.crop_every) < 0
+            or min(self.size, self.rays, self.crop) < 1
+            or not 0 <= self.together <= 1
+        ):
+            raise ValueError(
+                f"BakeConfig: expected steps >= 0, positive size and rays, together from 0 to 1, got {self}"
+            )
 
 
 def nearest_first(cameras: Camera) -> list[int]:
@@ -73,7 +79,9 @@ def with_reference(head: Head, views: Tensor, cameras: Camera) -> tuple[Tensor, 
     if head.reference is None:
         return views, cameras
     photo = head.reference.to(views.device)
-    image = F.interpolate(photo.on_white()[None], size=views.shape[-2:], mode="bilinear", antialias=True).clamp(0, 1)
+    image = F.interpolate(
+        photo.on_white()[None], size=views.shape[-2:], mode="bilinear", antialias=True
+    ).clamp(0, 1)
     return torch.cat([image, views]), photo.camera.before(cameras)
 
 
@@ -107,12 +115,16 @@ class Baking(Run[None]):
     name = "bake"
     advice = "check the views and the head"
 
-    def __init__(self, head: Head, views: Tensor, cameras: Camera, config: BakeConfig, generator: torch.Generator) -> None:
+    def __init__(
+        self, head: Head, views: Tensor, cameras: Camera, config: BakeConfig, generator: torch.Generator
+    ) -> None:
         self.original, self.config = head, config
         self.order = nearest_first(cameras)
         with torch.no_grad():
             seen = head.render(cameras, config.size, normals=False)
-        views = F.interpolate(views, size=(config.size, config.size), mode="bilinear", antialias=True).clamp(0, 1)
+        views = F.interpolate(views, size=(config.size, config.size), mode="bilinear", antialias=True).clamp(
+            0, 1
+        )
         mask = (seen.opacity > 0.5).to(views)
         sure = agreement(views, seen.depth * mask, cameras, config.agreement)
         photos = [uncropped(views[i], mask[i], cameras[i]) for i in range(len(views))]
@@ -131,7 +143,11 @@ class Baking(Run[None]):
     def joined(self) -> int:
         """How many views take part in the next step."""
         ready = self.config.together * self.config.steps
-        return len(self.order) if self.step_count >= ready else 1 + int((len(self.order) - 1) * self.step_count / ready)
+        return (
+            len(self.order)
+            if self.step_count >= ready
+            else 1 + int((len(self.order) - 1) * self.step_count / ready)
+        )
 
     def proposal(self) -> Proposal[None]:
         """One step on one view of those that take part, in turns."""
@@ -194,7 +210,13 @@ def bake(
         ValueError: not one square view per camera, views or too many steps in a row whose numbers are not finite,
             a foreign state, or too little memory.
     """
-    if views.ndim != 4 or views.shape[1] != 3 or views.shape[-1] != views.shape[-2] or cameras.shape != (len(views),) or not len(views):
+    if (
+        views.ndim != 4
+        or views.shape[1] != 3
+        or views.shape[-1] != views.shape[-2]
+        or cameras.shape != (len(views),)
+        or not len(views)
+    ):
         raise ValueError(
             f"bake: expected square views [V, 3, S, S] and a camera for each, got {list(views.shape)} and {list(cameras.shape)} cameras; "
             "wire the views and the cameras that they were rendered from"

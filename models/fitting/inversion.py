@@ -69,7 +69,10 @@ class InversionConfig:
     perceptual: float = 0.1
 
     def __post_init__(self) -> None:
-        if min(self.latent_steps, self.tuning_steps, self.detail_steps, self.crop_every) < 0 or min(self.size, self.rays, self.crop) < 1:
+        if (
+            min(self.latent_steps, self.tuning_steps, self.detail_steps, self.crop_every) < 0
+            or min(self.size, self.rays, self.crop) < 1
+        ):
             raise ValueError(f"InversionConfig: expected steps >= 0 and positive size and rays, got {self}")
 
     @property
@@ -86,7 +89,9 @@ class InversionConfig:
 START_SIZE = 64  # pixels of the photo that the starts of an inversion are held against
 PRESETS = {
     "quick": InversionConfig(),
-    "full": InversionConfig(latent_steps=200, tuning_steps=300, detail_steps=500, tuning_rate=1e-3, rays=2048),
+    "full": InversionConfig(
+        latent_steps=200, tuning_steps=300, detail_steps=500, tuning_rate=1e-3, rays=2048
+    ),
 }
 
 
@@ -113,8 +118,12 @@ class Inversion(Run[None]):
         self.generator = deepcopy(prior).requires_grad_(True)
         self.perceptual = perceptual
         self.target = photo_target(reference, config.size)
-        self.picture = picture_target(reference, prior) if config.crop_every and prior.super_resolves else None
-        self.pivot: tuple[int, TriplaneField, HeldSurface] | None = None  # of which stage, the field that it is held to, its surface
+        self.picture = (
+            picture_target(reference, prior) if config.crop_every and prior.super_resolves else None
+        )
+        self.pivot: tuple[int, TriplaneField, HeldSurface] | None = (
+            None  # of which stage, the field that it is held to, its surface
+        )
         self._made: Tensor | None = None  # the generator's planes, once it is left alone
         with torch.no_grad():
             self.offset = torch.zeros_like(prior.planes(self.start)).requires_grad_()  # of the planes
@@ -201,18 +210,28 @@ class Inversion(Run[None]):
 
 @torch.no_grad()
 def first_styles(
-    prior: HeadGenerator, encoder: PortraitEncoder | None, reference: AlignedPortrait, config: InversionConfig, draws: torch.Generator
+    prior: HeadGenerator,
+    encoder: PortraitEncoder | None,
+    reference: AlignedPortrait,
+    config: InversionConfig,
+    draws: torch.Generator,
 ) -> Tensor:
     """The styles [1, num_ws, w_dim] that an inversion begins at: the encoder's; without one the nearest to the photo of a few, the mean
     of W and points around it."""
     if encoder is not None:
         return styles(prior, encoder(reference.on_white()[None])[0])
     candidates = mean_styles(prior, draws, reference.image)
-    target, sampling = photo_target(reference, START_SIZE), RenderConfig(coarse=config.coarse, fine=config.fine)
+    target, sampling = (
+        photo_target(reference, START_SIZE),
+        RenderConfig(coarse=config.coarse, fine=config.fine),
+    )
     losses = []
     for i in range(len(candidates)):
         ws = candidates[i : i + 1]
-        field, same = prior.field(prior.planes(ws), ws), torch.Generator().manual_seed(0)  # one draw of rays for all
+        field, same = (
+            prior.field(prior.planes(ws), ws),
+            torch.Generator().manual_seed(0),
+        )  # one draw of rays for all
         losses.append(float(ray_loss(field, target, sampling, config.rays, same)))
     best = min(range(len(losses)), key=losses.__getitem__)
     return candidates[best : best + 1]
@@ -245,7 +264,9 @@ def invert(
             or too little memory.
     """
     if reference.mask.max() < 0.5:
-        raise ValueError("inversion: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1")
+        raise ValueError(
+            "inversion: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1"
+        )
     start = first_styles(prior, encoder, reference, config, generator)
     run = Inversion(prior, start, reference, config, generator, perceptual)
     run.complete(state, callback)

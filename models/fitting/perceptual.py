@@ -34,7 +34,9 @@ def vgg_distance(network: VGG16) -> Perceptual:
     def distance(shown: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> Tensor:
         with torch.no_grad():
             expected = [unit(x) for x in network(truth[0])]
-        return sum((unit(x) - y).square().sum(1).mean() for x, y in zip(network(shown[0]), expected, strict=True))
+        return sum(
+            (unit(x) - y).square().sum(1).mean() for x, y in zip(network(shown[0]), expected, strict=True)
+        )
 
     return distance
 
@@ -47,7 +49,9 @@ class Eyes:
     name: str
 
 
-def eyes_for(prior: HeadGenerator, critic: Discriminator | None, vgg: VGG16 | None, name: str = "your VGG16") -> Eyes:
+def eyes_for(
+    prior: HeadGenerator, critic: Discriminator | None, vgg: VGG16 | None, name: str = "your VGG16"
+) -> Eyes:
     """The user's VGG16, or else a critic that was trained on pictures of the prior's sizes, or else nothing beside pixels.
 
     Nothing, too, where the prior does not super-resolve: rays are compared then, and no pictures.
@@ -66,4 +70,7 @@ def eyes_for(prior: HeadGenerator, critic: Discriminator | None, vgg: VGG16 | No
 
 def fits(critic: Discriminator, prior: HeadGenerator) -> bool:
     """Whether a critic was trained on pictures of a prior's sizes."""
-    return (critic.config.resolution, critic.config.raw_resolution) == (prior.resolution, prior.config.raw_resolution)
+    return (critic.config.resolution, critic.config.raw_resolution) == (
+        prior.resolution,
+        prior.config.raw_resolution,
+    )

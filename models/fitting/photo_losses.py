@@ -38,15 +38,21 @@ def photo_target(reference: AlignedPortrait, size: int) -> Target:
 
     Without the latter heads stay a pixel too wide all around: 6 dB on white.
     """
-    rgb = F.interpolate(reference.image[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
-    mask = F.interpolate(reference.mask[None], size=(size, size), mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
+    rgb = F.interpolate(reference.image[None], size=(size, size), mode="bilinear", antialias=True)[0].clamp(
+        0, 1
+    )
+    mask = F.interpolate(reference.mask[None], size=(size, size), mode="bilinear", antialias=True)[
+        0, 0
+    ].clamp(0, 1)
     grey = rgb.mean(0)
     detail = F.pad(grey.diff(dim=0).abs(), (0, 0, 0, 1)) + F.pad(grey.diff(dim=1).abs(), (0, 1))
     reach = size // 28 | 1
     outside = F.max_pool2d(mask[None, None], reach, 1, reach // 2)[0, 0] - mask
     weight = mask * (0.4 + 4 * detail.clamp(max=0.3)) + outside + 0.1
     origins, directions = rays(reference.camera, size, size)
-    return Target(origins.reshape(-1, 3), directions.reshape(-1, 3), rgb.flatten(1).mT, mask.flatten(), weight.flatten())
+    return Target(
+        origins.reshape(-1, 3), directions.reshape(-1, 3), rgb.flatten(1).mT, mask.flatten(), weight.flatten()
+    )
 
 
 def ray_loss(
@@ -71,16 +77,24 @@ def ray_loss(
     colour = field.rgb(seen.features, seen.opacity[..., None])[0]
     truth = target.rgb[pick] * mask[:, None] + backdrop * (1 - mask[:, None])
     shown = colour + (1 - opacity[:, None]) * backdrop
-    return (shown - truth).abs().mean() + 2 * (shown - truth).square().mean() + 0.3 * (opacity - mask).square().mean()
+    return (
+        (shown - truth).abs().mean()
+        + 2 * (shown - truth).square().mean()
+        + 0.3 * (opacity - mask).square().mean()
+    )
 
 
 WORST_OF = 4  # as many random points are looked at as are compared
 
 
-def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Generator, count: int = 4096) -> tuple[Tensor, Tensor]:
+def field_drift(
+    field: TriplaneField, pivot: TriplaneField, generator: torch.Generator, count: int = 4096
+) -> tuple[Tensor, Tensor]:
     """How far a tuned field has moved from its pivot at random points, half of them the worst of many, or specks stay unseen: opacity
     over 0.02 units, and the colour of matter."""
-    points = (torch.rand(1, WORST_OF * count, 3, generator=generator).to(field.planes) - 0.5) * field.config.box_side
+    points = (
+        torch.rand(1, WORST_OF * count, 3, generator=generator).to(field.planes) - 0.5
+    ) * field.config.box_side
     with torch.no_grad():
         moved = (torch.exp(-0.02 * field.density(points)) - torch.exp(-0.02 * pivot.density(points))).abs()
     points = torch.cat([points[:, : count // 2], points[:, moved[0].topk(count // 2).indices]], 1)
@@ -91,10 +105,23 @@ def field_drift(field: TriplaneField, pivot: TriplaneField, generator: torch.Gen
     return (alpha - pivot_alpha).abs().mean(), ((colour - pivot_colour).abs().mean(-1) * pivot_alpha).mean()
 
 
-AROUND = ((0, 0.0), (35, 0.1), (-35, -0.1), (70, 0.0), (110, 0.25), (145, -0.1), (180, 0.1), (-145, 0.3), (-110, -0.1), (-70, 0.2))
+AROUND = (
+    (0, 0.0),
+    (35, 0.1),
+    (-35, -0.1),
+    (70, 0.0),
+    (110, 0.25),
+    (145, -0.1),
+    (180, 0.1),
+    (-145, 0.3),
+    (-110, -0.1),
+    (-70, 0.2),
+)
 HELD_SIZE = 56  # pixels of those views (yaw in degrees, pitch in radians), which find a head's surface
 BEHIND = 0.04  # scene units behind what a camera sees first, from which matter counts as hidden; less would count steep cheeks
-GRAZING = 0.35  # cosine of the angle under which the photo sees a surface: at less, its pixels are smeared along it
+GRAZING = (
+    0.35  # cosine of the angle under which the photo sees a surface: at less, its pixels are smeared along it
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +166,13 @@ def held_surface(field: TriplaneField, reference: AlignedPortrait, sampling: Ren
     return HeldSurface(points, ((behind & deep) | grazing).float(), (deep & (behind | ~grazing)).float())
 
 
-def held_drift(field: TriplaneField, pivot: TriplaneField, held: HeldSurface, generator: torch.Generator, count: int = 3072) -> Tensor:
+def held_drift(
+    field: TriplaneField,
+    pivot: TriplaneField,
+    held: HeldSurface,
+    generator: torch.Generator,
+    count: int = 3072,
+) -> Tensor:
     """How far held colour and opacity have moved from the pivot's about held surface."""
     if not len(held.points):
         return field.planes.new_zeros(())
@@ -150,7 +183,9 @@ def held_drift(field: TriplaneField, pivot: TriplaneField, held: HeldSurface, ge
     with torch.no_grad():
         pivot_density, pivot_colour = pivot(some)
     alpha, pivot_alpha = 1 - torch.exp(-0.01 * density), 1 - torch.exp(-0.01 * pivot_density)
-    return (held.colour[pick] * (colour - pivot_colour).abs().mean(-1)).mean() + (held.shape[pick] * (alpha - pivot_alpha).abs()).mean()
+    return (held.colour[pick] * (colour - pivot_colour).abs().mean(-1)).mean() + (
+        held.shape[pick] * (alpha - pivot_alpha).abs()
+    ).mean()
 
 
 @dataclass(frozen=True)
@@ -171,10 +206,15 @@ class PictureTarget:
 
 def picture_target(reference: AlignedPortrait, generator: HeadGenerator) -> PictureTarget:
     """The photo on white at a generator's final and raw sizes."""
-    R, white = generator.config.raw_resolution, reference.on_white()[None].clamp(0, 1) * 2 - 1  # from [0, 1] to [-1, 1]
+    R, white = (
+        generator.config.raw_resolution,
+        reference.on_white()[None].clamp(0, 1) * 2 - 1,
+    )  # from [0, 1] to [-1, 1]
     origins, directions = rays(reference.camera, R, R)
     compared = 1 - outline(resized(reference.mask[None], R), generator.resolution).to(white)[:, None]
-    return PictureTarget(origins, directions, resized(white, generator.resolution), resized(white, R), compared)
+    return PictureTarget(
+        origins, directions, resized(white, generator.resolution), resized(white, R), compared
+    )
 
 
 def on_white(picture: Tensor, opacity: Tensor, config: FieldConfig) -> Tensor:

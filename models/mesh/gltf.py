@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ..pictures import format_of, open_picture
-from .gltf_limits import MAX_BYTES, MAX_JSON, Plain, plain, refusal
+from .gltf_limits import Plain, plain
+from .gltf_values import MAX_BYTES, MAX_JSON, refusal
 from .mesh import Mesh, vertex_normals
 from .rasterize import sample_texture
 
@@ -39,9 +40,13 @@ def to_glb(mesh: Mesh, *, metres_per_unit: float = METRES_PER_UNIT) -> bytes:
     if not len(mesh.faces):
         raise ValueError("to_glb: expected a mesh with faces, got none; extract the surface at a lower level")
     if not metres_per_unit > 0:
-        raise ValueError(f"to_glb: expected a positive metres_per_unit, got {metres_per_unit}; a head's is {METRES_PER_UNIT}")
+        raise ValueError(
+            f"to_glb: expected a positive metres_per_unit, got {metres_per_unit}; a head's is {METRES_PER_UNIT}"
+        )
     if not all(bool(x.isfinite().all()) for x in vars(mesh).values() if x is not None):
-        raise ValueError("to_glb: expected finite vertices, normals, uvs and colours, got NaN or infinity; build the mesh again")
+        raise ValueError(
+            "to_glb: expected finite vertices, normals, uvs and colours, got NaN or infinity; build the mesh again"
+        )
     normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
     colours = None
     if mesh.texture is None and mesh.vertex_colors is not None:
@@ -56,7 +61,9 @@ def to_glb(mesh: Mesh, *, metres_per_unit: float = METRES_PER_UNIT) -> bytes:
     )
     scene = trimesh.Scene()
     scene.add_geometry(geometry, node_name="head", geom_name="head")
-    return scene.export(file_type="glb", include_normals=True, unitize_normals=True, tree_postprocessor=_finish)
+    return scene.export(
+        file_type="glb", include_normals=True, unitize_normals=True, tree_postprocessor=_finish
+    )
 
 
 def _visual(mesh: Mesh):
@@ -70,7 +77,9 @@ def _visual(mesh: Mesh):
     pixels = (_numpy(mesh.texture.clamp(0, 1)).transpose(1, 2, 0) * 255).round().astype(np.uint8)
     material.baseColorTexture = Image.fromarray(pixels)
     uv = _numpy(mesh.uvs).astype(np.float64)
-    return TextureVisuals(uv=np.stack([uv[:, 0], 1 - uv[:, 1]], -1), material=material)  # from v down to trimesh's v up
+    return TextureVisuals(
+        uv=np.stack([uv[:, 0], 1 - uv[:, 1]], -1), material=material
+    )  # from v down to trimesh's v up
 
 
 def _finish(tree: dict) -> None:
@@ -80,7 +89,9 @@ def _finish(tree: dict) -> None:
             attributes = primitive["attributes"]
             if COLOURS in attributes:
                 attributes["COLOR_0"] = attributes.pop(COLOURS)
-            targets = dict.fromkeys(attributes.values(), ARRAY_BUFFER) | {primitive["indices"]: ELEMENT_ARRAY_BUFFER}
+            targets = dict.fromkeys(attributes.values(), ARRAY_BUFFER) | {
+                primitive["indices"]: ELEMENT_ARRAY_BUFFER
+            }
             for accessor, target in targets.items():
                 tree["bufferViews"][tree["accessors"][accessor]["bufferView"]]["target"] = target
 
@@ -96,31 +107,50 @@ def from_glb(data: bytes, *, metres_per_unit: float = METRES_PER_UNIT) -> Mesh:
     import trimesh
 
     if not metres_per_unit > 0:
-        raise ValueError(f"from_glb: expected a positive metres_per_unit, got {metres_per_unit}; a head's is {METRES_PER_UNIT}")
+        raise ValueError(
+            f"from_glb: expected a positive metres_per_unit, got {metres_per_unit}; a head's is {METRES_PER_UNIT}"
+        )
     if len(data) > MAX_BYTES:
         raise refusal(f"at most {MAX_BYTES >> 20} MiB", f"{len(data) >> 20} MiB", "simplify the model")
     header, binary = read_chunks(data)
     needed = header.get("extensionsRequired", [])
-    compressed = COMPRESSED.intersection(x for x in needed if isinstance(x, str)) if isinstance(needed, list) else ()
+    compressed = (
+        COMPRESSED.intersection(x for x in needed if isinstance(x, str)) if isinstance(needed, list) else ()
+    )
     if compressed:
-        raise refusal("a plain GLB", f"one that needs {', '.join(sorted(compressed))}", "export it without compression")
+        raise refusal(
+            "a plain GLB", f"one that needs {', '.join(sorted(compressed))}", "export it without compression"
+        )
     try:
         clean = plain(header, binary)
         textures = base_colours(clean)
         _hide_colours(clean.header)
-        scene = trimesh.load(io.BytesIO(write_chunks(clean.header, clean.binary)), file_type="glb", force="scene", process=False)
+        scene = trimesh.load(
+            io.BytesIO(write_chunks(clean.header, clean.binary)),
+            file_type="glb",
+            force="scene",
+            process=False,
+        )
         pieces = [_piece(scene.geometry[name], transform, textures) for transform, name in _placed(scene)]
-    except Exception as error:  # trimesh has no exception of its own: whatever a broken file makes it stumble on
+    except (
+        Exception
+    ) as error:  # trimesh has no exception of its own: whatever a broken file makes it stumble on
         if str(error).startswith("from_glb: "):
             raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
         raise refusal("a valid GLB", f"one that cannot be read ({reason})", "export it again") from error
     pieces = [piece for piece in pieces if piece is not None and len(piece.faces)]
     if not pieces:
-        raise ValueError("from_glb: expected a GLB with triangles, got none; export the mesh itself, not lines, points or cameras")
+        raise ValueError(
+            "from_glb: expected a GLB with triangles, got none; export the mesh itself, not lines, points or cameras"
+        )
     mesh = pieces[0] if len(pieces) == 1 else _joined(pieces)
     if not bool(mesh.vertices.isfinite().all()):
-        raise refusal("vertices of finite size", "some that a node's transform made infinite", "export the broken file again")
+        raise refusal(
+            "vertices of finite size",
+            "some that a node's transform made infinite",
+            "export the broken file again",
+        )
     return replace(mesh, vertices=mesh.vertices / metres_per_unit)
 
 
@@ -135,7 +165,9 @@ def base_colours(clean: Plain) -> dict[int, Tensor]:
         budget -= pixels_of(data, budget)
     side = min(MAX_SIDE, math.isqrt(KEPT_PIXELS // max(1, len(clean.encoded))))
     decoded = {number: decoded_picture(data, side) for number, data in clean.encoded.items()}
-    textures = {number: torch.from_numpy(decoded.pop(number).astype(np.float32)).div_(255) for number in list(decoded)}
+    textures = {
+        number: torch.from_numpy(decoded.pop(number).astype(np.float32)).div_(255) for number in list(decoded)
+    }
     return {material: textures[number] for material, number in clean.pictures.items()}
 
 
@@ -149,7 +181,11 @@ def pixels_of(data: bytes, budget: int) -> int:
 
     kind = format_of(data)
     if kind is None:
-        raise refusal("a texture that is PNG, JPEG or WebP", f"one that begins with {data[:8]!r}", "save its pictures as PNG")
+        raise refusal(
+            "a texture that is PNG, JPEG or WebP",
+            f"one that begins with {data[:8]!r}",
+            "save its pictures as PNG",
+        )
     limit = f"textures of at most {MAX_PIXELS} pixels, {MAX_ALL_PIXELS} in all"
     try:
         with open_picture(data, (kind,)) as image:
@@ -192,29 +228,45 @@ def _damaged(kind: str, error: Exception) -> ValueError:
 def read_chunks(data: bytes) -> tuple[dict, bytes]:
     """The JSON and the binary chunk of a GLB (glTF 2.0 specification, section 4.4)."""
     if len(data) < 20 or data[:4] != b"glTF":
-        raise ValueError(f"from_glb: expected a GLB file, got {len(data)} bytes that do not start as one; pick a .glb")
+        raise ValueError(
+            f"from_glb: expected a GLB file, got {len(data)} bytes that do not start as one; pick a .glb"
+        )
     version, length = struct.unpack_from("<II", data, 4)
     if version != 2:
         raise ValueError(f"from_glb: expected glTF version 2, got {version}; export it as GLB 2.0")
     if length > len(data):
-        raise ValueError(f"from_glb: expected {length} bytes as the GLB announces, got {len(data)}; the file is cut off, copy it again")
+        raise ValueError(
+            f"from_glb: expected {length} bytes as the GLB announces, got {len(data)}; the file is cut off, copy it again"
+        )
     chunks, at = {}, 12
     while at + 8 <= length:
         size, kind = struct.unpack_from("<II", data, at)
         if at + 8 + size > length:
-            raise ValueError(f"from_glb: a chunk of {size} bytes does not fit into the GLB's {length}; the file is broken, export it again")
+            raise ValueError(
+                f"from_glb: a chunk of {size} bytes does not fit into the GLB's {length}; the file is broken, export it again"
+            )
         chunks.setdefault(kind, data[at + 8 : at + 8 + size])
         at += 8 + size
     if len(chunks.get(JSON_CHUNK, b"")) > MAX_JSON:
-        raise refusal(f"at most {MAX_JSON >> 20} MiB of JSON", f"{len(chunks[JSON_CHUNK]) >> 20} MiB", "remove what describes no triangles")
+        raise refusal(
+            f"at most {MAX_JSON >> 20} MiB of JSON",
+            f"{len(chunks[JSON_CHUNK]) >> 20} MiB",
+            "remove what describes no triangles",
+        )
     try:
         header = json.loads(chunks.get(JSON_CHUNK, b""))
     except RecursionError as error:
-        raise refusal("JSON of a glTF's depth", "lists within lists without end", "export the broken file again") from error
+        raise refusal(
+            "JSON of a glTF's depth", "lists within lists without end", "export the broken file again"
+        ) from error
     except ValueError as error:
-        raise ValueError("from_glb: expected JSON in the GLB's first chunk, got something else; export the broken file again") from error
+        raise ValueError(
+            "from_glb: expected JSON in the GLB's first chunk, got something else; export the broken file again"
+        ) from error
     if not isinstance(header, dict):
-        raise ValueError("from_glb: expected an object in the GLB's JSON, got something else; export the broken file again")
+        raise ValueError(
+            "from_glb: expected an object in the GLB's JSON, got something else; export the broken file again"
+        )
     return header, chunks.get(BINARY_CHUNK, b"")
 
 
@@ -223,7 +275,12 @@ def write_chunks(header: dict, binary: bytes) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     binary += b"\0" * (-len(binary) % 4)
-    body = struct.pack("<II", len(text), JSON_CHUNK) + text + struct.pack("<II", len(binary), BINARY_CHUNK) + binary
+    body = (
+        struct.pack("<II", len(text), JSON_CHUNK)
+        + text
+        + struct.pack("<II", len(binary), BINARY_CHUNK)
+        + binary
+    )
     return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
 
 
@@ -261,15 +318,26 @@ def _tensor(values: np.ndarray | None) -> Tensor | None:
     return None if values is None else torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def _surface(geometry, textures: dict[int, Tensor]) -> tuple[np.ndarray | None, Tensor | None, np.ndarray | None]:
+def _surface(
+    geometry, textures: dict[int, Tensor]
+) -> tuple[np.ndarray | None, Tensor | None, np.ndarray | None]:
     """uvs [N, 2] (v down), texture [3, H, W], vertex colours [N, 3] of a trimesh geometry; sRGB. textures: by material."""
     material = getattr(geometry.visual, "material", None)
-    texture, uv = textures.get(int(getattr(material, "name", None) or -1)), getattr(geometry.visual, "uv", None)
-    factor = np.ones(3) if getattr(material, "baseColorFactor", None) is None else np.asarray(material.baseColorFactor)[:3] / 255
+    texture, uv = (
+        textures.get(int(getattr(material, "name", None) or -1)),
+        getattr(geometry.visual, "uv", None),
+    )
+    factor = (
+        np.ones(3)
+        if getattr(material, "baseColorFactor", None) is None
+        else np.asarray(material.baseColorFactor)[:3] / 255
+    )
     linear = geometry.vertex_attributes.get(COLOURS)
     if texture is not None and uv is not None:
         if not np.allclose(factor, 1):
-            texture = linear_to_srgb(srgb_to_linear(texture) * torch.from_numpy(factor)[:, None, None]).float()
+            texture = linear_to_srgb(
+                srgb_to_linear(texture) * torch.from_numpy(factor)[:, None, None]
+            ).float()
         return np.stack([uv[:, 0], 1 - uv[:, 1]], -1), texture, None  # from trimesh's v up to v down
     if linear is None and np.allclose(factor, 1):
         return None, None, None
@@ -289,7 +357,9 @@ def _joined(pieces: list[Mesh]) -> Mesh:
     return Mesh(
         vertices=torch.cat([piece.vertices for piece in pieces]),
         faces=torch.cat([piece.faces + int(start) for piece, start in zip(pieces, starts[:-1], strict=True)]),
-        normals=torch.cat([vertex_normals(piece) if piece.normals is None else piece.normals for piece in pieces]),
+        normals=torch.cat(
+            [vertex_normals(piece) if piece.normals is None else piece.normals for piece in pieces]
+        ),
         vertex_colors=torch.cat([_colours(piece) for piece in pieces]) if coloured else None,
     )
 
@@ -308,7 +378,9 @@ def srgb_to_linear(colour: Tensor) -> Tensor:
 
 def linear_to_srgb(colour: Tensor) -> Tensor:
     """IEC 61966-2-1, values in 0..1."""
-    return torch.where(colour <= 0.0031308, colour * 12.92, 1.055 * colour.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
+    return torch.where(
+        colour <= 0.0031308, colour * 12.92, 1.055 * colour.clamp_min(1e-8) ** (1 / 2.4) - 0.055
+    )
 
 
 def _linear_to_srgb(colour: np.ndarray) -> np.ndarray:

@@ -6,23 +6,34 @@ picture, no other file's name, no count without bytes and no node twice. glTF 2.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 
 import numpy as np
 
-MAX_BYTES = 512 * 2**20  # of a file, and of everything in it
-MAX_JSON = 8 * 2**20  # bytes of its JSON: Python's lists take twenty times as much
-MAX_ENTRIES = 20_000  # of each list in it
-MAX_NODES = 10_000
+from .gltf_values import (
+    MAX_ENTRIES,
+    embedded,
+    entries,
+    entry,
+    finite,
+    refusal,
+    whole,
+)
+
 MAX_DEPTH = 128  # of nodes below each other
 MAX_PARTS = 4_096  # primitives, counted once for each node that shows them
 MAX_TRIANGLES = 4_000_000  # counted likewise
 MAX_VERTICES = 4_000_000  # likewise
 SLACK = 2**20  # bytes that accessors may take beyond those of all buffers
 TRIANGLES, STRIP = 4, 5  # modes of a primitive
-COMPONENTS = {5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+COMPONENTS = {
+    5120: np.int8,
+    5121: np.uint8,
+    5122: np.int16,
+    5123: np.uint16,
+    5125: np.uint32,
+    5126: np.float32,
+}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 ATTRIBUTES = {  # what is read of a vertex: its types, and those of its numbers
     "POSITION": (("VEC3",), (5126,)),
@@ -49,11 +60,6 @@ class Plain:
     encoded: dict[int, bytes]
 
 
-def refusal(expected: str, came: str, remedy: str) -> ValueError:
-    """One sentence: what was expected, what came, what to do."""
-    return ValueError(f"from_glb: expected {expected}, got {came}; {remedy}")
-
-
 def plain(header: dict, binary: bytes) -> Plain:
     """A GLB's JSON and binary chunk -> what may be built of it.
 
@@ -64,61 +70,22 @@ def plain(header: dict, binary: bytes) -> Plain:
     return _Reading(header, binary).plain()
 
 
-def entries(header: dict, name: str) -> list:
-    """A list of the JSON's, of objects alone.
-
-    Raises:
-        ValueError: no such list, or one that is too long.
-    """
-    values = header.get(name, [])
-    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        raise refusal(f"a list of objects as {name}", "something else", "export the broken file again")
-    most = MAX_NODES if name == "nodes" else MAX_ENTRIES
-    if len(values) > most:
-        raise refusal(f"at most {most} {name}", f"{len(values)}", "join or simplify the model's parts")
-    return values
-
-
-def whole(value: object, what: str, most: int = MAX_BYTES) -> int:
-    """A whole number from 0 to `most`.
-
-    Raises:
-        ValueError: anything else.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise refusal(f"{what} to be a whole number from 0 to {most}", f"{str(value)[:40]}", "export the broken file again")
-    return value
-
-
-def entry(values: list, index: object, what: str) -> int:
-    """The number of an entry that is there.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if not values:
-        raise refusal(f"{what} among the file's own", "none at all", "export the broken file again")
-    return whole(index, f"the number of {what}", len(values) - 1)
-
-
-def finite(values: object, count: int, what: str) -> list[float]:
-    """`count` finite numbers.
-
-    Raises:
-        ValueError: anything else.
-    """
-    right = isinstance(values, list) and len(values) == count
-    if not right or not all(isinstance(x, (int, float)) and not isinstance(x, bool) and abs(x) < 1e30 for x in values):
-        raise refusal(f"{count} finite numbers as {what}", f"{str(values)[:60]}", "export the broken file again")
-    return [float(x) for x in values]
-
-
 class _Reading:
     """One pass over a GLB: lists first, then the tree of nodes, then what its meshes look at."""
 
     def __init__(self, header: dict, binary: bytes) -> None:
         self.header, self.binary = header, binary
-        names = ("nodes", "scenes", "meshes", "accessors", "bufferViews", "buffers", "materials", "textures", "images")
+        names = (
+            "nodes",
+            "scenes",
+            "meshes",
+            "accessors",
+            "bufferViews",
+            "buffers",
+            "materials",
+            "textures",
+            "images",
+        )
         self.lists = {name: entries(header, name) for name in names}
         self.buffers = [self._buffer(i) for i in range(len(self.lists["buffers"]))]
         self.views: list[dict] = []
@@ -156,7 +123,9 @@ class _Reading:
         data = embedded(buffer["uri"], "buffer") if "uri" in buffer else self.binary if index == 0 else b""
         length = whole(buffer.get("byteLength"), "a buffer's byteLength")
         if length > len(data):
-            raise refusal(f"a buffer of {length} bytes", f"{len(data)} in the file", "copy or export it again")
+            raise refusal(
+                f"a buffer of {length} bytes", f"{len(data)} in the file", "copy or export it again"
+            )
         return data
 
     def _view(self, index: object) -> tuple[bytes, int]:
@@ -166,26 +135,44 @@ class _Reading:
         start = whole(view.get("byteOffset", 0), "a view's byteOffset")
         length = whole(view.get("byteLength"), "a view's byteLength")
         if start + length > len(data):
-            raise refusal(f"a view within the {len(data)} bytes of its buffer", f"one up to {start + length}", "export the broken file again")
-        return memoryview(data)[start : start + length], whole(view.get("byteStride", 0), "a view's byteStride", 252)
+            raise refusal(
+                f"a view within the {len(data)} bytes of its buffer",
+                f"one up to {start + length}",
+                "export the broken file again",
+            )
+        return memoryview(data)[start : start + length], whole(
+            view.get("byteStride", 0), "a view's byteStride", 252
+        )
 
-    def _accessor(self, index: object, what: str, kinds: tuple[tuple[str, ...], tuple[int, ...]]) -> tuple[int, np.ndarray]:
+    def _accessor(
+        self, index: object, what: str, kinds: tuple[tuple[str, ...], tuple[int, ...]]
+    ) -> tuple[int, np.ndarray]:
         """One of the file's accessors, kept: its new number and its values [count, width], looked at through a view."""
         number = entry(self.lists["accessors"], index, "an accessor")
         accessor = self.lists["accessors"][number]
         kind, component = accessor.get("type"), accessor.get("componentType")
         if kind not in kinds[0] or component not in kinds[1]:
-            raise refusal(f"{what} of type {' or '.join(kinds[0])}", f"{str(kind)[:20]} of {str(component)[:20]}", "export it again as plain glTF")
+            raise refusal(
+                f"{what} of type {' or '.join(kinds[0])}",
+                f"{str(kind)[:20]} of {str(component)[:20]}",
+                "export it again as plain glTF",
+            )
         count = whole(accessor.get("count"), f"the count of {what}", 3 * max(MAX_TRIANGLES, MAX_VERTICES))
         if "bufferView" not in accessor or "sparse" in accessor:
-            raise refusal(f"{what} with {count} entries in the file", "an accessor without a view of its own", "export it again as plain glTF")
+            raise refusal(
+                f"{what} with {count} entries in the file",
+                "an accessor without a view of its own",
+                "export it again as plain glTF",
+            )
         data, stride = self._view(accessor["bufferView"])
         dtype, width = np.dtype(COMPONENTS[component]), WIDTHS[kind]
         start, item = whole(accessor.get("byteOffset", 0), "an accessor's byteOffset"), dtype.itemsize * width
         stride = stride or item
         if stride < item or (count and start + (count - 1) * stride + item > len(data)):
             raise refusal(
-                f"{what} with {count} entries of {item} bytes", f"a view of {len(data)} bytes for them", "export the broken file again"
+                f"{what} with {count} entries of {item} bytes",
+                f"a view of {len(data)} bytes for them",
+                "export the broken file again",
             )
         values = np.ndarray((count, width), dtype, data, start, (stride, dtype.itemsize))
         if number not in self.kept:
@@ -197,10 +184,23 @@ class _Reading:
         block = values.tobytes()
         self.bytes += len(block) + (-len(block) % 4)
         if self.bytes > sum(map(len, self.buffers)) + SLACK:
-            raise refusal("accessors that share no bytes", f"{self.bytes} bytes of them in a smaller file", "export it again as plain glTF")
+            raise refusal(
+                "accessors that share no bytes",
+                f"{self.bytes} bytes of them in a smaller file",
+                "export it again as plain glTF",
+            )
         self.blocks.append(block + b"\0" * (-len(block) % 4))
-        self.views.append({"buffer": 0, "byteOffset": self.bytes - len(self.blocks[-1]), "byteLength": len(block)})
-        self.accessors.append({"bufferView": len(self.views) - 1, "componentType": component, "count": len(values), "type": kind})
+        self.views.append(
+            {"buffer": 0, "byteOffset": self.bytes - len(self.blocks[-1]), "byteLength": len(block)}
+        )
+        self.accessors.append(
+            {
+                "bufferView": len(self.views) - 1,
+                "componentType": component,
+                "count": len(values),
+                "type": kind,
+            }
+        )
         return len(self.accessors) - 1
 
     def _nodes(self) -> tuple[list[dict], list[int], dict[int, int]]:
@@ -213,11 +213,15 @@ class _Reading:
         for _ in range(MAX_DEPTH):
             for index in level:
                 if index in visited:
-                    raise refusal("nodes that form a tree", f"node {index} twice", "export the broken file again")
+                    raise refusal(
+                        "nodes that form a tree", f"node {index} twice", "export the broken file again"
+                    )
                 visited.add(index)
                 if "mesh" in nodes[index]:
                     shown[nodes[index]["mesh"]] = shown.get(nodes[index]["mesh"], 0) + 1
-            level = [entry(given, child, "a node") for index in level for child in nodes[index].get("children", [])]
+            level = [
+                entry(given, child, "a node") for index in level for child in nodes[index].get("children", [])
+            ]
             if not level:
                 return [node if i in visited else {} for i, node in enumerate(nodes)], roots, shown
         raise refusal(f"nodes at most {MAX_DEPTH} below each other", "more", "flatten the model's hierarchy")
@@ -229,7 +233,11 @@ class _Reading:
             return name | {"primitives": []}
         parts = _list(mesh.get("primitives", []), "a mesh's primitives")
         if len(parts) * shown > MAX_PARTS:
-            raise refusal(f"at most {MAX_PARTS} parts", f"{len(parts) * shown} of mesh {index}", "join the model's parts")
+            raise refusal(
+                f"at most {MAX_PARTS} parts",
+                f"{len(parts) * shown} of mesh {index}",
+                "join the model's parts",
+            )
         return name | {"primitives": [self._primitive(part) for part in parts if _is_triangles(part)]}
 
     def _primitive(self, given: object) -> dict:
@@ -243,17 +251,29 @@ class _Reading:
                 kept[name], values = self._accessor(attributes[name], name, kinds)
                 count = len(values) if count is None else count
                 if len(values) != count:
-                    raise refusal(f"{name} for each of {count} vertices", f"{len(values)}", "export the broken file again")
+                    raise refusal(
+                        f"{name} for each of {count} vertices",
+                        f"{len(values)}",
+                        "export the broken file again",
+                    )
                 if values.dtype.kind == "f" and not np.isfinite(values).all():
-                    raise refusal(f"finite numbers as {name}", "NaN or infinity", "export the broken file again")
+                    raise refusal(
+                        f"finite numbers as {name}", "NaN or infinity", "export the broken file again"
+                    )
         part = {"attributes": kept, "mode": given.get("mode", TRIANGLES)}
         if "indices" in given:
             part["indices"], values = self._accessor(given["indices"], "indices", INDICES)
             if len(values) and int(values.max()) >= count:
-                raise refusal(f"indices below {count}, the count of vertices", f"{int(values.max())}", "export the broken file again")
+                raise refusal(
+                    f"indices below {count}, the count of vertices",
+                    f"{int(values.max())}",
+                    "export the broken file again",
+                )
         corners = self.accessors[part["indices"]]["count"] if "indices" in part else count
         if part["mode"] == TRIANGLES and corners % 3:
-            raise refusal("three corners for each triangle", f"{corners} in all", "export the broken file again")
+            raise refusal(
+                "three corners for each triangle", f"{corners} in all", "export the broken file again"
+            )
         if "material" in given:
             part["material"] = entry(self.lists["materials"], given["material"], "a material")
         return part
@@ -267,9 +287,17 @@ class _Reading:
                 corners = self.accessors[part["indices"]]["count"] if "indices" in part else count
                 parts, vertices = parts + times, vertices + times * count
                 triangles += times * (corners // 3 if part["mode"] == TRIANGLES else max(corners - 2, 0))
-        for most, total, what in ((MAX_PARTS, parts, "parts"), (MAX_TRIANGLES, triangles, "triangles"), (MAX_VERTICES, vertices, "vertices")):
+        for most, total, what in (
+            (MAX_PARTS, parts, "parts"),
+            (MAX_TRIANGLES, triangles, "triangles"),
+            (MAX_VERTICES, vertices, "vertices"),
+        ):
             if total > most:
-                raise refusal(f"at most {most} {what} in all", f"{total}", "simplify the model, or show its parts less often")
+                raise refusal(
+                    f"at most {most} {what} in all",
+                    f"{total}",
+                    "simplify the model, or show its parts less often",
+                )
 
     def _material(self, index: int, material: dict) -> dict:
         """A material's base colour, under the material's number as its name."""
@@ -294,7 +322,9 @@ class _Reading:
     def _source(self, texture: object) -> int:
         """The number of a texture's picture."""
         textures = self.lists["textures"]
-        named = textures[entry(textures, texture.get("index") if isinstance(texture, dict) else None, "a texture")]
+        named = textures[
+            entry(textures, texture.get("index") if isinstance(texture, dict) else None, "a texture")
+        ]
         webp = _part(_part(named, "extensions"), "EXT_texture_webp").get("source")
         return entry(self.lists["images"], named.get("source") if webp is None else webp, "a picture")
 
@@ -307,29 +337,13 @@ class _Reading:
         return bytes(self._view(image["bufferView"])[0])
 
 
-def embedded(uri: object, what: str) -> bytes:
-    """The bytes of a data: URI.
-
-    Raises:
-        ValueError: another URI, which names a file or a place elsewhere, or text that is no base64.
-    """
-    if not isinstance(uri, str) or not uri[:5].lower() == "data:":
-        came = f"one at {uri[:40]!r}" if isinstance(uri, str) else "one at no address"
-        raise refusal(f"every {what} inside the GLB", came, "export it with everything embedded")
-    mark = uri.find("base64,", 0, 200)
-    if mark < 0 or len(uri) > MAX_JSON:
-        raise refusal(f"a {what} in base64", "a data: URI of another form", "export it with everything embedded")
-    try:
-        return base64.b64decode(uri[mark + 7 :], validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise refusal(f"a {what} in base64", "text that is none", "export the broken file again") from error
-
-
 def base_colour(material: dict) -> dict:
     """A material's baseColorFactor and baseColorTexture; of the older specular form its diffuse ones."""
     specular = _part(_part(material, "extensions"), "KHR_materials_pbrSpecularGlossiness")
     names = {"diffuseFactor": "baseColorFactor", "diffuseTexture": "baseColorTexture"}
-    return {new: specular[old] for old, new in names.items() if old in specular} | _part(material, "pbrMetallicRoughness")
+    return {new: specular[old] for old, new in names.items() if old in specular} | _part(
+        material, "pbrMetallicRoughness"
+    )
 
 
 def _part(values: dict, name: str) -> dict:
@@ -340,7 +354,9 @@ def _part(values: dict, name: str) -> dict:
 
 def _list(values: object, what: str) -> list:
     if not isinstance(values, list) or len(values) > MAX_ENTRIES:
-        raise refusal(f"a list of at most {MAX_ENTRIES} as {what}", "something else", "export the broken file again")
+        raise refusal(
+            f"a list of at most {MAX_ENTRIES} as {what}", "something else", "export the broken file again"
+        )
     return values
 
 
@@ -350,11 +366,17 @@ def _is_triangles(part: object) -> bool:
 
 def _node(given: dict, meshes: int) -> dict:
     """A node's name, children, mesh and transform."""
-    node: dict = {name: finite(given[name], count, f"a node's {name}") for name, count in TRANSFORMS.items() if name in given}
+    node: dict = {
+        name: finite(given[name], count, f"a node's {name}")
+        for name, count in TRANSFORMS.items()
+        if name in given
+    }
     if isinstance(given.get("name"), str) and len(given["name"]) < 256:
         node["name"] = given["name"]
     if "children" in given:
         node["children"] = _list(given["children"], "a node's children")
     if "mesh" in given:
-        node["mesh"] = whole(given["mesh"], "the number of a mesh", meshes - 1) if meshes else entry([], 0, "a mesh")
+        node["mesh"] = (
+            whole(given["mesh"], "the number of a mesh", meshes - 1) if meshes else entry([], 0, "a mesh")
+        )
     return node

@@ -84,7 +84,9 @@ def extract(
     empty = _lowest(sampled.values, level)
 
     def inside(points: Tensor) -> Tensor:
-        return insideness(torch.cat([density(part).reshape(-1).float() for part in points.split(chunk)]), level, empty)
+        return insideness(
+            torch.cat([density(part).reshape(-1).float() for part in points.split(chunk)]), level, empty
+        )
 
     grid = replace(sampled, values=insideness(sampled.values, level, empty))
     grid, mesh = (grid, marching_cubes(grid)) if target_faces is None else fit_faces(grid, target_faces)
@@ -104,20 +106,30 @@ def insideness(density: Tensor, level: float, empty: float) -> Tensor:
 
 def _check(resolution: int, box_side: float, floor: float | None, target_faces: int | None) -> None:
     if resolution < SMALLEST:
-        raise ValueError(f"extract: expected a resolution of at least {SMALLEST} grid cells, got {resolution}; try 128 to 256")
+        raise ValueError(
+            f"extract: expected a resolution of at least {SMALLEST} grid cells, got {resolution}; try 128 to 256"
+        )
     if not box_side > 0:
-        raise ValueError(f"extract: expected a positive box_side in scene units, got {box_side}; a head's config names its own")
+        raise ValueError(
+            f"extract: expected a positive box_side in scene units, got {box_side}; a head's config names its own"
+        )
     if floor is not None and floor >= box_side / 2 - box_side / resolution:
-        raise ValueError(f"extract: the floor y = {floor} lies above the box, which ends at y = {box_side / 2}; lower the floor")
+        raise ValueError(
+            f"extract: the floor y = {floor} lies above the box, which ends at y = {box_side / 2}; lower the floor"
+        )
     if target_faces is not None and target_faces < 1:
-        raise ValueError(f"extract: expected at least one target face, got {target_faces}; try 20000, or leave it out")
+        raise ValueError(
+            f"extract: expected at least one target face, got {target_faces}; try 20000, or leave it out"
+        )
 
 
 def _lowest(values: Tensor, level: float) -> float:
     """The lowest density, after making sure that the level crosses the grid's values."""
     low, high = float(values.min()), float(values.max())
     if not bool(values.isfinite().all()):
-        raise ValueError("extract: expected finite densities, got NaN or infinity; the head's weights or planes are broken, build it again")
+        raise ValueError(
+            "extract: expected finite densities, got NaN or infinity; the head's weights or planes are broken, build it again"
+        )
     if not low < level < high:
         change = "lower" if level >= high else "raise"
         raise ValueError(
@@ -127,9 +139,20 @@ def _lowest(values: Tensor, level: float) -> float:
     return low
 
 
-def sample_grid(density: Density, low: Tensor, high: float, spacing: float, *, chunk: int, callback: Progress | None = None) -> Grid:
+def sample_grid(
+    density: Density,
+    low: Tensor,
+    high: float,
+    spacing: float,
+    *,
+    chunk: int,
+    callback: Progress | None = None,
+) -> Grid:
     """Densities at low [3], low + spacing, ... up to `high` along every axis."""
-    axes = [low[i] + spacing * torch.arange(int((high - float(low[i])) / spacing + 1 + 1e-4), device=low.device) for i in range(3)]
+    axes = [
+        low[i] + spacing * torch.arange(int((high - float(low[i])) / spacing + 1 + 1e-4), device=low.device)
+        for i in range(3)
+    ]
     shape = [len(axis) for axis in axes]
     total = shape[0] * shape[1] * shape[2]
     values = []
@@ -181,7 +204,9 @@ def fit_faces(grid: Grid, target: int) -> tuple[Grid, Mesh]:
         if best is not None and (len(best[1].faces) > (2 * CLOSE - 1) * target or high - low < 1e-3):
             break
     if best is None or not len(best[1].faces):
-        raise ValueError(f"extract: expected target_faces that a grid of {SMALLEST} cells can meet, got {target}; try 20000")
+        raise ValueError(
+            f"extract: expected target_faces that a grid of {SMALLEST} cells can meet, got {target}; try 20000"
+        )
     return best
 
 
@@ -194,7 +219,9 @@ def marching_cubes(grid: Grid) -> Mesh:
     from skimage.measure import marching_cubes as lewiner
 
     on_level = grid.values.abs() < NUDGE
-    values = F.pad(torch.where(on_level, torch.full_like(grid.values, NUDGE), grid.values), (1,) * 6, value=EMPTY)
+    values = F.pad(
+        torch.where(on_level, torch.full_like(grid.values, NUDGE), grid.values), (1,) * 6, value=EMPTY
+    )
     if not bool((values > 0).any()):
         return _nothing(grid.origin)
     vertices, faces, _, _ = lewiner(values.cpu().numpy(), 0.0, gradient_direction="ascent")
@@ -216,7 +243,9 @@ def largest_component(mesh: Mesh) -> Mesh:
     if not len(mesh.faces):
         return mesh
     faces, count = mesh.faces.cpu().numpy(), len(mesh.vertices)
-    links = coo_array((np.ones(len(faces) * 2), (faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel())), shape=(count, count))
+    links = coo_array(
+        (np.ones(len(faces) * 2), (faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel())), shape=(count, count)
+    )
     _, piece = connected_components(links, directed=False)
     piece = torch.from_numpy(piece.astype(np.int64)).to(mesh.faces.device)
     inside = (area_vectors(mesh) * corners(mesh).mean(1)).sum(1)
@@ -260,7 +289,9 @@ def surface_normals(inside: Callable[[Tensor], Tensor], mesh: Mesh, grid: Grid) 
     """
     plain = vertex_normals(mesh)
     offsets = torch.eye(3).to(plain) * grid.spacing / 2
-    gradient = torch.stack([inside(mesh.vertices + offset) - inside(mesh.vertices - offset) for offset in offsets], -1)
+    gradient = torch.stack(
+        [inside(mesh.vertices + offset) - inside(mesh.vertices - offset) for offset in offsets], -1
+    )
     capped = ((mesh.vertices == grid.origin) | (mesh.vertices == grid.end)).any(1)
     length = gradient.norm(dim=-1)
     smooth = -gradient / length.clamp_min(1e-20)[:, None]

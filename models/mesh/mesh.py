@@ -38,19 +38,31 @@ class Mesh:
             raise ValueError(f"Mesh: expected int64 faces, got {self.faces.dtype}; convert with faces.long()")
         if self.faces.numel() and not 0 <= int(self.faces.min()) <= int(self.faces.max()) < count:
             low, high = int(self.faces.min()), int(self.faces.max())
-            raise ValueError(f"Mesh: expected faces to index {count} vertices, got indices {low}..{high}; drop those faces")
-        if self.texture is not None and (self.texture.ndim != 3 or self.texture.shape[0] != 3 or self.uvs is None):
-            raise ValueError(f"Mesh: expected a texture [3, H, W] together with uvs, got {list(self.texture.shape)}; pass both")
+            raise ValueError(
+                f"Mesh: expected faces to index {count} vertices, got indices {low}..{high}; drop those faces"
+            )
+        if self.texture is not None and (
+            self.texture.ndim != 3 or self.texture.shape[0] != 3 or self.uvs is None
+        ):
+            raise ValueError(
+                f"Mesh: expected a texture [3, H, W] together with uvs, got {list(self.texture.shape)}; pass both"
+            )
 
     def to(self, *args) -> Mesh:
         """As `Tensor.to` for every tensor of numbers; faces change device only."""
-        moved = {name: value.to(*args) for name, value in vars(self).items() if value is not None and name != "faces"}
+        moved = {
+            name: value.to(*args)
+            for name, value in vars(self).items()
+            if value is not None and name != "faces"
+        }
         return replace(self, **moved, faces=self.faces.to(moved["vertices"].device))
 
 
 def _expect(name: str, value: Tensor | None, shape: tuple[int, ...]) -> None:
     if value is not None and tuple(value.shape) != shape:
-        raise ValueError(f"Mesh: expected {name} {list(shape)}, got {list(value.shape)}; one row per vertex or face")
+        raise ValueError(
+            f"Mesh: expected {name} {list(shape)}, got {list(value.shape)}; one row per vertex or face"
+        )
 
 
 def corners(mesh: Mesh) -> Tensor:

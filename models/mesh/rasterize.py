@@ -35,7 +35,9 @@ class MeshView:
     normal: Tensor
 
 
-def rasterize(positions: Tensor, faces: Tensor, height: int, width: int, *, back_faces: bool = True) -> tuple[Tensor, Tensor]:
+def rasterize(
+    positions: Tensor, faces: Tensor, height: int, width: int, *, back_faces: bool = True
+) -> tuple[Tensor, Tensor]:
     """The nearest face at every pixel centre.
 
     Candidates are the pixel centres inside each face's bounding box; the z-buffer is one scatter-minimum over
@@ -52,7 +54,9 @@ def rasterize(positions: Tensor, faces: Tensor, height: int, width: int, *, back
         equal they are the plain ones.
     """
     if height < 1 or width < 1:
-        raise ValueError(f"rasterize: expected at least 1x1 pixels, got {height}x{width}; choose a positive size")
+        raise ValueError(
+            f"rasterize: expected at least 1x1 pixels, got {height}x{width}; choose a positive size"
+        )
     triangles = positions[faces]  # [M, 3 corners, 3]
     planes = _planes(triangles)
     wanted = _drawable(triangles, back_faces)
@@ -69,7 +73,9 @@ def rasterize(positions: Tensor, faces: Tensor, height: int, width: int, *, back
 def _drawable(triangles: Tensor, back_faces: bool) -> Tensor:
     """[M] bool: in front of the camera, finite, with area on screen, and facing it if asked."""
     twice_area = _cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    facing = twice_area.abs() > 1e-12 if back_faces else twice_area < -1e-12  # counter-clockwise is negative where y runs down
+    facing = (
+        twice_area.abs() > 1e-12 if back_faces else twice_area < -1e-12
+    )  # counter-clockwise is negative where y runs down
     return facing & (triangles[..., 2] > 0).all(1) & triangles.isfinite().flatten(1).all(1)
 
 
@@ -93,7 +99,9 @@ def _evaluate(planes: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Ten
     return second, third, near + near_b * second + near_c * third
 
 
-def _candidates(screen: Tensor, wanted: Tensor, height: int, width: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _candidates(
+    screen: Tensor, wanted: Tensor, height: int, width: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Pairs of a face and a pixel centre inside its bounding box, as (face, x, y) [K], a bounded number at a time.
 
     Args:
@@ -182,18 +190,26 @@ def render_mesh(
         back_faces: False is faster and shows the same for a closed mesh.
     """
     if camera.shape != ():
-        raise ValueError(f"render_mesh: expected one camera, got a batch {list(camera.shape)}; pass camera[i]")
+        raise ValueError(
+            f"render_mesh: expected one camera, got a batch {list(camera.shape)}; pass camera[i]"
+        )
     if size < 1 or supersampling < 1:
-        raise ValueError(f"render_mesh: expected a positive size and supersampling, got {size} and {supersampling}; choose at least 1")
+        raise ValueError(
+            f"render_mesh: expected a positive size and supersampling, got {size} and {supersampling}; choose at least 1"
+        )
     camera = camera.to(mesh.vertices)
     fine = size * supersampling
     image, z = project(camera, mesh.vertices)
-    face_index, barycentric = rasterize(torch.cat([image * fine, z[:, None]], -1), mesh.faces, fine, fine, back_faces=back_faces)
+    face_index, barycentric = rasterize(
+        torch.cat([image * fine, z[:, None]], -1), mesh.faces, fine, fine, back_faces=back_faces
+    )
     seen = face_index >= 0
     samples = _shade(mesh, camera, face_index[seen], barycentric[seen])
     layers = samples.new_zeros(fine, fine, 8)
     layers[seen] = samples
-    layers = F.avg_pool2d(layers.permute(2, 0, 1), supersampling)  # colour, mask, distance, normal; all times coverage
+    layers = F.avg_pool2d(
+        layers.permute(2, 0, 1), supersampling
+    )  # colour, mask, distance, normal; all times coverage
     rgb, mask, distance, normal = layers.split([3, 1, 1, 3])
     behind = torch.as_tensor(background, dtype=rgb.dtype, device=rgb.device)
     behind = behind[:, None, None] if behind.ndim == 1 else behind
@@ -204,7 +220,9 @@ def render_mesh(
 def _shade(mesh: Mesh, camera: Camera, face_index: Tensor, barycentric: Tensor) -> Tensor:
     """[K, 8] at the covered samples: colour, 1, ray distance, camera-space normal."""
     normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
-    fields = torch.cat([mesh.vertices, normals] + [x for x in (mesh.uvs, mesh.vertex_colors) if x is not None], -1)
+    fields = torch.cat(
+        [mesh.vertices, normals] + [x for x in (mesh.uvs, mesh.vertex_colors) if x is not None], -1
+    )
     values = interpolate(fields, mesh.faces, face_index, barycentric)
     distance = (values[:, :3] - camera.position).norm(dim=-1, keepdim=True)
     normal = F.normalize(values[:, 3:6] @ camera.cam2world[:3, :3], dim=-1)  # from world to camera axes

@@ -15,7 +15,9 @@ from .rasterize import interpolate, rasterize
 Colour = Callable[[Tensor, Tensor], Tensor]  # points [K, 3], unit normals [K, 3] -> sRGB [K, 3] in 0..1
 Progress = Callable[[int, int], None]  # (points done, points in all); may raise to interrupt
 
-FAIRING_STEPS = 10  # before unwrapping: removes the steps of marching cubes, on which xatlas would cut a thousand charts
+FAIRING_STEPS = (
+    10  # before unwrapping: removes the steps of marching cubes, on which xatlas would cut a thousand charts
+)
 CHART_COST = 1.0  # xatlas: half its default; two dozen charts for a head, which pack well
 GUTTER = 3  # texels between charts
 
@@ -36,7 +38,9 @@ def unwrap(mesh: Mesh, *, size: int = 512) -> Mesh:
     if not len(mesh.faces):
         raise ValueError("unwrap: expected a mesh with faces, got none; extract the surface at a lower level")
     atlas = xatlas.Atlas()
-    atlas.add_mesh(faired(mesh, FAIRING_STEPS).cpu().float().numpy(), mesh.faces.cpu().numpy().astype("uint32"))
+    atlas.add_mesh(
+        faired(mesh, FAIRING_STEPS).cpu().float().numpy(), mesh.faces.cpu().numpy().astype("uint32")
+    )
     charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
     charts.max_cost = CHART_COST
     charts.roundness_weight = charts.straightness_weight = 0.0  # costs twice the time for the same coverage
@@ -44,7 +48,11 @@ def unwrap(mesh: Mesh, *, size: int = 512) -> Mesh:
     atlas.generate(charts, packing)
     source, faces, uvs = (torch.from_numpy(part.copy()).to(mesh.vertices.device) for part in atlas[0])
     source, faces = source.long(), faces.long()
-    pick = {name: value[source] for name in ("vertices", "normals", "vertex_colors") if (value := getattr(mesh, name)) is not None}
+    pick = {
+        name: value[source]
+        for name in ("vertices", "normals", "vertex_colors")
+        if (value := getattr(mesh, name)) is not None
+    }
     return Mesh(**pick, faces=faces, uvs=uvs.to(mesh.vertices.dtype).clamp(0, 1))
 
 
@@ -61,7 +69,9 @@ def faired(mesh: Mesh, steps: int) -> Tensor:
 
 
 @torch.no_grad()
-def bake(mesh: Mesh, colour: Colour, size: int = 512, *, chunk: int = 1 << 16, callback: Progress | None = None) -> Mesh:
+def bake(
+    mesh: Mesh, colour: Colour, size: int = 512, *, chunk: int = 1 << 16, callback: Progress | None = None
+) -> Mesh:
     """The mesh with a texture: every texel asks for the colour of the point of the surface that it shows.
 
     Texels outside the charts take the colour of the nearest texel inside, so that neither bilinear lookups nor
@@ -81,22 +91,32 @@ def bake(mesh: Mesh, colour: Colour, size: int = 512, *, chunk: int = 1 << 16, c
     face_index, barycentric = rasterize(flat, mesh.faces, size, size)
     inside = face_index >= 0
     if not bool(inside.any()):
-        raise ValueError(f"bake: no texel of {size}x{size} lies inside the mesh's atlas; take a larger size or unwrap the mesh again")
+        raise ValueError(
+            f"bake: no texel of {size}x{size} lies inside the mesh's atlas; take a larger size or unwrap the mesh again"
+        )
     normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
-    surface = interpolate(torch.cat([mesh.vertices, normals], -1), mesh.faces, face_index[inside], barycentric[inside])
+    surface = interpolate(
+        torch.cat([mesh.vertices, normals], -1), mesh.faces, face_index[inside], barycentric[inside]
+    )
     texture = mesh.vertices.new_zeros(size, size, 3)
     texture[inside] = _colours(colour, surface[:, :3], surface[:, 3:], chunk, callback)
     return replace(mesh, texture=dilate(texture, inside).permute(2, 0, 1).contiguous(), vertex_colors=None)
 
 
 @torch.no_grad()
-def color_vertices(mesh: Mesh, colour: Colour, *, chunk: int = 1 << 16, callback: Progress | None = None) -> Mesh:
+def color_vertices(
+    mesh: Mesh, colour: Colour, *, chunk: int = 1 << 16, callback: Progress | None = None
+) -> Mesh:
     """The mesh with the colour [N, 3] of every vertex, instead of a texture."""
     normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
-    return replace(mesh, vertex_colors=_colours(colour, mesh.vertices, normals, chunk, callback), texture=None)
+    return replace(
+        mesh, vertex_colors=_colours(colour, mesh.vertices, normals, chunk, callback), texture=None
+    )
 
 
-def _colours(colour: Colour, points: Tensor, normals: Tensor, chunk: int, callback: Progress | None) -> Tensor:
+def _colours(
+    colour: Colour, points: Tensor, normals: Tensor, chunk: int, callback: Progress | None
+) -> Tensor:
     """[K, 3] in 0..1 at points [K, 3] with normals [K, 3] of any length."""
     normals = F.normalize(normals, dim=-1)
     colours = torch.empty_like(points)
@@ -106,7 +126,9 @@ def _colours(colour: Colour, points: Tensor, normals: Tensor, chunk: int, callba
         if callback is not None:
             callback(part.stop, len(points))
     if not bool(colours.isfinite().all()):
-        raise ValueError("bake: expected finite colours, got NaN or infinity; the head's weights or planes are broken, build it again")
+        raise ValueError(
+            "bake: expected finite colours, got NaN or infinity; the head's weights or planes are broken, build it again"
+        )
     return colours.clamp(0, 1)
 
 

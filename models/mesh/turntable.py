@@ -12,7 +12,9 @@ from ..camera import orbit
 from .mesh import Mesh, is_watertight
 from .rasterize import render_mesh
 
-Progress = Callable[[int, int, Tensor], None]  # (frames done, frames in all, the frame [3, S, S]); may raise to interrupt
+Progress = Callable[
+    [int, int, Tensor], None
+]  # (frames done, frames in all, the frame [3, S, S]); may raise to interrupt
 
 
 def frames(
@@ -40,7 +42,9 @@ def frames(
     pictures = []
     for i in range(count):
         camera = orbit(2 * math.pi * i / count, pitch)
-        view = render_mesh(mesh, camera, size, background=background, supersampling=supersampling, back_faces=not closed)
+        view = render_mesh(
+            mesh, camera, size, background=background, supersampling=supersampling, back_faces=not closed
+        )
         pictures.append(view.rgb)
         if callback is not None:
             callback(i + 1, count, view.rgb)

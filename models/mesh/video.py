@@ -22,10 +22,14 @@ def write_mp4(frames: Tensor, path: str | PathLike[str], fps: float = 24.0, *, q
     import av
 
     if frames.ndim != 4 or frames.shape[1] != 3 or len(frames) < 1:
-        raise ValueError(f"write_mp4: expected frames [F, 3, H, W] with F >= 1, got {list(frames.shape)}; render some first")
+        raise ValueError(
+            f"write_mp4: expected frames [F, 3, H, W] with F >= 1, got {list(frames.shape)}; render some first"
+        )
     height, width = frames.shape[2:]
     if height % 2 or width % 2 or not height or not width:
-        raise ValueError(f"write_mp4: H.264 expects an even width and height, got {width}x{height}; choose an even size")
+        raise ValueError(
+            f"write_mp4: H.264 expects an even width and height, got {width}x{height}; choose an even size"
+        )
     if not fps > 0:
         raise ValueError(f"write_mp4: expected a positive number of frames a second, got {fps}; try 24")
     with av.open(str(path), "w", format="mp4") as container:
@@ -42,7 +46,9 @@ def _stream(container, rate: Fraction, width: int, height: int, quality: int):
 
     name = next((name for name in ENCODERS if name in av.codecs_available and _encodes(name)), None)
     if name is None:
-        raise ValueError(f"write_mp4: expected av with one of the encoders {', '.join(ENCODERS)}, got none; reinstall the package av")
+        raise ValueError(
+            f"write_mp4: expected av with one of the encoders {', '.join(ENCODERS)}, got none; reinstall the package av"
+        )
     stream = container.add_stream(name, rate=rate, options={"crf": str(quality)} if name == "libx264" else {})
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     if name != "libx264":
@@ -61,4 +67,11 @@ def _encodes(name: str) -> bool:
 
 def _bytes(frame: Tensor):
     """[3, H, W] in 0..1 to uint8 [H, W, 3]."""
-    return (frame.detach().permute(1, 2, 0).float().clamp(0, 1) * 255).round().to(torch.uint8).contiguous().cpu().numpy()
+    return (
+        (frame.detach().permute(1, 2, 0).float().clamp(0, 1) * 255)
+        .round()
+        .to(torch.uint8)
+        .contiguous()
+        .cpu()
+        .numpy()
+    )

@@ -31,7 +31,10 @@ from torch import Tensor
 from ..camera import FOCAL, RADIUS, Camera, orbit
 from .image import luminance, masked_blur
 
-BOXES = ((-0.07, 0.07, -0.02, 0.04), (-0.06, 0.06, -0.115, -0.02))  # scene units, left, right, bottom, top: eyes and brows; nose and mouth
+BOXES = (
+    (-0.07, 0.07, -0.02, 0.04),
+    (-0.06, 0.06, -0.115, -0.02),
+)  # scene units, left, right, bottom, top: eyes and brows; nose and mouth
 FACE_Z = 0.1  # scene units: about where the face's surface lies
 BAND = (0.003, 0.0085)  # scene units: sigmas of the two blurs whose difference is kept
 FAINT = 0.1  # of the front's contrast
@@ -73,7 +76,9 @@ def thresholds(control: BackFace, quantile: float = 0.99) -> BackFace:
         ValueError: fewer than LEAST heads.
     """
     if len(control.colour) < LEAST:
-        raise ValueError(f"thresholds: expected at least {LEAST} exact heads, got {len(control.colour)}; measure more of them")
+        raise ValueError(
+            f"thresholds: expected at least {LEAST} exact heads, got {len(control.colour)}; measure more of them"
+        )
     return BackFace(torch.quantile(control.colour, quantile), torch.quantile(control.relief, quantile))
 
 
@@ -103,9 +108,13 @@ def control(rgb: Tensor, mask: Tensor, distance: Tensor) -> BackFace:
     """What B exact heads give by chance: the larger figure of each as it is and softened by SOFT. Arguments as `back_face`."""
     solid = (mask > 0.5).to(rgb).flatten(0, 1)
     sigma = SOFT * _pixels_per_unit(mask.shape[-1])
-    soft_rgb, soft_distance = (masked_blur(x.flatten(0, 1), solid, sigma).unflatten(0, mask.shape[:2]) for x in (rgb, distance))
+    soft_rgb, soft_distance = (
+        masked_blur(x.flatten(0, 1), solid, sigma).unflatten(0, mask.shape[:2]) for x in (rgb, distance)
+    )
     both = back_face(rgb, mask, distance), back_face(soft_rgb, mask, soft_distance)
-    return BackFace(torch.maximum(both[0].colour, both[1].colour), torch.maximum(both[0].relief, both[1].relief))
+    return BackFace(
+        torch.maximum(both[0].colour, both[1].colour), torch.maximum(both[0].relief, both[1].relief)
+    )
 
 
 def _print(rgb: Tensor, mask: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,7 +128,9 @@ def _relief(rgb: Tensor, mask: Tensor, distance: Tensor) -> tuple[Tensor, Tensor
 
     Normals are bounded, so that a step between two parts, as at a collar, weighs no more than a steep nose.
     """
-    pixel = distance[..., 1:-1, 1:-1].clamp_min(1e-3) / (FOCAL * mask.shape[-1])  # scene units that a pixel covers at the surface
+    pixel = distance[..., 1:-1, 1:-1].clamp_min(1e-3) / (
+        FOCAL * mask.shape[-1]
+    )  # scene units that a pixel covers at the surface
     across = (distance[..., 1:-1, 2:] - distance[..., 1:-1, :-2]) / (2 * pixel)
     down = (distance[..., 2:, 1:-1] - distance[..., :-2, 1:-1]) / (2 * pixel)
     slopes = torch.cat([across, down], dim=1)
@@ -154,10 +165,14 @@ def _likeness(front: Tensor, front_known: Tensor, back: Tensor, back_known: Tens
     reach = round(REACH * _pixels_per_unit(S))
     regions = [front_known * _box(S, box).to(front) for box in BOXES]
     shifted = [torch.roll(back * back_known, shift, -2) for shift in range(-reach, reach + 1)]
-    return torch.stack([torch.stack([_correlation(front, x, region) for region in regions]).mean(0) for x in shifted]).amax(0)
+    return torch.stack(
+        [torch.stack([_correlation(front, x, region) for region in regions]).mean(0) for x in shifted]
+    ).amax(0)
 
 
 def _correlation(front: Tensor, back: Tensor, region: Tensor) -> Tensor:
     """[B]: correlation of two patterns within a region, falling to 0 where the back's is faint against the front's."""
-    product, energy, back_energy = ((region * a * b).sum((1, 2, 3)) for a, b in ((front, back), (front, front), (back, back)))
+    product, energy, back_energy = (
+        (region * a * b).sum((1, 2, 3)) for a, b in ((front, back), (front, front), (back, back))
+    )
     return product / (energy * (back_energy + FAINT**2 * energy)).sqrt().clamp_min(1e-9)

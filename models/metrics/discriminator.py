@@ -19,7 +19,9 @@ def image_pair(image: Tensor, raw_size: int) -> tuple[Tensor, Tensor]:
         image [B, 3, R, R], raw [B, 3, raw_size, raw_size], both in -1 .. 1.
     """
     if image.shape[-1] % raw_size:
-        raise ValueError(f"image_pair: expected a size that is a multiple of {raw_size}, got {image.shape[-1]}; render at another size")
+        raise ValueError(
+            f"image_pair: expected a size that is a multiple of {raw_size}, got {image.shape[-1]}; render at another size"
+        )
     image = image * 2 - 1  # from [0, 1] to [-1, 1]
     return image, F.interpolate(image, size=(raw_size, raw_size), mode="area")
 

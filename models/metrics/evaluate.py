@@ -65,7 +65,9 @@ class Judges:
     def networks(self) -> list[nn.Module]:
         """Those that have to be where the pictures are."""
         faces = () if self.faces is None else (self.faces.arcface, self.faces.aligner)
-        return [network for network in (self.perceptual, self.identity, self.lpips, *faces) if network is not None]
+        return [
+            network for network in (self.perceptual, self.identity, self.lpips, *faces) if network is not None
+        ]
 
 
 def shipped_judges(**users: object) -> Judges:
@@ -75,7 +77,12 @@ def shipped_judges(**users: object) -> Judges:
 
 @torch.no_grad()
 def evaluate(
-    images: Tensor, references: Tensor, judges: Judges, *, masks: Tensor | None = None, reference_masks: Tensor | None = None
+    images: Tensor,
+    references: Tensor,
+    judges: Judges,
+    *,
+    masks: Tensor | None = None,
+    reference_masks: Tensor | None = None,
 ) -> list[Figure]:
     """Figures of pictures against what they should be, pair by pair.
 
@@ -94,15 +101,29 @@ def evaluate(
     """
     references = _paired(images, references)
     figures = [
-        Figure("L2", "", torch.stack([(a - b).square().mean() for a, b in zip(images, references, strict=True)]), False),
+        Figure(
+            "L2",
+            "",
+            torch.stack([(a - b).square().mean() for a, b in zip(images, references, strict=True)]),
+            False,
+        ),
         Figure("PSNR", "dB", _each(psnr, images, references), True),
         Figure("SSIM", "", _each(ssim, images, references), True),
     ]
     if reference_masks is not None:
         reference_masks = _fitted("reference_masks", reference_masks, images)
-        figures.append(Figure("PSNR in mask", "dB", _each(masked_psnr, images, references, reference_masks), True))
+        figures.append(
+            Figure("PSNR in mask", "dB", _each(masked_psnr, images, references, reference_masks), True)
+        )
         if masks is not None:
-            figures.append(Figure("silhouette IoU", "", _each(silhouette_iou, _fitted("masks", masks, images), reference_masks), True))
+            figures.append(
+                Figure(
+                    "silhouette IoU",
+                    "",
+                    _each(silhouette_iou, _fitted("masks", masks, images), reference_masks),
+                    True,
+                )
+            )
     return figures + _judged(images, references, judges, reference_masks)
 
 
@@ -111,7 +132,14 @@ def _judged(images: Tensor, references: Tensor, judges: Judges, masks: Tensor | 
     figures, H, W = [], *images.shape[-2:]
     if judges.perceptual is not None and min(H, W) >= judges.perceptual.least:
         pairs = zip(images.split(1), references.split(1), strict=True)
-        figures.append(Figure("perceptual", "", torch.cat([perceptual_distance(judges.perceptual, a, b) for a, b in pairs]), False))
+        figures.append(
+            Figure(
+                "perceptual",
+                "",
+                torch.cat([perceptual_distance(judges.perceptual, a, b) for a, b in pairs]),
+                False,
+            )
+        )
     if judges.lpips is not None:
         pairs = zip(images.split(1), references.split(1), strict=True)
         figures.append(Figure("LPIPS", "", torch.cat([judges.lpips(a, b) for a, b in pairs]), False))
@@ -120,9 +148,14 @@ def _judged(images: Tensor, references: Tensor, judges: Judges, masks: Tensor | 
     if judges.faces is not None:
         figures.append(Figure("ArcFace", "", judges.faces(images, references), True))
     if judges.clip is not None:
-        figures.append(Figure("CLIP", "", embedding_similarity(judges.clip(images), judges.clip(references)), True))
+        figures.append(
+            Figure("CLIP", "", embedding_similarity(judges.clip(images), judges.clip(references)), True)
+        )
     if judges.perceptual is not None and min(H, W) >= judges.perceptual.least and len(images) > 1:
-        sets = [torch.cat([embedding(judges.perceptual, x) for x in batch.split(1)]) for batch in (images, references)]
+        sets = [
+            torch.cat([embedding(judges.perceptual, x) for x in batch.split(1)])
+            for batch in (images, references)
+        ]
         figures.append(Figure("kernel distance", "", torch.tensor([kernel_distance(*sets)]), False))
     if judges.niqe is not None and min(H, W) >= 2 * judges.niqe.patch:
         figures.append(Figure("NIQE", "", niqe(images, judges.niqe, masks), False))
@@ -135,14 +168,20 @@ def _paired(images: Tensor, references: Tensor) -> Tensor:
     """References [B, 3, H, W] at the images' size."""
     for name, batch in (("images", images), ("references", references)):
         if batch.ndim != 4 or batch.shape[1] != 3 or len(batch) == 0:
-            raise ValueError(f"evaluate: expected {name} [B, 3, H, W], at least one, got {list(batch.shape)}; wire an image batch")
+            raise ValueError(
+                f"evaluate: expected {name} [B, 3, H, W], at least one, got {list(batch.shape)}; wire an image batch"
+            )
         if not batch.isfinite().all():
-            raise ValueError(f"evaluate: expected finite {name}, got NaN or infinity; look at the stage that made them")
+            raise ValueError(
+                f"evaluate: expected finite {name}, got NaN or infinity; look at the stage that made them"
+            )
     if len(references) not in (1, len(images)):
         raise ValueError(
             f"evaluate: expected a reference for each of {len(images)} images, or one for all, got {len(references)}; pair them"
         )
-    if not math.isclose(images.shape[-1] * references.shape[-2], images.shape[-2] * references.shape[-1], rel_tol=0.02):
+    if not math.isclose(
+        images.shape[-1] * references.shape[-2], images.shape[-2] * references.shape[-1], rel_tol=0.02
+    ):
         raise ValueError(
             f"evaluate: expected images and references of one aspect, got {list(images.shape[-2:])} and {list(references.shape[-2:])} "
             "pixels; crop one of them"
@@ -155,7 +194,9 @@ def _paired(images: Tensor, references: Tensor) -> Tensor:
 def _fitted(name: str, masks: Tensor, images: Tensor) -> Tensor:
     """Masks [B, 1, H, W] at the images' size."""
     if masks.ndim != 4 or masks.shape[1] != 1 or len(masks) not in (1, len(images)):
-        raise ValueError(f"evaluate: expected {name} [{len(images)}, 1, H, W], got {list(masks.shape)}; pass one for each image")
+        raise ValueError(
+            f"evaluate: expected {name} [{len(images)}, 1, H, W], got {list(masks.shape)}; pass one for each image"
+        )
     if masks.shape[-2:] != images.shape[-2:]:
         masks = F.interpolate(masks.float(), size=images.shape[-2:], mode="bilinear", antialias=True)
     return masks.expand(len(images), -1, -1, -1)
@@ -163,4 +204,7 @@ def _fitted(name: str, masks: Tensor, images: Tensor) -> Tensor:
 
 def _each(measure, *batches: Tensor) -> Tensor:
     """[B] of a measure of single pictures."""
-    return torch.tensor([measure(*pair) for pair in zip(*(batch.split(1) for batch in batches), strict=True)], dtype=torch.float64)
+    return torch.tensor(
+        [measure(*pair) for pair in zip(*(batch.split(1) for batch in batches), strict=True)],
+        dtype=torch.float64,
+    )

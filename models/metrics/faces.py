@@ -24,7 +24,9 @@ class FaceSimilarity:
     @torch.no_grad()
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         """Cosines of the faces of two batches [B, 3, H, W] in [0, 1], pair by pair: [B], NaN where either shows no face."""
-        return embedding_similarity(*(torch.cat([self.embedding(image) for image in batch.split(1)]) for batch in (a, b)))
+        return embedding_similarity(
+            *(torch.cat([self.embedding(image) for image in batch.split(1)]) for batch in (a, b))
+        )
 
     def embedding(self, image: Tensor) -> Tensor:
         """[1, D] of the face in a picture [1, 3, H, W]; NaN where none is found."""

@@ -31,7 +31,9 @@ class Flicker:
         return self.value / self.exact
 
 
-def warp(image: Tensor, distance: Tensor, camera: Camera, other_distance: Tensor, other: Camera) -> tuple[Tensor, Tensor]:
+def warp(
+    image: Tensor, distance: Tensor, camera: Camera, other_distance: Tensor, other: Camera
+) -> tuple[Tensor, Tensor]:
     """Pictures of `camera` as `other` would see them, by the known surface.
 
     Each pixel of `other` is put on the surface it sees, that point is looked up in the picture of `camera`. Points that `camera` does
@@ -46,7 +48,9 @@ def warp(image: Tensor, distance: Tensor, camera: Camera, other_distance: Tensor
     """
     H, W = image.shape[-2:]
     origins, directions = rays(other, H, W)
-    reach = torch.where(other_distance > 0, other_distance, 1)  # a point at the camera itself has no place in its picture
+    reach = torch.where(
+        other_distance > 0, other_distance, 1
+    )  # a point at the camera itself has no place in its picture
     points = (origins + directions * reach.permute(0, 2, 3, 1)).flatten(1, 2)  # [B, HW, 3]
     place, z = project(camera, points)
     grid = (2 * place - 1).unflatten(1, (H, W)).to(image)  # from 0 .. 1 to grid_sample's -1 .. 1
@@ -54,11 +58,18 @@ def warp(image: Tensor, distance: Tensor, camera: Camera, other_distance: Tensor
     seen = F.grid_sample(torch.cat([image, distance.to(image), solid], 1), grid, align_corners=False)
     warped, found, cover = seen.split([image.shape[1], 1, 1], 1)
     expected = (points - camera.position[:, None]).norm(dim=-1).view(-1, 1, H, W).to(image)
-    valid = (other_distance > 0) & (cover > COVERED) & ((found - expected).abs() < SAME_SURFACE) & (z.view(-1, 1, H, W) > 0)
+    valid = (
+        (other_distance > 0)
+        & (cover > COVERED)
+        & ((found - expected).abs() < SAME_SURFACE)
+        & (z.view(-1, 1, H, W) > 0)
+    )
     return warped, valid
 
 
-def flicker(frames: Tensor, exact: Tensor, distance: Tensor, cameras: Camera, *, closed: bool = False) -> Flicker:
+def flicker(
+    frames: Tensor, exact: Tensor, distance: Tensor, cameras: Camera, *, closed: bool = False
+) -> Flicker:
     """Mean |frame i+1 - frame i warped to it|, where both see the surface, of the frames and of the exact ones.
 
     Args:
@@ -69,7 +80,12 @@ def flicker(frames: Tensor, exact: Tensor, distance: Tensor, cameras: Camera, *,
         ValueError: sequences of different shapes or of one frame, or neighbours that share no surface.
     """
     N = len(frames)
-    if N < 2 or frames.shape != exact.shape or distance.shape != (N, 1, *frames.shape[-2:]) or cameras.shape != (N,):
+    if (
+        N < 2
+        or frames.shape != exact.shape
+        or distance.shape != (N, 1, *frames.shape[-2:])
+        or cameras.shape != (N,)
+    ):
         raise ValueError(
             "flicker: expected frames and exact [N, 3, H, W], distance [N, 1, H, W] and cameras [N] of two frames or more, got "
             f"{list(frames.shape)}, {list(exact.shape)}, {list(distance.shape)}, {list(cameras.shape)}; pass one sequence"
@@ -83,7 +99,9 @@ def flicker(frames: Tensor, exact: Tensor, distance: Tensor, cameras: Camera, *,
         sums += change.unflatten(1, (2, 3)).double().sum((0, 2, 3, 4)).cpu()
         count += 3 * valid.sum().item()
     if count == 0:
-        raise ValueError("flicker: expected neighbouring frames that share some surface, got none; check distance and cameras")
+        raise ValueError(
+            "flicker: expected neighbouring frames that share some surface, got none; check distance and cameras"
+        )
     value, known = (sums / count).tolist()
     return Flicker(value, known)
 
@@ -97,7 +115,9 @@ def plain_flicker(frames: Tensor, *, closed: bool = False) -> float:
         frames: [N, C, H, W] in [0, 1], N >= 3. closed: first and last are neighbours.
     """
     if frames.ndim != 4 or len(frames) < 3:
-        raise ValueError(f"plain_flicker: expected three frames [N, C, H, W] or more, got {list(frames.shape)}; render more views")
+        raise ValueError(
+            f"plain_flicker: expected three frames [N, C, H, W] or more, got {list(frames.shape)}; render more views"
+        )
     if closed:
         frames = torch.cat([frames[-1:], frames, frames[:1]])
     return (frames[:-2] - 2 * frames[1:-1] + frames[2:]).abs().mean().item()
@@ -120,5 +140,7 @@ def column_picture(frames: Tensor, column: int | None = None) -> Tensor:
     W = frames.shape[-1]
     column = W // 2 if column is None else column
     if not 0 <= column < W:
-        raise ValueError(f"column_picture: expected a column of 0 .. {W - 1}, got {column}; choose one inside the frames")
+        raise ValueError(
+            f"column_picture: expected a column of 0 .. {W - 1}, got {column}; choose one inside the frames"
+        )
     return frames[..., column].permute(1, 2, 0)

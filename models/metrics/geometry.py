@@ -48,5 +48,7 @@ def _inside(name: str, mask: Tensor) -> Tensor:
     """[B, 1, H, W] bool with at least one pixel."""
     inside = mask > 0.5
     if not inside.any():
-        raise ValueError(f"{name}: expected silhouettes that overlap, got an empty mask; check cameras and masks")
+        raise ValueError(
+            f"{name}: expected silhouettes that overlap, got an empty mask; check cameras and masks"
+        )
     return inside

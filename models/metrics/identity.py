@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from ..bounds import configured, integer_tuple, integers
 from ..checkpoint import build, read, shipped
 
-CROP_SIDE, CROP_TOP = 0.64, 0.16  # frame widths: the square around the head in a canonical frame, in the middle across
+CROP_SIDE, CROP_TOP = (
+    0.64,
+    0.16,
+)  # frame widths: the square around the head in a canonical frame, in the middle across
 CROP_SIZE = 128  # pixels
 
 
@@ -34,8 +37,14 @@ class IdentityConfig:
     def __post_init__(self) -> None:
         integers(self, dimensions=(0, 8192))
         integer_tuple(self, "channels", count=(1, 7), each=(1, 4096))
-        if any(width % 8 for width in self.channels) or self.dimensions < 2 or CROP_SIZE % 2 ** len(self.channels):
-            raise ValueError(f"IdentityConfig: expected channels in eights and 2 dimensions or more, got {self}; use the defaults")
+        if (
+            any(width % 8 for width in self.channels)
+            or self.dimensions < 2
+            or CROP_SIZE % 2 ** len(self.channels)
+        ):
+            raise ValueError(
+                f"IdentityConfig: expected channels in eights and 2 dimensions or more, got {self}; use the defaults"
+            )
 
 
 class IdentityNetwork(nn.Module):
@@ -45,11 +54,15 @@ class IdentityNetwork(nn.Module):
         super().__init__()
         self.config = config
         widths = (3, *config.channels)
-        self.convs = nn.ModuleList(operations.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths))
+        self.convs = nn.ModuleList(
+            operations.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
+        )
         self.more = nn.ModuleList(operations.Conv2d(b, b, 3, padding=1) for b in config.channels)
         self.norms = nn.ModuleList(operations.GroupNorm(8, b) for b in config.channels)
         left = CROP_SIZE // 2 ** len(config.channels)
-        self.gather = operations.Conv2d(widths[-1], widths[-1], left, groups=widths[-1])  # each channel weighs the places of its own
+        self.gather = operations.Conv2d(
+            widths[-1], widths[-1], left, groups=widths[-1]
+        )  # each channel weighs the places of its own
         self.out = operations.Linear(widths[-1], config.dimensions)
 
     def forward(self, crop: Tensor) -> Tensor:
@@ -59,7 +72,9 @@ class IdentityNetwork(nn.Module):
             ValueError: crops of another shape.
         """
         if crop.ndim != 4 or crop.shape[1:] != (3, CROP_SIZE, CROP_SIZE):
-            raise ValueError(f"identity: expected crops [B, 3, {CROP_SIZE}, {CROP_SIZE}], got {list(crop.shape)}; use head_crop")
+            raise ValueError(
+                f"identity: expected crops [B, 3, {CROP_SIZE}, {CROP_SIZE}], got {list(crop.shape)}; use head_crop"
+            )
         x = crop * 2 - 1  # from [0, 1] to [-1, 1]
         for down, more, norm in zip(self.convs, self.more, self.norms, strict=True):
             x = F.silu(norm(down(x)))
@@ -71,7 +86,9 @@ def head_crop(image: Tensor) -> Tensor:
     """The head out of canonical frames [B, 3, S, S] in [0, 1] of any view: [B, 3, 128, 128]."""
     S = image.shape[-1]
     if image.ndim != 4 or image.shape[-2] != S or S < 32:
-        raise ValueError(f"head_crop: expected square canonical frames [B, 3, S, S], S >= 32, got {list(image.shape)}; align them first")
+        raise ValueError(
+            f"head_crop: expected square canonical frames [B, 3, S, S], S >= 32, got {list(image.shape)}; align them first"
+        )
     side, top = round(CROP_SIDE * S), round(CROP_TOP * S)
     left = (S - side) // 2
     crop = image[:, :, top : top + side, left : left + side]
@@ -91,7 +108,9 @@ def identity_similarity(network: IdentityNetwork, a: Tensor, b: Tensor) -> Tenso
         ValueError: batches of different lengths, or frames that are not square.
     """
     if len(a) != len(b):
-        raise ValueError(f"identity_similarity: expected as many pictures in both batches, got {len(a)} and {len(b)}; pair them")
+        raise ValueError(
+            f"identity_similarity: expected as many pictures in both batches, got {len(a)} and {len(b)}; pair them"
+        )
     return (network(head_crop(a)) * network(head_crop(b))).sum(1)
 
 

@@ -25,10 +25,15 @@ def masked_psnr(a: Tensor, b: Tensor, mask: Tensor) -> float:
         a: [B, 3, H, W] in [0, 1]. b: [B, 3, h, w]. mask: [B, 1, h, w], inside where over 0.5.
     """
     size = a.shape[-2:]
-    b, mask = (F.interpolate(x, size=size, mode="bilinear", antialias=True) if x.shape[-2:] != size else x for x in (b, mask))
+    b, mask = (
+        F.interpolate(x, size=size, mode="bilinear", antialias=True) if x.shape[-2:] != size else x
+        for x in (b, mask)
+    )
     inside = (mask > 0.5).expand_as(a)
     if not inside.any():
-        raise ValueError("masked_psnr: expected a mask with a foreground, got an empty one; leave out the views without a person")
+        raise ValueError(
+            "masked_psnr: expected a mask with a foreground, got an empty one; leave out the views without a person"
+        )
     return psnr(a[inside], b[inside])
 
 
@@ -41,7 +46,9 @@ def ssim(a: Tensor, b: Tensor) -> float:
     from kornia.metrics import ssim as ssim_map
 
     if a.shape != b.shape or min(a.shape[-2:]) < 11:
-        raise ValueError(f"ssim: expected two batches of images of one size >= 11, got {list(a.shape)} and {list(b.shape)}; resize them")
+        raise ValueError(
+            f"ssim: expected two batches of images of one size >= 11, got {list(a.shape)} and {list(b.shape)}; resize them"
+        )
     return ssim_map(a, b, window_size=11, padding="valid").mean().item()
 
 
@@ -106,6 +113,8 @@ def high_frequency(ours: Tensor, exact: Tensor, mask: Tensor) -> tuple[float, fl
     a, b = detail(ours, mask), detail(exact, mask)
     energy, exact_energy = (x.double().square().sum().item() for x in (a, b))
     if exact_energy == 0:
-        raise ValueError("high_frequency: expected a foreground with some detail in the exact picture, got none; check the mask")
+        raise ValueError(
+            "high_frequency: expected a foreground with some detail in the exact picture, got none; check the mask"
+        )
     product = (a.double() * b.double()).sum().item()
     return energy / exact_energy, product / math.sqrt(energy * exact_energy) if energy > 0 else 0.0

@@ -27,7 +27,9 @@ WINDOW, SIGMA = 7, 7 / 6  # pixels: of the local mean and deviation
 SHARP = 0.75  # of a picture's sharpest patch: pristine patches below are left out
 INSIDE = 0.75  # of a patch must lie in the mask, where there is one
 FEATURES = 36
-SHAPES = torch.arange(0.2, 10.0005, 0.001, dtype=torch.float64)  # generalised Gaussians' shape parameters that are tried
+SHAPES = torch.arange(
+    0.2, 10.0005, 0.001, dtype=torch.float64
+)  # generalised Gaussians' shape parameters that are tried
 LENGTH = 2**18  # bytes of a file of statistics; the paper's numbers are 11 kB
 NAMES = (("mu_prisparam", "cov_prisparam"), ("mu_pris_param", "cov_pris_param"), ("mean", "covariance"))
 
@@ -51,7 +53,9 @@ class NiqeModel:
                 f"{list(self.covariance.shape)}; choose statistics of NIQE"
             )
         if not (self.mean.isfinite().all() and self.covariance.isfinite().all()):
-            raise ValueError("niqe: expected finite statistics, got NaN or infinity; fit them on more pictures, or choose another file")
+            raise ValueError(
+                "niqe: expected finite statistics, got NaN or infinity; fit them on more pictures, or choose another file"
+            )
         if type(self.patch) is not int or not 16 <= self.patch <= 1024 or self.patch % 2:
             raise ValueError(
                 f"niqe: expected patches of an even size of 16 pixels or more, up to 1024, got {shown(self.patch)}; the paper has {PAPER_PATCH}"
@@ -93,12 +97,16 @@ def fit_niqe(images: Tensor, patch: int = PATCH, masks: Tensor | None = None) ->
     """
     rows = []
     for i in range(len(images)):
-        features, sharpness = patch_features(images[i : i + 1], patch, None if masks is None else masks[i : i + 1])
+        features, sharpness = patch_features(
+            images[i : i + 1], patch, None if masks is None else masks[i : i + 1]
+        )
         if len(features):
             rows.append(features[sharpness > SHARP * sharpness.max()])
     found = torch.cat(rows) if rows else torch.zeros(0, FEATURES)
     if len(found) <= FEATURES:
-        raise ValueError(f"fit_niqe: expected more than {FEATURES} sharp patches, got {len(found)}; pass more or larger pictures")
+        raise ValueError(
+            f"fit_niqe: expected more than {FEATURES} sharp patches, got {len(found)}; pass more or larger pictures"
+        )
     return NiqeModel(found.mean(0), torch.cov(found.mT), patch)
 
 
@@ -115,9 +123,13 @@ def patch_features(image: Tensor, patch: int, mask: Tensor | None = None) -> tup
         ValueError: a picture smaller than one patch.
     """
     if patch < 16 or patch % 2 or min(image.shape[-2:]) < patch:
-        raise ValueError(f"niqe: expected pictures of at least one even patch of 16 or more, got {list(image.shape)} and {patch} pixels")
+        raise ValueError(
+            f"niqe: expected pictures of at least one even patch of 16 or more, got {list(image.shape)} and {patch} pixels"
+        )
     rows, columns = (side // patch for side in image.shape[-2:])
-    grey = 255 * luminance(image[..., : rows * patch, : columns * patch].double())  # the paper's constant 1 is of grey levels to 255
+    grey = 255 * luminance(
+        image[..., : rows * patch, : columns * patch].double()
+    )  # the paper's constant 1 is of grey levels to 255
     normal, deviation = mscn(grey)
     half = F.interpolate(grey / 255, scale_factor=0.5, mode="bicubic", antialias=True) * 255
     scales = [_tiles(normal, patch), _tiles(mscn(half)[0], patch // 2)]
@@ -216,10 +228,16 @@ def read_niqe(path: Path, patch: int | None = None) -> NiqeModel:
     arrays, metadata = _stored(path)
     for mean, covariance in NAMES:
         if mean in arrays and covariance in arrays:
-            said = json_entry(metadata, "config", f"niqe statistics: {path.name}") if "config" in metadata else {}
+            said = (
+                json_entry(metadata, "config", f"niqe statistics: {path.name}")
+                if "config" in metadata
+                else {}
+            )
             said = said.get("patch", PAPER_PATCH) if isinstance(said, dict) else said
             return NiqeModel(arrays[mean].double().flatten(), arrays[covariance].double(), patch or said)
-    raise ValueError(f"niqe: expected mu_prisparam and cov_prisparam, but {path.name} has {sorted(arrays)[:4]}; choose statistics of NIQE")
+    raise ValueError(
+        f"niqe: expected mu_prisparam and cov_prisparam, but {path.name} has {sorted(arrays)[:4]}; choose statistics of NIQE"
+    )
 
 
 def _stored(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -227,15 +245,25 @@ def _stored(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if path.suffix == ".safetensors" or not path.is_file():
         return read_tensors(path, "niqe statistics")
     if path.suffix not in (".mat", ".npz"):
-        raise ValueError(f"niqe statistics: expected a .mat, .npz or .safetensors file, got {path.name}; choose another")
+        raise ValueError(
+            f"niqe statistics: expected a .mat, .npz or .safetensors file, got {path.name}; choose another"
+        )
     try:
         _check_length(path)
         found = _matlab(path) if path.suffix == ".mat" else _numpy(path)
     except ImportError as error:
-        raise ValueError(f"niqe statistics: reading {path.name} needs scipy; install it, or save the file as .npz") from error
+        raise ValueError(
+            f"niqe statistics: reading {path.name} needs scipy; install it, or save the file as .npz"
+        ) from error
     except Exception as error:  # a damaged file fails in whatever way it likes
-        raise ValueError(f"niqe statistics: {path.name} cannot be read ({error}); save it as .npz or .safetensors") from error
-    return {key: torch.as_tensor(value.astype("float64")) for key, value in found.items() if value.dtype.kind in "fiu"}, {}
+        raise ValueError(
+            f"niqe statistics: {path.name} cannot be read ({error}); save it as .npz or .safetensors"
+        ) from error
+    return {
+        key: torch.as_tensor(value.astype("float64"))
+        for key, value in found.items()
+        if value.dtype.kind in "fiu"
+    }, {}
 
 
 def _check_length(path: Path) -> None:
@@ -257,9 +285,9 @@ def _matlab(path: Path) -> dict:
 
 def _numpy(path: Path) -> dict:
     """Arrays of an .npz file, pickled ones refused."""
-    import numpy
+    import numpy as np
 
-    with numpy.load(path, allow_pickle=False) as file:
+    with np.load(path, allow_pickle=False) as file:
         return {key: file[key] for names in NAMES for key in names if key in file.files}
 
 

@@ -36,7 +36,9 @@ class PerceptualConfig:
         integers(self, stem=(0, 4096))
         integer_tuple(self, "channels", count=(0, 8), each=(0, 4096))
         if not 3 <= len(self.channels) <= 5 or min(self.stem, *self.channels) < 1:
-            raise ValueError(f"PerceptualConfig: expected 3 to 5 levels of at least one channel, got {self.channels}; use the defaults")
+            raise ValueError(
+                f"PerceptualConfig: expected 3 to 5 levels of at least one channel, got {self.channels}; use the defaults"
+            )
 
 
 class PerceptualNetwork(nn.Module):
@@ -97,7 +99,9 @@ def perceptual_distance(network: PerceptualNetwork, a: Tensor, b: Tensor) -> Ten
         ValueError: batches of different shapes, or pictures that are too small.
     """
     if a.shape != b.shape:
-        raise ValueError(f"perceptual_distance: expected two batches of one shape, got {list(a.shape)} and {list(b.shape)}; resize one")
+        raise ValueError(
+            f"perceptual_distance: expected two batches of one shape, got {list(a.shape)} and {list(b.shape)}; resize one"
+        )
     return feature_distance(network(a), network(b), network.weights())
 
 

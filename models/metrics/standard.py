@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from ..checkpoint import load_into
 from .vgg import BLOCKS, VGG16, load_vgg, stored_tensors
 
-LINEAR_KEY = re.compile(r"lin(?:s\.)?([0-4])\.model\.1\.weight")  # of the lpips package, in either of its spellings
+LINEAR_KEY = re.compile(
+    r"lin(?:s\.)?([0-4])\.model\.1\.weight"
+)  # of the lpips package, in either of its spellings
 ARCFACE_SIZE = 112  # pixels
 ARCFACE_PLACES = (
     (38.2946, 51.6963),
@@ -36,8 +38,12 @@ class LPIPS(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """a, b [B, 3, H, W] sRGB in [0, 1], 16 pixels a side or more -> [B]; 0 for equal pictures."""
         if a.shape != b.shape:
-            raise ValueError(f"lpips: expected two batches of one shape, got {list(a.shape)} and {list(b.shape)}; resize one")
-        levels = zip(self.backbone(a * 2 - 1), self.backbone(b * 2 - 1), strict=True)  # from [0, 1] to [-1, 1]
+            raise ValueError(
+                f"lpips: expected two batches of one shape, got {list(a.shape)} and {list(b.shape)}; resize one"
+            )
+        levels = zip(
+            self.backbone(a * 2 - 1), self.backbone(b * 2 - 1), strict=True
+        )  # from [0, 1] to [-1, 1]
         total = a.new_zeros(len(a))
         for i, (x, y) in enumerate(levels):
             x, y = (z / (z.norm(dim=1, keepdim=True) + 1e-10) for z in (x, y))
@@ -55,7 +61,11 @@ def load_lpips(backbone: Path, linear: Path) -> LPIPS:
         ValueError: another format, or tensors that are missing, of another shape, negative or not finite.
     """
     linear = Path(linear)
-    found = {int(match[1]): value.float() for key, value in _tensors(linear, "lpips").items() if (match := LINEAR_KEY.fullmatch(key))}
+    found = {
+        int(match[1]): value.float()
+        for key, value in _tensors(linear, "lpips").items()
+        if (match := LINEAR_KEY.fullmatch(key))
+    }
     weights = []
     for i, block in enumerate(BLOCKS):
         shape = (1, block[-1], 1, 1)
@@ -68,7 +78,9 @@ def load_lpips(backbone: Path, linear: Path) -> LPIPS:
                 f"lpips: expected lin{i} of shape {list(shape)}, got {list(found[i].shape)} in {linear.name}; choose vgg.pth of 0.1"
             )
         if not (found[i].isfinite().all() and (found[i] >= 0).all()):
-            raise ValueError(f"lpips: expected weights of 0 or more, but lin{i} in {linear.name} has others; copy the file again")
+            raise ValueError(
+                f"lpips: expected weights of 0 or more, but lin{i} in {linear.name} has others; copy the file again"
+            )
         weights.append(found[i])
     return LPIPS(load_vgg(backbone), weights).requires_grad_(False).eval()
 
@@ -81,7 +93,11 @@ class ResidualUnit(nn.Module):
         self.bn1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, width, 3, 1, 1, bias=False)
         self.bn2, self.prelu = nn.BatchNorm2d(width), nn.PReLU(width)
         self.conv2, self.bn3 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
-        self.downsample = nn.Sequential(nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width)) if stride > 1 else None
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+            if stride > 1
+            else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, width, H / stride, W / stride]."""
@@ -92,12 +108,23 @@ class ResidualUnit(nn.Module):
 class ArcFace(nn.Module):
     """IR-50 of ArcFace (Deng et al. 2019), with the key names of insightface's iresnet50."""
 
-    def __init__(self, widths: tuple[int, ...] = ARCFACE_WIDTHS, depths: tuple[int, ...] = ARCFACE_DEPTHS, dimensions: int = 512) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, ...] = ARCFACE_WIDTHS,
+        depths: tuple[int, ...] = ARCFACE_DEPTHS,
+        dimensions: int = 512,
+    ) -> None:
         super().__init__()
-        self.conv1, self.bn1, self.prelu = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.PReLU(widths[0])
+        self.conv1, self.bn1, self.prelu = (
+            nn.Conv2d(3, widths[0], 3, 1, 1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.PReLU(widths[0]),
+        )
         inputs = widths[0]
         for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
-            units = [ResidualUnit(inputs if j == 0 else width, width, 2 if j == 0 else 1) for j in range(depth)]
+            units = [
+                ResidualUnit(inputs if j == 0 else width, width, 2 if j == 0 else 1) for j in range(depth)
+            ]
             setattr(self, f"layer{i + 1}", nn.Sequential(*units))
             inputs = width
         left = ARCFACE_SIZE // 2 ** len(widths)
@@ -108,7 +135,9 @@ class ArcFace(nn.Module):
     def forward(self, crop: Tensor) -> Tensor:
         """crop [B, 3, 112, 112] sRGB in [0, 1], `arcface_crop` -> [B, 512], of length 1."""
         if crop.ndim != 4 or crop.shape[1:] != (3, ARCFACE_SIZE, ARCFACE_SIZE):
-            raise ValueError(f"arcface: expected crops [B, 3, {ARCFACE_SIZE}, {ARCFACE_SIZE}], got {list(crop.shape)}; use arcface_crop")
+            raise ValueError(
+                f"arcface: expected crops [B, 3, {ARCFACE_SIZE}, {ARCFACE_SIZE}], got {list(crop.shape)}; use arcface_crop"
+            )
         x = self.prelu(self.bn1(self.conv1(crop * 2 - 1)))  # from [0, 1] to [-1, 1]
         for i in range(self.levels):
             x = getattr(self, f"layer{i + 1}")(x)
@@ -125,7 +154,9 @@ def load_arcface(path: Path) -> ArcFace:
         ValueError: another format, or tensors that are missing, unknown, of another shape or not finite.
     """
     network = ArcFace()
-    counters = {key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")}
+    counters = {
+        key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")
+    }
     state = {key.removeprefix("module."): value for key, value in _tensors(Path(path), "arcface").items()}
     floats = {key: value.float() for key, value in state.items() if key not in counters}
     load_into(network, floats | counters, "arcface (iresnet50)")
@@ -147,7 +178,9 @@ def arcface_crop(image: Tensor, places: Tensor) -> Tensor:
             f"arcface_crop: expected five places [{len(image)}, 5, 2], got {list(places.shape)}; pass landmarks of each picture"
         )
     H, W = image.shape[-2:]
-    template = (places.new_tensor(ARCFACE_PLACES) + 0.5).expand_as(places)  # insightface counts from pixels' centres
+    template = (places.new_tensor(ARCFACE_PLACES) + 0.5).expand_as(
+        places
+    )  # insightface counts from pixels' centres
     # The similarity z -> a z + b of complex numbers, by least squares (Umeyama 1991 without reflections).
     source, target = (torch.view_as_complex(x.contiguous()) for x in (template, places))
     centred = source - source.mean(1, keepdim=True)
@@ -155,7 +188,8 @@ def arcface_crop(image: Tensor, places: Tensor) -> Tensor:
     b = target.mean(1) - a * source.mean(1)
     u = torch.arange(ARCFACE_SIZE).to(places) + 0.5
     grid = torch.view_as_real(
-        a[:, None, None] * torch.complex(u.expand(ARCFACE_SIZE, -1), u[:, None].expand(-1, ARCFACE_SIZE)) + b[:, None, None]
+        a[:, None, None] * torch.complex(u.expand(ARCFACE_SIZE, -1), u[:, None].expand(-1, ARCFACE_SIZE))
+        + b[:, None, None]
     )
     grid = 2 * grid / places.new_tensor([W, H]) - 1  # from pixels to grid_sample's -1 .. 1
     scale = a.abs().max().item()
@@ -172,7 +206,9 @@ def embedding_similarity(a: Tensor, b: Tensor) -> Tensor:
         ValueError: of different shapes, as from two encoders.
     """
     if a.ndim != 2 or a.shape != b.shape:
-        raise ValueError(f"embedding_similarity: expected two batches [B, D] of one encoder, got {list(a.shape)} and {list(b.shape)}")
+        raise ValueError(
+            f"embedding_similarity: expected two batches [B, D] of one encoder, got {list(a.shape)} and {list(b.shape)}"
+        )
     return F.cosine_similarity(a.float(), b.float(), dim=1)
 
 

@@ -16,12 +16,34 @@ from torch import Tensor, nn
 
 from ..checkpoint import read_tensors
 
-BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # channels of each block's convolutions
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's sRGB in [0, 1], as its training saw it
+BLOCKS = (
+    (64, 64),
+    (128, 128),
+    (256, 256, 256),
+    (512, 512, 512),
+    (512, 512, 512),
+)  # channels of each block's convolutions
+MEAN, STD = (
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)  # of ImageNet's sRGB in [0, 1], as its training saw it
 LEAST = 16  # pixels: four halvings must leave one
 SUFFIXES = (".safetensors", ".pth")
-TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
-KEY = re.compile(r"(?:net\.)?(?:features\.|slice[1-5]\.)?(\d+)\.(weight|bias)")  # torchvision's; LPIPS' slices count as it does
+TYPES = (
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+)
+KEY = re.compile(
+    r"(?:net\.)?(?:features\.|slice[1-5]\.)?(\d+)\.(weight|bias)"
+)  # torchvision's; LPIPS' slices count as it does
 
 
 def layers() -> list[list[tuple[int, int, int]]]:
@@ -42,7 +64,9 @@ class VGG16(nn.Module):
 
     def __init__(self, *, operations=torch.nn) -> None:
         super().__init__()
-        self.features = nn.ModuleDict({str(n): operations.Conv2d(a, b, 3, padding=1) for block in layers() for n, a, b in block})
+        self.features = nn.ModuleDict(
+            {str(n): operations.Conv2d(a, b, 3, padding=1) for block in layers() for n, a, b in block}
+        )
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """image [B, 3, H, W] in [-1, 1] -> the last activations of the five blocks, [B, C, H / 2^i, W / 2^i].
@@ -51,7 +75,9 @@ class VGG16(nn.Module):
             ValueError: not three channels, or fewer pixels than the poolings need.
         """
         if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[-2:]) < LEAST:
-            raise ValueError(f"vgg: expected images [B, 3, H, W] of at least {LEAST} pixels a side, got {list(image.shape)}; enlarge them")
+            raise ValueError(
+                f"vgg: expected images [B, 3, H, W] of at least {LEAST} pixels a side, got {list(image.shape)}; enlarge them"
+            )
         mean, std = (image.new_tensor(value)[:, None, None] for value in (MEAN, STD))
         x = ((image + 1) / 2 - mean) / std  # from [-1, 1] to ImageNet's normalised colours
         kept = []
@@ -109,7 +135,9 @@ def stored_tensors(path: Path) -> dict[str, Tensor]:
         ValueError: another format, TorchScript, or a pickle that wants to make anything else.
     """
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"vgg: expected a .safetensors or .pth file, got {path.name}; choose another, or convert it")
+        raise ValueError(
+            f"vgg: expected a .safetensors or .pth file, got {path.name}; choose another, or convert it"
+        )
     if path.suffix == ".safetensors" or not path.is_file():
         return read_tensors(path, "vgg")[0]
     try:
@@ -117,10 +145,20 @@ def stored_tensors(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle fails in whatever way it likes
         first = str(error).strip().partition("\n")[0]
-        what = "is TorchScript, which is a program" if "TorchScript" in first else f"is damaged or holds more ({first})"
-        raise ValueError(f"vgg: expected plain tensors, but {path.name} {what}; save its state dict as .safetensors") from error
-    if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
-        raise ValueError(f"vgg: expected named tensors, but {path.name} holds something else; save its state dict as .safetensors")
+        what = (
+            "is TorchScript, which is a program"
+            if "TorchScript" in first
+            else f"is damaged or holds more ({first})"
+        )
+        raise ValueError(
+            f"vgg: expected plain tensors, but {path.name} {what}; save its state dict as .safetensors"
+        ) from error
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        raise ValueError(
+            f"vgg: expected named tensors, but {path.name} holds something else; save its state dict as .safetensors"
+        )
     strange = [key for key, value in state.items() if not _plain(value)]
     if strange:
         raise ValueError(
@@ -141,5 +179,14 @@ def _check_unpacked(path: Path) -> None:
 
 def _plain(value: Tensor) -> bool:
     """Whether a tensor is a dense one of ordinary numbers that are all there."""
-    dense = value.layout == torch.strided and not value.is_meta and not value.is_quantized and not value.is_complex()
-    return dense and value.dtype in TYPES and value.untyped_storage().nbytes() >= value.numel() * value.element_size()
+    dense = (
+        value.layout == torch.strided
+        and not value.is_meta
+        and not value.is_quantized
+        and not value.is_complex()
+    )
+    return (
+        dense
+        and value.dtype in TYPES
+        and value.untyped_storage().nbytes() >= value.numel() * value.element_size()
+    )

@@ -31,7 +31,9 @@ CANONICAL_LANDMARKS = (
 # 1 % of the crop for the finding, plus smiles (mouth corners) and open mouths and long chins, which the factory lacks.
 LANDMARK_SPREAD = (0.005, 0.005, 0.006, 0.010, 0.010, 0.015)
 YAW_SPREAD, PITCH_SPREAD = math.radians(40), math.radians(15)  # of portraits: the weak prior
-LANDMARKER_PRIOR = 0.25  # of its weight is left where MediaPipe found the landmarks: it errs less than our network
+LANDMARKER_PRIOR = (
+    0.25  # of its weight is left where MediaPipe found the landmarks: it errs less than our network
+)
 YAW_LIMIT, PITCH_LIMIT = math.radians(75), math.radians(45)
 MEDIAPIPE_INDICES = (468, 473, 1, 61, 291, 152)  # LANDMARKS among the 478 of FACE_LANDMARKS
 MIN_SIDE = 32  # pixels of the smallest photo
@@ -56,7 +58,9 @@ class ManualCrop:
     def __post_init__(self) -> None:
         values = (self.x, self.y, self.size, self.yaw, self.pitch)
         if not all(math.isfinite(value) for value in values) or self.size <= 0:
-            raise ValueError(f"ManualCrop: expected finite numbers and a size above 0, got {values}; set them within the photo")
+            raise ValueError(
+                f"ManualCrop: expected finite numbers and a size above 0, got {values}; set them within the photo"
+            )
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,9 @@ class AlignedPortrait:
 
     def to(self, *args) -> AlignedPortrait:
         """As `Tensor.to`, for image, mask and camera."""
-        return replace(self, image=self.image.to(*args), mask=self.mask.to(*args), camera=self.camera.to(*args))
+        return replace(
+            self, image=self.image.to(*args), mask=self.mask.to(*args), camera=self.camera.to(*args)
+        )
 
 
 def uncropped(image: Tensor, mask: Tensor, camera: Camera) -> AlignedPortrait:
@@ -116,7 +122,9 @@ class Pose:
         """[2, 3] float64: pixels (x, y, 1) of a crop of size x size -> photo pixels."""
         cos, sin = math.cos(self.roll), math.sin(self.roll)
         turn = self.scale / size * torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float64)
-        return torch.cat([turn, (self.shift - turn @ torch.full((2,), size / 2, dtype=torch.float64))[:, None]], dim=1)
+        return torch.cat(
+            [turn, (self.shift - turn @ torch.full((2,), size / 2, dtype=torch.float64))[:, None]], dim=1
+        )
 
 
 def align(
@@ -146,7 +154,9 @@ def align(
     """
     _check_photo(rgb)
     if size < MIN_SIDE:
-        raise ValueError(f"align: expected a crop of at least {MIN_SIDE} pixels, got {size}; choose a larger size")
+        raise ValueError(
+            f"align: expected a crop of at least {MIN_SIDE} pixels, got {size}; choose a larger size"
+        )
     rgb = rgb.float().clamp(0, 1)
     alpha, mask = (_same_size(name, plane, rgb) for name, plane in (("alpha", alpha), ("mask", mask)))
     if alpha is not None and not bool((alpha < 0.5).any() and (alpha > 0.5).any()):
@@ -189,18 +199,32 @@ def fit_pose(landmarks_xy: Tensor, weights: Tensor | None = None, *, prior: floa
     xy = torch.as_tensor(landmarks_xy, dtype=torch.float64).cpu()
     if xy.shape != (len(LANDMARKS), 2):
         names = ", ".join(LANDMARKS)
-        raise ValueError(f"fit_pose: expected landmarks [{len(LANDMARKS)}, 2], got {list(xy.shape)}; give {names}")
-    weights = torch.ones(len(xy), dtype=torch.float64) if weights is None else torch.as_tensor(weights, dtype=torch.float64).cpu()
+        raise ValueError(
+            f"fit_pose: expected landmarks [{len(LANDMARKS)}, 2], got {list(xy.shape)}; give {names}"
+        )
+    weights = (
+        torch.ones(len(xy), dtype=torch.float64)
+        if weights is None
+        else torch.as_tensor(weights, dtype=torch.float64).cpu()
+    )
     known = xy.isfinite().all(-1) & (weights > 0)
     if known.sum() < 3:
-        raise ValueError(f"fit_pose: expected at least 3 known landmarks, got {int(known.sum())}; set the crop by hand")
+        raise ValueError(
+            f"fit_pose: expected at least 3 known landmarks, got {int(known.sum())}; set the crop by hand"
+        )
     photo = torch.complex(*xy[known].unbind(-1))
     points = torch.tensor(CANONICAL_LANDMARKS, dtype=torch.float64)[known]
-    spread = torch.tensor(LANDMARK_SPREAD, dtype=torch.float64)[known] * (FOCAL / RADIUS) / weights[known].sqrt()
+    spread = (
+        torch.tensor(LANDMARK_SPREAD, dtype=torch.float64)[known] * (FOCAL / RADIUS) / weights[known].sqrt()
+    )
     frontal = _model(points, torch.zeros(1, 2, dtype=torch.float64))[0]
-    unit = (photo - photo.mean()).abs().norm() / (frontal - frontal.mean()).abs().norm()  # about photo pixels per crop width
+    unit = (photo - photo.mean()).abs().norm() / (
+        frontal - frontal.mean()
+    ).abs().norm()  # about photo pixels per crop width
     if unit < 1e-6:
-        raise ValueError("fit_pose: expected the landmarks of a face, got all in one place; set the crop by hand")
+        raise ValueError(
+            "fit_pose: expected the landmarks of a face, got all in one place; set the crop by hand"
+        )
     prior_spread = torch.tensor([YAW_SPREAD, PITCH_SPREAD], dtype=torch.float64) / max(prior, 1e-12) ** 0.5
 
     def residuals(angles: Tensor) -> Tensor:
@@ -210,11 +234,17 @@ def fit_pose(landmarks_xy: Tensor, weights: Tensor | None = None, *, prior: floa
         apart = torch.view_as_real((photo - a * model - b) / (unit * spread)).flatten(-2)
         return torch.cat([apart, angles / prior_spread], dim=-1)
 
-    grid = torch.cartesian_prod(_steps(YAW_LIMIT, 16), _steps(PITCH_LIMIT, 10))  # even: scipy's first step is as long as the start
+    grid = torch.cartesian_prod(
+        _steps(YAW_LIMIT, 16), _steps(PITCH_LIMIT, 10)
+    )  # even: scipy's first step is as long as the start
     start = grid[residuals(grid).square().sum(-1).argmin()]
     limits = np.array([YAW_LIMIT, PITCH_LIMIT])
     fit = least_squares(
-        lambda angles: residuals(torch.from_numpy(angles)).numpy(), start.numpy(), bounds=(-limits, limits), xtol=1e-10, ftol=1e-12
+        lambda angles: residuals(torch.from_numpy(angles)).numpy(),
+        start.numpy(),
+        bounds=(-limits, limits),
+        xtol=1e-10,
+        ftol=1e-12,
     )
     angles = torch.from_numpy(fit.x)
     a, b = (value.squeeze() for value in _similarity(_model(points, angles), photo, spread**-2))
@@ -228,8 +258,14 @@ def landmarks_of(face: Mapping) -> Tensor:
         ValueError: not one face with the 478 points that include the irises.
     """
     if not isinstance(face, Mapping) or "landmarks_xy" not in face:
-        came = f"the keys {', '.join(map(str, face)) or 'none'}" if isinstance(face, Mapping) else f"a {type(face).__name__}"
-        raise ValueError(f"face landmarks: expected one face with `landmarks_xy`, got {came}; wire MediaPipe Face Landmarker's output")
+        came = (
+            f"the keys {', '.join(map(str, face)) or 'none'}"
+            if isinstance(face, Mapping)
+            else f"a {type(face).__name__}"
+        )
+        raise ValueError(
+            f"face landmarks: expected one face with `landmarks_xy`, got {came}; wire MediaPipe Face Landmarker's output"
+        )
     try:
         points = torch.as_tensor(np.asarray(face["landmarks_xy"], dtype=np.float64))
     except (TypeError, ValueError) as error:
@@ -237,10 +273,14 @@ def landmarks_of(face: Mapping) -> Tensor:
             f"face landmarks: expected numbers in `landmarks_xy`, got something else ({error}); run the landmarker again"
         ) from error
     if points.ndim != 2 or points.shape[0] <= max(MEDIAPIPE_INDICES) or points.shape[1] != 2:
-        raise ValueError(f"face landmarks: expected `landmarks_xy` [478, 2], got {list(points.shape)}; run the landmarker again")
+        raise ValueError(
+            f"face landmarks: expected `landmarks_xy` [478, 2], got {list(points.shape)}; run the landmarker again"
+        )
     points = points[list(MEDIAPIPE_INDICES)]
     if not points.isfinite().all():
-        raise ValueError("face landmarks: expected finite pixels, got NaN or infinity; run the landmarker again or set the crop by hand")
+        raise ValueError(
+            "face landmarks: expected finite pixels, got NaN or infinity; run the landmarker again or set the crop by hand"
+        )
     return points
 
 
@@ -265,12 +305,17 @@ def resample(values: Tensor, crop_to_photo: Tensor, size: int) -> tuple[Tensor, 
     margin = 4 * step + 4
     left, right = _reach(xy[..., 0], margin, width)
     top, bottom = _reach(xy[..., 1], margin, height)
-    part, across = values[None, :, top:bottom, left:right], torch.tensor([right - left, bottom - top], dtype=torch.float64)
+    part, across = (
+        values[None, :, top:bottom, left:right],
+        torch.tensor([right - left, bottom - top], dtype=torch.float64),
+    )
     if step > 1:
         smaller = tuple(max(1, round(side / step)) for side in part.shape[-2:])
         part = interpolate(part, size=smaller, mode="bicubic", antialias=True, align_corners=False)
     where = 2 * (xy - torch.tensor([left, top], dtype=torch.float64)) / across - 1
-    crop = grid_sample(part, where[None].to(values), mode="bicubic", padding_mode="border", align_corners=False)[0]
+    crop = grid_sample(
+        part, where[None].to(values), mode="bicubic", padding_mode="border", align_corners=False
+    )[0]
     return crop.clamp(0, 1), inside
 
 
@@ -296,7 +341,9 @@ def _similarity(model: Tensor, photo: Tensor, weights: Tensor) -> tuple[Tensor, 
     weights = weights / weights.sum()
     model_mean, photo_mean = (weights * model).sum(-1, keepdim=True), (weights * photo).sum(-1, keepdim=True)
     model_apart, photo_apart = model - model_mean, photo - photo_mean
-    a = (weights * model_apart.conj() * photo_apart).sum(-1, keepdim=True) / (weights * model_apart.abs().square()).sum(-1, keepdim=True)
+    a = (weights * model_apart.conj() * photo_apart).sum(-1, keepdim=True) / (
+        weights * model_apart.abs().square()
+    ).sum(-1, keepdim=True)
     return a, photo_mean - a * model_mean
 
 
@@ -338,7 +385,9 @@ def _check_photo(rgb: Tensor) -> None:
             f"align: expected a photo of at least {MIN_SIDE}x{MIN_SIDE} pixels, got {rgb.shape[2]}x{rgb.shape[1]}; use a larger photo"
         )
     if not rgb.isfinite().all():
-        raise ValueError("align: expected finite colours, got NaN or infinity in the photo; check the node or file that made it")
+        raise ValueError(
+            "align: expected finite colours, got NaN or infinity in the photo; check the node or file that made it"
+        )
 
 
 def _same_size(name: str, plane: Tensor | None, rgb: Tensor) -> Tensor | None:
@@ -347,9 +396,13 @@ def _same_size(name: str, plane: Tensor | None, rgb: Tensor) -> Tensor | None:
         return None
     if plane.shape != (1, *rgb.shape[-2:]):
         expected = [1, *rgb.shape[-2:]]
-        raise ValueError(f"align: expected the {name} {expected} like the photo, got {list(plane.shape)}; resize it to the photo")
+        raise ValueError(
+            f"align: expected the {name} {expected} like the photo, got {list(plane.shape)}; resize it to the photo"
+        )
     if not plane.isfinite().all():
-        raise ValueError(f"align: expected finite numbers in the {name}, got NaN or infinity; check what made it")
+        raise ValueError(
+            f"align: expected finite numbers in the {name}, got NaN or infinity; check what made it"
+        )
     return plane.to(rgb).clamp(0, 1)
 
 
@@ -362,4 +415,6 @@ def _check_foreground(foreground: Tensor, source: str) -> None:
             "alpha": "the person must be opaque: use a photo without transparency, or wire a mask",
             "network": "move the crop to the person, or wire a mask",
         }[source]
-        raise ValueError(f"align: expected a person in the crop, got {share:.1%} foreground by the {source}; {remedy}")
+        raise ValueError(
+            f"align: expected a person in the crop, got {share:.1%} foreground by the {source}; {remedy}"
+        )

@@ -16,8 +16,15 @@ from .network import AlignmentNetwork
 MIRRORED = [1, 0, 2, 4, 3, 5]  # the landmarks of a mirror image, in the order of `LANDMARKS`
 CANDIDATES = 6  # are looked at again
 CASCADE_SIDE = 480  # pixels of the photo's longer side that the cascade gets
-BOX = (0.505, 0.536, 0.376)  # centre (x, y) and width of the cascade's box in the canonical frame, means over validation heads
-SMALLEST, SMALLEST_BOXED = 0.40, 0.12  # of the photo's shorter side: canonical frames believed without and with a cascade's box
+BOX = (
+    0.505,
+    0.536,
+    0.376,
+)  # centre (x, y) and width of the cascade's box in the canonical frame, means over validation heads
+SMALLEST, SMALLEST_BOXED = (
+    0.40,
+    0.12,
+)  # of the photo's shorter side: canonical frames believed without and with a cascade's box
 TRUSTED, SURE = 0.5, 0.8  # scores from which on landmarks are believed, and no further search is made
 TOLERANCE = 0.35  # of the pupils' distance: misfit to the layout of a face at which a candidate's score falls to 1 / e
 
@@ -65,7 +72,9 @@ def find_face(rgb: Tensor, network: AlignmentNetwork) -> Detection:
     for squares, smallest in ((box_squares(boxes), SMALLEST_BOXED), (windows(*rgb.shape[-2:]), SMALLEST)):
         if best.score < SURE and len(squares):
             least = smallest * min(rgb.shape[-2:])
-            best = max(best, refine(rgb, squares, network, layouts, least), key=lambda detection: detection.score)
+            best = max(
+                best, refine(rgb, squares, network, layouts, least), key=lambda detection: detection.score
+            )
     if best.score >= TRUSTED:
         return best
     for box in boxes[:4]:
@@ -77,7 +86,9 @@ def find_face(rgb: Tensor, network: AlignmentNetwork) -> Detection:
     )
 
 
-def refine(rgb: Tensor, squares: Tensor, network: AlignmentNetwork, layouts: Tensor, least: float) -> Detection:
+def refine(
+    rgb: Tensor, squares: Tensor, network: AlignmentNetwork, layouts: Tensor, least: float
+) -> Detection:
     """The best of squares [K, 2, 3] after looking at all once, and twice more at the best of them cut anew around their landmarks.
 
     Canonical frames narrower than `least` pixels score nothing.
@@ -106,7 +117,11 @@ def settle(rgb: Tensor, square: Tensor, network: AlignmentNetwork) -> Looks:
     looks = look(rgb, torch.cat(views), network)
     for values in (looks.landmarks, looks.confidence):
         values[1::2] = values[1::2, MIRRORED]
-    return Looks(looks.landmarks.quantile(0.5, dim=0)[None], looks.confidence.mean(0)[None], looks.presence.mean()[None])
+    return Looks(
+        looks.landmarks.quantile(0.5, dim=0)[None],
+        looks.confidence.mean(0)[None],
+        looks.presence.mean()[None],
+    )
 
 
 def standard_layouts() -> Tensor:
@@ -114,7 +129,11 @@ def standard_layouts() -> Tensor:
 
     The one in the middle is seen from in front.
     """
-    pitch, yaw = torch.meshgrid(torch.linspace(-1, 1, 3) * math.radians(20), torch.linspace(-1, 1, 5) * math.radians(60), indexing="ij")
+    pitch, yaw = torch.meshgrid(
+        torch.linspace(-1, 1, 3) * math.radians(20),
+        torch.linspace(-1, 1, 5) * math.radians(60),
+        indexing="ij",
+    )
     places, _ = project(orbit(yaw.flatten(), pitch.flatten()), mean_head().landmarks)
     return places.double()
 
@@ -133,12 +152,20 @@ def cascade_boxes(rgb: Tensor) -> Tensor:
 def confirmed(rgb: Tensor, box: Tensor) -> bool:
     """Whether the cascade fires again in each of eight copies of its box [3] and the surroundings, turned, mirrored or scaled."""
     for angle, scale in ((-0.1, 2.0), (0.0, 1.7), (0.0, 2.3), (0.1, 2.0)):
-        turn = box[2] * scale * torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=box.dtype)
+        turn = (
+            box[2]
+            * scale
+            * torch.tensor(
+                [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=box.dtype
+            )
+        )
         square = torch.cat([turn, (box[:2] - turn.sum(-1) / 2)[:, None]], -1)
         copy = cut(rgb, square[None], 96)[0]
         for picture in (copy, copy.flip(-1)):
             found = _cascade(picture, least=28)
-            if not any(math.hypot(f["c"] + f["width"] / 2 - 48, f["r"] + f["height"] / 2 - 48) < 10 for f in found):
+            if not any(
+                math.hypot(f["c"] + f["width"] / 2 - 48, f["r"] + f["height"] / 2 - 48) < 10 for f in found
+            ):
                 return False
     return True
 
@@ -149,13 +176,20 @@ def _cascade(picture: Tensor, least: int) -> list[dict]:
         from skimage.data import lbp_frontal_face_cascade_filename
         from skimage.feature import Cascade
     except ImportError as error:
-        raise ImportError("find_face needs the package scikit-image; install it with pip install scikit-image") from error
+        raise ImportError(
+            "find_face needs the package scikit-image; install it with pip install scikit-image"
+        ) from error
     most = min(picture.shape[-2:])
     if most < least + 2:
         return []
     pixels = (picture.clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().contiguous().numpy()
     return Cascade(lbp_frontal_face_cascade_filename()).detect_multi_scale(
-        img=pixels, scale_factor=1.15, step_ratio=1, min_size=(least, least), max_size=(most, most), min_neighbor_number=4
+        img=pixels,
+        scale_factor=1.15,
+        step_ratio=1,
+        min_size=(least, least),
+        max_size=(most, most),
+        min_neighbor_number=4,
     )
 
 
@@ -176,7 +210,9 @@ def windows(height: int, width: int) -> Tensor:
         across, down = (max(1, math.ceil(2 * (n - size) / size - 1e-6) + 1) for n in (width, height))
         for row in range(down):
             for column in range(across):
-                corners.append(((width - size) * column / max(across - 1, 1), (height - size) * row / max(down - 1, 1)))
+                corners.append(
+                    ((width - size) * column / max(across - 1, 1), (height - size) * row / max(down - 1, 1))
+                )
                 sizes.append(size)
     return _upright(torch.tensor(corners, dtype=torch.float64), torch.tensor(sizes, dtype=torch.float64))
 
@@ -187,7 +223,9 @@ def cut(rgb: Tensor, squares: Tensor, size: int) -> Tensor:
     grid = torch.stack([u.expand(size, size), u[:, None].expand(size, size)], -1).reshape(-1, 2)
     extent = torch.tensor([rgb.shape[-1], rgb.shape[-2]], dtype=torch.float64)
     places = (_apply(squares, grid) / extent * 2 - 1).reshape(-1, size, size, 2).to(rgb)
-    finest = (squares[:, :, 0].norm(dim=-1) / size).clamp_min(1).log2().floor().int().tolist()  # halvings before sampling, per square
+    finest = (
+        (squares[:, :, 0].norm(dim=-1) / size).clamp_min(1).log2().floor().int().tolist()
+    )  # halvings before sampling, per square
     pictures, level, photo = [None] * len(squares), 0, rgb[None] - 0.5
     for index in sorted(range(len(squares)), key=lambda i: finest[i]):
         while level < finest[index] and min(photo.shape[-2:]) >= 2:
@@ -203,7 +241,13 @@ def look(rgb: Tensor, squares: Tensor, network: AlignmentNetwork) -> Looks:
         for some in squares.split(32):
             finding = network(cut(rgb, some, network.config.size))
             places, confidence = finding.landmarks()
-            parts.append((_apply(some, places.cpu().double()), confidence.cpu().double(), finding.presence.cpu().double().sigmoid()))
+            parts.append(
+                (
+                    _apply(some, places.cpu().double()),
+                    confidence.cpu().double(),
+                    finding.presence.cpu().double().sigmoid(),
+                )
+            )
     return Looks(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
@@ -215,7 +259,10 @@ def fit_layouts(looks: Looks, layouts: Tensor) -> tuple[Tensor, Tensor]:
     """
     weight = looks.confidence[:, None].clamp_min(1e-3)  # [K, 1, L]
     weight = weight / weight.sum(-1, keepdim=True)
-    p, q = torch.view_as_complex(looks.landmarks.contiguous())[:, None], torch.view_as_complex(layouts.contiguous())[None]
+    p, q = (
+        torch.view_as_complex(looks.landmarks.contiguous())[:, None],
+        torch.view_as_complex(layouts.contiguous())[None],
+    )
     p_mean, q_mean = (weight * p).sum(-1, keepdim=True), (weight * q).sum(-1, keepdim=True)
     spread = (weight * (q - q_mean).abs().square()).sum(-1, keepdim=True)
     turn = (weight * (q - q_mean).conj() * (p - p_mean)).sum(-1, keepdim=True) / spread  # [K, Y, 1]
@@ -225,17 +272,31 @@ def fit_layouts(looks: Looks, layouts: Tensor) -> tuple[Tensor, Tensor]:
     misfit, best = (left / (frontal[0] - frontal[1]).norm()).min(-1)  # from frame widths to pupils' distances
     rows = torch.arange(len(best))
     turn, shift = turn[rows, best, 0], (p_mean - turn * q_mean)[rows, best, 0]
-    squares = torch.stack([torch.stack([turn.real, -turn.imag, shift.real], -1), torch.stack([turn.imag, turn.real, shift.imag], -1)], 1)
-    return squares, looks.presence * looks.confidence.mean(-1).sqrt() * torch.exp(-(misfit / TOLERANCE).square())
+    squares = torch.stack(
+        [
+            torch.stack([turn.real, -turn.imag, shift.real], -1),
+            torch.stack([turn.imag, turn.real, shift.imag], -1),
+        ],
+        1,
+    )
+    return squares, looks.presence * looks.confidence.mean(-1).sqrt() * torch.exp(
+        -(misfit / TOLERANCE).square()
+    )
 
 
 def _check(rgb: Tensor) -> None:
     if rgb.ndim != 3 or rgb.shape[0] != 3:
-        raise ValueError(f"find_face: expected one photo [3, H, W], got {list(rgb.shape)}; pass the photos of a batch one by one")
+        raise ValueError(
+            f"find_face: expected one photo [3, H, W], got {list(rgb.shape)}; pass the photos of a batch one by one"
+        )
     if min(rgb.shape[-2:]) < 32:
-        raise ValueError(f"find_face: expected a photo of at least 32x32 pixels, got {rgb.shape[-1]}x{rgb.shape[-2]}; choose a larger one")
+        raise ValueError(
+            f"find_face: expected a photo of at least 32x32 pixels, got {rgb.shape[-1]}x{rgb.shape[-2]}; choose a larger one"
+        )
     if not bool(torch.isfinite(rgb).all()):
-        raise ValueError("find_face: expected finite colours in [0, 1], got NaN or infinite ones; check the node that made the photo")
+        raise ValueError(
+            "find_face: expected finite colours in [0, 1], got NaN or infinite ones; check the node that made the photo"
+        )
 
 
 def _apply(squares: Tensor, places: Tensor) -> Tensor:

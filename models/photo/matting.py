@@ -34,10 +34,14 @@ class MattingConfig:
 
     def __post_init__(self) -> None:
         if self.working_size < 16 or self.rounds < 0 or self.bins < 2 or self.reach <= 0 or self.edge <= 0:
-            raise ValueError(f"MattingConfig: expected positive sizes and working_size of 16 or more, got {self}; use the defaults")
+            raise ValueError(
+                f"MattingConfig: expected positive sizes and working_size of 16 or more, got {self}; use the defaults"
+            )
 
 
-def foreground(image: Tensor, network: AlignmentNetwork, camera: Camera, config: MattingConfig | None = None) -> Tensor:
+def foreground(
+    image: Tensor, network: AlignmentNetwork, camera: Camera, config: MattingConfig | None = None
+) -> Tensor:
     """Head and shoulders of an aligned crop.
 
     Three votes in log odds: the network's mask, the mean head's silhouette, and colour histograms of foreground and
@@ -61,8 +65,12 @@ def foreground(image: Tensor, network: AlignmentNetwork, camera: Camera, config:
     lab = to_lab(small)
     odds = votes
     for _ in range(config.rounds):
-        colour = colour_vote(lab, odds.sigmoid(), config.bins).clamp(-config.colour_limit, config.colour_limit)
-        odds = guided_filter(votes + config.colour_weight * colour, small, radius=max(1, n // 40), edge=config.edge)
+        colour = colour_vote(lab, odds.sigmoid(), config.bins).clamp(
+            -config.colour_limit, config.colour_limit
+        )
+        odds = guided_filter(
+            votes + config.colour_weight * colour, small, radius=max(1, n // 40), edge=config.edge
+        )
     mask = F.interpolate(odds, size=image.shape[-2:], mode="bilinear", align_corners=False).sigmoid()
     piece = one_piece(mask[0, 0] > 0.5).to(image)[None, None]
     if not bool(piece.any()):
@@ -103,12 +111,18 @@ def colour_vote(lab: Tensor, mask: Tensor, bins: int) -> Tensor:
     """
     cells = (lab[0].flatten(1) * bins).long().clamp(0, bins - 1)
     flat = (cells[0] * bins + cells[1]) * bins + cells[2]
-    places = (lab[0].flatten(1).T.flip(-1) * 2 - 1)[None, :, None, None]  # grid_sample wants b, a, L in -1 .. 1
+    places = (lab[0].flatten(1).T.flip(-1) * 2 - 1)[
+        None, :, None, None
+    ]  # grid_sample wants b, a, L in -1 .. 1
     likelihoods = []
     for weight in (mask.flatten(), 1 - mask.flatten()):
         counts = weight.new_zeros(bins**3).index_add(0, flat, weight / weight.sum().clamp_min(1e-6))
         density = _blur_volume(counts.view(1, 1, bins, bins, bins))
-        likelihoods.append(F.grid_sample(density, places, padding_mode="border", align_corners=False).view(1, 1, *lab.shape[-2:]))
+        likelihoods.append(
+            F.grid_sample(density, places, padding_mode="border", align_corners=False).view(
+                1, 1, *lab.shape[-2:]
+            )
+        )
     floor = 2e-4
     return ((likelihoods[0] + floor) / (likelihoods[1] + floor)).log()
 
@@ -116,9 +130,15 @@ def colour_vote(lab: Tensor, mask: Tensor, bins: int) -> Tensor:
 def to_lab(rgb: Tensor) -> Tensor:
     """sRGB [B, 3, S, S] in [0, 1] -> CIE L*a*b* (D65), scaled so that the colours of photos lie in 0 .. 1."""
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp_min(0) + 0.055) / 1.055) ** 2.4)
-    matrix = rgb.new_tensor([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
-    x, y, z = (torch.einsum("ij,bjhw->bihw", matrix, linear) / rgb.new_tensor([0.95047, 1.0, 1.08883])[:, None, None]).unbind(1)
-    x, y, z = (torch.where(v > 0.008856, v.clamp_min(1e-6) ** (1 / 3), 7.787 * v + 16 / 116) for v in (x, y, z))
+    matrix = rgb.new_tensor(
+        [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+    )
+    x, y, z = (
+        torch.einsum("ij,bjhw->bihw", matrix, linear) / rgb.new_tensor([0.95047, 1.0, 1.08883])[:, None, None]
+    ).unbind(1)
+    x, y, z = (
+        torch.where(v > 0.008856, v.clamp_min(1e-6) ** (1 / 3), 7.787 * v + 16 / 116) for v in (x, y, z)
+    )
     lightness, a, b = 116 * y - 16, 500 * (x - y), 200 * (y - z)
     return torch.stack([lightness / 100, a / 120 + 0.5, b / 120 + 0.5], 1).clamp(0, 1)
 
@@ -147,7 +167,9 @@ def one_piece(mask: Tensor) -> Tensor:
     try:
         from skimage.measure import label
     except ImportError as error:
-        raise ImportError("foreground needs the package scikit-image; install it with pip install scikit-image") from error
+        raise ImportError(
+            "foreground needs the package scikit-image; install it with pip install scikit-image"
+        ) from error
 
     def parts(of: Tensor) -> Tensor:
         return torch.from_numpy(label(of.cpu().numpy(), connectivity=1).astype("int64"))
@@ -179,8 +201,14 @@ def _blur_volume(volume: Tensor) -> Tensor:
 
 def _check(image: Tensor) -> None:
     if image.ndim != 3 or image.shape[0] != 3 or image.shape[-1] != image.shape[-2]:
-        raise ValueError(f"foreground: expected one square crop [3, S, S], got {list(image.shape)}; align the photo first")
+        raise ValueError(
+            f"foreground: expected one square crop [3, S, S], got {list(image.shape)}; align the photo first"
+        )
     if image.shape[-1] < 16:
-        raise ValueError(f"foreground: expected at least 16x16 pixels, got {image.shape[-1]}x{image.shape[-2]}; choose a larger size")
+        raise ValueError(
+            f"foreground: expected at least 16x16 pixels, got {image.shape[-1]}x{image.shape[-2]}; choose a larger size"
+        )
     if not bool(torch.isfinite(image).all()):
-        raise ValueError("foreground: expected finite colours in [0, 1], got NaN or infinite ones; check the node that made the picture")
+        raise ValueError(
+            "foreground: expected finite colours in [0, 1], got NaN or infinite ones; check the node that made the picture"
+        )

@@ -38,7 +38,11 @@ def mean_head(device: torch.device | None = None) -> MeanHead:
     try:
         vertices, faces, landmarks = (tensors[name].to(device) for name in ("vertices", "faces", "landmarks"))
     except KeyError as error:
-        raise ValueError(f"mean head: expected vertices, faces and landmarks, got no {error}; copy the pack again") from error
+        raise ValueError(
+            f"mean head: expected vertices, faces and landmarks, got no {error}; copy the pack again"
+        ) from error
     if landmarks.shape != (len(LANDMARKS), 3):
-        raise ValueError(f"mean head: expected landmarks {[len(LANDMARKS), 3]}, got {list(landmarks.shape)}; copy the pack again")
+        raise ValueError(
+            f"mean head: expected landmarks {[len(LANDMARKS), 3]}, got {list(landmarks.shape)}; copy the pack again"
+        )
     return MeanHead(vertices, faces.long(), landmarks)

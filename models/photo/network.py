@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from ..bounds import configured, integer_tuple, integers
 from ..checkpoint import build
 
-LANDMARKS = ("right_pupil", "left_pupil", "nose_tip", "right_mouth", "left_mouth", "chin")  # right: the subject's
+LANDMARKS = (
+    "right_pupil",
+    "left_pupil",
+    "nose_tip",
+    "right_mouth",
+    "left_mouth",
+    "chin",
+)  # right: the subject's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +37,13 @@ class AlignmentConfig:
         integers(self, size=(1, 1024), landmarks=(1, 1024))
         integer_tuple(self, "channels", count=(1, 8), each=(0, 4096))
         if self.size % 2 ** len(self.channels):
-            raise ValueError(f"AlignmentConfig: size {self.size} does not halve {len(self.channels)} times; choose a multiple")
+            raise ValueError(
+                f"AlignmentConfig: size {self.size} does not halve {len(self.channels)} times; choose a multiple"
+            )
         if any(c < 1 or c % 4 for c in self.channels):
-            raise ValueError(f"AlignmentConfig: expected channels in multiples of 4, got {self.channels}; round them up")
+            raise ValueError(
+                f"AlignmentConfig: expected channels in multiples of 4, got {self.channels}; round them up"
+            )
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,10 @@ class AlignmentNetwork(nn.Module):
         super().__init__()
         self.config = config
         widths = config.channels
-        self.downs = nn.ModuleList(operations.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip((3, *widths), widths, strict=False))
+        self.downs = nn.ModuleList(
+            operations.Conv2d(a, b, 3, stride=2, padding=1)
+            for a, b in zip((3, *widths), widths, strict=False)
+        )
         self.norms = nn.ModuleList(operations.GroupNorm(4, b) for b in widths)
         self.mores = nn.ModuleList(operations.Conv2d(b, b, 3, padding=1) for b in widths[1:])
         self.context = operations.Conv2d(widths[-1], widths[-1], 3, padding=1)
@@ -88,7 +102,9 @@ class AlignmentNetwork(nn.Module):
         pooled = torch.cat([x.mean((-2, -1)), x.amax((-2, -1))], -1)
         presence = self.presence(F.silu(self.hidden(pooled)))[:, 0]
         for level in reversed(range(len(self.ups))):
-            x = F.interpolate(self.ups[level](x), scale_factor=2.0, mode="nearest") + self.laterals[level](skips[level])
+            x = F.interpolate(self.ups[level](x), scale_factor=2.0, mode="nearest") + self.laterals[level](
+                skips[level]
+            )
             x = F.silu(self.up_norms[level](x))
             x = x + F.silu(self.smooths[level](x))
         maps = self.maps(x)

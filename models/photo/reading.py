@@ -15,8 +15,17 @@ from ..pictures import open_picture
 MAX_SIDE = 2048  # pixels of what `read_photo` returns
 MAX_PIXELS = 12_000 * 9_000  # of what it reads; above Pillow's warning, below its error
 FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
-_VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp", ".ts"))
-_STILL_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")  # of ISO files that hold pictures, not films
+_VIDEO_SUFFIXES = frozenset(
+    (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp", ".ts")
+)
+_STILL_BRANDS = (
+    b"heic",
+    b"heix",
+    b"mif1",
+    b"msf1",
+    b"avif",
+    b"avis",
+)  # of ISO files that hold pictures, not films
 _FILM_MAGIC = (b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"\0\0\x01\xb3")  # Matroska and WebM, MPEG
 _MAGIC = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"\0\0\0\x0cjP  ")
 _UPRIGHT = {  # EXIF orientation -> what undoes it
@@ -52,8 +61,17 @@ def read_photo(path: str | PathLike) -> tuple[Tensor, Tensor | None]:
     except Image.DecompressionBombError as error:
         raise _too_large(path, "more") from error
     except UnidentifiedImageError as error:
-        raise ValueError(f"photo: expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), but {path.name} {_what_it_is(path)}") from error
-    except (OSError, SyntaxError, EOFError, IndexError, ValueError, ArithmeticError) as error:  # what Pillow's decoders raise
+        raise ValueError(
+            f"photo: expected a picture (JPEG, PNG, WebP, TIFF, GIF, BMP), but {path.name} {_what_it_is(path)}"
+        ) from error
+    except (
+        OSError,
+        SyntaxError,
+        EOFError,
+        IndexError,
+        ValueError,
+        ArithmeticError,
+    ) as error:  # what Pillow's decoders raise
         if str(error).startswith("photo: "):
             raise
         raise ValueError(
@@ -68,7 +86,9 @@ def _check_file(path: Path) -> None:
     if not path.is_file():
         raise ValueError(f"photo: expected a picture file, but {path} does not exist; check the path")
     if path.stat().st_size == 0:
-        raise ValueError(f"photo: expected a picture, but {path.name} is empty (0 bytes); copy or download it again")
+        raise ValueError(
+            f"photo: expected a picture, but {path.name} is empty (0 bytes); copy or download it again"
+        )
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
@@ -88,7 +108,11 @@ def _what_it_is(path: Path) -> str:
         head = file.read(16)
     if head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS:
         return "is a HEIC or AVIF picture, which this installation cannot read; save it as JPEG or PNG"
-    film = head[4:8] == b"ftyp" or head.startswith(_FILM_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+    film = (
+        head[4:8] == b"ftyp"
+        or head.startswith(_FILM_MAGIC)
+        or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+    )
     if film or path.suffix.lower() in _VIDEO_SUFFIXES:
         return "is a video; save one of its frames as PNG or JPEG"
     if head.startswith(_MAGIC):
@@ -99,7 +123,9 @@ def _what_it_is(path: Path) -> str:
 def _decode(image: Image.Image) -> Image.Image:
     """An opened file -> upright RGB, RGBA or F (one channel in 0..1), at most MAX_SIDE along a side."""
     share = min(1.0, MAX_SIDE / max(image.size))
-    image.draft(None, tuple(max(1, round(side * share)) for side in image.size))  # JPEG: decodes at 1/2, 1/4 or 1/8
+    image.draft(
+        None, tuple(max(1, round(side * share)) for side in image.size)
+    )  # JPEG: decodes at 1/2, 1/4 or 1/8
     image.load()
     orientation = image.getexif().get(_ORIENTATION_TAG, 1)  # after loading: Pillow turns TIFF itself
     pixels = _simple_mode(image)
@@ -111,7 +137,9 @@ def _simple_mode(image: Image.Image) -> Image.Image:
     """Any of Pillow's modes -> RGB, RGBA or F."""
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.asarray(image, dtype=np.float32)
-        return Image.fromarray(np.clip(values / _white_of(image, values), 0, 1).astype(np.float32, copy=False))
+        return Image.fromarray(
+            np.clip(values / _white_of(image, values), 0, 1).astype(np.float32, copy=False)
+        )
     transparent = image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info
     mode = "RGBA" if transparent else "RGB"
     if image.mode in ("La", "RGBa"):

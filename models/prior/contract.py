@@ -60,7 +60,9 @@ class HeadGenerator(Protocol):
     @property
     def super_resolves(self) -> bool: ...
 
-    def mapping(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+    def mapping(
+        self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
+    ) -> Tensor:
         """Codes [B, z_dim], labels [B, c_dim] where the family has them -> styles [B, num_ws, w_dim]."""
         ...
 

@@ -38,7 +38,9 @@ class DetailConfig:
 
 def detail_config(field: FieldConfig) -> DetailConfig:
     """For a generator's planes."""
-    return DetailConfig(channels=3 * field.channels * max(field.depth, 1), grid=field.resolution // DetailConfig.stride)
+    return DetailConfig(
+        channels=3 * field.channels * max(field.depth, 1), grid=field.resolution // DetailConfig.stride
+    )
 
 
 class DetailBlock(nn.Module):
@@ -55,7 +57,9 @@ class DetailBlock(nn.Module):
         self.place = nn.Parameter(0.3 * torch.randn(1, H, config.grid, config.grid))
         self.norm, self.coarse = nn.GroupNorm(1, H), nn.Conv2d(H, H, 3, padding=1)
         A, B = config.wide
-        self.downs = nn.ModuleList([nn.Conv2d(H, A, 3, stride=2, padding=1), nn.Conv2d(A, B, 3, stride=2, padding=1)])
+        self.downs = nn.ModuleList(
+            [nn.Conv2d(H, A, 3, stride=2, padding=1), nn.Conv2d(A, B, 3, stride=2, padding=1)]
+        )
         self.wide_norm, self.wide = nn.GroupNorm(1, B), nn.Conv2d(B, B, 3, padding=1)
         self.ups = nn.ModuleList([nn.Conv2d(A, H, 3, padding=1), nn.Conv2d(B, A, 3, padding=1)])
         self.shape = nn.Conv2d(H, C, 3, padding=1)
@@ -81,7 +85,10 @@ class DetailBlock(nn.Module):
         half = F.silu(self.downs[0](x))
         quarter = F.silu(self.downs[1](half))
         quarter = F.silu(quarter + self.wide(self.wide_norm(quarter)))
-        half = F.silu(half + self.ups[1](F.interpolate(quarter, size=half.shape[-2:], mode="bilinear", align_corners=False)))
+        half = F.silu(
+            half
+            + self.ups[1](F.interpolate(quarter, size=half.shape[-2:], mode="bilinear", align_corners=False))
+        )
         around = self.ups[0](F.interpolate(half, size=x.shape[-2:], mode="bilinear", align_corners=False))
         x = F.silu(x + self.coarse(self.norm(x)) + around)
         shape = F.interpolate(self.shape(x), size=flat.shape[-2:], mode="bilinear", align_corners=False)

@@ -38,7 +38,9 @@ class DiscriminatorConfig:
         integers(self, resolution=(1, 4096), raw_resolution=(1, 4096), c_dim=(1, 1024), embedding=(1, 8192))
         integer_tuple(self, "widths", count=(1, 12), each=(1, 4096))
         if self.resolution % 2 ** (len(self.widths) - 1):
-            raise ValueError(f"DiscriminatorConfig: {self.resolution} pixels do not halve {len(self.widths) - 1} times; give fewer widths")
+            raise ValueError(
+                f"DiscriminatorConfig: {self.resolution} pixels do not halve {len(self.widths) - 1} times; give fewer widths"
+            )
 
 
 class EqualisedConv(nn.Module):
@@ -52,7 +54,9 @@ class EqualisedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
-        y = F.conv2d(x, self.weight.to(x.dtype) * self.gain, self.bias.to(x.dtype), padding=self.weight.shape[-1] // 2)
+        y = F.conv2d(
+            x, self.weight.to(x.dtype) * self.gain, self.bias.to(x.dtype), padding=self.weight.shape[-1] // 2
+        )
         return F.leaky_relu(y, 0.2) * math.sqrt(2) if self.activate else y
 
 
@@ -95,7 +99,9 @@ class Discriminator(nn.Module):
             image: [B, 3, S, S]. raw: [B, 3, r, r], both in [-1, 1]. label: [B, 25], cam2world and intrinsics, row-major.
         """
         if image.shape[-1] != self.config.resolution:
-            raise ValueError(f"discriminator: expected pictures of {self.config.resolution} pixels, got {image.shape[-1]}; resize them")
+            raise ValueError(
+                f"discriminator: expected pictures of {self.config.resolution} pixels, got {image.shape[-1]}; resize them"
+            )
         x = self.features(image, raw)[-1]
         x = F.adaptive_avg_pool2d(x, 4)
         spread = x.var(0, correction=0).clamp(min=1e-8).sqrt().mean() if x.shape[0] > 1 else x.new_zeros(())

@@ -95,8 +95,20 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         integers(self, z_dim=(0, 8192), w_dim=(0, 8192), c_dim=(0, 1024), mapping_layers=(1, 32))
-        integers(self, embed_features=(1, 8192), layer_features=(1, 8192), channel_base=(1, 2**17), channel_max=(1, 4096))
-        integers(self, base_resolution=(1, 512), mean_resolution=(0, 1024), raw_resolution=(0, 512), sr_resolution=(1, 512))
+        integers(
+            self,
+            embed_features=(1, 8192),
+            layer_features=(1, 8192),
+            channel_base=(1, 2**17),
+            channel_max=(1, 4096),
+        )
+        integers(
+            self,
+            base_resolution=(1, 512),
+            mean_resolution=(0, 1024),
+            raw_resolution=(0, 512),
+            sr_resolution=(1, 512),
+        )
         integer_tuple(self, "sr_channels", count=(2, 2), each=(1, 4096))
         numbers(self, conv_clamp=(0, 1e9), sr_clamp=(0, 1e9), c_scale=(-1e6, 1e6))
         flags(self, "sr_antialias", "conditioning_zero", "background", "raw_rgb", "camera_offset")
@@ -111,8 +123,13 @@ class GeneratorConfig:
                 f"GeneratorConfig: expected sr_noise_mode to be one of {', '.join(NOISE_MODES)}, got {shown(self.sr_noise_mode)}; "
                 "choose a file made by this pack"
             )
-        if min(self.z_dim, self.w_dim, self.mapping_layers, self.raw_resolution) < 1 or self.c_dim not in (0, 25):
-            raise ValueError(f"GeneratorConfig: sizes must be positive and c_dim 0 or 25, got {self}; fix the checkpoint's config")
+        if min(self.z_dim, self.w_dim, self.mapping_layers, self.raw_resolution) < 1 or self.c_dim not in (
+            0,
+            25,
+        ):
+            raise ValueError(
+                f"GeneratorConfig: sizes must be positive and c_dim 0 or 25, got {self}; fix the checkpoint's config"
+            )
 
     def _check_parts(self) -> None:
         if not isinstance(self.field, FieldConfig) or not isinstance(self.render, RenderConfig):
@@ -168,9 +185,13 @@ class SuperResolution(nn.Module):
         if config.super_resolution != "8XDC":
             self.register_buffer("resample_filter", fir_taps())
         size, inputs = self.input, config.field.features
-        for i, (outputs, up) in enumerate(zip(config.sr_channels or upscaling.widths, upscaling.ups, strict=True)):
+        for i, (outputs, up) in enumerate(
+            zip(config.sr_channels or upscaling.widths, upscaling.ups, strict=True)
+        ):
             size *= 1 + up
-            block = SynthesisBlock(inputs, outputs, config.w_dim, size, 3, up=up, clamp=config.sr_clamp, operations=operations)
+            block = SynthesisBlock(
+                inputs, outputs, config.w_dim, size, 3, up=up, clamp=config.sr_clamp, operations=operations
+            )
             self.add_module(f"block{i}", block)
             inputs = outputs
         self.resolution = size
@@ -187,7 +208,9 @@ class SuperResolution(nn.Module):
         """rgb [B, 3, H, W], features [B, F, H, W], ws [B, any, w_dim] -> [B, 3, S, S], S = `output` of H."""
         return self.piece(rgb, features, ws, rgb.shape[-1], noise_mode)
 
-    def piece(self, rgb: Tensor, features: Tensor, ws: Tensor, whole: int, noise_mode: str = "none") -> Tensor:
+    def piece(
+        self, rgb: Tensor, features: Tensor, ws: Tensor, whole: int, noise_mode: str = "none"
+    ) -> Tensor:
         """As the call, for square pieces of pictures of `whole` pixels; resized alone, a piece is not exact along its border."""
         side = rgb.shape[-1] * self.worked_at(whole) // whole
         if side != rgb.shape[-1]:
@@ -239,11 +262,17 @@ class Generator(nn.Module):
         self.decoder = Decoder(config.field, operations=operations)
         sizes = self.backbone.synthesis.resolutions
         if config.mean_resolution not in (0, *sizes):
-            raise ValueError(f"GeneratorConfig: expected mean_resolution to be 0 or one of {sizes}, got {config.mean_resolution}")
+            raise ValueError(
+                f"GeneratorConfig: expected mean_resolution to be 0 or one of {sizes}, got {config.mean_resolution}"
+            )
         if config.mean_resolution:
             channels = 3 * config.field.channels * max(1, config.field.depth)
-            self.mean_planes = nn.Parameter(torch.zeros(channels, config.mean_resolution, config.mean_resolution))
-        self.superresolution = None if config.super_resolution == "none" else SuperResolution(config, operations=operations)
+            self.mean_planes = nn.Parameter(
+                torch.zeros(channels, config.mean_resolution, config.mean_resolution)
+            )
+        self.superresolution = (
+            None if config.super_resolution == "none" else SuperResolution(config, operations=operations)
+        )
 
     @property
     def num_ws(self) -> int:
@@ -274,7 +303,9 @@ class Generator(nn.Module):
             return None
         return torch.zeros_like(c) if self.config.conditioning_zero else c * self.config.c_scale
 
-    def mapping(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+    def mapping(
+        self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
+    ) -> Tensor:
         """Identity codes z [B, z_dim], camera labels c [B, 25] (none where c_dim is 0) -> ws [B, num_ws, w_dim].
 
         Args:
@@ -283,7 +314,14 @@ class Generator(nn.Module):
         """
         return self.backbone.mapping(z, self._conditioning(c), psi, cutoff)
 
-    def planes(self, ws: Tensor, noise_mode: str = "const", *, generator: torch.Generator | None = None, stop: int | None = None) -> Tensor:
+    def planes(
+        self,
+        ws: Tensor,
+        noise_mode: str = "const",
+        *,
+        generator: torch.Generator | None = None,
+        stop: int | None = None,
+    ) -> Tensor:
         """ws [B, num_ws, w_dim] -> [B, 3, C, (D,) H, W]; stop: as `SynthesisNetwork`'s."""
         mean = self.mean_planes if self.config.mean_resolution else None
         flat = self.backbone.synthesis(ws, noise_mode, generator=generator, mean=mean, stop=stop)
@@ -295,7 +333,9 @@ class Generator(nn.Module):
 
     def field(self, planes: Tensor, ws: Tensor | None = None) -> TriplaneField:
         """Planes [B, 3, C, (D,) H, W] as a field; its colours need ws [B, any, w_dim] where they have a layer of their own."""
-        return TriplaneField(planes, self.decoder, self.config.field, None if ws is None else self.colour_layer(ws))
+        return TriplaneField(
+            planes, self.decoder, self.config.field, None if ws is None else self.colour_layer(ws)
+        )
 
     def sample(self, points: Tensor, ws: Tensor, noise_mode: str = "const") -> tuple[Tensor, Tensor]:
         """Points [B, N, 3] -> raw density [B, N], which is the decoder's constant outside the box, and features [B, N, F]."""
@@ -310,7 +350,13 @@ class Generator(nn.Module):
         return features[:, :3]
 
     def compose(
-        self, features: Tensor, opacity: Tensor, ws: Tensor, *, ws_background: Tensor | None = None, noise_mode: str = "const"
+        self,
+        features: Tensor,
+        opacity: Tensor,
+        ws: Tensor,
+        *,
+        ws_background: Tensor | None = None,
+        noise_mode: str = "const",
     ) -> tuple[Tensor, Tensor]:
         """What is shown of signed features [B, F, R, R] and their opacity [B, 1, R, R]: features, and image_raw [B, 3, R, R].
 
@@ -321,7 +367,9 @@ class Generator(nn.Module):
             ValueError: a backdrop for a model without.
         """
         if ws_background is not None:
-            raise ValueError("synthesis: expected no ws_background, for this generator draws no background; leave it out")
+            raise ValueError(
+                "synthesis: expected no ws_background, for this generator draws no background; leave it out"
+            )
         return features, self.colours(features, ws)
 
     def mask(self, opacity: Tensor) -> Tensor | None:
@@ -336,7 +384,11 @@ class Generator(nn.Module):
 
     def super_resolve_piece(self, rgb: Tensor, features: Tensor, ws: Tensor) -> Tensor:
         """As `super_resolve`, for square pieces [B, 3, s, s] and [B, F, s, s] of pictures of the raw size, without noise."""
-        return rgb if self.superresolution is None else self.superresolution.piece(rgb, features, ws, self.config.raw_resolution)
+        return (
+            rgb
+            if self.superresolution is None
+            else self.superresolution.piece(rgb, features, ws, self.config.raw_resolution)
+        )
 
     def synthesis(
         self,
@@ -360,9 +412,15 @@ class Generator(nn.Module):
             planes = self.planes(ws, noise_mode)
         origins, directions = (x.flatten(1, 2) for x in rays(camera_from_label(c), R, R))
         seen = render_rays(self.field(planes, ws), origins, directions, self.config.render, draws=draws)
-        features, depth, opacity = (x.mT.unflatten(2, (R, R)) for x in (seen.features, seen.depth[..., None], seen.opacity[..., None]))
-        features, rgb = self.compose(self.signed(features), opacity, ws, ws_background=ws_background, noise_mode=noise_mode)
-        return Synthesis(self.super_resolve(rgb, features, ws), rgb, depth, opacity, features, self.mask(opacity))
+        features, depth, opacity = (
+            x.mT.unflatten(2, (R, R)) for x in (seen.features, seen.depth[..., None], seen.opacity[..., None])
+        )
+        features, rgb = self.compose(
+            self.signed(features), opacity, ws, ws_background=ws_background, noise_mode=noise_mode
+        )
+        return Synthesis(
+            self.super_resolve(rgb, features, ws), rgb, depth, opacity, features, self.mask(opacity)
+        )
 
     def rendering_label(self, z: Tensor, c: Tensor, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """The label [B, 25] of the camera from which the whole model renders where it is given c [B, 25]; see `mapping`."""
@@ -381,4 +439,10 @@ class Generator(nn.Module):
     ) -> Synthesis:
         """The whole model: images of codes z [B, z_dim] from the cameras c [B, 25], which condition them, too."""
         ws = self.mapping(z, c if self.config.c_dim else None, psi, cutoff)
-        return self.synthesis(ws, self.rendering_label(z, c, psi, cutoff), resolution=resolution, noise_mode=noise_mode, draws=draws)
+        return self.synthesis(
+            ws,
+            self.rendering_label(z, c, psi, cutoff),
+            resolution=resolution,
+            noise_mode=noise_mode,
+            draws=draws,
+        )

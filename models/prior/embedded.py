@@ -8,7 +8,9 @@ from ..synthetic.codes import CODE_DIM
 from .eg3d import Generator, GeneratorConfig
 from .panohead import PanoHeadGenerator
 
-EmbeddedGenerator = Generator  # what the training of the prior that ships works on: it alone may know a generator's insides
+EmbeddedGenerator = Generator  # what its training works on, which alone may know a generator's insides
+    Generator  # what the training of the prior that ships works on: it alone may know a generator's insides
+)
 
 
 def embedded_config() -> GeneratorConfig:
@@ -27,7 +29,14 @@ def embedded_config() -> GeneratorConfig:
         base_resolution=40,
         mean_resolution=80,
         field=FieldConfig(
-            box_side=0.76, channels=8, depth=2, resolution=160, hidden=32, features=8, density_shift=-4.0, density_scale=100.0
+            box_side=0.76,
+            channels=8,
+            depth=2,
+            resolution=160,
+            hidden=32,
+            features=8,
+            density_shift=-4.0,
+            density_scale=100.0,
         ),
         render=RenderConfig(coarse=32, fine=32, white_back=True),
         raw_resolution=128,

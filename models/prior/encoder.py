@@ -31,9 +31,13 @@ class EncoderConfig:
         integers(self, size=(1, 1024), z_dim=(2, 8192), hidden=(1, 8192))
         integer_tuple(self, "channels", count=(1, 8), each=(1, 4096))
         if any(width % 8 for width in self.channels):
-            raise ValueError(f"EncoderConfig: expected channels in eights, got {self.channels}; round them up")
+            raise ValueError(
+                f"EncoderConfig: expected channels in eights, got {self.channels}; round them up"
+            )
         if self.size % 2 ** len(self.channels):
-            raise ValueError(f"EncoderConfig: size {self.size} does not halve {len(self.channels)} times; choose a multiple")
+            raise ValueError(
+                f"EncoderConfig: size {self.size} does not halve {len(self.channels)} times; choose a multiple"
+            )
 
 
 class PortraitEncoder(nn.Module):
@@ -43,7 +47,9 @@ class PortraitEncoder(nn.Module):
         super().__init__()
         self.config = config
         widths = (3, *config.channels)
-        self.convs = nn.ModuleList(operations.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.convs = nn.ModuleList(
+            operations.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths, widths[1:], strict=False)
+        )
         self.more = nn.ModuleList(operations.Conv2d(b, b, 3, padding=1) for b in widths[1:])
         self.norms = nn.ModuleList(operations.GroupNorm(8, b) for b in widths[1:])
         left = config.size // 2 ** len(config.channels)
@@ -53,7 +59,9 @@ class PortraitEncoder(nn.Module):
     def amounts(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """image [B, 3, S, S] sRGB in [0, 1], any S -> the code without its last coordinate [B, z_dim - 1], (yaw, pitch) [B, 2]."""
         if image.shape[-1] != self.config.size:
-            image = F.interpolate(image, size=(self.config.size, self.config.size), mode="bilinear", antialias=True)
+            image = F.interpolate(
+                image, size=(self.config.size, self.config.size), mode="bilinear", antialias=True
+            )
         x = image * 2 - 1  # from [0, 1] to [-1, 1]
         for down, more, norm in zip(self.convs, self.more, self.norms, strict=True):
             x = F.silu(norm(down(x)))

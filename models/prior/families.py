@@ -53,7 +53,9 @@ def family_of(generator: HeadGenerator) -> str:
     for name, family in FAMILIES.items():
         if type(generator) is family.module:
             return name
-    raise ValueError(f"head prior: expected a generator of {', '.join(FAMILIES)}, got {type(generator).__name__}; add it to the families")
+    raise ValueError(
+        f"head prior: expected a generator of {', '.join(FAMILIES)}, got {type(generator).__name__}; add it to the families"
+    )
 
 
 def generator_from(config: object, family: str = DEFAULT, *, operations=torch.nn) -> Generator:
@@ -63,7 +65,9 @@ def generator_from(config: object, family: str = DEFAULT, *, operations=torch.nn
         ValueError: no such family, or the config is not one of its own.
     """
     if family not in FAMILIES:
-        raise ValueError(f"head prior: expected a family among {', '.join(FAMILIES)}, got {shown(family)}; update this pack")
+        raise ValueError(
+            f"head prior: expected a family among {', '.join(FAMILIES)}, got {shown(family)}; update this pack"
+        )
     kind = FAMILIES[family]
     return kind.module(kind.config(config), operations=operations).requires_grad_(False).eval()
 

@@ -61,7 +61,13 @@ class PanoHeadGenerator(Generator):
         return self.bcg_synthesis(ws[:, rows], noise_mode)
 
     def compose(
-        self, features: Tensor, opacity: Tensor, ws: Tensor, *, ws_background: Tensor | None = None, noise_mode: str = "const"
+        self,
+        features: Tensor,
+        opacity: Tensor,
+        ws: Tensor,
+        *,
+        ws_background: Tensor | None = None,
+        noise_mode: str = "const",
     ) -> tuple[Tensor, Tensor]:
         """As EG3D's, over the background of `ws_background` [B, any, w_dim] (None: of ws), through the colour layer."""
         if self.bcg_synthesis is not None:
@@ -73,7 +79,9 @@ class PanoHeadGenerator(Generator):
         """The head's mask, from the opacity [B, 1, R, R]."""
         return opacity * 1.002 - 0.001
 
-    def offset(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+    def offset(
+        self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
+    ) -> Tensor:
         """How far the camera of label c [B, 25] is moved for codes z [B, z_dim]: [B, 3], scene units."""
         return self.t_mapping(z, self._conditioning(c), psi, cutoff)[:, 0]
 
@@ -82,5 +90,7 @@ class PanoHeadGenerator(Generator):
         if self.t_mapping is None:
             return c
         shift = torch.zeros_like(c)
-        shift[:, [3, 7, 11]] = self.offset(z, c if self.config.c_dim else None, psi, cutoff)  # the translation of row-major cam2world
+        shift[:, [3, 7, 11]] = self.offset(
+            z, c if self.config.c_dim else None, psi, cutoff
+        )  # the translation of row-major cam2world
         return c + shift

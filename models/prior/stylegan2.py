@@ -41,7 +41,9 @@ class MappingNetwork(nn.Module):
         self.num_ws, self.linear_end = num_ws, linear_end
         self.embed = FullyConnected(c_dim, embedded, operations=operations) if c_dim else None
         for i in range(num_layers):
-            self.add_module(f"fc{i}", FullyConnected(widths[i], widths[i + 1], rate=rate, operations=operations))
+            self.add_module(
+                f"fc{i}", FullyConnected(widths[i], widths[i + 1], rate=rate, operations=operations)
+            )
         self.layers = num_layers
         self.register_buffer("w_avg", torch.zeros(w_dim))
 
@@ -53,7 +55,9 @@ class MappingNetwork(nn.Module):
         """
         if (c is None) != (self.embed is None):
             wants = "codes alone" if self.embed is None else f"a camera label [B, {self.embed.in_features}]"
-            raise ValueError(f"mapping: this generator maps {wants}, got {'no label' if c is None else f'a label {list(c.shape)}'}")
+            raise ValueError(
+                f"mapping: this generator maps {wants}, got {'no label' if c is None else f'a label {list(c.shape)}'}"
+            )
         x = normalize(z)
         if self.embed is not None:
             x = torch.cat([x, normalize(self.embed(c.to(z.dtype)))], dim=1)
@@ -63,7 +67,9 @@ class MappingNetwork(nn.Module):
                 x = F.leaky_relu(x, 0.2) * math.sqrt(2)
         return x
 
-    def forward(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+    def forward(
+        self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
+    ) -> Tensor:
         """z [B, z_dim], c [B, c_dim] -> ws [B, num_ws, w_dim].
 
         Args:
@@ -133,7 +139,15 @@ class SynthesisLayer(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, w_dim: int, resolution: int, *, up: bool = False, clamp: float | None = None, operations=torch.nn
+        self,
+        inputs: int,
+        outputs: int,
+        w_dim: int,
+        resolution: int,
+        *,
+        up: bool = False,
+        clamp: float | None = None,
+        operations=torch.nn,
     ) -> None:
         """resolution: of the output. up: doubles the input's. clamp: largest magnitude of the output, None for any."""
         super().__init__()
@@ -148,16 +162,26 @@ class SynthesisLayer(nn.Module):
     def _noise(self, x: Tensor, mode: str, generator: torch.Generator | None) -> Tensor | None:
         """[H, W] or [B, 1, H, W] to be added, None for nothing."""
         if mode not in NOISE_MODES or (mode == "random" and generator is None):
-            raise ValueError(f"noise_mode: expected one of {', '.join(NOISE_MODES)} (random with a torch.Generator), got {mode!r}")
+            raise ValueError(
+                f"noise_mode: expected one of {', '.join(NOISE_MODES)} (random with a torch.Generator), got {mode!r}"
+            )
         if mode == "none":
             return None
         noise = self.noise_const
         if mode == "random":
-            noise = torch.randn(x.shape[0], 1, *noise.shape, generator=generator, device=generator.device).to(x.device)
+            noise = torch.randn(x.shape[0], 1, *noise.shape, generator=generator, device=generator.device).to(
+                x.device
+            )
         return (noise * self.noise_strength).to(x.dtype)
 
     def forward(
-        self, x: Tensor, w: Tensor, noise_mode: str = "const", *, gain: float = 1.0, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        w: Tensor,
+        noise_mode: str = "const",
+        *,
+        gain: float = 1.0,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """x [B, inputs, H, W], w [B, w_dim] -> [B, outputs, resolution, resolution]."""
         styles, weight = self.affine(w).to(x.dtype), self.weight.to(x.dtype)
@@ -178,7 +202,9 @@ class SynthesisLayer(nn.Module):
 class ToRGB(nn.Module):
     """Modulated 1 x 1 convolution without demodulation: features -> a skip image of any number of channels."""
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int, *, clamp: float | None = None, operations=torch.nn) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, w_dim: int, *, clamp: float | None = None, operations=torch.nn
+    ) -> None:
         super().__init__()
         self.clamp = clamp
         self.affine = FullyConnected(w_dim, inputs, bias=1.0, operations=operations)
@@ -192,7 +218,9 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x [B, inputs, H, W], w [B, w_dim] -> [B, outputs, H, W]."""
-        y = torch.baddbmm(self.bias.to(x.dtype)[:, None], self.matrix(w).to(x.dtype), x.flatten(2)).unflatten(2, x.shape[2:])
+        y = torch.baddbmm(self.bias.to(x.dtype)[:, None], self.matrix(w).to(x.dtype), x.flatten(2)).unflatten(
+            2, x.shape[2:]
+        )
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
@@ -286,7 +314,10 @@ class SynthesisNetwork(nn.Module):
         inputs = 0
         for r in self.resolutions:
             outputs = channels_at(r, channel_base, channel_max)
-            self.add_module(f"b{r}", SynthesisBlock(inputs, outputs, w_dim, r, image_channels, clamp=clamp, operations=operations))
+            self.add_module(
+                f"b{r}",
+                SynthesisBlock(inputs, outputs, w_dim, r, image_channels, clamp=clamp, operations=operations),
+            )
             inputs = outputs
         self.num_ws = 2 * len(self.resolutions)  # ToRGB takes the style of the next block's first convolution
 
@@ -317,7 +348,9 @@ class SynthesisNetwork(nn.Module):
         first = 0
         for r in self.resolutions:
             block = self.get_submodule(f"b{r}")
-            x, image = block(x, image, ws[:, first : first + block.num_convs + 1], noise_mode, generator=generator)
+            x, image = block(
+                x, image, ws[:, first : first + block.num_convs + 1], noise_mode, generator=generator
+            )
             first += block.num_convs
             if mean is not None and r == mean.shape[-1]:
                 image = image + mean.to(image.dtype)

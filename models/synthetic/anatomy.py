@@ -104,14 +104,20 @@ def anatomy(parameters: Tensor) -> Anatomy:
         ValueError: for another shape, or values outside the range.
     """
     if parameters.shape != (len(PARAMETER_NAMES),):
-        raise ValueError(f"anatomy: expected {len(PARAMETER_NAMES)} parameters, got {list(parameters.shape)}; pass one head at a time")
+        raise ValueError(
+            f"anatomy: expected {len(PARAMETER_NAMES)} parameters, got {list(parameters.shape)}; pass one head at a time"
+        )
     if not bool((parameters.abs() <= 1).all()):
         raise ValueError("anatomy: expected parameters in [-1, 1], got values outside or NaN; clamp them")
     p = dict(zip(PARAMETER_NAMES, parameters.tolist()))
     opening = 0.0085 * _step(0.1, 1.0, p["mouth_open"])
     drop = 1.2 * opening
     return Anatomy(
-        skull=(0.104 * (1 + 0.06 * p["skull_width"]), 0.108 * (1 + 0.05 * p["skull_height"]), 0.132 * (1 + 0.06 * p["skull_depth"])),
+        skull=(
+            0.104 * (1 + 0.06 * p["skull_width"]),
+            0.108 * (1 + 0.05 * p["skull_height"]),
+            0.132 * (1 + 0.06 * p["skull_depth"]),
+        ),
         forehead=0.006 * p["forehead"],
         jaw=0.081 * (1 + 0.10 * p["jaw_width"]),
         jaw_y=-0.080 + 0.010 * p["jaw_height"],
@@ -122,7 +128,11 @@ def anatomy(parameters: Tensor) -> Anatomy:
         brow=0.012 + 0.0035 * p["brow_ridge"],
         brow_raise=0.004 * _step(-0.2, 1.0, p["brow_raise"]) - 0.002 * _step(-0.2, -1.0, p["brow_raise"]),
         eyebrow_arch=0.0045 + 0.003 * p["eyebrow_arch"],
-        nose_tip=(0.0, -0.050 - 0.007 * p["nose_length"] + 0.003 * p["nose_tip"], 0.128 + 0.006 * p["nose_length"]),
+        nose_tip=(
+            0.0,
+            -0.050 - 0.007 * p["nose_length"] + 0.003 * p["nose_tip"],
+            0.128 + 0.006 * p["nose_length"],
+        ),
         nose_radius=0.0135 + 0.0025 * p["nose_width"],
         nose_root_z=0.101 + 0.006 * p["nose_bridge"],
         nostril_x=0.0145 + 0.004 * p["nose_width"],
@@ -145,7 +155,11 @@ def anatomy(parameters: Tensor) -> Anatomy:
         shoulder_drop=0.012 * p["shoulder_slope"],
         clothing_style=CLOTHING_STYLES[choice(p["clothing_style"], len(CLOTHING_STYLES))],
         glasses=p["glasses"] > 0.45,
-        lens=(0.0285 + 0.002 * p["glasses_shape"], 0.0215 - 0.003 * p["glasses_shape"], 0.016 - 0.007 * p["glasses_shape"]),
+        lens=(
+            0.0285 + 0.002 * p["glasses_shape"],
+            0.0215 - 0.003 * p["glasses_shape"],
+            0.016 - 0.007 * p["glasses_shape"],
+        ),
     )
 
 
@@ -160,13 +174,19 @@ def _hair_measures(p: dict[str, float]) -> dict[str, float | str]:
         "long": 0.016 + 0.007 * volume,
         "tied": 0.008 + 0.004 * volume,
     }[style]
-    fringe = {"bald": 0.0, "cropped": 0.010, "curly": 0.014, "parted": 0.024, "long": 0.022, "tied": 0.008}[style]
+    fringe = {"bald": 0.0, "cropped": 0.010, "curly": 0.014, "parted": 0.024, "long": 0.022, "tied": 0.008}[
+        style
+    ]
     return {
         "hair_style": style,
         "hair_thickness": thickness,
         "hair_density": 0.0 if style == "bald" else 1.0,
-        "hair_bottom": {"long": -0.185 - 0.075 * p["hair_length"], "curly": -0.045 - 0.035 * p["hair_length"]}.get(style, 0.06),
-        "hairline": {"cropped": 0.098, "curly": 0.094, "tied": 0.100}.get(style, 0.092) - fringe * p["hair_fringe"],
+        "hair_bottom": {
+            "long": -0.185 - 0.075 * p["hair_length"],
+            "curly": -0.045 - 0.035 * p["hair_length"],
+        }.get(style, 0.06),
+        "hairline": {"cropped": 0.098, "curly": 0.094, "tied": 0.100}.get(style, 0.092)
+        - fringe * p["hair_fringe"],
         "parting": 0.045 * p["hair_parting"] if style in ("parted", "long") else 0.0,
         "tail": _step(-0.2, 0.6, p["hair_length"]),
     }
@@ -203,7 +223,11 @@ def hairline(head: Anatomy, x: Tensor, z: Tensor) -> Tensor:
     front = back / (x * x + back * back + 1e-5).sqrt()  # 1 in front, 0 at the ears, -1 behind
     nape, side = (-0.088, 0.018) if head.hair_style != "tied" else (-0.070, 0.030)
     tilt = 0.40 * head.parting * (x / 0.09).clamp(-1, 1) - 3.0 * (x * x).clamp_max(0.006)
-    return nape + (side - nape) * sdf.step(-0.8, -0.1, front) + (head.hairline + tilt - side) * sdf.step(0.42, 0.86, front)
+    return (
+        nape
+        + (side - nape) * sdf.step(-0.8, -0.1, front)
+        + (head.hairline + tilt - side) * sdf.step(0.42, 0.86, front)
+    )
 
 
 def _step(edge_0: float, edge_1: float, x: float) -> float:

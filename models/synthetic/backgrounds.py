@@ -37,7 +37,9 @@ def _noise(picture: Tensor, generator: torch.Generator) -> Tensor:
     cells, strength = int(_uniform(generator, 2, 12)), _uniform(generator, 0.05, 0.3)
     for octave in range(4):
         side = min(cells * 2**octave, size)
-        grid = torch.randn(1, 1, side, side, generator=generator) + 0.3 * torch.randn(1, 3, side, side, generator=generator)
+        grid = torch.randn(1, 1, side, side, generator=generator) + 0.3 * torch.randn(
+            1, 3, side, side, generator=generator
+        )
         layer = torch.nn.functional.interpolate(grid, (size, size), mode="bicubic", align_corners=False)[0]
         picture = picture + strength * 0.5**octave * layer
     return picture.clamp(0, 1)
@@ -47,7 +49,9 @@ def _blobs(picture: Tensor, generator: torch.Generator) -> Tensor:
     """Soft or hard-edged discs, as lamps and leaves out of focus."""
     x, y = _grid(picture.shape[-1])
     for _ in range(int(_uniform(generator, 2, 14))):
-        away = torch.hypot(x - _uniform(generator, -1, 1), (y - _uniform(generator, -1, 1)) * _uniform(generator, 0.6, 1.6))
+        away = torch.hypot(
+            x - _uniform(generator, -1, 1), (y - _uniform(generator, -1, 1)) * _uniform(generator, 0.6, 1.6)
+        )
         radius, edge = _uniform(generator, 0.05, 0.5), _uniform(generator, 0.01, 0.2)
         cover = ((radius - away) / edge + 0.5).clamp(0, 1) * _uniform(generator, 0.3, 1)
         picture = torch.lerp(picture, _colour(generator).expand_as(picture), cover)
@@ -58,7 +62,9 @@ def _stripes(picture: Tensor, generator: torch.Generator) -> Tensor:
     """Parallel bars, as blinds, panels and fences."""
     x, y = _grid(picture.shape[-1])
     angle, count = _uniform(generator, 0, math.pi), _uniform(generator, 2, 25)
-    wave = torch.sin((math.cos(angle) * x + math.sin(angle) * y) * count * math.pi + _uniform(generator, 0, 6.28))
+    wave = torch.sin(
+        (math.cos(angle) * x + math.sin(angle) * y) * count * math.pi + _uniform(generator, 0, 6.28)
+    )
     cover = (wave * _uniform(generator, 1, 12) + 0.5).clamp(0, 1) * _uniform(generator, 0.1, 0.9)
     return torch.lerp(picture, _colour(generator).expand_as(picture), cover)
 
@@ -71,7 +77,9 @@ def _boxes(picture: Tensor, generator: torch.Generator) -> Tensor:
         u = (x - _uniform(generator, -1, 1)) * math.cos(turn) + y * math.sin(turn)
         v = (y - _uniform(generator, -1, 1)) * math.cos(turn) - x * math.sin(turn)
         inside = (u.abs() < _uniform(generator, 0.05, 0.6)) & (v.abs() < _uniform(generator, 0.05, 0.6))
-        picture = torch.lerp(picture, _colour(generator).expand_as(picture), inside * _uniform(generator, 0.4, 1))
+        picture = torch.lerp(
+            picture, _colour(generator).expand_as(picture), inside * _uniform(generator, 0.4, 1)
+        )
     return picture
 
 

@@ -19,9 +19,26 @@ PLAIN: tuple[str, ...] = tuple(
     for name in PARAMETER_NAMES
     if name
     not in {
-        *("skin_darkness", "skin_warmth", "hair_lightness", "hair_warmth", "clothing_hue", "clothing_lightness", "clothing_pattern"),
+        *(
+            "skin_darkness",
+            "skin_warmth",
+            "hair_lightness",
+            "hair_warmth",
+            "clothing_hue",
+            "clothing_lightness",
+            "clothing_pattern",
+        ),
         *("hair_style", "hair_volume", "hair_length", "hair_fringe", "hair_parting", "clothing_style"),
-        *("glasses", "glasses_shape", "glasses_colour", "eyes_closed", "mouth_open", "freckles", "beard", "moustache"),
+        *(
+            "glasses",
+            "glasses_shape",
+            "glasses_colour",
+            "eyes_closed",
+            "mouth_open",
+            "freckles",
+            "beard",
+            "moustache",
+        ),
         *("light_yaw", "light_pitch"),
     }
 )  # told as they are
@@ -31,7 +48,11 @@ _PLAIN = [PARAMETER_NAMES.index(name) for name in PLAIN]
 def _amounts(parameters: Tensor) -> list[float]:
     """One person's code without its last coordinate, each about -2 .. 2."""
     body, paint = anatomy(parameters), palette(parameters)
-    colours = [3 * (c - middle) for rgb, middle in ((paint.skin, 0.6), (paint.hair, 0.35), (paint.clothing, 0.45)) for c in rgb]
+    colours = [
+        3 * (c - middle)
+        for rgb, middle in ((paint.skin, 0.6), (paint.hair, 0.35), (paint.clothing, 0.45))
+        for c in rgb
+    ]
     lengths = [
         (body.hair_thickness - 0.012) / 0.012,
         (body.hair_bottom + 0.05) / 0.12,
@@ -47,7 +68,9 @@ def _amounts(parameters: Tensor) -> list[float]:
     ]
     worn = float(body.glasses)
     lens = [2 * worn, worn * (body.lens[0] - 0.0285) / 0.002, *(3 * worn * (c - 0.3) for c in paint.frames)]
-    styles = [1.5 * (body.hair_style == name) for name in HAIR_STYLES] + [1.5 * (body.clothing_style == name) for name in CLOTHING_STYLES]
+    styles = [1.5 * (body.hair_style == name) for name in HAIR_STYLES] + [
+        1.5 * (body.clothing_style == name) for name in CLOTHING_STYLES
+    ]
     return [*parameters[_PLAIN].tolist(), *colours, *lengths, *lens, *styles, *(1.7 * x for x in paint.light)]
 
 
@@ -56,7 +79,9 @@ CODE_DIM = len(_amounts(torch.zeros(len(PARAMETER_NAMES)))) + 1
 
 def identity_codes(parameters: Tensor) -> Tensor:
     """Codes [B, CODE_DIM] of the heads with parameters [B, P]."""
-    return lift(torch.tensor([_amounts(row) for row in parameters.cpu()], dtype=torch.float32).to(parameters.device))
+    return lift(
+        torch.tensor([_amounts(row) for row in parameters.cpu()], dtype=torch.float32).to(parameters.device)
+    )
 
 
 def lift(amounts: Tensor) -> Tensor:

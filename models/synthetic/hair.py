@@ -50,7 +50,9 @@ def _cap(head: Anatomy, p: Coordinates) -> Tensor:
         groove = torch.exp(-((x - head.parting) / 0.007).square()) * sdf.step(-0.06, 0.0, z) * (0.35 * t)
         wave = 0.0016 * torch.cos(AROUND * flow(head, p)[0] * 11) * sdf.step(0.16, 0.08, y)
         cap = cap + groove + wave
-    return sdf.intersection(cap, (hairline(head, x, z) - y) * 0.7, 0.024 if head.hair_style != "cropped" else 0.010)
+    return sdf.intersection(
+        cap, (hairline(head, x, z) - y) * 0.7, 0.024 if head.hair_style != "cropped" else 0.010
+    )
 
 
 def _curtain(head: Anatomy, p: Coordinates) -> Tensor:
@@ -118,7 +120,11 @@ def _strands(head: Anatomy, p: Coordinates) -> Tensor:
     )
     level = 0.45 * locks + 0.45 * strands + 0.35 * fine + sheen
     if head.hair_style in ("parted", "long"):
-        line = torch.exp(-((x - head.parting) / 0.0035).square()) * sdf.step(0.07, 0.11, y) * sdf.step(-0.07, -0.01, z)
+        line = (
+            torch.exp(-((x - head.parting) / 0.0035).square())
+            * sdf.step(0.07, 0.11, y)
+            * sdf.step(-0.07, -0.01, z)
+        )
         level = level - 0.9 * line
     return level
 

@@ -90,7 +90,9 @@ def sample_parameters(seed: int) -> Tensor:
     become a float32 without rounding.
     """
     if seed < 0:
-        raise ValueError(f"sample_parameters: expected a seed of 0 or more, got {seed}; see splits.py for the ranges")
+        raise ValueError(
+            f"sample_parameters: expected a seed of 0 or more, got {seed}; see splits.py for the ranges"
+        )
     state = _mix(seed & _WORD)
     draws = []
     for _ in PARAMETER_NAMES:

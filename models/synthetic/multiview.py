@@ -50,7 +50,14 @@ class MultiView:
     parameters: Tensor | None = None
 
 
-def write_views(path: str | Path, views: Views, camera: Camera, *, seed: int | None = None, parameters: Tensor | None = None) -> None:
+def write_views(
+    path: str | Path,
+    views: Views,
+    camera: Camera,
+    *,
+    seed: int | None = None,
+    parameters: Tensor | None = None,
+) -> None:
     """Write views [V] of one head from cameras [V] that share one focal length.
 
     Raises:
@@ -59,10 +66,14 @@ def write_views(path: str | Path, views: Views, camera: Camera, *, seed: int | N
     from safetensors.torch import save_file
 
     if camera.shape != views.rgb.shape[:1]:
-        raise ValueError(f"write_views: {list(views.rgb.shape[:1])} views came with cameras {list(camera.shape)}; pass one camera a view")
+        raise ValueError(
+            f"write_views: {list(views.rgb.shape[:1])} views came with cameras {list(camera.shape)}; pass one camera a view"
+        )
     focal = camera.intrinsics[:, 0, 0]
     if not torch.allclose(focal, focal[:1].expand_as(focal), rtol=1e-5):
-        raise ValueError("write_views: expected cameras of one focal length, got several; write a file for each")
+        raise ValueError(
+            "write_views: expected cameras of one focal length, got several; write a file for each"
+        )
     config = {"focal": float(focal[0]), "look_at": [0.0, 0.0, 0.0], "frame": "canonical"}
     if seed is not None:
         config["seed"] = seed
@@ -75,7 +86,11 @@ def write_views(path: str | Path, views: Views, camera: Camera, *, seed: int | N
         "normal": views.normal.permute(0, 2, 3, 1).half(),
         "cam2world": camera.cam2world.float(),
     }
-    save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, str(path), metadata={"config": json.dumps(config)})
+    save_file(
+        {k: v.contiguous().cpu() for k, v in tensors.items()},
+        str(path),
+        metadata={"config": json.dumps(config)},
+    )
 
 
 def read_views(path: str | Path) -> MultiView:
@@ -89,7 +104,11 @@ def read_views(path: str | Path) -> MultiView:
     pose = tensors["cam2world"].float()
     scale = 1.0
     if config.get("frame") != "canonical":
-        look_at = torch.tensor(_numbers(config, "look_at", path, 3)) if "look_at" in config else _meeting_point(pose)
+        look_at = (
+            torch.tensor(_numbers(config, "look_at", path, 3))
+            if "look_at" in config
+            else _meeting_point(pose)
+        )
         pose, scale = to_canonical(pose, look_at, focal)
     mask = tensors["mask"][:, None].float()
     normal = tensors.get("normal")
@@ -97,11 +116,21 @@ def read_views(path: str | Path) -> MultiView:
         rgb=tensors["rgb"].permute(0, 3, 1, 2).float() / 255,
         mask=mask,
         ray_distance=torch.where(mask > 0, tensors["ray_distance"][:, None].float() * scale, 0.0),
-        normal=torch.zeros(tensors["rgb"].shape).permute(0, 3, 1, 2) if normal is None else normal.permute(0, 3, 1, 2).float(),
+        normal=torch.zeros(tensors["rgb"].shape).permute(0, 3, 1, 2)
+        if normal is None
+        else normal.permute(0, 3, 1, 2).float(),
     )
     camera = Camera(pose, intrinsics_from_focal(torch.full((len(pose),), focal), like=pose))
-    parameters = torch.tensor(_numbers(config, "parameters", path)) if config.get("parameters") is not None else None
-    return MultiView(views=views, camera=camera, frontal=frontal_view(pose), seed=_seed(config, path), parameters=parameters)
+    parameters = (
+        torch.tensor(_numbers(config, "parameters", path)) if config.get("parameters") is not None else None
+    )
+    return MultiView(
+        views=views,
+        camera=camera,
+        frontal=frontal_view(pose),
+        seed=_seed(config, path),
+        parameters=parameters,
+    )
 
 
 def frontal_view(cam2world: Tensor) -> int:
@@ -118,13 +147,17 @@ def to_canonical(cam2world: Tensor, look_at: Tensor, focal: float) -> tuple[Tens
     above = -cam2world[:, :3, 1].mean(0)
     turn = torch.eye(3)
     if float(above[2]) > float(above[1].abs()):
-        turn = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])  # from z up, front -y to y up, front +z
+        turn = torch.tensor(
+            [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]
+        )  # from z up, front -y to y up, front +z
     pose = cam2world.clone()
     pose[:, :3, :3] = turn @ cam2world[:, :3, :3]
     pose[:, :3, 3] = (cam2world[:, :3, 3] - look_at) @ turn.T
     distance = float(pose[frontal_view(pose), :3, 3].norm())
     if not distance > 0:
-        raise ValueError("to_canonical: the frontal camera stands at its look-at point; the file's cameras are wrong")
+        raise ValueError(
+            "to_canonical: the frontal camera stands at its look-at point; the file's cameras are wrong"
+        )
     scale = CANONICAL_EXTENT / (distance / focal)
     pose[:, :3, 3] *= scale
     return pose, scale
@@ -134,20 +167,28 @@ def _meeting_point(cam2world: Tensor) -> Tensor:
     """[3]: the point nearest to all optical axes, by least squares; of parallel axes, the one nearest to the origin."""
     axis = cam2world[:, :3, 2]
     across = torch.eye(3) - axis[:, :, None] * axis[:, None, :]
-    return torch.linalg.lstsq(across.sum(0), (across @ cam2world[:, :3, 3:]).sum(0), driver="gelsd").solution[:, 0]
+    return torch.linalg.lstsq(across.sum(0), (across @ cam2world[:, :3, 3:]).sum(0), driver="gelsd").solution[
+        :, 0
+    ]
 
 
 def _numbers(config: dict, name: str, path: str | Path, count: int | None = None) -> list[float]:
     """A list of so many numbers (None: up to `PARAMETERS`) in a file's config."""
     values = config[name]
-    if not isinstance(values, list) or not (len(values) == count or (count is None and len(values) <= PARAMETERS)):
-        raise ValueError(f"read_views: expected {name} to be {count or f'up to {PARAMETERS}'} numbers in {path}, got {shown(values)}; repair it")
+    if not isinstance(values, list) or not (
+        len(values) == count or (count is None and len(values) <= PARAMETERS)
+    ):
+        raise ValueError(
+            f"read_views: expected {name} to be {count or f'up to {PARAMETERS}'} numbers in {path}, got {shown(values)}; repair it"
+        )
     return [_number(value, name, path) for value in values]
 
 
 def _number(value: object, name: str, path: str | Path) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
-        raise ValueError(f"read_views: expected numbers up to {LARGEST:g} for {name} in {path}, got {shown(value)}; repair its config")
+        raise ValueError(
+            f"read_views: expected numbers up to {LARGEST:g} for {name} in {path}, got {shown(value)}; repair its config"
+        )
     return float(value)
 
 
@@ -155,7 +196,9 @@ def _seed(config: dict, path: str | Path) -> int | None:
     """Of a factory head."""
     seed = config.get("seed")
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
-        raise ValueError(f"read_views: expected a seed from 0 to {2**63 - 1} in {path}, got {shown(seed)}; repair its config")
+        raise ValueError(
+            f"read_views: expected a seed from 0 to {2**63 - 1} in {path}, got {shown(seed)}; repair its config"
+        )
     return seed
 
 
@@ -169,7 +212,9 @@ def _focal(config: dict, path: str | Path) -> float:
     else:
         raise ValueError(f"read_views: {path} names neither focal nor fov_degrees in its config; add one")
     if not (math.isfinite(focal) and focal > 0):
-        raise ValueError(f"read_views: expected a positive focal length in {path}, got {focal}; repair its config")
+        raise ValueError(
+            f"read_views: expected a positive focal length in {path}, got {focal}; repair its config"
+        )
     return focal
 
 
@@ -179,9 +224,13 @@ def _load(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         tensors, metadata = read_tensors(Path(path), "multi-view head")
         config = json_entry(metadata, "config", "the file") if "config" in metadata else {}
     except (ValueError, OSError) as error:
-        raise ValueError(f"read_views: {path} is no readable multi-view head file ({error}); write it with write_views") from error
+        raise ValueError(
+            f"read_views: {path} is no readable multi-view head file ({error}); write it with write_views"
+        ) from error
     if not isinstance(config, dict):
-        raise ValueError(f"read_views: expected a config of names and values in {path}, got {shown(config)}; write it with write_views")
+        raise ValueError(
+            f"read_views: expected a config of names and values in {path}, got {shown(config)}; write it with write_views"
+        )
     missing = {"rgb", "mask", "ray_distance", "cam2world"} - tensors.keys()
     if missing:
         raise ValueError(
@@ -190,12 +239,21 @@ def _load(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         )
     shape = tensors["mask"].shape
     if len(shape) != 3 or 0 in shape or shape[1] != shape[2]:
-        raise ValueError(f"read_views: expected mask [V, S, S] in {path}, got {list(shape)}; views are square")
-    expected = {"rgb": (*shape, 3), "ray_distance": shape, "cam2world": (*shape[:1], 4, 4), "normal": (*shape, 3)}
+        raise ValueError(
+            f"read_views: expected mask [V, S, S] in {path}, got {list(shape)}; views are square"
+        )
+    expected = {
+        "rgb": (*shape, 3),
+        "ray_distance": shape,
+        "cam2world": (*shape[:1], 4, 4),
+        "normal": (*shape, 3),
+    }
     for name, wanted in expected.items():
         if name in tensors and tensors[name].shape != torch.Size(wanted):
             got = list(tensors[name].shape)
-            raise ValueError(f"read_views: expected {name} {list(wanted)} beside mask {list(shape)} in {path}, got {got}; write it again")
+            raise ValueError(
+                f"read_views: expected {name} {list(wanted)} beside mask {list(shape)} in {path}, got {got}; write it again"
+            )
     if not bool(torch.isfinite(tensors["cam2world"].float()).all()):
         raise ValueError(f"read_views: {path} has cameras with NaN or infinity; write it again")
     return tensors, config

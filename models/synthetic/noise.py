@@ -39,7 +39,11 @@ def noise(coordinates: tuple[Tensor, ...], seed: int, period: int | None = None)
     return total
 
 
-_PRIMES = (73_856_093, 19_349_663, 83_492_791)  # of a spatial hash (Teschner et al. 2003); int32 products wrap, everywhere alike
+_PRIMES = (
+    73_856_093,
+    19_349_663,
+    83_492_791,
+)  # of a spatial hash (Teschner et al. 2003); int32 products wrap, everywhere alike
 
 
 @functools.cache

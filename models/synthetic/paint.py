@@ -23,7 +23,13 @@ from .wear import clothed, clothing_paint
 Colour = tuple[float, float, float]  # sRGB
 
 SKIN: tuple[Colour, ...] = ((0.98, 0.84, 0.76), (0.87, 0.66, 0.53), (0.66, 0.45, 0.33), (0.40, 0.26, 0.19))
-HAIR: tuple[Colour, ...] = ((0.07, 0.06, 0.06), (0.22, 0.14, 0.09), (0.42, 0.28, 0.17), (0.72, 0.55, 0.34), (0.80, 0.78, 0.76))
+HAIR: tuple[Colour, ...] = (
+    (0.07, 0.06, 0.06),
+    (0.22, 0.14, 0.09),
+    (0.42, 0.28, 0.17),
+    (0.72, 0.55, 0.34),
+    (0.80, 0.78, 0.76),
+)
 IRIS: tuple[Colour, ...] = ((0.25, 0.14, 0.07), (0.42, 0.30, 0.14), (0.32, 0.42, 0.26), (0.36, 0.55, 0.74))
 FRAMES: tuple[Colour, ...] = ((0.06, 0.06, 0.07), (0.28, 0.13, 0.07), (0.62, 0.50, 0.28), (0.52, 0.54, 0.58))
 
@@ -59,13 +65,18 @@ def palette(parameters: Tensor) -> Palette:
     skin = _tint(_ramp(SKIN, p["skin_darkness"]), (0.02 * warm, -0.005 * warm, -0.035 * warm))
     red, lip = p["hair_warmth"], p["lip_redness"]
     hair = _tint(_ramp(HAIR, p["hair_lightness"]), (0.05 * red, -0.015 * red, -0.05 * red))
-    clothing = colorsys.hls_to_rgb(0.52 + 0.46 * p["clothing_hue"], 0.42 + 0.30 * p["clothing_lightness"], 0.40)
+    clothing = colorsys.hls_to_rgb(
+        0.52 + 0.46 * p["clothing_hue"], 0.42 + 0.30 * p["clothing_lightness"], 0.40
+    )
     second = tuple(0.25 + 0.65 * c if sum(clothing) < 1.5 else 0.55 * c for c in clothing)
     yaw, pitch = radians_of(p["light_yaw"], -55, 55), radians_of(p["light_pitch"], 15, 60)
     glow = p["light_warmth"]
     return Palette(
         skin=skin,
-        lips=_tint(tuple(a * b for a, b in zip(skin, (0.86 - 0.04 * lip, 0.60 - 0.10 * lip, 0.60 - 0.08 * lip))), (0.03, 0.0, 0.01)),
+        lips=_tint(
+            tuple(a * b for a, b in zip(skin, (0.86 - 0.04 * lip, 0.60 - 0.10 * lip, 0.60 - 0.08 * lip))),
+            (0.03, 0.0, 0.01),
+        ),
         hair=hair,
         brow=tuple(0.75 * h + 0.05 * s for h, s in zip(_ramp(HAIR, min(p["hair_lightness"], 0.3)), skin)),
         iris=_ramp(IRIS, p["eye_colour"]),
@@ -85,10 +96,17 @@ def palette(parameters: Tensor) -> Palette:
     )
 
 
-SAMPLES = ((-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375))  # of a pixel's footprint: a rotated grid
+SAMPLES = (
+    (-0.375, -0.125),
+    (0.125, -0.375),
+    (0.375, 0.125),
+    (-0.125, 0.375),
+)  # of a pixel's footprint: a rotated grid
 
 
-def colour(head: Anatomy, paints: Palette, points: Tensor, normals: Tensor, footprint: Tensor | None = None) -> Tensor:
+def colour(
+    head: Anatomy, paints: Palette, points: Tensor, normals: Tensor, footprint: Tensor | None = None
+) -> Tensor:
     """sRGB [N, 3] of surface points [N, 3] with outward unit normals [N, 3].
 
     With `footprint` [2, N, 3] (a pixel's two sides on the tangent plane) the paint is the mean of four samples in it.
@@ -107,8 +125,14 @@ def _albedo(head: Anatomy, paints: Palette, points: Tensor) -> Tensor:
     p = points.unbind(1)
     part = parts(head, p)
     c = _paint_skin(head, paints, p)
-    c = _mix(c, _paint_eyes(head, paints, p), sdf.step(0.0006, -0.0006, part.eyes - part.skin) * _opening(head, p))
-    c = _mix(c, clothing_paint(head, paints.clothing, paints.clothing_second, paints.pattern, p), clothed(head, part, p))
+    c = _mix(
+        c, _paint_eyes(head, paints, p), sdf.step(0.0006, -0.0006, part.eyes - part.skin) * _opening(head, p)
+    )
+    c = _mix(
+        c,
+        clothing_paint(head, paints.clothing, paints.clothing_second, paints.pattern, p),
+        clothed(head, part, p),
+    )
     if head.hair_style != "bald":
         over = sdf.step(0.002, -0.002, part.hair - torch.minimum(part.skin, part.clothing))
         c = _mix(c, hair_paint(head, paints.hair, p), over)
@@ -124,13 +148,22 @@ def _light(head: Anatomy, paints: Palette, points: Tensor, normals: Tensor) -> t
     """
     light = normals.new_tensor(paints.light)
     toward = normals @ light
-    soft = 1.04 - paints.contrast * (1 - 0.5 * (1 + toward)) - 0.25 * paints.contrast * toward.clamp_max(0).square()
+    soft = (
+        1.04
+        - paints.contrast * (1 - 0.5 * (1 + toward))
+        - 0.25 * paints.contrast * toward.clamp_max(0).square()
+    )
     closed = torch.zeros_like(toward)
     for reach, weight in ((0.012, 0.45), (0.040, 0.40)):
         free = distance(head, (points + reach * normals).unbind(1))
         closed = closed + weight * (1 - free / reach).clamp(0, 1)
     half = torch.nn.functional.normalize(light + light.new_tensor([0.0, 0.0, 1.0]), dim=0)
-    shine = 0.10 * (normals @ half).clamp_min(0) ** 24 * sdf.step(-0.02, 0.06, points[:, 2]) * (1 - closed).clamp_min(0)
+    shine = (
+        0.10
+        * (normals @ half).clamp_min(0) ** 24
+        * sdf.step(-0.02, 0.06, points[:, 2])
+        * (1 - closed).clamp_min(0)
+    )
     return (soft * (1 - 0.75 * closed)).clamp(0.05, 1.08), shine
 
 
@@ -141,7 +174,9 @@ def _paint_skin(head: Anatomy, paints: Palette, p: tuple[Tensor, ...]) -> Tensor
     c = x.new_tensor(paints.skin).expand(len(x), 3)
     mottle = 0.6 * noise((x * 40, y * 40, z * 40), 21) + 0.4 * noise((x * 110, y * 110, z * 110), 22)
     c = c * (1 + 0.05 * paints.mottle * mottle)[:, None]
-    flush = torch.exp(-((side - 0.052) / 0.024).square() - ((y + 0.042) / 0.024).square()) + 0.6 * _spot(x, y, 0.0, head.nose_tip[1], 0.014)
+    flush = torch.exp(-((side - 0.052) / 0.024).square() - ((y + 0.042) / 0.024).square()) + 0.6 * _spot(
+        x, y, 0.0, head.nose_tip[1], 0.014
+    )
     c = _mix(c, c * x.new_tensor((1.02, 0.84, 0.82)), front * flush.clamp(0, 1) * paints.flush)
     if paints.freckles > 0:
         where = torch.exp(-((y + 0.028) / 0.030).square() - ((side - 0.03) / 0.045).square())
@@ -161,18 +196,30 @@ def _paint_skin(head: Anatomy, paints: Palette, p: tuple[Tensor, ...]) -> Tensor
     return c
 
 
-def _paint_mouth(head: Anatomy, paints: Palette, c: Tensor, side: Tensor, y: Tensor, z: Tensor, front: Tensor) -> Tensor:
+def _paint_mouth(
+    head: Anatomy, paints: Palette, c: Tensor, side: Tensor, y: Tensor, z: Tensor, front: Tensor
+) -> Tensor:
     """Lips, the dark between them and, where the mouth is open, teeth under the upper lip."""
     u = (side / head.mouth_half_width).clamp_max(1.2)
     height, gap = y - mouth_line(head, side), mouth_gap(head, side)
     full = (1 - u * u).clamp_min(0).sqrt()
-    top = gap + head.lip * (1.50 - 0.35 * torch.exp(-(side / 0.004).square())) * full  # the dip of Cupid's bow
+    top = (
+        gap + head.lip * (1.50 - 0.35 * torch.exp(-(side / 0.004).square())) * full
+    )  # the dip of Cupid's bow
     bottom = gap + head.lower_lip * 1.55 * full
     soft = 0.0012
-    lips = sdf.step(soft, -soft, height - top) * sdf.step(soft, -soft, -bottom - height) * sdf.step(1.05, 0.93, u)
+    lips = (
+        sdf.step(soft, -soft, height - top)
+        * sdf.step(soft, -soft, -bottom - height)
+        * sdf.step(1.05, 0.93, u)
+    )
     grain = 1 + 0.08 * noise((side * 330, y * 60), 24)
     c = _mix(c, c.new_tensor(paints.lips) * grain[:, None], front * lips)
-    between = sdf.step(0.0007, -0.0007, height.abs() - gap * 0.98) if head.mouth_open > 1e-3 else torch.exp(-(height / 0.0016).square())
+    between = (
+        sdf.step(0.0007, -0.0007, height.abs() - gap * 0.98)
+        if head.mouth_open > 1e-3
+        else torch.exp(-(height / 0.0016).square())
+    )
     crease = between * sdf.step(1.12, 0.9, u)
     c = _mix(c, c * c.new_tensor((0.34, 0.24, 0.24)), front * 0.85 * crease)
     if head.mouth_open > 1e-3:
@@ -186,11 +233,17 @@ def _paint_mouth(head: Anatomy, paints: Palette, c: Tensor, side: Tensor, y: Ten
 def _paint_lids(head: Anatomy, c: Tensor, side: Tensor, y: Tensor, front: Tensor) -> Tensor:
     """Lash line around the opening and the fold above it."""
     u, v, edge = almond(head, side, y)
-    lash = torch.exp(-(edge / 0.0016).square()) * (0.25 + 0.65 * sdf.step(-0.002, 0.003, v)) * sdf.step(1.25, 1.0, u.abs())
+    lash = (
+        torch.exp(-(edge / 0.0016).square())
+        * (0.25 + 0.65 * sdf.step(-0.002, 0.003, v))
+        * sdf.step(1.25, 1.0, u.abs())
+    )
     if head.eye_open < 0.3:  # closed: one line of lashes
         lash = torch.exp(-(v / 0.0014).square()) * sdf.step(1.15, 0.95, u.abs()) * 0.85
     above = 0.0062 + 0.004 * (1 - head.eye_open)
-    fold = torch.exp(-((edge - above) / 0.0016).square()) * sdf.step(0.0, 0.004, v) * sdf.step(1.2, 0.8, u.abs())
+    fold = (
+        torch.exp(-((edge - above) / 0.0016).square()) * sdf.step(0.0, 0.004, v) * sdf.step(1.2, 0.8, u.abs())
+    )
     c = _mix(c, c * 0.22, front * lash)
     return _mix(c, c * 0.74, front * 0.7 * fold)
 
@@ -200,7 +253,10 @@ def _paint_eyes(head: Anatomy, paints: Palette, p: tuple[Tensor, ...]) -> Tensor
     x, y, _ = p
     r = ((x.abs() - head.eye_x).square() + (y - EYE_Y).square()).sqrt() / (head.eye / 0.019)
     c = x.new_tensor((0.95, 0.94, 0.93)).expand(len(x), 3)
-    iris = x.new_tensor(paints.iris) * (0.75 + 0.5 * sdf.step(0.0030, 0.0062, r) - 0.7 * sdf.step(0.0062, 0.0080, r))[:, None]
+    iris = (
+        x.new_tensor(paints.iris)
+        * (0.75 + 0.5 * sdf.step(0.0030, 0.0062, r) - 0.7 * sdf.step(0.0062, 0.0080, r))[:, None]
+    )
     c = _mix(c, iris, sdf.step(0.0084, 0.0072, r))
     c = _mix(c, x.new_tensor((0.03, 0.03, 0.03)), sdf.step(0.0038, 0.0028, r))
     c = _mix(c, x.new_tensor((1.0, 1.0, 1.0)), _glint(head, x, y))
@@ -212,16 +268,25 @@ def _paint_eyes(head: Anatomy, paints: Palette, p: tuple[Tensor, ...]) -> Tensor
 
 def _glint(head: Anatomy, x: Tensor, y: Tensor) -> Tensor:
     """A highlight towards the light, painted because nothing here may depend on the camera."""
-    return 0.9 * torch.exp(-(((x.abs() - head.eye_x) * x.sign() - 0.0024).square() + (y - EYE_Y - 0.0026).square()) / 0.0013**2)
+    return 0.9 * torch.exp(
+        -(((x.abs() - head.eye_x) * x.sign() - 0.0024).square() + (y - EYE_Y - 0.0026).square()) / 0.0013**2
+    )
 
 
 def _beard(head: Anatomy, paints: Palette, side: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """[N] 0 .. 1: cheeks below a line from ear to mouth and chin; a moustache of its own amount; strands, not a stain."""
     line = -0.076 + 0.9 * (side - 0.035).clamp_min(0) - 0.4 * head.lower_drop
     low = -0.150 - head.lower_drop
-    lower = sdf.step(0.006, -0.008, y - line) * sdf.step(low - 0.015, low + 0.005, y) * sdf.step(-0.02, 0.01, z)
+    lower = (
+        sdf.step(0.006, -0.008, y - line) * sdf.step(low - 0.015, low + 0.005, y) * sdf.step(-0.02, 0.01, z)
+    )
     lip_y = mouth_line(head, side) + mouth_gap(head, side)
-    above = sdf.step(0.0, 0.006, y - lip_y) * sdf.step(0.030, 0.020, y - lip_y) * sdf.step(0.042, 0.028, side) * sdf.step(0.02, 0.06, z)
+    above = (
+        sdf.step(0.0, 0.006, y - lip_y)
+        * sdf.step(0.030, 0.020, y - lip_y)
+        * sdf.step(0.042, 0.028, side)
+        * sdf.step(0.02, 0.06, z)
+    )
     grain = 0.86 + 0.14 * noise((side * 260, y * 110, z * 150), 26)
     return 0.9 * torch.maximum(paints.beard * lower * (1 - above), paints.moustache * above) * grain
 

@@ -47,7 +47,9 @@ def render_head(parameters: Tensor, camera: Camera, size: int, *, background: Te
         ValueError: for a camera without one batch dimension, or parameters outside their range.
     """
     if len(camera.shape) != 1:
-        raise ValueError(f"render_head: expected cameras [V], got batch {list(camera.shape)}; index or flatten the camera first")
+        raise ValueError(
+            f"render_head: expected cameras [V], got batch {list(camera.shape)}; index or flatten the camera first"
+        )
     head, paints = anatomy(parameters), palette(parameters)
     origins, directions = (a.reshape(-1, 3) for a in rays(camera, size, size))
     t, hit = _trace(head, camera, size, origins, directions)
@@ -58,13 +60,17 @@ def render_head(parameters: Tensor, camera: Camera, size: int, *, background: Te
     view = torch.div(where, size * size, rounding_mode="floor")
     in_camera = (normals[:, None, :] @ camera.cam2world[view, :3, :3]).squeeze(1)
     white = torch.ones(3, 1, 1, dtype=origins.dtype, device=origins.device)
-    behind = (white if background is None else background.to(origins)).expand(len(camera.cam2world), 3, size, size)
+    behind = (white if background is None else background.to(origins)).expand(
+        len(camera.cam2world), 3, size, size
+    )
     rgb = behind.permute(0, 2, 3, 1).reshape(-1, 3).clone()
     footprint = _footprint(camera, size, view, directions[where], normals, t[where])
     rgb[where] = colour(head, paints, points, normals, footprint)
     normal = torch.zeros_like(rgb)
     normal[where] = in_camera
-    return Views(*(_images(a, size) for a in (rgb, hit[:, None].to(rgb), torch.where(hit, t, 0.0)[:, None], normal)))
+    return Views(
+        *(_images(a, size) for a in (rgb, hit[:, None].to(rgb), torch.where(hit, t, 0.0)[:, None], normal))
+    )
 
 
 @torch.no_grad()
@@ -85,13 +91,23 @@ def landmarks(parameters: Tensor) -> dict[str, Tensor]:
         "left_mouth": ((head.mouth_half_width, mouth_y, 0.0), front),
         "chin": (head.chin, below),
     }
-    targets, ways = (parameters.new_tensor([v[i] for v in points.values()], dtype=torch.float32) for i in (0, 1))
+    targets, ways = (
+        parameters.new_tensor([v[i] for v in points.values()], dtype=torch.float32) for i in (0, 1)
+    )
     start = torch.full((len(points),), 0.25).to(targets)
-    t, _ = tracing.march(lambda p: distance(head, p), targets + ways * start[:, None], -ways, torch.zeros_like(start), start * 2)
+    t, _ = tracing.march(
+        lambda p: distance(head, p),
+        targets + ways * start[:, None],
+        -ways,
+        torch.zeros_like(start),
+        start * 2,
+    )
     return dict(zip(points, targets + ways * (start - t)[:, None]))
 
 
-def _trace(head: Anatomy, camera: Camera, size: int, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+def _trace(
+    head: Anatomy, camera: Camera, size: int, origins: Tensor, directions: Tensor
+) -> tuple[Tensor, Tensor]:
     """Ray length t [V S S] and hit [V S S] of every pixel, starting from where cones around pixel blocks met the head."""
 
     def field(p):
@@ -109,16 +125,22 @@ def _block_start(field: tracing.Distance, camera: Camera, size: int, block: int,
     """[V S S] a ray length up to which a whole block of pixels is empty; infinite where its cone misses the head."""
     coarse = size // block
     origins, directions = (a.reshape(-1, 3) for a in rays(camera, coarse, coarse))
-    low, far = tracing.through_box(origins, directions, tuple(a - 0.1 for a in BOX_MIN), tuple(a + 0.1 for a in BOX_MAX))
+    low, far = tracing.through_box(
+        origins, directions, tuple(a - 0.1 for a in BOX_MIN), tuple(a + 0.1 for a in BOX_MAX)
+    )
     known = near.reshape(-1, coarse, block, coarse, block).amin((2, 4)).reshape(-1)
     focal = camera.intrinsics[:, 0, 0].repeat_interleave(coarse * coarse)
     slope = 0.72 * (block - 1) / size / focal  # half the diagonal between a block's outermost pixel centres
-    t, hit = tracing.march(field, origins, directions, torch.maximum(low, torch.where(known.isinf(), far, known)), far, slope)
+    t, hit = tracing.march(
+        field, origins, directions, torch.maximum(low, torch.where(known.isinf(), far, known)), far, slope
+    )
     t = torch.where(hit, t, torch.full_like(t, torch.inf))
     return t.reshape(-1, coarse, 1, coarse, 1).expand(-1, coarse, block, coarse, block).reshape(-1)
 
 
-def _footprint(camera: Camera, size: int, view: Tensor, directions: Tensor, normals: Tensor, t: Tensor) -> Tensor:
+def _footprint(
+    camera: Camera, size: int, view: Tensor, directions: Tensor, normals: Tensor, t: Tensor
+) -> Tensor:
     """[2, N, 3]: from a point, how far a pixel reaches to the right and down along the surface's tangent plane."""
     pixel = t / (size * camera.intrinsics[view, 0, 0])
     slant = (normals * directions).sum(-1, keepdim=True).clamp_max(-0.3)

@@ -57,7 +57,9 @@ def view_angles(seed: int, count: int, faces: bool = False) -> tuple[Tensor, Ten
     generator = torch.Generator().manual_seed(seed)
     yaw = (torch.rand(count, generator=generator) * 2 - 1) * math.pi
     yaw[: count if faces else (count + 1) // 2] /= 3
-    pitch = (torch.randn(count, generator=generator) * math.radians(14)).clamp(-math.radians(35), math.radians(50))
+    pitch = (torch.randn(count, generator=generator) * math.radians(14)).clamp(
+        -math.radians(35), math.radians(50)
+    )
     yaw[0] = pitch[0] = 0
     return yaw, pitch
 
@@ -77,7 +79,9 @@ def render_seed(seed: int, views: int, size: int, faces: bool = False) -> dict[s
     }
 
 
-def cached_shards(folder: Path, seeds: range, shard: int, make: Callable[[range], dict[str, Tensor]]) -> dict[str, Tensor]:
+def cached_shards(
+    folder: Path, seeds: range, shard: int, make: Callable[[range], dict[str, Tensor]]
+) -> dict[str, Tensor]:
     """What belongs to the seeds, row by row, read from the cache, or made and put there; prints progress.
 
     Args:
@@ -87,7 +91,11 @@ def cached_shards(folder: Path, seeds: range, shard: int, make: Callable[[range]
     for first in range(seeds.start, seeds.stop, shard):
         path = folder / f"{first}-{shard}.safetensors"
         if not path.is_file():
-            save_tensors(path, {key: value.contiguous() for key, value in make(range(first, first + shard)).items()}, {})
+            save_tensors(
+                path,
+                {key: value.contiguous() for key, value in make(range(first, first + shard)).items()},
+                {},
+            )
             print(f"rendered heads up to {first + shard} ({time.monotonic() - started:.0f} s)", flush=True)
         parts.append(read_tensors(path, f"cached {folder.name}")[0])
     return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
@@ -98,12 +106,16 @@ def stacked(heads: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {key: torch.stack([head[key] for head in heads]) for key in heads[0]}
 
 
-def cached_renders(seeds: range, *, views: int = 4, size: int = 256, faces: bool = False, shard: int = 25) -> Renders:
+def cached_renders(
+    seeds: range, *, views: int = 4, size: int = 256, faces: bool = False, shard: int = 25
+) -> Renders:
     """Renders of the seeds, read from the cache, or made and put there; prints progress.
 
     Args:
         seeds: as many as wanted, cached `shard` at a time. faces: only views from which a face can be read.
     """
     folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"{size}x{views}{'-faces' * faces}"
-    found = cached_shards(folder, seeds, shard, lambda some: stacked([render_seed(seed, views, size, faces) for seed in some]))
+    found = cached_shards(
+        folder, seeds, shard, lambda some: stacked([render_seed(seed, views, size, faces) for seed in some])
+    )
     return Renders(**{key: value[: len(seeds)] for key, value in found.items()})

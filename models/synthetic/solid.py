@@ -20,7 +20,9 @@ def parts(head: Anatomy, p: Coordinates) -> Parts:
     half = (x.abs(), y, z)
     glasses = glasses_distance(head, half) if head.glasses else None
     eyes = sdf.sphere(half, head.eye_centre, head.eye)
-    return Parts(_skin(head, half, eyes), eyes, hair_distance(head, p), clothing_distance(head, half), glasses)
+    return Parts(
+        _skin(head, half, eyes), eyes, hair_distance(head, p), clothing_distance(head, half), glasses
+    )
 
 
 def distance(head: Anatomy, p: Coordinates) -> Tensor:
@@ -36,15 +38,25 @@ def _skin(head: Anatomy, p: Coordinates, eyes: Tensor) -> Tensor:
     d = sdf.union(sdf.ellipsoid(p, (0.0, 0.045, -0.020), head.skull), face, 0.035)
     d = sdf.union(d, sdf.ellipsoid(p, (0.0, 0.062, 0.040 + head.forehead), (0.068, 0.050, 0.062)), 0.040)
     d = sdf.union(d, sdf.ellipsoid(p, head.chin, head.chin_radius), 0.030)
-    d = sdf.union(d, sdf.sphere(paired, (head.jaw * 0.61, head.jaw_y - 0.5 * head.lower_drop, 0.014), 0.027), 0.050)  # angle of the jaw
+    d = sdf.union(
+        d, sdf.sphere(paired, (head.jaw * 0.61, head.jaw_y - 0.5 * head.lower_drop, 0.014), 0.027), 0.050
+    )  # angle of the jaw
     d = sdf.union(d, sdf.sphere(paired, (0.050, -0.040, 0.060), head.cheekbone), 0.045)
     d = sdf.union(d, sdf.sphere(paired, (0.037, -0.078, 0.054), head.cheek), 0.045)
-    d = sdf.union(d, sdf.capsule(paired, (0.006, 0.026, 0.101), (0.064, 0.026, 0.074), head.brow, head.brow * 0.8), 0.024)
-    d = sdf.union(d, sdf.ellipsoid(p, (0.0, -0.092, 0.078), (0.038, 0.036, 0.032)), 0.024)  # the teeth under the lips
+    d = sdf.union(
+        d,
+        sdf.capsule(paired, (0.006, 0.026, 0.101), (0.064, 0.026, 0.074), head.brow, head.brow * 0.8),
+        0.024,
+    )
+    d = sdf.union(
+        d, sdf.ellipsoid(p, (0.0, -0.092, 0.078), (0.038, 0.036, 0.032)), 0.024
+    )  # the teeth under the lips
     hollow = (0.027, 0.0175, 0.026 + 0.003 * head.socket)
     d = sdf.subtraction(d, sdf.ellipsoid(paired, (head.eye_x, EYE_Y + 0.001, 0.110), hollow), 0.016)
     d = torch.minimum(d, _lids(head, p, eyes))
-    d = sdf.union(d, sdf.capsule(p, (0.0, 0.012, head.nose_root_z), head.nose_tip, 0.009, head.nose_radius), 0.014)
+    d = sdf.union(
+        d, sdf.capsule(p, (0.0, 0.012, head.nose_root_z), head.nose_tip, 0.009, head.nose_radius), 0.014
+    )
     nostril = (head.nostril_x, head.nose_tip[1] - 0.004, head.nose_tip[2] - 0.017)
     d = sdf.union(d, sdf.sphere(p, nostril, 0.0105), 0.010)
     d = sdf.union(d, _lips(head, p), 0.006)
@@ -53,7 +65,9 @@ def _skin(head: Anatomy, p: Coordinates, eyes: Tensor) -> Tensor:
         cavity = torch.maximum(torch.maximum(between, x - 0.85 * head.mouth_half_width), 0.080 - z)
         d = sdf.subtraction(d, cavity, min(0.003, head.mouth_open))
     d = sdf.union(d, _ears(head, p), 0.014)
-    return sdf.union(d, sdf.capsule(p, (0.0, -0.080, -0.032), (0.0, -0.30, -0.052), head.neck, head.neck * 1.06), 0.030)
+    return sdf.union(
+        d, sdf.capsule(p, (0.0, -0.080, -0.032), (0.0, -0.30, -0.052), head.neck, head.neck * 1.06), 0.030
+    )
 
 
 def _lids(head: Anatomy, p: Coordinates, eyes: Tensor) -> Tensor:

@@ -1,9 +1,13 @@
 """Which seeds may be used for what. The ranges never overlap."""
 
-PRIOR = range(0, 50_000)  # prior and encoder
-UPPER = range(50_000, 70_000)  # everything trained on top of the prior: diffusion, HPDM, Turbo, metric networks
+PRIOR = range(50_000)  # prior and encoder
+UPPER = range(
+    50_000, 70_000
+)  # everything trained on top of the prior: diffusion, HPDM, Turbo, metric networks
 VALIDATION = range(90_000, 90_256)  # choose and tune here
-HELD_OUT = range(100_000, 200_000)  # only benches, the shipped portrait and acceptance looks read these; nothing is tuned on them
+HELD_OUT = range(
+    100_000, 200_000
+)  # only benches, the shipped portrait and acceptance looks read these; nothing is tuned on them
 SHIPPED = 100_000  # the portrait that ships
 
 SPLITS = {"prior": PRIOR, "upper": UPPER, "validation": VALIDATION, "held_out": HELD_OUT}

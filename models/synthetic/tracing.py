@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -15,12 +15,19 @@ RELAXATION = 0.87  # of a step: our distances are first order, hence at times a 
 TOLERANCE = 1e-4  # scene units
 STEPS = 40
 CONE_STEPS = 24
-CREEP = 6e-6  # least step of a ray over the squared number of steps it has made, so that grazing rays get past
+CREEP = (
+    6e-6  # least step of a ray over the squared number of steps it has made, so that grazing rays get past
+)
 POLISH = 10  # steps back to the surface of the rays that went a little too far
 
 
 def march(
-    distance: Distance, origins: Tensor, directions: Tensor, near: Tensor, far: Tensor, slope: Tensor | None = None
+    distance: Distance,
+    origins: Tensor,
+    directions: Tensor,
+    near: Tensor,
+    far: Tensor,
+    slope: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Sphere tracing (Hart 1996) of rays, or of cones around them, with only the active ones evaluated.
 
@@ -46,7 +53,9 @@ def march(
             break
         d = distance(tuple(o + w * here for o, w in zip(start, way))) - wide * here
         arrived = d < tolerance
-        here = torch.where(arrived, here, here + (RELAXATION * d).clamp_min(CREEP * i * i if slope is None else 0.0))
+        here = torch.where(
+            arrived, here, here + (RELAXATION * d).clamp_min(CREEP * i * i if slope is None else 0.0)
+        )
         going = ~arrived & (here < end)
         if i == steps - 1 and slope is not None:  # a cone may stop anywhere it has come to
             arrived = arrived | going

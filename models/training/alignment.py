@@ -65,7 +65,10 @@ def validate(network: AlignmentNetwork, stage: Stage, device) -> dict[str, float
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    options, device = parsed(training_parser("alignment", __doc__, minutes=20, heads=800), arguments), pick_device()
+    options, device = (
+        parsed(training_parser("alignment", __doc__, minutes=20, heads=800), arguments),
+        pick_device(),
+    )
     stage = set_stage(cached_renders(range(options.heads)), 400, seed=1)
     held_out = set_stage(cached_renders(range(90_000, 90_025)), 60, seed=90_000)
     config = AlignmentConfig()

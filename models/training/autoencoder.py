@@ -29,7 +29,11 @@ from .local import LocalRun, descend, parsed, pick_device, rate_share, training_
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-STAGES = ((0.2, 64, 16), (0.5, 128, 5), (1.0, 256, 2))  # share of the run until which, pixels, pictures a step: hues need many pictures
+STAGES = (
+    (0.2, 64, 16),
+    (0.5, 128, 5),
+    (1.0, 256, 2),
+)  # share of the run until which, pixels, pictures a step: hues need many pictures
 RATE = 1.5e-3
 KL = 1e-6
 PERCEPTUAL = 0.6
@@ -37,8 +41,15 @@ PERCEPTUAL_FROM = 0.4  # share of the run
 HUE = 4.0  # weight of the hues
 HUE_CELL = 4  # pixels over which they are averaged
 HEADS_FROM = 0.5  # share of the run, from which two steps in three see heads
-HEAD, HEAD_CORNER, HEAD_ROOM = 160, (36, 32), (24, 32)  # pixels of 256: side, least corner (y, x), how much further it may lie
-EMPHASIS, MOST_DETAIL = 15.0, 0.2  # weight of detail, and the detail (pictures in [-1, 1]) from which on it no longer grows
+HEAD, HEAD_CORNER, HEAD_ROOM = (
+    160,
+    (36, 32),
+    (24, 32),
+)  # pixels of 256: side, least corner (y, x), how much further it may lie
+EMPHASIS, MOST_DETAIL = (
+    15.0,
+    0.2,
+)  # weight of detail, and the detail (pictures in [-1, 1]) from which on it no longer grows
 HINT = 4.0  # weight of the hues in the latents at the start; 0 from HINTED on
 HINTED = 0.4  # share of the run
 HINT_SCALE = 6.0  # latents of a hue of 1
@@ -48,7 +59,9 @@ def random_pictures(renders: Renders, count: int, side: int, draws: torch.Genera
     """`count` whole pictures [count, 3, side, side] in [0, 1] of random views, some on a coloured backdrop, some mirrored."""
     heads, views = (torch.randint(n, (count,), generator=draws) for n in renders.rgb.shape[:2])
     backdrops = torch.rand(count, 3, 1, 1, generator=draws).to(device)
-    plain, mirrored = (torch.rand(count, 1, 1, 1, generator=draws).to(device) < share for share in (0.85, 0.5))
+    plain, mirrored = (
+        torch.rand(count, 1, 1, 1, generator=draws).to(device) < share for share in (0.85, 0.5)
+    )
     rgb = renders.rgb[heads, views].to(device).float() / 255
     mask = renders.mask[heads, views].to(device).float()[:, None]
     pictures = torch.where(plain, rgb, rgb * mask + backdrops * (1 - mask))
@@ -57,7 +70,10 @@ def random_pictures(renders: Renders, count: int, side: int, draws: torch.Genera
 
 def around_heads(pictures: Tensor, draws: torch.Generator) -> Tensor:
     """Pictures [B, 3, 256, 256] -> the same place of all, with the head in it: [B, 3, HEAD, HEAD]."""
-    top, left = (int(least + torch.randint(room + 1, (1,), generator=draws)) for least, room in zip(HEAD_CORNER, HEAD_ROOM, strict=True))
+    top, left = (
+        int(least + torch.randint(room + 1, (1,), generator=draws))
+        for least, room in zip(HEAD_CORNER, HEAD_ROOM, strict=True)
+    )
     return pictures[..., top : top + HEAD, left : left + HEAD]
 
 
@@ -83,7 +99,12 @@ def reconstruction_loss(shown: Tensor, truth: Tensor) -> Tensor:
     error, weight = shown - truth, emphasis(truth)
     across, down = slopes(error)
     edges = (weight[..., 1:] * across.abs()).mean() + (weight[..., 1:, :] * down.abs()).mean()
-    return (weight * error.abs()).mean() + error.square().mean() + edges + HUE * F.avg_pool2d(hues(error), HUE_CELL).square().mean()
+    return (
+        (weight * error.abs()).mean()
+        + error.square().mean()
+        + edges
+        + HUE * F.avg_pool2d(hues(error), HUE_CELL).square().mean()
+    )
 
 
 @torch.no_grad()
@@ -110,7 +131,9 @@ def sheet(vae: AutoencoderKL, renders: Renders, path: Path, device, heads: int =
     Image.fromarray(picture.numpy()).save(path)
 
 
-def there_and_back(vae: AutoencoderKL, signed: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def there_and_back(
+    vae: AutoencoderKL, signed: Tensor, draws: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
     """Reconstruction [B, 3, S, S] of pictures in [-1, 1] from a sample of the posterior, its mean KL divergence to a unit Gaussian, and the
     squared distance of the first two latent channels from the picture's hues."""
     with torch.autocast(signed.device.type, torch.bfloat16):
@@ -143,7 +166,9 @@ def run(arguments: list[str]) -> None:
     def step(done: int, progress: float) -> dict[str, float]:
         side, count = next(stage[1:] for stage in STAGES if progress < stage[0] or stage == STAGES[-1])
         heads = progress > HEADS_FROM and done % 3
-        pictures = random_pictures(truth, round(count * (side / HEAD) ** 2) if heads else count, side, draws, device)
+        pictures = random_pictures(
+            truth, round(count * (side / HEAD) ** 2) if heads else count, side, draws, device
+        )
         pictures = around_heads(pictures, draws) if heads else pictures
         signed = 2 * pictures - 1  # from [0, 1] to [-1, 1]
         shown, divergence, apart = there_and_back(vae, signed, draws)
@@ -162,7 +187,14 @@ def run(arguments: list[str]) -> None:
     figures = validate(vae, held_out, device)
     if options.end >= 1:
         scaled = replace(config, scaling_factor=round(1 / figures["latent_std"], 5))
-        write(shipped("autoencoder"), "autoencoder", scaled, vae, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(steps))
+        write(
+            shipped("autoencoder"),
+            "autoencoder",
+            scaled,
+            vae,
+            **{k: f"{v:.3f}" for k, v in figures.items()},
+            steps=str(steps),
+        )
     if options.sheet:
         sheet(vae, held_out, options.sheet, device)
     print(f"{steps} steps; validation {figures}", flush=True)

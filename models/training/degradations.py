@@ -116,7 +116,9 @@ def _low_resolution(image: Tensor, strength: Tensor, chance: Chance) -> Tensor:
     S = image.shape[-1]
     rows = []
     for i, factor in enumerate((1.3 + 4.7 * strength).tolist()):
-        small = F.interpolate(image[i : i + 1], size=(round(S / factor),) * 2, mode="bilinear", antialias=True)
+        small = F.interpolate(
+            image[i : i + 1], size=(round(S / factor),) * 2, mode="bilinear", antialias=True
+        )
         rows.append(F.interpolate(small, size=(S, S), mode="bilinear"))
     return torch.cat(rows)
 
@@ -124,7 +126,9 @@ def _low_resolution(image: Tensor, strength: Tensor, chance: Chance) -> Tensor:
 _DAMAGE = (_blur, _noise, _warp, _shift, _colour, _blocks, _low_resolution)  # as KINDS
 
 
-def draw_pictures(renders: Renders, heads: Tensor, views: Tensor, size: int, whole: Tensor, generator: torch.Generator) -> Tensor:
+def draw_pictures(
+    renders: Renders, heads: Tensor, views: Tensor, size: int, whole: Tensor, generator: torch.Generator
+) -> Tensor:
     """Views of heads, whole and shrunk, or pieces from the middle at full detail.
 
     Args:
@@ -135,7 +139,11 @@ def draw_pictures(renders: Renders, heads: Tensor, views: Tensor, size: int, who
     """
     images = renders.rgb[heads, views].float() / 255
     left = images.shape[-1] - size
-    corners = torch.randint(int(0.2 * left), int(0.8 * left) + 1, (len(heads), 2), generator=generator).tolist()
-    pieces = torch.stack([image[:, y : y + size, x : x + size] for image, (x, y) in zip(images, corners, strict=True)])
+    corners = torch.randint(
+        int(0.2 * left), int(0.8 * left) + 1, (len(heads), 2), generator=generator
+    ).tolist()
+    pieces = torch.stack(
+        [image[:, y : y + size, x : x + size] for image, (x, y) in zip(images, corners, strict=True)]
+    )
     shrunk = F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
     return torch.where(whole[:, None, None, None], shrunk, pieces)

@@ -49,7 +49,9 @@ def latent_data(renders: Renders, device, mirrored: bool) -> LatentData:
     return LatentData(torch.cat(parts), prompts.repeat(1 + mirrored))
 
 
-def noise_error(network: EmbeddedUNet, data: LatentData, rows: Tensor, empty: float, draws: torch.Generator, device) -> Tensor:
+def noise_error(
+    network: EmbeddedUNet, data: LatentData, rows: Tensor, empty: float, draws: torch.Generator, device
+) -> Tensor:
     """Mean squared error of the predicted noise on some rows of the data at random timesteps."""
     denoiser = network.denoiser()
     z, prompts = data.latents[rows], data.prompts[rows]
@@ -66,7 +68,10 @@ def noise_error(network: EmbeddedUNet, data: LatentData, rows: Tensor, empty: fl
 def validate(network: EmbeddedUNet, data: LatentData, device) -> dict[str, float]:
     """Mean squared error of the noise on validation views, the same draws every time."""
     draws = torch.Generator().manual_seed(0)
-    errors = [noise_error(network, data, rows, 0.0, draws, device) for rows in torch.arange(len(data.latents)).split(25)]
+    errors = [
+        noise_error(network, data, rows, 0.0, draws, device)
+        for rows in torch.arange(len(data.latents)).split(25)
+    ]
     return {"noise_mse": torch.stack(errors).mean().item()}
 
 
@@ -121,7 +126,14 @@ def run(arguments: list[str]) -> None:
     steps = local.train(step, options, save_every=1000, judge=lambda: validate(mean, held_out, device))
     figures = validate(mean, held_out, device)
     if options.end >= 1:
-        write(shipped("diffusion"), "diffusion", network.config, mean, **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(steps))
+        write(
+            shipped("diffusion"),
+            "diffusion",
+            network.config,
+            mean,
+            **{k: f"{v:.4f}" for k, v in figures.items()},
+            steps=str(steps),
+        )
     if options.sheet:
         sheet(mean, options.sheet, device)
     print(f"{steps} steps; validation {figures}", flush=True)

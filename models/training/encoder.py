@@ -41,7 +41,9 @@ def augment(image: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
         return torch.rand(B, *shape, generator=generator).to(image) * (high - low) + low
 
     backdrop = uniform(0, 1, 3, 1, 1)
-    softness = F.avg_pool2d(F.max_pool2d(mask, 5, 1, 2), 5, 1, 2)  # some of the photo's background stays at the edges
+    softness = F.avg_pool2d(
+        F.max_pool2d(mask, 5, 1, 2), 5, 1, 2
+    )  # some of the photo's background stays at the edges
     ragged = torch.where(uniform(0, 1, 1, 1, 1) < 0.5, softness, mask)
     image = image * mask + backdrop * (1 - mask)
     angle, scale, shift = uniform(-0.07, 0.07), uniform(0.93, 1.07), uniform(-0.05, 0.05, 2)
@@ -53,17 +55,23 @@ def augment(image: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
         1,
     )
     grid = F.affine_grid(turn, list(image.shape), align_corners=False)
-    image, ragged = (F.grid_sample(x, grid, padding_mode="border", align_corners=False) for x in (image, ragged))
+    image, ragged = (
+        F.grid_sample(x, grid, padding_mode="border", align_corners=False) for x in (image, ragged)
+    )
     recoloured = image.clamp(0, 1) ** uniform(0.75, 1.3, 1, 1, 1) * uniform(0.85, 1.15, 3, 1, 1)
     mean = recoloured.mean((1, 2, 3), keepdim=True)
     recoloured = (recoloured - mean) * uniform(0.75, 1.25, 1, 1, 1) + mean
-    image = torch.where(uniform(0, 1, 1, 1, 1) < 0.5, recoloured, image)  # the others keep the colours that the code names
+    image = torch.where(
+        uniform(0, 1, 1, 1, 1) < 0.5, recoloured, image
+    )  # the others keep the colours that the code names
     blurred = F.interpolate(F.avg_pool2d(image, 2), size=(S, S), mode="bilinear")
     image = torch.where(uniform(0, 1, 1, 1, 1) < 0.4, blurred, image)
     image = image + torch.randn(image.shape, generator=generator).to(image) * uniform(0, 0.04, 1, 1, 1)
     u = (torch.arange(S, device=image.device) + 0.5) / S
     centre, half = uniform(0, 1, 2), uniform(0, 0.16, 2)
-    hidden = ((u - centre[:, :1]).abs() < half[:, :1])[:, None, None, :] & ((u - centre[:, 1:]).abs() < half[:, 1:])[:, None, :, None]
+    hidden = ((u - centre[:, :1]).abs() < half[:, :1])[:, None, None, :] & (
+        (u - centre[:, 1:]).abs() < half[:, 1:]
+    )[:, None, :, None]
     occluded = hidden & (uniform(0, 1, 1, 1, 1) < 0.25)
     image = torch.where(occluded, uniform(0, 1, 3, 1, 1), image)
     return (image * ragged + 1 - ragged).clamp(0, 1)
@@ -77,15 +85,22 @@ def validate(encoder: PortraitEncoder, renders: Renders, device) -> dict[str, fl
     angles = torch.stack([renders.yaw, renders.pitch], -1).flatten(0, 1).to(device)
     front = amounts.view(*renders.yaw.shape, -1)[:, 0]
     left = (front - truth).square().mean() / truth.var(0).mean()
-    return {"code_r2_front": 1 - left.item(), "pose_error_degrees": math.degrees((pose - angles).abs().mean().item())}
+    return {
+        "code_r2_front": 1 - left.item(),
+        "pose_error_degrees": math.degrees((pose - angles).abs().mean().item()),
+    }
 
 
-def rendered_loss(prior: EmbeddedGenerator, amounts: Tensor, truth: Renders, heads: Tensor, draws: torch.Generator) -> Tensor:
+def rendered_loss(
+    prior: EmbeddedGenerator, amounts: Tensor, truth: Renders, heads: Tensor, draws: torch.Generator
+) -> Tensor:
     """How the heads of predicted codes [B, z_dim - 1] look on rays of their true views."""
     _, planes = planes_of(prior, lift(amounts), prior.backbone.synthesis.resolutions[-2])
     batch = draw_rays(truth, heads, 1, 256, draws, amounts.device)
     t = guided_samples(batch, GuidedSampling(band=0.06), prior.config.field.box_side, draws)
-    losses = ray_losses(render_guided(prior.field(planes), batch, t), batch, torch.rand(3, generator=draws).to(amounts))
+    losses = ray_losses(
+        render_guided(prior.field(planes), batch, t), batch, torch.rand(3, generator=draws).to(amounts)
+    )
     return losses["colour"] + 0.05 * losses["opacity"]
 
 
@@ -96,7 +111,10 @@ def shipped_prior(device) -> EmbeddedGenerator | None:
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    options, device = parsed(training_parser("encoder", __doc__, minutes=45, heads=3000), arguments), pick_device()
+    options, device = (
+        parsed(training_parser("encoder", __doc__, minutes=45, heads=3000), arguments),
+        pick_device(),
+    )
     truth = cached_renders(range(options.heads), views=3, size=128, faces=True)
     held_out = cached_renders(range(90_000, 90_050), views=3, size=128, faces=True)
     codes = identity_codes(truth.parameters)[:, :-1]
@@ -125,5 +143,12 @@ def run(arguments: list[str]) -> None:
     steps = local.train(step, options, save_every=1000, judge=lambda: validate(encoder, held_out, device))
     figures = validate(encoder, held_out, device)
     if options.end >= 1:
-        write(shipped("encoder"), "encoder", encoder.config, encoder, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(steps))
+        write(
+            shipped("encoder"),
+            "encoder",
+            encoder.config,
+            encoder,
+            **{k: f"{v:.3f}" for k, v in figures.items()},
+            steps=str(steps),
+        )
     print(f"{steps} steps; validation {figures}", flush=True)

@@ -55,7 +55,9 @@ def ablation_path(name: str) -> Path:
 def branches_config(base: EmbeddedUNet, *, geometry: bool = True, implicit: bool = True) -> HpdmConfig:
     """Branches of the embedded UNet's size."""
     size = base.config
-    branch = BranchConfig(channels=size.channels, layers=size.layers, groups=size.groups, latent_channels=size.latent_channels)
+    branch = BranchConfig(
+        channels=size.channels, layers=size.layers, groups=size.groups, latent_channels=size.latent_channels
+    )
     return HpdmConfig(branch=branch, geometry=geometry, implicit=implicit, kernel=1)
 
 
@@ -103,12 +105,17 @@ def noise_error(
 
 
 @torch.no_grad()
-def validate(network: Hpdm, base: EmbeddedUNet, data: LatentPairs, device: torch.device, **told: object) -> dict[str, float]:
+def validate(
+    network: Hpdm, base: EmbeddedUNet, data: LatentPairs, device: torch.device, **told: object
+) -> dict[str, float]:
     """On validation pairs, the same draws every time: error of the noise with the branches, and of the UNet alone."""
     errors = []
     for branches in (True, False):
         draws, options = torch.Generator().manual_seed(0), told if branches else {"weight": 0.0}
-        each = [noise_error(network, base, data, rows, 0.0, draws, device, **options) for rows in torch.arange(len(data)).split(10)]
+        each = [
+            noise_error(network, base, data, rows, 0.0, draws, device, **options)
+            for rows in torch.arange(len(data)).split(10)
+        ]
         errors.append(torch.stack(each).mean().item())
     return dict(zip(("noise_mse", "noise_mse_alone"), errors, strict=True))
 
@@ -116,7 +123,9 @@ def validate(network: Hpdm, base: EmbeddedUNet, data: LatentPairs, device: torch
 class HpdmRun:
     """One training: what a step does at each share of the run."""
 
-    def __init__(self, network: Hpdm, base: EmbeddedUNet, plan: HpdmTraining, data: LatentPairs, device: torch.device) -> None:
+    def __init__(
+        self, network: Hpdm, base: EmbeddedUNet, plan: HpdmTraining, data: LatentPairs, device: torch.device
+    ) -> None:
         self.network, self.base, self.plan, self.data, self.device = network, base, plan, data, device
         learnt = [p for p in network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(learnt, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
@@ -130,7 +139,10 @@ class HpdmRun:
         network, plan = self.network, self.plan
         joined = network.fusions is not None and any(fusion.conv2.weight.any() for fusion in network.fusions)
         learnt = network.geometry is not None and bool(network.geometry.conv3.weight.any())
-        taking = {"geometry": learnt or progress >= plan.geometry_from, "implicit": joined or progress >= plan.implicit_from}
+        taking = {
+            "geometry": learnt or progress >= plan.geometry_from,
+            "implicit": joined or progress >= plan.implicit_from,
+        }
         if taking["implicit"] and network.implicit is not None and not joined:
             network.implicit.load_state_dict(network.explicit.state_dict())
         return taking
@@ -138,7 +150,18 @@ class HpdmRun:
     def step(self, done: int, progress: float) -> dict[str, float]:
         """One step; its loss."""
         rows = torch.randint(len(self.data), (BATCH,), generator=self.draws)
-        loss = noise_error(self.network, self.base, self.data, rows, EMPTY, self.draws, self.device, HEAVIEST, NEAREST, **self.parts(progress))
+        loss = noise_error(
+            self.network,
+            self.base,
+            self.data,
+            rows,
+            EMPTY,
+            self.draws,
+            self.device,
+            HEAVIEST,
+            NEAREST,
+            **self.parts(progress),
+        )
         descend(loss, self.optimiser, RATE * rate_share(done, progress, warm_up=200, least=0.05))
         return {"loss": loss.item()}
 
@@ -146,16 +169,22 @@ class HpdmRun:
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = training_parser("hpdm", __doc__, minutes=60, heads=600)
-    parser.add_argument("--ablation", choices=ABLATIONS, help="leave parts out; the result is cached and does not ship")
+    parser.add_argument(
+        "--ablation", choices=ABLATIONS, help="leave parts out; the result is cached and does not ship"
+    )
     options, device = parsed(parser, arguments), pick_device()
     plan, stage = ABLATIONS[options.ablation or "whole"](HpdmTraining()), shipped_stage(device)
     data = cached_latents(stage, range(UPPER.start, UPPER.start + options.heads), damage=True)
     held_out = cached_latents(stage, range(VALIDATION.start, VALIDATION.start + 25), damage=False)
     base = shipped_unet().to(device)
-    network = begun(base, branches_config(base, geometry=plan.geometry_from < 1, implicit=plan.implicit_from < 1)).to(device)
+    network = begun(
+        base, branches_config(base, geometry=plan.geometry_from < 1, implicit=plan.implicit_from < 1)
+    ).to(device)
     state = HpdmRun(network, base, plan, data, device)
     path = ablation_path(options.ablation) if options.ablation else shipped("hpdm")
-    local = LocalRun(path.stem, network, state.optimiser, options.minutes, {"": "hpdm"} if options.ablation is None else {})
+    local = LocalRun(
+        path.stem, network, state.optimiser, options.minutes, {"": "hpdm"} if options.ablation is None else {}
+    )
     state.draws.manual_seed(5 + local.resume())
 
     def judge() -> dict[str, float]:
@@ -164,5 +193,12 @@ def run(arguments: list[str]) -> None:
     steps = local.train(state.step, options, judge=judge)
     figures = judge()
     if options.end >= 1:
-        write(path, "hpdm", network.config, network, **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(steps))
+        write(
+            path,
+            "hpdm",
+            network.config,
+            network,
+            **{k: f"{v:.4f}" for k, v in figures.items()},
+            steps=str(steps),
+        )
     print(f"{steps} steps; validation {figures}", flush=True)

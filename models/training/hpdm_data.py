@@ -41,7 +41,11 @@ DRIVER_YAW = 110  # degrees: the second pair's driving views lie within
 PITCH = 10  # degrees, one standard deviation
 SIZES = (32, 16, 8)  # of the UNet's features, where the implicit branch's are projected
 IMAGES = ("driver", "target", "render", "normal")
-TINT, SEAM, ROUND_TRIP = 0.06, 0.5, 0.5  # damage: largest change of colours; chances of a seam, and of a pass through the autoencoder
+TINT, SEAM, ROUND_TRIP = (
+    0.06,
+    0.5,
+    0.5,
+)  # damage: largest change of colours; chances of a seam, and of a pass through the autoencoder
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,9 @@ def draw_angles(seed: int) -> Tensor:
     either = torch.where(torch.rand(PAIRS, generator=draws) < 0.5, 1.0, -1.0)
     pitch = torch.randn(PAIRS, 2, generator=draws) * math.radians(PITCH)
     pitch[0, 0] = 0
-    return torch.stack([driver, pitch[:, 0], driver + step * torch.where(driver == 0, either, outward), pitch[:, 1]], 1)
+    return torch.stack(
+        [driver, pitch[:, 0], driver + step * torch.where(driver == 0, either, outward), pitch[:, 1]], 1
+    )
 
 
 @torch.no_grad()
@@ -88,7 +94,10 @@ def head_pairs(stage: Stage, seed: int) -> dict[str, Tensor]:
     exact = [render_head(sample_parameters(seed), camera, SIZE) for camera in cameras]
     front = uncropped(exact[0].rgb[0].to(device), exact[0].mask[0].to(device), frontal().to(device))
     head = feed_forward_head(stage.prior, stage.encoder, front)
-    seen, coarse = (head.render(camera.to(device), SIZE, normals=wanted) for camera, wanted in zip(cameras, (False, True), strict=True))
+    seen, coarse = (
+        head.render(camera.to(device), SIZE, normals=wanted)
+        for camera, wanted in zip(cameras, (False, True), strict=True)
+    )
     return {
         "driver": as_bytes(exact[0].rgb),
         "target": as_bytes(exact[1].rgb),
@@ -110,7 +119,10 @@ def pair_data(stage: Stage, seeds: range) -> PairData:
     """Pairs of all seeds, read from the cache, or made and put there; prints progress."""
 
     def make(some: range) -> dict[str, Tensor]:
-        return {key: value.flatten(0, 1) for key, value in stacked([head_pairs(stage, seed) for seed in some]).items()}
+        return {
+            key: value.flatten(0, 1)
+            for key, value in stacked([head_pairs(stage, seed) for seed in some]).items()
+        }
 
     found = cached_shards(pairs_folder(stage), seeds, SHARD, make)
     return PairData(**{key: value[: PAIRS * len(seeds)] for key, value in found.items()})
@@ -149,7 +161,10 @@ class LatentPairs:
         if nearer is not None:
             render, normals = geometry.chunk(2, 1)
             geometry = torch.cat([render.lerp(self.clean[rows], nearer[:, None, None, None]), normals], 1)
-        return Priors(*(x.to(device) for x in (self.projected[rows], self.known[rows], geometry, self.driver[rows])), warp)
+        return Priors(
+            *(x.to(device) for x in (self.projected[rows], self.known[rows], geometry, self.driver[rows])),
+            warp,
+        )
 
 
 def with_mirrored(data: PairData) -> PairData:
@@ -158,7 +173,9 @@ def with_mirrored(data: PairData) -> PairData:
     across = 255 - flipped["normal"][:, :1]  # the normals' x component points the other way
     flipped["normal"] = torch.cat([across, flipped["normal"][:, 1:]], 1)
     flipped["angles"] = data.angles * torch.tensor([-1.0, 1.0, -1.0, 1.0])
-    return PairData(**{part.name: torch.cat([getattr(data, part.name), flipped[part.name]]) for part in fields(PairData)})
+    return PairData(
+        **{part.name: torch.cat([getattr(data, part.name), flipped[part.name]]) for part in fields(PairData)}
+    )
 
 
 def damaged(image: Tensor, vae: AutoencoderKL, draws: torch.Generator) -> Tensor:
@@ -178,27 +195,41 @@ def latent_pairs(data: PairData, vae: AutoencoderKL, *, damage: bool) -> LatentP
     parts: list[dict[str, Tensor]] = []
     for i in range(len(data)):
         draws = torch.Generator().manual_seed(i)
-        driver, target, render, normal = (getattr(data, name)[i].to(vae.device).float() / 255 for name in IMAGES)
+        driver, target, render, normal = (
+            getattr(data, name)[i].to(vae.device).float() / 255 for name in IMAGES
+        )
         driver = damaged(driver, vae, draws) if damage else driver
         mask, distance = data.opacity[i].to(vae.device).float() / 255, data.distance[i].to(vae.device).float()
         first, second = (orbit(data.angles[i, j], data.angles[i, j + 1]).to(vae.device) for j in (0, 2))
         view = DrivingView(driver, distance, mask, first)
         priors, _ = view_priors(vae, [view], second[None], render[None], 2 * normal[None] - 1)
         found = {f"index{size}": priors.warp.index((size, size)).short() for size in SIZES}
-        latents = {"projected": priors.projected, "known": priors.known, "geometry": priors.geometry, "driver": priors.driver}
+        latents = {
+            "projected": priors.projected,
+            "known": priors.known,
+            "geometry": priors.geometry,
+            "driver": priors.driver,
+        }
         prompt = prompt_index(data.angles[i : i + 1, 2], data.angles[i : i + 1, 3])
         parts.append({"clean": encode(vae, target[None]), **latents, **found, "prompts": prompt})
-    return LatentPairs(**{part.name: torch.cat([x[part.name].cpu() for x in parts]) for part in fields(LatentPairs)})
+    return LatentPairs(
+        **{part.name: torch.cat([x[part.name].cpu() for x in parts]) for part in fields(LatentPairs)}
+    )
 
 
 def cached_latents(stage: Stage, seeds: range, *, damage: bool) -> LatentPairs:
     """`latent_pairs` of the seeds, read from the cache, or made and put there. Args: damage: to the driving views, of mirrored pairs, too."""
-    parts = [f"{ProjectionConfig()} {TINT} {SEAM} {ROUND_TRIP} {SIZES}".encode(), shipped("autoencoder").read_bytes()]
+    parts = [
+        f"{ProjectionConfig()} {TINT} {SEAM} {ROUND_TRIP} {SIZES}".encode(),
+        shipped("autoencoder").read_bytes(),
+    ]
     parts += [inspect.getsource(inspect.getmodule(one)).encode() for one in (ProjectionConfig, view_priors)]
     key = hashlib.sha256(b"".join(parts)).hexdigest()[:12]
     path = pairs_folder(stage) / f"latents-{key}-{seeds.start}-{seeds.stop}-{damage:d}.safetensors"
     if not path.is_file():
         data, vae = pair_data(stage, seeds), shipped_autoencoder().to(next(stage.prior.parameters()).device)
         made = latent_pairs(with_mirrored(data) if damage else data, vae, damage=damage)
-        save_tensors(path, {part.name: getattr(made, part.name).contiguous() for part in fields(LatentPairs)}, {})
+        save_tensors(
+            path, {part.name: getattr(made, part.name).contiguous() for part in fields(LatentPairs)}, {}
+        )
     return LatentPairs(**read_tensors(path, "cached latents")[0])

@@ -33,8 +33,12 @@ def _between(first: str, last: str) -> list[int]:
     return list(range(PARAMETER_NAMES.index(first), PARAMETER_NAMES.index(last) + 1))
 
 
-COLOURS = _between("skin_darkness", "eye_colour") + _between("hair_style", "hair_parting")  # what siblings share
-LOOK = _between("clothing_style", "clothing_pattern") + _between("smile", "light_warmth")  # what is no part of a person
+COLOURS = _between("skin_darkness", "eye_colour") + _between(
+    "hair_style", "hair_parting"
+)  # what siblings share
+LOOK = _between("clothing_style", "clothing_pattern") + _between(
+    "smile", "light_warmth"
+)  # what is no part of a person
 GLASSES = _between("glasses", "glasses_colour")
 
 
@@ -60,7 +64,9 @@ def person(seed: int) -> Tensor:
 def crop_camera(yaw: Tensor, pitch: Tensor) -> Camera:
     """Canonical cameras [V] that see `metrics.identity.head_crop` of their frame only."""
     whole = orbit(yaw, pitch)
-    zoom = torch.tensor([[1 / CROP_SIDE, 0, 0.5 - 0.5 / CROP_SIDE], [0, 1 / CROP_SIDE, -CROP_TOP / CROP_SIDE], [0, 0, 1]])
+    zoom = torch.tensor(
+        [[1 / CROP_SIDE, 0, 0.5 - 0.5 / CROP_SIDE], [0, 1 / CROP_SIDE, -CROP_TOP / CROP_SIDE], [0, 0, 1]]
+    )
     return Camera(whole.cam2world, zoom.to(whole.intrinsics) @ whole.intrinsics)
 
 
@@ -80,7 +86,9 @@ def render_looks(seed: int) -> Tensor:
 def cached_looks(seeds: range) -> Looks:
     """Looks of the seeds, a whole number of shards, read from the cache, or made and put there; prints progress."""
     folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"looks-{CROP_SIZE}x{KEPT}"
-    found = cached_shards(folder, seeds, SHARD, lambda some: {"crops": torch.stack([render_looks(seed) for seed in some])})
+    found = cached_shards(
+        folder, seeds, SHARD, lambda some: {"crops": torch.stack([render_looks(seed) for seed in some])}
+    )
     return Looks(found["crops"][: len(seeds)])
 
 
@@ -138,12 +146,17 @@ def validate(network: IdentityNetwork, held_out: Looks, device) -> dict[str, flo
     same, siblings, strangers = pair_scores(network, held_out, device)
     known_same, _, known_strangers = pair_scores(network, known, device)
     thresholds = torch.linspace(-1, 1, 401)[:, None]
-    balanced = ((known_same >= thresholds).float().mean(1) + (known_strangers < thresholds).float().mean(1)) / 2
+    balanced = (
+        (known_same >= thresholds).float().mean(1) + (known_strangers < thresholds).float().mean(1)
+    ) / 2
     threshold = thresholds[balanced.argmax(), 0].item()
     return {
         "auc": area_under_curve(same, strangers),
         "auc_siblings": area_under_curve(same, siblings),
-        "accuracy": ((same >= threshold).float().mean().item() + (strangers < threshold).float().mean().item()) / 2,
+        "accuracy": (
+            (same >= threshold).float().mean().item() + (strangers < threshold).float().mean().item()
+        )
+        / 2,
         "threshold": threshold,
         "mean_same": same.mean().item(),
         "mean_strangers": strangers.mean().item(),
@@ -172,12 +185,21 @@ def run(arguments: list[str]) -> None:
         batch = draw_batch(truth, draws).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             embeddings = network(batch.flatten(0, 1))
-        loss = contrastive_loss(torch.nn.functional.normalize(embeddings.float(), dim=1).unflatten(0, batch.shape[:2]))
+        loss = contrastive_loss(
+            torch.nn.functional.normalize(embeddings.float(), dim=1).unflatten(0, batch.shape[:2])
+        )
         descend(loss, optimiser, RATE * rate_share(done, progress))
         return {"loss": loss.item()}
 
     steps = local.train(step, options)
     figures = validate(network, held_out, device)
     if options.end >= 1:
-        write(shipped("identity"), "identity", network.config, network, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(steps))
+        write(
+            shipped("identity"),
+            "identity",
+            network.config,
+            network,
+            **{k: f"{v:.3f}" for k, v in figures.items()},
+            steps=str(steps),
+        )
     print(f"{steps} steps; validation {figures}", flush=True)

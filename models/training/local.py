@@ -16,17 +16,25 @@ from ..synthetic.renders import cache_folder
 
 def pick_device() -> torch.device:
     """The accelerator where there is one, else the CPU."""
-    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    return (
+        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    )
 
 
 def training_parser(name: str, description: str, *, minutes: float, heads: int) -> argparse.ArgumentParser:
     """The options that trainings share."""
     parser = argparse.ArgumentParser(prog=f"portrait-diffusion train {name}", description=description)
-    parser.add_argument("--minutes", type=float, default=minutes, help="of this call, without the rendering of the heads")
+    parser.add_argument(
+        "--minutes", type=float, default=minutes, help="of this call, without the rendering of the heads"
+    )
     parser.add_argument("--heads", type=int, default=heads, help="factory heads to learn from")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 for all")
-    parser.add_argument("--begin", type=float, default=0.0, help="share of the run to begin at, when going on")
-    parser.add_argument("--end", type=float, default=1.0, help="share of the run to end at; weights are written at 1")
+    parser.add_argument(
+        "--begin", type=float, default=0.0, help="share of the run to begin at, when going on"
+    )
+    parser.add_argument(
+        "--end", type=float, default=1.0, help="share of the run to end at; weights are written at 1"
+    )
     return parser
 
 
@@ -40,7 +48,9 @@ def parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Na
 
 def rate_share(step: int, progress: float, *, warm_up: int = 100, least: float = 0.02) -> float:
     """Share of the learning rate: linear warm-up, then a cosine over the run down to `least`."""
-    return min(1, (step + 1) / warm_up) * (least + (1 - least) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0), 1))))
+    return min(1, (step + 1) / warm_up) * (
+        least + (1 - least) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0), 1)))
+    )
 
 
 def descend(loss: Tensor, optimiser: torch.optim.Optimizer, rate: float) -> None:
@@ -64,7 +74,12 @@ class LocalRun:
     """
 
     def __init__(
-        self, name: str, module: nn.Module, optimiser: torch.optim.Optimizer, minutes: float, parts: dict[str, str] | None = None
+        self,
+        name: str,
+        module: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        minutes: float,
+        parts: dict[str, str] | None = None,
     ) -> None:
         self.name, self.parts = name, parts or {"": name}
         self.path = cache_folder() / "train" / f"{name}.safetensors"
@@ -128,7 +143,11 @@ class LocalRun:
         """Load the weights that ship, unless they are of another architecture or absent."""
         if not all(shipped(name).is_file() for name in self.parts.values()):
             return
-        state = {prefix + key: value for prefix, name in self.parts.items() for key, value in read(shipped(name), name)[1].items()}
+        state = {
+            prefix + key: value
+            for prefix, name in self.parts.items()
+            for key, value in read(shipped(name), name)[1].items()
+        }
         own = self.module.state_dict()
         if {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in own.items()}:
             self.module.load_state_dict(state)
@@ -136,7 +155,11 @@ class LocalRun:
 
     def save(self, step: int) -> None:
         """Write the local checkpoint."""
-        tensors = {f"m.{key}": value.cpu().contiguous().clone() for key, value in self.module.state_dict().items()}  # some are shared
+        tensors = {
+            f"m.{key}": value.cpu().contiguous().clone() for key, value in self.module.state_dict().items()
+        }  # some are shared
         for index, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"o.{index}.{name}": value.cpu().contiguous().clone() for name, value in state.items()}
+            tensors |= {
+                f"o.{index}.{name}": value.cpu().contiguous().clone() for name, value in state.items()
+            }
         save_tensors(self.path, tensors, {"step": str(step)})

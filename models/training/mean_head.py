@@ -27,11 +27,15 @@ def build(spacing: float = SPACING) -> MeanHead:
     head = anatomy(mean_parameters())
     low = torch.tensor(BOX_MIN) - 2 * spacing
     counts = ((torch.tensor(BOX_MAX) - low) / spacing).int() + 3
-    points = torch.cartesian_prod(*(torch.arange(int(n)) * spacing + start for n, start in zip(counts, low, strict=True)))
+    points = torch.cartesian_prod(
+        *(torch.arange(int(n)) * spacing + start for n, start in zip(counts, low, strict=True))
+    )
     values = torch.cat([distance(head, part.unbind(1)) for part in points.split(1 << 18)])
     mesh = marching_cubes(Grid(-values.view(*counts.tolist()), low, spacing))
     places = landmarks(mean_parameters())
-    return MeanHead(onto_surface(head, mesh.vertices), mesh.faces, torch.stack([places[name] for name in LANDMARKS]))
+    return MeanHead(
+        onto_surface(head, mesh.vertices), mesh.faces, torch.stack([places[name] for name in LANDMARKS])
+    )
 
 
 def onto_surface(head: Anatomy, vertices: Tensor, step: float = 1e-4) -> Tensor:
@@ -39,7 +43,8 @@ def onto_surface(head: Anatomy, vertices: Tensor, step: float = 1e-4) -> Tensor:
     offsets = step * torch.eye(3)
     for _ in range(ROUNDS):
         ahead, behind = (
-            torch.stack([distance(head, (vertices + sign * offset).unbind(1)) for offset in offsets], -1) for sign in (1, -1)
+            torch.stack([distance(head, (vertices + sign * offset).unbind(1)) for offset in offsets], -1)
+            for sign in (1, -1)
         )
         slope = (ahead - behind) / (2 * step)
         off = distance(head, vertices.unbind(1))[:, None]
@@ -49,9 +54,17 @@ def onto_surface(head: Anatomy, vertices: Tensor, step: float = 1e-4) -> Tensor:
 
 def run(arguments: list[str]) -> None:
     """Write the file that ships, and say how large it is."""
-    argparse.ArgumentParser(prog="portrait-diffusion train mean_head", description=__doc__).parse_args(arguments)
+    argparse.ArgumentParser(prog="portrait-diffusion train mean_head", description=__doc__).parse_args(
+        arguments
+    )
     head = build()
-    tensors = {"vertices": head.vertices.contiguous(), "faces": head.faces.to(torch.int16).contiguous(), "landmarks": head.landmarks}
+    tensors = {
+        "vertices": head.vertices.contiguous(),
+        "faces": head.faces.to(torch.int16).contiguous(),
+        "landmarks": head.landmarks,
+    }
     config = json.dumps({"spacing": SPACING, "factory": FACTORY_VERSION})
     save_tensors(shipped("mean_head"), tensors, {"kind": "mean_head", "config": config})
-    print(f"mean head: {len(head.vertices)} vertices, {len(head.faces)} faces, {shipped('mean_head').stat().st_size / 1e3:.0f} kB")
+    print(
+        f"mean head: {len(head.vertices)} vertices, {len(head.faces)} faces, {shipped('mean_head').stat().st_size / 1e3:.0f} kB"
+    )

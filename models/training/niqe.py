@@ -28,7 +28,11 @@ def run(arguments: list[str]) -> None:
     model = fit_niqe(images, options.patch, masks)
     held_out, inside = pictures(cached_renders(range(90_000, 90_000 + options.held_out), views=4, size=256))
     noise = torch.randn(held_out.shape, generator=torch.Generator().manual_seed(5))
-    damaged = {"exact": held_out, "blurred": blur(held_out, 1.5), "noisy": (held_out + 0.05 * noise).clamp(0, 1)}
+    damaged = {
+        "exact": held_out,
+        "blurred": blur(held_out, 1.5),
+        "noisy": (held_out + 0.05 * noise).clamp(0, 1),
+    }
     figures = {name: niqe(x, model, inside).mean().item() for name, x in damaged.items()}
     facts = {name: f"{value:.3f}" for name, value in figures.items()}
     write_niqe(shipped("niqe"), model, heads=str(options.heads), views="4", size="256", **facts)

@@ -31,7 +31,9 @@ class Tasks(nn.Module):
 
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
-        self.damage = nn.Sequential(nn.Linear(2 * sum(channels), 128), nn.SiLU(), nn.Linear(128, len(KINDS) + 2))
+        self.damage = nn.Sequential(
+            nn.Linear(2 * sum(channels), 128), nn.SiLU(), nn.Linear(128, len(KINDS) + 2)
+        )
         self.code = nn.Linear(16 * channels[-1], CODE_DIM - 1)
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,7 +68,9 @@ def _uniform(B: int, low: float, high: float, generator: torch.Generator) -> Ten
 
 def _choose(B: int, names: tuple[str, ...], generator: torch.Generator) -> Tensor:
     """[B] indices into KINDS, of the given names."""
-    return torch.tensor([KINDS.index(name) for name in names])[torch.randint(len(names), (B,), generator=generator)]
+    return torch.tensor([KINDS.index(name) for name in names])[
+        torch.randint(len(names), (B,), generator=generator)
+    ]
 
 
 def draw_triplets(renders: Renders, count: int, generator: torch.Generator) -> Triplets:
@@ -125,7 +129,9 @@ def ranking_loss(network: PerceptualNetwork, triplets: Triplets, device, *, feat
 @torch.no_grad()
 def set_unit(network: PerceptualNetwork, renders: Renders, device) -> None:
     """Scale the weights so that two different heads in front are 1 apart on average."""
-    front = F.interpolate(renders.rgb[:64, 0].float() / 255, size=(SIZE, SIZE), mode="bilinear", antialias=True).to(device)
+    front = F.interpolate(
+        renders.rgb[:64, 0].float() / 255, size=(SIZE, SIZE), mode="bilinear", antialias=True
+    ).to(device)
     mean = perceptual_distance(network, front, front.roll(1, 0)).mean()
     for value in network.log_weights:
         value -= mean.log()
@@ -139,10 +145,15 @@ def validate(network: PerceptualNetwork, renders: Renders, device, count: int = 
     families = []
     for _ in range(max(1, count // 24)):
         triplets = draw_triplets(renders, 24, generator)
-        near, far = (perceptual_distance(network, triplets.reference.to(device), x.to(device)).cpu() for x in (triplets.near, triplets.far))
+        near, far = (
+            perceptual_distance(network, triplets.reference.to(device), x.to(device)).cpu()
+            for x in (triplets.near, triplets.far)
+        )
         right["ours"].append(near < far)
         for name, measure in (("psnr", psnr), ("ssim", ssim)):
-            pairs = zip(triplets.reference.split(1), triplets.near.split(1), triplets.far.split(1), strict=True)
+            pairs = zip(
+                triplets.reference.split(1), triplets.near.split(1), triplets.far.split(1), strict=True
+            )
             right[name].append(torch.tensor([measure(a, b) > measure(a, c) for a, b, c in pairs]))
         families.append(triplets.family)
     family = torch.cat(families)
@@ -150,7 +161,10 @@ def validate(network: PerceptualNetwork, renders: Renders, device, count: int = 
     for name, values in right.items():
         correct = torch.cat(values).float()
         shares[f"{name}_all"] = correct.mean().item()
-        shares |= {f"{name}_{title.replace(' ', '_')}": correct[family == i].mean().item() for i, title in enumerate(FAMILIES)}
+        shares |= {
+            f"{name}_{title.replace(' ', '_')}": correct[family == i].mean().item()
+            for i, title in enumerate(FAMILIES)
+        }
     return shares
 
 
@@ -175,7 +189,10 @@ def run(arguments: list[str]) -> None:
         learner = Learner().to(device)
     counts = list(learner.network.log_weights)
     others = [p for p in learner.parameters() if all(p is not count for count in counts)]
-    groups = [{"params": counts, "scale": 10}, {"params": others}]  # how much channels count: few numbers, far from where they start
+    groups = [
+        {"params": counts, "scale": 10},
+        {"params": others},
+    ]  # how much channels count: few numbers, far from where they start
     optimiser = torch.optim.AdamW(groups, lr=RATE, weight_decay=0.01)
     local = LocalRun("perceptual", learner, optimiser, options.minutes)
     if local.resume() == 0:
@@ -186,7 +203,9 @@ def run(arguments: list[str]) -> None:
         if progress < WEIGHTS_FROM or (progress >= BOTH_FROM and done % 2):
             loss = feature_loss(learner, truth, codes, draws, device)
         else:
-            loss = ranking_loss(learner.network, draw_triplets(truth, BATCH, draws), device, features=progress >= BOTH_FROM)
+            loss = ranking_loss(
+                learner.network, draw_triplets(truth, BATCH, draws), device, features=progress >= BOTH_FROM
+            )
         begun = WEIGHTS_FROM if progress >= WEIGHTS_FROM else 0.0
         ends = 1.0 if begun else WEIGHTS_FROM
         descend(loss, optimiser, RATE * rate_share(done, (progress - begun) / (ends - begun)))
@@ -198,5 +217,12 @@ def run(arguments: list[str]) -> None:
     figures = validate(learner.network, held_out, device, 480)
     if options.end >= 1:
         facts = {k: f"{v:.3f}" for k, v in figures.items()}
-        write(shipped("perceptual"), "perceptual", learner.network.config, learner.network, **facts, steps=str(steps))
+        write(
+            shipped("perceptual"),
+            "perceptual",
+            learner.network.config,
+            learner.network,
+            **facts,
+            steps=str(steps),
+        )
     print(f"{steps} steps; share of triplets ranked rightly {figures}", flush=True)

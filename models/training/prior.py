@@ -87,7 +87,13 @@ def planes_of(generator: EmbeddedGenerator, codes: Tensor, stop: int | None) -> 
 
 
 def ray_step(
-    generator: EmbeddedGenerator, codes: Tensor, truth: Renders, index: Tensor, config: PriorTraining, stop: int | None, draws: torch.Generator
+    generator: EmbeddedGenerator,
+    codes: Tensor,
+    truth: Renders,
+    index: Tensor,
+    config: PriorTraining,
+    stop: int | None,
+    draws: torch.Generator,
 ) -> dict[str, Tensor]:
     """Reconstruction losses on rays of the heads `index` [B] with codes [B, z_dim]."""
     batch = draw_rays(truth, index, config.views, config.rays, draws, codes.device)
@@ -109,9 +115,15 @@ def begin_plain(generator: EmbeddedGenerator) -> None:
 
 def critic_loss(critic: Discriminator, fake: PictureBatch, real: PictureBatch, penalty: float) -> Tensor:
     """Non-saturating logistic loss, and R1 on the real pictures (Mescheder et al. 2018) where `penalty` > 0."""
-    image, raw = real.image.detach().requires_grad_(penalty > 0), real.raw.detach().requires_grad_(penalty > 0)
+    image, raw = (
+        real.image.detach().requires_grad_(penalty > 0),
+        real.raw.detach().requires_grad_(penalty > 0),
+    )
     on_real = critic(image, raw, real.label)
-    loss = F.softplus(critic(fake.image.detach(), fake.raw.detach(), fake.label)).mean() + F.softplus(-on_real).mean()
+    loss = (
+        F.softplus(critic(fake.image.detach(), fake.raw.detach(), fake.label)).mean()
+        + F.softplus(-on_real).mean()
+    )
     if penalty > 0:
         slopes = torch.autograd.grad(on_real.sum(), (image, raw), create_graph=True)
         loss = loss + penalty / 2 * sum(slope.square().sum((1, 2, 3)).mean() for slope in slopes)
@@ -125,7 +137,14 @@ def validate(generator: EmbeddedGenerator, renders: Renders, heads: int, device)
     for i in range(heads):
         ws, planes = planes_of(generator, identity_codes(renders.parameters[i : i + 1]).to(device), None)
         camera = orbit(renders.yaw[i], renders.pitch[i]).to(device)
-        picture = render(MarchingCaster(generator.field(planes, ws)), camera, 128, 128, generator.config.render, normals=False)
+        picture = render(
+            MarchingCaster(generator.field(planes, ws)),
+            camera,
+            128,
+            128,
+            generator.config.render,
+            normals=False,
+        )
         truth = F.interpolate(renders.rgb[i].to(device).float() / 255, size=(128, 128), mode="area")
         errors.append((picture.rgb - truth).square().mean((1, 2, 3)))
     psnr = -10 * torch.stack(errors).log10()
@@ -144,14 +163,25 @@ def optimisers(pair: Pair, config: PriorTraining) -> tuple[torch.optim.Optimizer
     known = {id(p) for p in mapping}
     others = [p for p in pair.generator.parameters() if id(p) not in known]
     groups = [{"params": others, "scale": 1.0}, {"params": mapping, "scale": config.mapping_rate}]
-    critic = [{"params": list(pair.discriminator.parameters()), "scale": config.discriminator_rate / config.rate}]
-    return torch.optim.Adam(groups, lr=config.rate, betas=(0.5, 0.99)), torch.optim.Adam(critic, lr=config.rate, betas=(0.0, 0.99))
+    critic = [
+        {"params": list(pair.discriminator.parameters()), "scale": config.discriminator_rate / config.rate}
+    ]
+    return torch.optim.Adam(groups, lr=config.rate, betas=(0.5, 0.99)), torch.optim.Adam(
+        critic, lr=config.rate, betas=(0.0, 0.99)
+    )
 
 
 class PriorRun:
     """One training: its networks, data and draws, and what a step does at each share of the run."""
 
-    def __init__(self, truth: Renders, config: PriorTraining, device: torch.device, generator: EmbeddedGenerator, critic: Discriminator) -> None:
+    def __init__(
+        self,
+        truth: Renders,
+        config: PriorTraining,
+        device: torch.device,
+        generator: EmbeddedGenerator,
+        critic: Discriminator,
+    ) -> None:
         self.truth, self.config, self.device = truth, config, device
         self.codes = identity_codes(truth.parameters).to(device)
         self.generator, self.critic = generator, critic
@@ -186,7 +216,9 @@ class PriorRun:
         """One step on whole pictures: generator, then critic."""
         config, index = self.config, self.heads(self.config.pictures)
         real = draw_pictures(self.truth, index, self.generator, self.draws, self.device)
-        with torch.set_grad_enabled(adversary):  # until the critic is heard, only super-resolution learns from pictures: half the time
+        with torch.set_grad_enabled(
+            adversary
+        ):  # until the critic is heard, only super-resolution learns from pictures: half the time
             ws, planes = planes_of(self.generator, self.codes[index], None)
             features = render_features(self.generator, planes, ws, real, config.sampling, self.draws)
         fake = super_resolved(self.generator, features, ws, real.label)
@@ -210,7 +242,14 @@ def finish(run: PriorRun, held_out: Renders) -> dict[str, float]:
         run.generator.backbone.mapping.w_avg.copy_(styles.mean(0))
     figures = validate(run.generator, held_out, len(held_out.parameters), run.device)
     notes = {key: f"{value:.3f}" for key, value in figures.items()} | {"steps": str(run.step_count)}
-    write(shipped("prior"), "prior", run.generator.config, run.generator, family=family_of(run.generator), **notes)
+    write(
+        shipped("prior"),
+        "prior",
+        run.generator.config,
+        run.generator,
+        family=family_of(run.generator),
+        **notes,
+    )
     write(shipped("discriminator"), "discriminator", run.critic.config, run.critic, steps=str(run.step_count))
     return figures
 
@@ -220,7 +259,11 @@ def sample_sheet(generator: EmbeddedGenerator, renders: Renders, path: Path, hea
     """Validation heads of true codes as the generator finally shows them, each row below its truth."""
     rows = []
     for i in range(heads):
-        ws, planes = planes_of(generator, identity_codes(renders.parameters[i : i + 1]).to(generator.decoder.net[0].weight.device), None)
+        ws, planes = planes_of(
+            generator,
+            identity_codes(renders.parameters[i : i + 1]).to(generator.decoder.net[0].weight.device),
+            None,
+        )
         head = Head(planes, generator.decoder, generator.config.field, None, ws, generator)
         camera, truth = orbit(renders.yaw[i], renders.pitch[i]), renders.rgb[i].float() / 255
         shown = head.render(camera.to(planes.device), truth.shape[-1], normals=False).rgb
@@ -241,10 +284,23 @@ def run(arguments: list[str]) -> None:
         begin_plain(generator)
         critic = Discriminator(DiscriminatorConfig()).to(device)
     state = PriorRun(truth, PriorTraining(), device, generator, critic)
-    local = LocalRun("prior", state.pair, state.optimiser, options.minutes, {"generator.": "prior", "discriminator.": "discriminator"})
+    local = LocalRun(
+        "prior",
+        state.pair,
+        state.optimiser,
+        options.minutes,
+        {"generator.": "prior", "discriminator.": "discriminator"},
+    )
     state.step_count = local.resume()
-    local.train(lambda done, progress: state.step(progress), options, judge=lambda: validate(generator, held_out, 3, device))
+    local.train(
+        lambda done, progress: state.step(progress),
+        options,
+        judge=lambda: validate(generator, held_out, 3, device),
+    )
     if options.end >= 1:
-        print(f"{state.step_count} steps; validation {finish(state, held_out)}; wrote prior and discriminator", flush=True)
+        print(
+            f"{state.step_count} steps; validation {finish(state, held_out)}; wrote prior and discriminator",
+            flush=True,
+        )
     if options.sheet:
         sample_sheet(generator, held_out, options.sheet)

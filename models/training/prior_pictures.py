@@ -31,7 +31,9 @@ class PictureBatch:
     rays: RayBatch | None = None
 
 
-def draw_pictures(renders: Renders, index: Tensor, generator: EmbeddedGenerator, draws: torch.Generator, device) -> PictureBatch:
+def draw_pictures(
+    renders: Renders, index: Tensor, generator: EmbeddedGenerator, draws: torch.Generator, device
+) -> PictureBatch:
     """A random view of each of the heads `index` [B]; distances of the raw picture's rays are the nearest fine pixel's."""
     pick = (index, draw_views(renders.yaw[index], 1, draws)[:, 0])
     image = renders.rgb[pick].to(device).float() / 127.5 - 1
@@ -41,14 +43,21 @@ def draw_pictures(renders: Renders, index: Tensor, generator: EmbeddedGenerator,
     origins, directions = (x.flatten(1, 2) for x in rays(camera, R, R))
     step = image.shape[-1] // R
     covered = F.max_pool2d(mask, step)
-    distance = renders.beyond[pick].to(device).float()[:, None] * mask + (mask - 1) * -10  # empty pixels are never the nearest
+    distance = (
+        renders.beyond[pick].to(device).float()[:, None] * mask + (mask - 1) * -10
+    )  # empty pixels are never the nearest
     nearest = reach_out((-F.max_pool2d(-distance, step) + RADIUS)[:, 0], covered[:, 0], 3)
     batch = RayBatch(origins, directions, (raw.flatten(2).mT + 1) / 2, covered.flatten(1), nearest.flatten(1))
     return PictureBatch(image, raw, label_from_camera(camera), batch)
 
 
 def render_features(
-    generator: EmbeddedGenerator, planes: Tensor, ws: Tensor, real: PictureBatch, sampling: GuidedSampling, draws: torch.Generator
+    generator: EmbeddedGenerator,
+    planes: Tensor,
+    ws: Tensor,
+    real: PictureBatch,
+    sampling: GuidedSampling,
+    draws: torch.Generator,
 ) -> Tensor:
     """What super-resolution is fed with [B, F, R, R], from the cameras of `real`; rendered where its surface is and a margin around."""
     B, R = len(ws), generator.config.raw_resolution
@@ -59,11 +68,24 @@ def render_features(
     def of(x: Tensor) -> Tensor:
         return x.gather(1, pick) if x.ndim == 2 else x.gather(1, pick[..., None].expand(-1, -1, x.shape[-1]))
 
-    batch = RayBatch(*(of(x) for x in (real.rays.origins, real.rays.directions, real.rays.rgb, real.rays.mask, real.rays.distance)))
+    batch = RayBatch(
+        *(
+            of(x)
+            for x in (
+                real.rays.origins,
+                real.rays.directions,
+                real.rays.rgb,
+                real.rays.mask,
+                real.rays.distance,
+            )
+        )
+    )
     t = guided_samples(batch, sampling, generator.config.field.box_side, draws)
     seen = render_guided(generator.field(planes, ws), batch, t)
     on_white = seen.features + (1 - seen.opacity)[..., None]
-    every = on_white.new_ones(B, R * R, on_white.shape[-1]).scatter(1, pick[..., None].expand_as(on_white), on_white)
+    every = on_white.new_ones(B, R * R, on_white.shape[-1]).scatter(
+        1, pick[..., None].expand_as(on_white), on_white
+    )
     return generator.signed(every.mT.unflatten(2, (R, R)))
 
 
@@ -75,4 +97,8 @@ def super_resolved(generator: EmbeddedGenerator, features: Tensor, ws: Tensor, l
 def picture_losses(fake: PictureBatch, real: PictureBatch, critic: Discriminator) -> dict[str, Tensor]:
     """L1 of raw and final pictures, and of the critic's features (the critic's own weights get no gradient worth keeping)."""
     features = critic_distance(critic)((fake.image, fake.raw), (real.image, real.raw))
-    return {"raw": (fake.raw - real.raw).abs().mean(), "image": (fake.image - real.image).abs().mean(), "features": features}
+    return {
+        "raw": (fake.raw - real.raw).abs().mean(),
+        "image": (fake.image - real.image).abs().mean(),
+        "features": features,
+    }

@@ -56,7 +56,9 @@ def interest(rgb: Tensor, mask: Tensor) -> Tensor:
         rgb: [..., 3, S, S]. mask: [..., S, S].
     """
     grey = rgb.mean(-3)
-    detail = F.pad((grey[..., 1:, :] - grey[..., :-1, :]).abs(), (0, 0, 0, 1)) + F.pad((grey[..., 1:] - grey[..., :-1]).abs(), (0, 1))
+    detail = F.pad((grey[..., 1:, :] - grey[..., :-1, :]).abs(), (0, 0, 0, 1)) + F.pad(
+        (grey[..., 1:] - grey[..., :-1]).abs(), (0, 1)
+    )
     S = mask.shape[-1]
     reach = S // 28 | 1
     edge = F.max_pool2d(mask.reshape(-1, 1, S, S), reach, 1, reach // 2).view_as(mask)
@@ -71,7 +73,9 @@ def reach_out(distance: Tensor, mask: Tensor, reach: int) -> Tensor:
     S = mask.shape[-1]
     flat = torch.where(mask > 0.5, distance, torch.inf).reshape(-1, 1, S, S)
     width = 2 * reach + 1
-    nearest = -F.max_pool2d(F.max_pool2d(-flat, (1, width), 1, (0, reach)), (width, 1), 1, (reach, 0)).view_as(mask)
+    nearest = -F.max_pool2d(
+        F.max_pool2d(-flat, (1, width), 1, (0, reach)), (width, 1), 1, (reach, 0)
+    ).view_as(mask)
     return torch.where(mask > 0.5, distance, torch.where(nearest.isfinite(), nearest, 0))
 
 
@@ -92,7 +96,9 @@ def draw_views(yaw: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return torch.multinomial(1.0 + 2 * behind.float(), count, generator=generator)
 
 
-def draw_rays(renders: Renders, index: Tensor, views: int, count: int, generator: torch.Generator, device) -> RayBatch:
+def draw_rays(
+    renders: Renders, index: Tensor, views: int, count: int, generator: torch.Generator, device
+) -> RayBatch:
     """`count` rays from each of `views` views of the heads `index` [B], without repetition."""
     pick = (index[:, None], draw_views(renders.yaw[index], views, generator))
     rgb = renders.rgb[pick].to(device).float() / 255  # [B, V, 3, S, S]
@@ -112,12 +118,16 @@ def draw_rays(renders: Renders, index: Tensor, views: int, count: int, generator
     exact = renders.beyond[pick].to(device).float() + RADIUS
     normal = surface_normals(origins + directions * exact[..., None], directions, mask)
     distance = reach_out(exact, mask, S // 28)
-    channels = at(torch.cat([origins, directions, rgb.movedim(2, -1), mask[..., None], distance[..., None], normal], -1))
+    channels = at(
+        torch.cat([origins, directions, rgb.movedim(2, -1), mask[..., None], distance[..., None], normal], -1)
+    )
     origins, directions, rgb, mask, distance, normal = channels.split([3, 3, 3, 1, 1, 3], -1)
     return RayBatch(origins, directions, rgb, mask[..., 0], distance[..., 0], normal)
 
 
-def guided_samples(batch: RayBatch, sampling: GuidedSampling, box_side: float, generator: torch.Generator) -> Tensor:
+def guided_samples(
+    batch: RayBatch, sampling: GuidedSampling, box_side: float, generator: torch.Generator
+) -> Tensor:
     """Distances [B, R, free + near], sorted: some through the free space, most about the surface; even where none is near."""
     near, far = box_range(batch.origins, batch.directions, box_side)
     far = torch.maximum(far, near + 1e-3)
@@ -126,7 +136,9 @@ def guided_samples(batch: RayBatch, sampling: GuidedSampling, box_side: float, g
     end = torch.where(known, torch.maximum(batch.distance + limb, front + 1e-3), far)
 
     def spread(a: Tensor, b: Tensor, count: int) -> Tensor:
-        u = (torch.arange(count, device=a.device) + torch.rand(*a.shape, count, generator=generator).to(a)) / count
+        u = (
+            torch.arange(count, device=a.device) + torch.rand(*a.shape, count, generator=generator).to(a)
+        ) / count
         return a[..., None] + (b - a)[..., None] * u
 
     return torch.cat([spread(near, front, sampling.free), spread(front, end, sampling.near)], -1)

@@ -50,7 +50,9 @@ def plane_data(stage: Stage, truth: Renders) -> PlaneData:
     for i in range(len(codes)):
         if i % 2:
             rgb, mask = truth.rgb[i, 0].to(device).float() / 255, truth.mask[i, :1].to(device).float()
-            made = feed_forward_head(stage.prior, stage.encoder, uncropped(rgb, mask, frontal().to(device))).planes
+            made = feed_forward_head(
+                stage.prior, stage.encoder, uncropped(rgb, mask, frontal().to(device))
+            ).planes
         else:
             made = stage.prior.planes(styles(stage.prior, codes[i : i + 1].to(device)))
         planes.append(made[0].half().cpu())
@@ -68,18 +70,28 @@ def drawn_fault(draws: torch.Generator) -> Fault | None:
 
 
 def losses(
-    block: DetailBlock, prior: HeadGenerator, data: PlaneData, heads: Tensor, faults: list[Fault | None], draws: torch.Generator
+    block: DetailBlock,
+    prior: HeadGenerator,
+    data: PlaneData,
+    heads: Tensor,
+    faults: list[Fault | None],
+    draws: torch.Generator,
 ) -> dict[str, Tensor]:
     """How heads look behind the block, with such faults, on rays of their exact views. Args: heads: [B] indices. faults: B of them."""
     device = next(block.parameters()).device
     whole = data.planes[heads].to(device).float()
-    spoilt = [one[None] if fault is None else spoilt_planes(one[None], prior.config.field, fault) for one, fault in zip(whole, faults, strict=True)]
+    spoilt = [
+        one[None] if fault is None else spoilt_planes(one[None], prior.config.field, fault)
+        for one, fault in zip(whole, faults, strict=True)
+    ]
     before = torch.cat(spoilt)
     with torch.autocast(device.type, torch.bfloat16):
         planes = block(before).float()
     batch = draw_rays(data.truth, heads, VIEWS, RAYS, draws, device)
     t = guided_samples(batch, SAMPLING, prior.config.field.box_side, draws)
-    found = ray_losses(render_guided(prior.field(planes), batch, t), batch, torch.rand(3, generator=draws).to(planes))
+    found = ray_losses(
+        render_guided(prior.field(planes), batch, t), batch, torch.rand(3, generator=draws).to(planes)
+    )
     weight = planes.new_tensor([10.0 if fault is None else 1.0 for fault in faults])
     return found | {"change": ((planes - before).square().flatten(1).mean(1) * weight).mean()}
 
@@ -135,5 +147,12 @@ def run(arguments: list[str]) -> None:
     steps = local.train(step, options, judge=lambda: validate(block, prior, held_out))
     figures = validate(block, prior, held_out)
     if options.end >= 1:
-        write(shipped("restoration"), "restoration", block.config, block, **{k: f"{v:.3f}" for k, v in figures.items()}, steps=str(steps))
+        write(
+            shipped("restoration"),
+            "restoration",
+            block.config,
+            block,
+            **{k: f"{v:.3f}" for k, v in figures.items()},
+            steps=str(steps),
+        )
     print(f"{steps} steps; validation {figures}", flush=True)

@@ -14,9 +14,16 @@ from ..synthetic.backgrounds import random_background
 from ..synthetic.rendering import landmarks
 from ..synthetic.renders import Renders
 
-FACE_YAW, BACK_YAW = math.radians(75), math.radians(120)  # a face is seen up to the first, none from the second on
+FACE_YAW, BACK_YAW = (
+    math.radians(75),
+    math.radians(120),
+)  # a face is seen up to the first, none from the second on
 TURN = math.radians(25)
-SHARES = (0.80, 0.86, 0.90)  # up to where: faces, heads from behind, faces whose features are covered; the rest has no head
+SHARES = (
+    0.80,
+    0.86,
+    0.90,
+)  # up to where: faces, heads from behind, faces whose features are covered; the rest has no head
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,9 @@ def set_stage(renders: Renders, backdrops: int, seed: int) -> Stage:
     """Landmarks of all views and a pool of backgrounds."""
     points = torch.stack([torch.stack(list(landmarks(p).values())) for p in renders.parameters])  # [N, L, 3]
     places, _ = project(renders.cameras(), points[:, None])
-    pupils = (points[:, 0] - points[:, 1]).norm(dim=-1) / 0.633  # from scene units to widths of the canonical frame
+    pupils = (points[:, 0] - points[:, 1]).norm(
+        dim=-1
+    ) / 0.633  # from scene units to widths of the canonical frame
     generator = torch.Generator().manual_seed(seed)
     pool = torch.stack([random_background(renders.rgb.shape[-1], generator) for _ in range(backdrops)])
     faces, backs = (renders.yaw.abs() <= FACE_YAW).nonzero(), (renders.yaw.abs() >= BACK_YAW).nonzero()
@@ -88,7 +97,11 @@ def draw_scenes(stage: Stage, count: int, generator: torch.Generator) -> Scenes:
     """`count` snapshots."""
     dice = Dice(count, generator)
     kind = dice.uniform(0, 1)
-    picks = torch.where((kind < SHARES[0])[:, None] | (kind >= SHARES[1])[:, None], dice.pick(stage.faces), dice.pick(stage.backs))
+    picks = torch.where(
+        (kind < SHARES[0])[:, None] | (kind >= SHARES[1])[:, None],
+        dice.pick(stage.faces),
+        dice.pick(stage.backs),
+    )
     head, view = picks.unbind(1)
     mask = stage.renders.mask[head, view][:, None].float()
     rgb = stage.renders.rgb[head, view].float() / 255
@@ -107,7 +120,9 @@ def draw_scenes(stage: Stage, count: int, generator: torch.Generator) -> Scenes:
     face = (kind < SHARES[0]).float()
     visible = ((places > 0.01) & (places < 0.99)).all(-1) & (face[:, None] > 0)
     face = face * (visible[:, :5].float().mean(1) > 0.5)  # too much beyond the picture's edge: no face
-    return Scenes(_develop(image, dice), alpha, places, visible & (face[:, None] > 0), face, stage.pupils[head] * scale)
+    return Scenes(
+        _develop(image, dice), alpha, places, visible & (face[:, None] > 0), face, stage.pupils[head] * scale
+    )
 
 
 def _similarity(dice: Dice) -> tuple[Tensor, Tensor]:
@@ -118,7 +133,9 @@ def _similarity(dice: Dice) -> tuple[Tensor, Tensor]:
     reach = 0.25 + 0.65 * (1 - scale).clamp_min(0)
     shift = dice.uniform(-1, 1, 2) * reach[:, None]
     cos, sin = angle.cos() * scale, angle.sin() * scale
-    return torch.stack([torch.stack([cos, -sin, shift[:, 0]], -1), torch.stack([sin, cos, shift[:, 1]], -1)], 1), scale
+    return torch.stack(
+        [torch.stack([cos, -sin, shift[:, 0]], -1), torch.stack([sin, cos, shift[:, 1]], -1)], 1
+    ), scale
 
 
 def _move(places: Tensor, matrix: Tensor) -> Tensor:
@@ -133,7 +150,8 @@ def _warp(image: Tensor, matrix: Tensor, scale: Tensor) -> Tensor:
     back = torch.cat([linear, -linear @ matrix[:, :, 2:]], -1)  # affine_grid wants picture -> canonical
     grid = F.affine_grid(back, list(image.shape), align_corners=False)
     sharp, half, quarter = (
-        F.grid_sample(x, grid, padding_mode="border", align_corners=False) for x in (image, F.avg_pool2d(image, 2), F.avg_pool2d(image, 4))
+        F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+        for x in (image, F.avg_pool2d(image, 2), F.avg_pool2d(image, 4))
     )
     scale = scale[:, None, None, None]
     return torch.where(scale > 0.65, sharp, torch.where(scale > 0.35, half, quarter))
@@ -142,32 +160,47 @@ def _warp(image: Tensor, matrix: Tensor, scale: Tensor) -> Tensor:
 def _dress(rgb: Tensor, mask: Tensor, dice: Dice, stage: Stage) -> Tensor:
     """Other colours of skin and hair, uneven light, and patterned clothes, which the factory does not have."""
     S = rgb.shape[-1]
-    field = F.interpolate(dice.uniform(-1, 1, 3, 4, 4) * 0.4 + dice.uniform(-1, 1, 1, 4, 4), (S, S), mode="bicubic", align_corners=False)
+    field = F.interpolate(
+        dice.uniform(-1, 1, 3, 4, 4) * 0.4 + dice.uniform(-1, 1, 1, 4, 4),
+        (S, S),
+        mode="bicubic",
+        align_corners=False,
+    )
     rgb = rgb * (1 + dice.uniform(0, 0.35, 1, 1, 1) * field)
     low = (torch.arange(S) / S)[None, None, :, None] > dice.uniform(0.74, 0.84, 1, 1, 1)
     pattern = dice.pick(stage.backdrops) * dice.uniform(0.4, 1.3, 1, 1, 1)
     amount = dice.uniform(0, 1, 1, 1, 1) * dice.chance(0.6) * low
-    grain = torch.randn(len(rgb), 1, S // 2, S // 2, generator=dice.generator) * dice.uniform(0, 0.04, 1, 1, 1)
+    grain = torch.randn(len(rgb), 1, S // 2, S // 2, generator=dice.generator) * dice.uniform(
+        0, 0.04, 1, 1, 1
+    )
     return (torch.lerp(rgb, pattern, amount) + F.interpolate(grain, (S, S)) * mask).clamp(0, 1)
 
 
 def _blank_face(rgb: Tensor, mask: Tensor, places: Tensor) -> Tensor:
     """The features smeared away: a head without a face."""
     S = rgb.shape[-1]
-    smooth = F.interpolate(F.avg_pool2d(rgb * mask, 32) / F.avg_pool2d(mask, 32).clamp_min(0.05), (S, S), mode="bilinear")
+    smooth = F.interpolate(
+        F.avg_pool2d(rgb * mask, 32) / F.avg_pool2d(mask, 32).clamp_min(0.05), (S, S), mode="bilinear"
+    )
     u = (torch.arange(S) + 0.5) / S
     centre = places[:, :5].mean(1)
-    away = ((u - centre[:, :1]) / 0.2).square()[:, None, None, :] + ((u - centre[:, 1:]) / 0.24).square()[:, None, :, None]
+    away = ((u - centre[:, :1]) / 0.2).square()[:, None, None, :] + ((u - centre[:, 1:]) / 0.24).square()[
+        :, None, :, None
+    ]
     return torch.lerp(rgb, smooth, (2.5 - 2.5 * away).clamp(0, 1))
 
 
 def _backdrop(rgb: Tensor, dice: Dice, stage: Stage) -> Tensor:
     """Clutter, a blend of two clutters, or one colour: any, white, or that of the skin."""
     first, second = dice.pick(stage.backdrops), dice.pick(stage.backdrops).flip(-1)
-    picture = torch.lerp(first, second, dice.chance(0.4) * dice.uniform(0, 1, 1, 1, 1)) * dice.uniform(0.5, 1.2, 3, 1, 1)
+    picture = torch.lerp(first, second, dice.chance(0.4) * dice.uniform(0, 1, 1, 1, 1)) * dice.uniform(
+        0.5, 1.2, 3, 1, 1
+    )
     skin = rgb[:, :, 56:72, 56:72].mean((-2, -1), keepdim=True)
     picture = torch.where(dice.chance(0.1), torch.lerp(picture, skin, 0.7), picture)
-    plain = torch.where(dice.chance(0.5), dice.uniform(0.9, 1, 1, 1, 1).expand(-1, 3, 1, 1), dice.uniform(0, 1, 3, 1, 1))
+    plain = torch.where(
+        dice.chance(0.5), dice.uniform(0.9, 1, 1, 1, 1).expand(-1, 3, 1, 1), dice.uniform(0, 1, 3, 1, 1)
+    )
     return torch.where(dice.chance(0.2), plain.expand_as(picture), picture).clamp(0, 1)
 
 
@@ -183,7 +216,12 @@ def _spot(dice: Dice, S: int, low: float, high: float) -> Tensor:
 def _skin_blobs(image: Tensor, rgb: Tensor, dice: Dice) -> Tensor:
     """Ovals in the colours of skin and hair: hands, balls, pots, no faces."""
     skin = rgb[:, :, 56:72, 56:72].mean((-2, -1), keepdim=True)
-    for tone in (skin, skin * dice.uniform(0.2, 0.6, 1, 1, 1), skin * dice.uniform(0.8, 1.2, 3, 1, 1), dice.uniform(0, 1, 3, 1, 1)):
+    for tone in (
+        skin,
+        skin * dice.uniform(0.2, 0.6, 1, 1, 1),
+        skin * dice.uniform(0.8, 1.2, 3, 1, 1),
+        dice.uniform(0, 1, 3, 1, 1),
+    ):
         soft = F.avg_pool2d(_spot(dice, image.shape[-1], 0.03, 0.3).float(), 5, 1, 2)
         image = torch.lerp(image, tone.clamp(0, 1).expand_as(image), soft)
     return image

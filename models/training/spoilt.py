@@ -18,7 +18,11 @@ from ..head import Head
 AMOUNTS = {"doubled": 1.0, "flattened": 0.5, "dented": 0.06, "slipped": 0.07}
 KINDS = tuple(AMOUNTS)
 LEARNT = ("doubled", "flattened", "dented")
-WIDTH, HEIGHT, RAMP = 0.09, 0.03, 0.08  # scene units: a dent's radius, its middle's y, and the depth behind z = 0 where it is whole
+WIDTH, HEIGHT, RAMP = (
+    0.09,
+    0.03,
+    0.08,
+)  # scene units: a dent's radius, its middle's y, and the depth behind z = 0 where it is whole
 AXES = ("xy", "xz", "yz")  # columns and rows of the planes that can be spoilt so
 
 
@@ -81,7 +85,9 @@ def spoilt_planes(planes: Tensor, config: FieldConfig, fault: Fault) -> Tensor:
     if kind not in KINDS:
         raise ValueError(f"spoil: expected a kind among {', '.join(KINDS)}, got {kind!r}; choose one of them")
     if tuple(config.plane_axes) != AXES:
-        raise ValueError(f"spoil: expected planes {', '.join(AXES)}, got {', '.join(config.plane_axes)}; use the embedded prior")
+        raise ValueError(
+            f"spoil: expected planes {', '.join(AXES)}, got {', '.join(config.plane_axes)}; use the embedded prior"
+        )
     xy, xz, yz = (plane.clone() for plane in planes.unbind(1))
     R, half = xy.shape[-1], xy.shape[-1] // 2
     if kind == "doubled":
@@ -98,7 +104,9 @@ def spoilt_planes(planes: Tensor, config: FieldConfig, fault: Fault) -> Tensor:
             across = (-((centres(R) * unit - middle) / WIDTH).square()).exp()
             plane.copy_(warped_rows(plane, texels(z - depth * across, R).to(plane.device)))
     else:
-        rows = torch.arange(R, device=xy.device) + fault.amount * R / config.box_side  # what hangs lower is read from further up
+        rows = (
+            torch.arange(R, device=xy.device) + fault.amount * R / config.box_side
+        )  # what hangs lower is read from further up
         xy = behind(xy, lambda slices, front: along(slices, rows, slices.ndim - 2))
         slipped = along(yz[..., :half, :], rows, yz.ndim - 1)
         yz = torch.cat([slipped, yz[..., half:, :]], -2)

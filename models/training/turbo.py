@@ -94,13 +94,23 @@ class Refining(nn.Module):
     """
 
     def __init__(
-        self, config: TurboTraining, base: EmbeddedUNet, vae: AutoencoderKL, critic: Discriminator, draws: torch.Generator
+        self,
+        config: TurboTraining,
+        base: EmbeddedUNet,
+        vae: AutoencoderKL,
+        critic: Discriminator,
+        draws: torch.Generator,
     ) -> None:
         super().__init__()
         self.unet, self.vae, tokens = base.unet, vae, base.prompts.named("empty").tokens
         self.bases = fingerprint(self.unet), fingerprint(self.vae)
         inject(self.unet, target_names(self.unet, UNET_TARGETS), rank=config.rank, generator=draws)
-        inject(self.vae.decoder, target_names(self.vae.decoder, DECODER_TARGETS), rank=config.decoder_rank, generator=draws)
+        inject(
+            self.vae.decoder,
+            target_names(self.vae.decoder, DECODER_TARGETS),
+            rank=config.decoder_rank,
+            generator=draws,
+        )
         self.skips, self.critic = skips_for(self.vae), critic.requires_grad_(True)
         self.tokens = nn.Parameter(tokens.clone())
 
@@ -115,7 +125,9 @@ class Refining(nn.Module):
 
     def learnt(self) -> list[nn.Parameter]:
         """All that is trained but the critic."""
-        return [p for name, p in self.named_parameters() if p.requires_grad and not name.startswith("critic.")]
+        return [
+            p for name, p in self.named_parameters() if p.requires_grad and not name.startswith("critic.")
+        ]
 
 
 @dataclass(frozen=True)
@@ -177,9 +189,22 @@ class TurboRun:
     """One training: networks, data, draws, and what a step does at each share of the run."""
 
     def __init__(
-        self, net: Refining, config: TurboTraining, own: TurboData, truth: TurboData, eyes: PerceptualNetwork, device: torch.device
+        self,
+        net: Refining,
+        config: TurboTraining,
+        own: TurboData,
+        truth: TurboData,
+        eyes: PerceptualNetwork,
+        device: torch.device,
     ) -> None:
-        self.net, self.config, self.own, self.truth, self.eyes, self.device = net, config, own, truth, eyes, device
+        self.net, self.config, self.own, self.truth, self.eyes, self.device = (
+            net,
+            config,
+            own,
+            truth,
+            eyes,
+            device,
+        )
         self.optimiser = torch.optim.AdamW(net.learnt(), lr=config.rate, betas=(0.9, 0.99), weight_decay=1e-4)
         self.critic_optimiser = torch.optim.Adam(net.critic.parameters(), lr=1e-3, betas=(0.0, 0.99))
         self.draws, self.step_count, self.pictures = torch.Generator().manual_seed(4), 0, 0
@@ -190,7 +215,9 @@ class TurboRun:
         data = self.own if progress < config.pretraining else self.truth
         batch = draw_batch(data, config.groups, config.views, draws, self.device)
         B, V, _, S, _ = batch.renders.shape
-        r = torch.tensor(config.shares)[torch.randint(len(config.shares), (B,), generator=draws)].to(self.device)
+        r = torch.tensor(config.shares)[torch.randint(len(config.shares), (B,), generator=draws)].to(
+            self.device
+        )
         latents = S // factor(self.net.vae)
         noise = torch.randn(B, V, 4, latents, latents, generator=draws).to(self.device)
         whole = self.step_count % config.pictures_every == 0
@@ -203,7 +230,11 @@ class TurboRun:
         error = (shown - truth) / 2
         distance = perceptual_distance(self.eyes, (shown + 1) / 2, (truth + 1) / 2).mean()
         terms = {"squared": error.square().mean(), "absolute": error.abs().mean(), "perceptual": distance}
-        loss = config.squared * terms["squared"] + config.absolute * terms["absolute"] + config.perceptual * terms["perceptual"]
+        loss = (
+            config.squared * terms["squared"]
+            + config.absolute * terms["absolute"]
+            + config.perceptual * terms["perceptual"]
+        )
         heard = whole and config.adversary > 0
         if heard and progress > config.adversary_from:
             terms["adversary"] = F.softplus(-self.net.critic(*dual(shown), batch.label)).mean()
@@ -228,42 +259,63 @@ class TurboRun:
 
 
 @torch.no_grad()
-def validate(net: Refining, data: TurboData, config: TurboTraining, eyes: PerceptualNetwork, device) -> dict[str, float]:
+def validate(
+    net: Refining, data: TurboData, config: TurboTraining, eyes: PerceptualNetwork, device
+) -> dict[str, float]:
     """On validation heads, r = 0.1: PSNR in dB and our perceptual distance of the renders, and of the refined views."""
     draws, figures = torch.Generator().manual_seed(0), []
     for i in range(len(data)):
-        one = TurboData(*(x[i : i + 1] for x in (data.reference, data.renders, data.exact, data.yaw, data.pitch)))
+        one = TurboData(
+            *(x[i : i + 1] for x in (data.reference, data.renders, data.exact, data.yaw, data.pitch))
+        )
         batch = draw_batch(one, 1, one.yaw.shape[1], draws, device)
         S = batch.exact.shape[-1]
         noise = torch.randn(*batch.renders.shape[:2], 4, S // 8, S // 8, generator=draws).to(device)
-        signed, _ = refine_piece(net, batch, torch.full((1,), 0.1, device=device), noise, config.mixing, (0, 0), S)
+        signed, _ = refine_piece(
+            net, batch, torch.full((1,), 0.1, device=device), noise, config.mixing, (0, 0), S
+        )
         refined, exact = (signed.clamp(-1, 1) + 1) / 2, batch.exact[0]
         row = []
         for image in (batch.renders[0], refined):
             row += [psnr(image, exact), perceptual_distance(eyes, image, exact).mean().item()]
         figures.append(row)
     mean = torch.tensor(figures).mean(0).tolist()
-    return dict(zip(("renders_psnr_db", "renders_distance", "refined_psnr_db", "refined_distance"), mean, strict=True))
+    return dict(
+        zip(("renders_psnr_db", "renders_distance", "refined_psnr_db", "refined_distance"), mean, strict=True)
+    )
 
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = training_parser("turbo", __doc__, minutes=60, heads=600)
     parser.add_argument("--own", type=int, default=300, help="of the prior's own identities to begin with")
-    parser.add_argument("--ablation", choices=ABLATIONS, help="leave something out; the result is cached and does not ship")
+    parser.add_argument(
+        "--ablation", choices=ABLATIONS, help="leave something out; the result is cached and does not ship"
+    )
     options, device = parsed(parser, arguments), pick_device()
     config = ABLATIONS[options.ablation or "baseline"](TurboTraining())
     stage = shipped_stage(device)
     own = turbo_data(stage, range(UPPER.start + OWN_FIRST, UPPER.start + OWN_FIRST + options.own), own=True)
     truth = turbo_data(stage, range(UPPER.start, UPPER.start + options.heads))
     held_out = turbo_data(stage, range(VALIDATION.start, VALIDATION.start + 25))
-    net = Refining(config, shipped_unet(), shipped_autoencoder(), shipped_critic(), torch.Generator().manual_seed(4)).to(device)
+    net = Refining(
+        config, shipped_unet(), shipped_autoencoder(), shipped_critic(), torch.Generator().manual_seed(4)
+    ).to(device)
     eyes = shipped_perceptual().to(device)
-    state, path = TurboRun(net, config, own, truth, eyes, device), ablation_path(options.ablation) if options.ablation else shipped("turbo")
+    state, path = (
+        TurboRun(net, config, own, truth, eyes, device),
+        ablation_path(options.ablation) if options.ablation else shipped("turbo"),
+    )
     local = LocalRun(path.stem, net, state.optimiser, options.minutes, {})
     state.step_count = local.resume()
-    local.train(lambda done, progress: state.step(progress), options, judge=lambda: validate(net, held_out, config, eyes, device))
+    local.train(
+        lambda done, progress: state.step(progress),
+        options,
+        judge=lambda: validate(net, held_out, config, eyes, device),
+    )
     figures = validate(net, held_out, config, eyes, device)
     if options.end >= 1:
-        save_turbo(path, net.weights(), **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(state.step_count))
+        save_turbo(
+            path, net.weights(), **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(state.step_count)
+        )
     print(f"{state.step_count} steps; validation {figures}", flush=True)

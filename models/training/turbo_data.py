@@ -65,7 +65,9 @@ class Stage:
 
 def shipped_stage(device: torch.device) -> Stage:
     """The prior and the encoder that come with the pack."""
-    key = hashlib.sha256(b"".join(shipped(name).read_bytes() for name in ("prior", "encoder"))).hexdigest()[:12]
+    key = hashlib.sha256(b"".join(shipped(name).read_bytes() for name in ("prior", "encoder"))).hexdigest()[
+        :12
+    ]
     return Stage(load_generator(shipped("prior")).to(device), shipped_encoder().to(device), key)
 
 
@@ -87,7 +89,13 @@ def factory_pair(stage: Stage, truth: Renders, i: int) -> dict[str, Tensor]:
     head = feed_forward_head(stage.prior, stage.encoder, uncropped(rgb[0], mask[:1], frontal().to(device)))
     yaw, pitch = truth.yaw[i, 1:], truth.pitch[i, 1:]
     renders, _ = shown(head, yaw, pitch)
-    return {"reference": truth.rgb[i, 0], "renders": as_bytes(renders), "exact": truth.rgb[i, 1:], "yaw": yaw, "pitch": pitch}
+    return {
+        "reference": truth.rgb[i, 0],
+        "renders": as_bytes(renders),
+        "exact": truth.rgb[i, 1:],
+        "yaw": yaw,
+        "pitch": pitch,
+    }
 
 
 @torch.no_grad()
@@ -100,10 +108,18 @@ def own_pair(stage: Stage, seed: int) -> dict[str, Tensor]:
     lift = (torch.rand(OWN_VIEWS, generator=draws) * 2 - 1) * math.radians(20)
     yaw, pitch = torch.cat([torch.zeros(1), turn]), torch.cat([torch.zeros(1), lift])
     truth, opacity = shown(own, yaw, pitch)
-    head = feed_forward_head(stage.prior, stage.encoder, uncropped(truth[0], (opacity[0] > 0.5).float(), frontal().to(device)))
+    head = feed_forward_head(
+        stage.prior, stage.encoder, uncropped(truth[0], (opacity[0] > 0.5).float(), frontal().to(device))
+    )
     renders, _ = shown(head, yaw[1:], pitch[1:])
     views = as_bytes(truth)
-    return {"reference": views[0], "renders": as_bytes(renders), "exact": views[1:], "yaw": yaw[1:], "pitch": pitch[1:]}
+    return {
+        "reference": views[0],
+        "renders": as_bytes(renders),
+        "exact": views[1:],
+        "yaw": yaw[1:],
+        "pitch": pitch[1:],
+    }
 
 
 def turbo_data(stage: Stage, seeds: range, *, own: bool = False) -> TurboData:
@@ -120,4 +136,6 @@ def turbo_data(stage: Stage, seeds: range, *, own: bool = False) -> TurboData:
         truth = cached_renders(some)
         return stacked([factory_pair(stage, truth, i) for i in range(len(some))])
 
-    return TurboData(**{key: value[: len(seeds)] for key, value in cached_shards(folder, seeds, SHARD, make).items()})
+    return TurboData(
+        **{key: value[: len(seeds)] for key, value in cached_shards(folder, seeds, SHARD, make).items()}
+    )

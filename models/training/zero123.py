@@ -58,7 +58,13 @@ def pairs_of(renders: Renders, device: torch.device) -> Pairs:
 
 
 def noise_error(
-    network: Zero123, data: Pairs, heads: Tensor, scaling: float, empty: float, draws: torch.Generator, device: torch.device
+    network: Zero123,
+    data: Pairs,
+    heads: Tensor,
+    scaling: float,
+    empty: float,
+    draws: torch.Generator,
+    device: torch.device,
 ) -> Tensor:
     """Mean squared error of the predicted noise: of a random view of each head, told of another."""
     denoiser = network.denoiser()
@@ -71,7 +77,9 @@ def noise_error(
     noisy = add_noise(denoiser.schedule, z, noise, t).to(device)
     with torch.autocast(device.type, torch.bfloat16):
         embedding = network.told.visual(data.looks[heads, source].to(device))[:, None]
-        given = network.conditioning(embedding, picture, data.pose(heads, source, device), data.pose(heads, target, device))
+        given = network.conditioning(
+            embedding, picture, data.pose(heads, source, device), data.pose(heads, target, device)
+        )
         told = Conditioning(given.tokens * kept[:, None, None], given.concat * kept[:, None, None, None])
         predicted = denoiser(noisy, t.to(device), told)
     return (predicted.float() - noise.to(device)).square().mean()
@@ -83,7 +91,10 @@ def validate(network: Zero123, data: Pairs, scaling: float, device: torch.device
     errors = []
     for empty in (0.0, 1.0):
         draws = torch.Generator().manual_seed(0)
-        each = [noise_error(network, data, rows, scaling, empty, draws, device) for rows in torch.arange(len(data)).repeat(4).split(25)]
+        each = [
+            noise_error(network, data, rows, scaling, empty, draws, device)
+            for rows in torch.arange(len(data)).repeat(4).split(25)
+        ]
         errors.append(torch.stack(each).mean().item())
     return dict(zip(("noise_mse", "noise_mse_untold"), errors, strict=True))
 
@@ -113,5 +124,7 @@ def run(arguments: list[str]) -> None:
     steps = local.train(step, options, judge=lambda: validate(network, held_out, scaling, device))
     figures = validate(network, held_out, scaling, device)
     if options.end >= 1:
-        save_zero123(shipped("zero123"), network, **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(steps))
+        save_zero123(
+            shipped("zero123"), network, **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(steps)
+        )
     print(f"{steps} steps; validation {figures}", flush=True)

@@ -100,7 +100,9 @@ def random_lora(unet) -> Lora:
     for name in target_names(unet, UNET_TARGETS):
         weight = unet.get_submodule(name).weight
         a = torch.randn(3, *weight.shape[1:], generator=g) * 0.05
-        updates[name] = Update(a, torch.randn(len(weight), 3, *[1] * (weight.ndim - 2), generator=g) * 0.05, 2.0)
+        updates[name] = Update(
+            a, torch.randn(len(weight), 3, *[1] * (weight.ndim - 2), generator=g) * 0.05, 2.0
+        )
     return Lora(updates)
 
 
@@ -126,7 +128,9 @@ def unets(found: dict[str, float]) -> None:
         found[f"{name} mixed"] = apart(core.mixed(VIEWS)(z, t, told), ours.mixed(VIEWS)(z, t, told))
         found[f"{name} not mixed after mixing"] = apart(core(z, t, told), ours(z, t, told))
         found[f"{name} what mixing does"] = apart(ours.mixed(VIEWS)(z, t, told), ours(z, t, told))
-        assert "patches" not in core.patcher.model_options["transformer_options"], "the MODEL itself was patched"
+        assert "patches" not in core.patcher.model_options["transformer_options"], (
+            "the MODEL itself was patched"
+        )
     z, t, told = inputs(3)
     other = inputs(3, 5)[2]
     ours, core = DiffusersDenoiser(unet, stable_diffusion_schedule()).mixed(3), core.mixed(3)
@@ -139,16 +143,24 @@ def kinds(found: dict[str, float]) -> None:
     z, t, told = inputs(6)
     v = core_model(unet, comfy.model_base.ModelType.V_PREDICTION)
     found["v-prediction"] = apart(
-        ComfyDenoiser(v)(z, t, told), DiffusersDenoiser(unet, stable_diffusion_schedule("v_prediction"))(z, t, told)
+        ComfyDenoiser(v)(z, t, told),
+        DiffusersDenoiser(unet, stable_diffusion_schedule("v_prediction"))(z, t, told),
     )
     model, lora = core_model(unet), random_lora(unet)
     adapted = DiffusersDenoiser(merged(unet, lora), stable_diffusion_schedule())
     found["lora"] = apart(ComfyDenoiser(with_lora(model, lora))(z, t, told), adapted(z, t, told))
-    found["what the lora does"] = apart(adapted(z, t, told), DiffusersDenoiser(unet, stable_diffusion_schedule())(z, t, told))
-    assert fingerprint(diffusers_state(model)).same(fingerprint(unet)), "the MODEL is not recognised as the LoRA's base"
+    found["what the lora does"] = apart(
+        adapted(z, t, told), DiffusersDenoiser(unet, stable_diffusion_schedule())(z, t, told)
+    )
+    assert fingerprint(diffusers_state(model)).same(fingerprint(unet)), (
+        "the MODEL is not recognised as the LoRA's base"
+    )
     wide = diffusers_unet(in_channels=8)
     z, t, told = inputs(2, beside=4)
-    found["beside"] = apart(ComfyDenoiser(core_model(wide))(z, t, told), DiffusersDenoiser(wide, stable_diffusion_schedule())(z, t, told))
+    found["beside"] = apart(
+        ComfyDenoiser(core_model(wide))(z, t, told),
+        DiffusersDenoiser(wide, stable_diffusion_schedule())(z, t, told),
+    )
 
 
 def injections(found: dict[str, float]) -> None:
@@ -161,7 +173,9 @@ def injections(found: dict[str, float]) -> None:
     features = branch(z, t, torch.randn(6, 5, 8, 8, generator=g))
     ours, core = DiffusersDenoiser(unet, stable_diffusion_schedule()), ComfyDenoiser(core_model(unet))
     found["injected"] = apart(core.told(features)(z, t, told), ours.told(features)(z, t, told))
-    found["injected, mixed"] = apart(core.told(features).mixed(VIEWS)(z, t, told), ours.told(features).mixed(VIEWS)(z, t, told))
+    found["injected, mixed"] = apart(
+        core.told(features).mixed(VIEWS)(z, t, told), ours.told(features).mixed(VIEWS)(z, t, told)
+    )
     found["what injection does"] = apart(ours.told(features)(z, t, told), ours(z, t, told))
     found["injected and not any more"] = apart(core(z, t, told), ours(z, t, told))
 
@@ -181,21 +195,41 @@ def new_views(found: dict[str, float]) -> None:
     """Whole views by HPDM, as Load View Diffusion and Load HPDM wire them: prompts by view, all three priors, guidance."""
     unet, vae, cameras = diffusers_unet(), core_vae(), orbit(torch.tensor([0.3, 1.2]), torch.zeros(2))
     network, g = branches(), torch.Generator().manual_seed(8)
-    index = {(side, side): torch.randint(-1, side * side, (2, side, side), generator=g) for side in (8, 4, 2, 1)}
+    index = {
+        (side, side): torch.randint(-1, side * side, (2, side, side), generator=g) for side in (8, 4, 2, 1)
+    }
     latents = [torch.randn(2, channels, 8, 8, generator=g) for channels in (4, 8, 4)]
     priors = Priors(latents[0], (latents[0][:, :1] > 0).float(), latents[1], latents[2], Warp(found=index))
     renders, config = torch.rand(2, 3, 64, 64, generator=g), NewViewConfig(steps=3, guidance=2.0)
-    for name, model_type, prediction in (("new view", "EPS", "epsilon"), ("new view, v-prediction", "V_PREDICTION", "v_prediction")):
+    for name, model_type, prediction in (
+        ("new view", "EPS", "epsilon"),
+        ("new view, v-prediction", "V_PREDICTION", "v_prediction"),
+    ):
         patcher = core_model(unet, getattr(comfy.model_base.ModelType, model_type))
-        core = on_model(patcher, vae, {"front": neighbour.small_prompt(1), "side": neighbour.small_prompt(2)}, neighbour.small_prompt(3))
+        core = on_model(
+            patcher,
+            vae,
+            {"front": neighbour.small_prompt(1), "side": neighbour.small_prompt(2)},
+            neighbour.small_prompt(3),
+        )
         ours = replace(core, denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule(prediction)))
         check_fits(network, core.denoiser)
         shown = [
-            generate(model, network, priors, cameras, renders, generator=torch.Generator().manual_seed(9), config=config)
+            generate(
+                model,
+                network,
+                priors,
+                cameras,
+                renders,
+                generator=torch.Generator().manual_seed(9),
+                config=config,
+            )
             for model in (core, ours)
         ]
         found[name] = apart(*shown)
-    alone = generate(ours, None, priors, cameras, renders, generator=torch.Generator().manual_seed(9), config=config)
+    alone = generate(
+        ours, None, priors, cameras, renders, generator=torch.Generator().manual_seed(9), config=config
+    )
     found["what branches do"] = apart(shown[1], alone)
 
 
@@ -203,18 +237,30 @@ def new_views(found: dict[str, float]) -> None:
 def heads(found: dict[str, float]) -> None:
     """Restoration and refinement of a head, as their nodes run them: gradients through the autoencoder, none through the UNet."""
     unet, head, network = diffusers_unet(), ball_head(), branches()
-    core = on_model(core_model(unet), core_vae(), {"front": neighbour.small_prompt(1)}, neighbour.small_prompt(3))
+    core = on_model(
+        core_model(unet), core_vae(), {"front": neighbour.small_prompt(1)}, neighbour.small_prompt(3)
+    )
     ours = replace(core, denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule()))
     restoring = RestorationConfig(steps=2, size=16, seen=64, samples=8, rays=32, picture=0.0)
-    refining = RefineConfig(iterations=2, denoising_steps=2, size=64, views=3, rays=64, guidance=2.0, coarse=8, fine=8)
+    refining = RefineConfig(
+        iterations=2, denoising_steps=2, size=64, views=3, rays=64, guidance=2.0, coarse=8, fine=8
+    )
 
     def draws() -> torch.Generator:
         return torch.Generator().manual_seed(10)
 
-    restored = [restore_geometry([head], Guides(model), restoring, generator=draws())[0][0].planes for model in (core, ours)]
-    refined = [refine(head, model, network, refining, generator=draws()).head.planes for model in (core, ours)]
+    restored = [
+        restore_geometry([head], Guides(model), restoring, generator=draws())[0][0].planes
+        for model in (core, ours)
+    ]
+    refined = [
+        refine(head, model, network, refining, generator=draws()).head.planes for model in (core, ours)
+    ]
     found["restored"], found["head refined"] = apart(*restored), apart(*refined)
-    found["what restoration does"], found["what refinement does"] = apart(restored[0], head.planes), apart(refined[0], head.planes)
+    found["what restoration does"], found["what refinement does"] = (
+        apart(restored[0], head.planes),
+        apart(refined[0], head.planes),
+    )
 
 
 def vaes(found: dict[str, float]) -> None:
@@ -228,8 +274,12 @@ def vaes(found: dict[str, float]) -> None:
     told, results = inputs(1)[2], []
     for denoiser in (ComfyDenoiser(core_model(unet)), DiffusersDenoiser(unet, stable_diffusion_schedule())):
         turbo = Turbo(denoiser=denoiser, vae=vae, conditioning=told)
-        views, reference = torch.rand(2, 3, 2, 3, 40, 32, generator=torch.Generator().manual_seed(4))[:, 0].unbind()
-        results.append(refine_sequence(turbo, views, reference[:1], generator=torch.Generator().manual_seed(5)))
+        views, reference = torch.rand(2, 3, 2, 3, 40, 32, generator=torch.Generator().manual_seed(4))[
+            :, 0
+        ].unbind()
+        results.append(
+            refine_sequence(turbo, views, reference[:1], generator=torch.Generator().manual_seed(5))
+        )
     found["refined"] = apart(*results)
 
 
@@ -243,7 +293,9 @@ def refusals() -> list[str]:
         lambda: ComfyDenoiser(flow),
         lambda: ComfyDenoiser(patcher, 3)(z, t, told),
         lambda: mix_views(patcher, 3) and None,
-        lambda: LoadViewDiffusion.execute(flow, core_vae(), neighbour.small_prompt(0), front=neighbour.small_prompt(1)),
+        lambda: LoadViewDiffusion.execute(
+            flow, core_vae(), neighbour.small_prompt(0), front=neighbour.small_prompt(1)
+        ),
         lambda: LoadViewDiffusion.execute(patcher, core_vae(), [], front=neighbour.small_prompt(1)),
     ):
         try:

@@ -30,7 +30,9 @@ def prepare(base: Path) -> Path:
     shutil.copy(PHOTO, inputs / "portrait.png")
     size = Image.open(PHOTO).size
     mask = Image.new("RGB", size)
-    ImageDraw.Draw(mask).ellipse([size[0] * 0.25, size[1] * 0.15, size[0] * 0.75, size[1] * 0.85], fill="white")
+    ImageDraw.Draw(mask).ellipse(
+        [size[0] * 0.25, size[1] * 0.15, size[0] * 0.75, size[1] * 0.85], fill="white"
+    )
     mask.save(inputs / "mask.png")
     Image.new("RGB", size).save(inputs / "black.png")
     Image.effect_noise(size, 60).convert("RGB").save(inputs / "noise.png")

@@ -27,7 +27,9 @@ def shipped(photo: str, **changes: dict) -> dict:
 
 def small(photo: str, **changes: dict) -> dict:
     """The shipped graph, small enough for a test; `changes` as in `shipped`."""
-    return shipped(photo, **{name: {**SMALL.get(name, {}), **changes.get(name, {})} for name in [*SMALL, *changes]})
+    return shipped(
+        photo, **{name: {**SMALL.get(name, {}), **changes.get(name, {})} for name in [*SMALL, *changes]}
+    )
 
 
 def number(graph: dict, name: str) -> str:
@@ -50,7 +52,11 @@ def only(graph: dict, *names: str) -> dict:
 def by_hand(graph: dict, mask: str, crop_size: float = 1.0) -> dict:
     """The same with a crop set by hand and a wired mask: whatever the photo is, nothing is detected."""
     graph = json.loads(json.dumps(graph))
-    graph["90"] = {"class_type": "LoadImageMask", "inputs": {"image": mask, "channel": "red"}, "_meta": {"title": "Mask"}}
+    graph["90"] = {
+        "class_type": "LoadImageMask",
+        "inputs": {"image": mask, "channel": "red"},
+        "_meta": {"title": "Mask"},
+    }
     graph[number(graph, "AlignPortrait")]["inputs"] |= {
         "crop": "manual",
         "crop_x": 0.5,
@@ -71,16 +77,42 @@ def chain(*nodes: tuple[str, dict]) -> dict:
         return [key, int(output or 0)]
 
     return {
-        str(i): {"class_type": kind, "inputs": {key: link(value) for key, value in inputs.items()}, "_meta": {"title": kind}}
+        str(i): {
+            "class_type": kind,
+            "inputs": {key: link(value) for key, value in inputs.items()},
+            "_meta": {"title": kind},
+        }
         for i, (kind, inputs) in enumerate(nodes, 1)
     }
 
 
 # Widget values of our nodes for quick graphs; core wants every one of them.
-ALIGN = {"size": 64, "crop": "manual", "crop_x": 0.5, "crop_y": 0.5, "crop_size": 1.0, "yaw_degrees": 0.0, "pitch_degrees": 0.0}
-ORBIT = {"count": 1, "yaw_degrees": 0.0, "yaw_step_degrees": 45.0, "pitch_degrees": 0.0, "size": 32, "radius": 2.7, "focal": 4.2647}
+ALIGN = {
+    "size": 64,
+    "crop": "manual",
+    "crop_x": 0.5,
+    "crop_y": 0.5,
+    "crop_size": 1.0,
+    "yaw_degrees": 0.0,
+    "pitch_degrees": 0.0,
+}
+ORBIT = {
+    "count": 1,
+    "yaw_degrees": 0.0,
+    "yaw_step_degrees": 45.0,
+    "pitch_degrees": 0.0,
+    "size": 32,
+    "radius": 2.7,
+    "focal": 4.2647,
+}
 VIEWS = {"background": "#ffffff", "samples": 12, "memory_mb": 64}
-MESH = {"resolution": 32, "colours": "vertex colours", "texture_size": 64, "target_faces": 0, "surface_density": 0.0}
+MESH = {
+    "resolution": 32,
+    "colours": "vertex colours",
+    "texture_size": 64,
+    "target_faces": 0,
+    "surface_density": 0.0,
+}
 REFINE = {"r": 0.1, "seed": 0, "window": 3, "overlap": 1, "loop": False, "steady": 0.0}
 TURNTABLE = {"frames": 2, "size": 32, "fps": 24.0, "pitch_degrees": 0.0, "background": "#ffffff"}
 

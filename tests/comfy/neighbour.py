@@ -29,7 +29,9 @@ class Encoder:
         return {"image_embeds": image.mean((1, 2))}
 
 
-def small_model(linear=False, in_channels=4, model_type=comfy.model_base.ModelType.EPS) -> comfy.model_patcher.ModelPatcher:
+def small_model(
+    linear=False, in_channels=4, model_type=comfy.model_base.ModelType.EPS
+) -> comfy.model_patcher.ModelPatcher:
     """Stable Diffusion 1.5 (with `linear` as 2.1) as core's loaders make it, but for its widths; weights by a seed."""
     config = comfy.supported_models.SD15(
         {
@@ -53,13 +55,25 @@ def small_model(linear=False, in_channels=4, model_type=comfy.model_base.ModelTy
     model = comfy.model_base.BaseModel(config, model_type, device=torch.device("cpu"))
     seeded(model.diffusion_model)
     device = mm.get_torch_device()
-    return comfy.model_patcher.CoreModelPatcher(model, load_device=device, offload_device=mm.unet_offload_device())
+    return comfy.model_patcher.CoreModelPatcher(
+        model, load_device=device, offload_device=mm.unet_offload_device()
+    )
 
 
 def small_vae() -> types.SimpleNamespace:
     """What of core's VAE is read, but for its widths; weights by a seed."""
-    shape = {"double_z": True, "z_channels": 4, "resolution": 32, "in_channels": 3, "out_ch": 3, "ch": 32, "ch_mult": [1, 2, 2, 2]}
-    model = AutoencoderKL(ddconfig={**shape, "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}, embed_dim=4)
+    shape = {
+        "double_z": True,
+        "z_channels": 4,
+        "resolution": 32,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": 32,
+        "ch_mult": [1, 2, 2, 2],
+    }
+    model = AutoencoderKL(
+        ddconfig={**shape, "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}, embed_dim=4
+    )
     return types.SimpleNamespace(first_stage_model=seeded(model).eval().requires_grad_(False))
 
 
@@ -86,11 +100,17 @@ def things() -> dict:
         "empty image": torch.zeros(0, 64, 64, 3),
         "nan mask": torch.full((1, 64, 64), float("nan")),
         "box": Types.MESH(vertices[None], faces[None]),
-        "plain box": types.SimpleNamespace(vertices=vertices[None], faces=faces[None].float()),  # as other packs' look-alikes
+        "plain box": types.SimpleNamespace(
+            vertices=vertices[None], faces=faces[None].float()
+        ),  # as other packs' look-alikes
         "empty mesh": Types.MESH(torch.zeros(1, 0, 3), torch.zeros(1, 0, 3, dtype=torch.long)),
         "wild mesh": Types.MESH(vertices[None], faces[None] + 100),
         "nan mesh": Types.MESH(vertices[None] * float("nan"), faces[None]),
-        "camera on its target": {"position": dict.fromkeys("xyz", 0.0), "target": dict.fromkeys("xyz", 0.0), "zoom": 1},
+        "camera on its target": {
+            "position": dict.fromkeys("xyz", 0.0),
+            "target": dict.fromkeys("xyz", 0.0),
+            "zoom": 1,
+        },
         "camera without position": {"zoom": 1},
         "clip vision": Encoder(),
         "no face": {"frames": [[]]},

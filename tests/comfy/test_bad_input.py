@@ -60,7 +60,11 @@ def views(**inputs) -> dict:
 
 
 def spin(mesh: str, **inputs) -> dict:
-    return chain(source(mesh), (PACK + "Turntable", TURNTABLE | {"mesh": "@1"} | inputs), ("PreviewImage", {"images": "@2"}))
+    return chain(
+        source(mesh),
+        (PACK + "Turntable", TURNTABLE | {"mesh": "@1"} | inputs),
+        ("PreviewImage", {"images": "@2"}),
+    )
 
 
 def surface(**inputs) -> dict:
@@ -86,14 +90,20 @@ def prior(file: str) -> dict:
 
 def glb(file: str) -> dict:
     return chain(
-        ("Load3DAdvanced", {"model_file": file, "viewport_state": {"camera_info": None}, "width": 64, "height": 64}),
+        (
+            "Load3DAdvanced",
+            {"model_file": file, "viewport_state": {"camera_info": None}, "width": 64, "height": 64},
+        ),
         (PACK + "File3DToMesh", {"file": "@1"}),
         ("SaveGLB", {"mesh": "@2", "filename_prefix": "bad/back"}),
     )
 
 
 def save(prefix: str) -> dict:
-    return chain((PACK + "LoadHead", {"file": SMALL_HEAD}), (PACK + "SaveHead", {"head": "@1", "filename_prefix": prefix}))
+    return chain(
+        (PACK + "LoadHead", {"file": SMALL_HEAD}),
+        (PACK + "SaveHead", {"head": "@1", "filename_prefix": prefix}),
+    )
 
 
 def last_camera(index: int) -> dict:
@@ -116,7 +126,10 @@ def bake(count: int, cameras: int) -> dict:
         (PACK + "LoadHead", {"file": SMALL_HEAD}),
         grey(count),
         (PACK + "CameraOrbit", ORBIT | {"count": cameras}),
-        (PACK + "BakeViews", {"head": "@1", "images": "@2", "cameras": "@3", "steps": 1, "seed": 0, "with_photo": False}),
+        (
+            PACK + "BakeViews",
+            {"head": "@1", "images": "@2", "cameras": "@3", "steps": 1, "seed": 0, "with_photo": False},
+        ),
         (PACK + "SaveHead", {"head": "@4", "filename_prefix": "bad/baked"}),
     )
 
@@ -137,7 +150,10 @@ ROWS = {
         ["at least 32x32", "1x1", "larger"],
     ),
     "NaN picture": (align(source("nan image")), ["finite", "NaN", "check"]),
-    "empty batch of pictures": (align(source("empty image")), ["at least one pixel", "[0, 64, 64, 3]", "wire"]),
+    "empty batch of pictures": (
+        align(source("empty image")),
+        ["at least one pixel", "[0, 64, 64, 3]", "wire"],
+    ),
     "two pictures with three masks": (
         align(
             ("EmptyImage", {"width": 64, "height": 64, "batch_size": 2, "color": 0}),
@@ -151,7 +167,10 @@ ROWS = {
         ),
         ["one mask, or one per photo (2)", "[3, 64, 64]"],
     ),
-    "empty mask": (align(more=[solid(64, 0.0)], foreground_mask="@2"), ["expected a person", "0.0%", "must be 1 in the mask"]),
+    "empty mask": (
+        align(more=[solid(64, 0.0)], foreground_mask="@2"),
+        ["expected a person", "0.0%", "must be 1 in the mask"],
+    ),
     "NaN mask": (align(more=[source("nan mask")], foreground_mask="@2"), ["finite", "NaN", "check"]),
     "landmarks of no face": (
         align(crop="automatic", more=[source("no face")], face_landmarks="@2"),
@@ -178,18 +197,39 @@ ROWS = {
     "weights that are not there": (prior("absent.safetensors"), ["absent.safetensors"]),
     # heads
     "head file with NaN": (view_of_a_head("nan-head.safetensors"), ["finite", "NaN", "save the head again"]),
-    "head file of the future": (view_of_a_head("future-head.safetensors"), ["version up to 2", "version 99", "update"]),
-    "head file cut off": (view_of_a_head("cut-head.safetensors"), ["expected safetensors", "truncated", "copy"]),
-    "head file of something else": (view_of_a_head("no-head.safetensors"), ["expected a head", "something else"]),
-    "head file that is not there": (view_of_a_head("absent.safetensors"), ["expected a head", "absent.safetensors", "save"]),
+    "head file of the future": (
+        view_of_a_head("future-head.safetensors"),
+        ["version up to 2", "version 99", "update"],
+    ),
+    "head file cut off": (
+        view_of_a_head("cut-head.safetensors"),
+        ["expected safetensors", "truncated", "copy"],
+    ),
+    "head file of something else": (
+        view_of_a_head("no-head.safetensors"),
+        ["expected a head", "something else"],
+    ),
+    "head file that is not there": (
+        view_of_a_head("absent.safetensors"),
+        ["expected a head", "absent.safetensors", "save"],
+    ),
     "head file outside": (view_of_a_head("../../secret.safetensors"), ["file"]),
     # cameras and sizes
-    "camera in the box": (view_of_a_head(SMALL_HEAD, radius=0.3), ["outside the head's box", "larger radius"]),
+    "camera in the box": (
+        view_of_a_head(SMALL_HEAD, radius=0.3),
+        ["outside the head's box", "larger radius"],
+    ),
     "camera of size 0": (view_of_a_head(SMALL_HEAD, size=0), ["size", "16"]),
     "no camera": (view_of_a_head(SMALL_HEAD, count=0), ["count", "1"]),
     "camera index out of range": (last_camera(3), ["0 to 2", "got 3", "smaller"]),
-    "viewer's camera on its target": (viewer_camera(source("camera on its target")), ["apart", "same point", "move"]),
-    "viewer's camera without position": (viewer_camera(source("camera without position")), ["position and target", "Create Camera Info"]),
+    "viewer's camera on its target": (
+        viewer_camera(source("camera on its target")),
+        ["apart", "same point", "move"],
+    ),
+    "viewer's camera without position": (
+        viewer_camera(source("camera without position")),
+        ["position and target", "Create Camera Info"],
+    ),
     "no colour": (views(background="paint it"), ["colour such as #ffffff", "paint it"]),
     "samples 0": (views(samples=0), ["samples", "4"]),
     # meshes
@@ -205,7 +245,10 @@ ROWS = {
     "cut off GLB": (glb("3d/cut.glb"), ["GLB", "cut off"]),
     "an OBJ": (glb("3d/model.obj"), ["expected a GLB", "obj", "export"]),
     "a GLB with PostScript for a picture": (glb("3d/eps.glb"), ["PNG, JPEG or WebP", "%!PS", "save"]),
-    "a GLB with a picture of 81 million pixels": (glb("3d/pixels.glb"), ["textures of at most", "9000x9000", "scale"]),
+    "a GLB with a picture of 81 million pixels": (
+        glb("3d/pixels.glb"),
+        ["textures of at most", "9000x9000", "scale"],
+    ),
     "a GLB with a count and no bytes": (glb("3d/count.glb"), ["whole number", "300000000", "export"]),
     "a GLB that shows 300 million triangles": (glb("3d/instances.glb"), ["in all", "simplify"]),
     "a GLB with endless nodes": (glb("3d/chain.glb"), ["below each other", "flatten"]),
@@ -225,14 +268,19 @@ def bad_files(server) -> None:
     """Weights, heads and models that are not what they should be."""
     models, inputs = server.base / "models" / "portrait_diffusion", server.base / "input"
     models.mkdir(parents=True, exist_ok=True)
-    good, (state, facts) = checkpoint.shipped("prior"), checkpoint.read_tensors(checkpoint.shipped("prior"), "prior")
+    good, (state, facts) = (
+        checkpoint.shipped("prior"),
+        checkpoint.read_tensors(checkpoint.shipped("prior"), "prior"),
+    )
     first = next(iter(state))
     (models / "truncated.safetensors").write_bytes(good.read_bytes()[:5000])
     (models / "zero.safetensors").write_bytes(b"")
     torch.save(state, models / "pickle.safetensors")
     save_file({f"other.{key}": value for key, value in state.items()}, models / "keys.safetensors", facts)
     save_file({**state, first: torch.zeros(3, 3)}, models / "shapes.safetensors", facts)
-    save_file({**state, first: torch.full_like(state[first], float("nan"))}, models / "nan.safetensors", facts)
+    save_file(
+        {**state, first: torch.full_like(state[first], float("nan"))}, models / "nan.safetensors", facts
+    )
     (models / "kind.safetensors").write_bytes(checkpoint.shipped("encoder").read_bytes())
     head = inputs / SMALL_HEAD
     tensors, words = load_file(head), checkpoint.read_tensors(head, "head")[1]
@@ -244,7 +292,9 @@ def bad_files(server) -> None:
     (inputs / "3d").mkdir(exist_ok=True)
     (inputs / "3d" / "broken.glb").write_bytes(b"this is not a GLB at all, but long enough for one")
     body = json.dumps({"asset": {"version": "2.0"}}).encode().ljust(400)
-    (inputs / "3d" / "cut.glb").write_bytes(struct.pack("<4sIIII", b"glTF", 2, 20 + len(body), len(body), 0x4E4F534A) + body[:100])
+    (inputs / "3d" / "cut.glb").write_bytes(
+        struct.pack("<4sIIII", b"glTF", 2, 20 + len(body), len(body), 0x4E4F534A) + body[:100]
+    )
     for name, case in HOSTILE.items():
         (inputs / "3d" / f"{name}.glb").write_bytes(hostile.CASES[case][0]())
     (inputs / "3d" / "model.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
@@ -261,7 +311,9 @@ def test_one_sentence(name, client, record_property):
 
 
 def test_nothing_was_written_outside(server):
-    assert not (server.base.parent / "escape_00001_.safetensors").exists() and not list(Path("/tmp").glob("escape_*.safetensors"))
+    assert not (server.base.parent / "escape_00001_.safetensors").exists() and not list(
+        Path("/tmp").glob("escape_*.safetensors")
+    )
 
 
 def test_no_program_was_started(stand_in):
@@ -281,5 +333,10 @@ def test_names_of_any_language_work(server, client):
     (entry,) = client.run(save("köpfe/голова 頭")).files("heads")
     assert entry == {"filename": "голова 頭_00001_.safetensors", "subfolder": "köpfe", "type": "output"}
     file = f"{entry['subfolder']}/{entry['filename']} [output]"
-    assert file in client.get(f"/object_info/{PACK}LoadHead")[f"{PACK}LoadHead"]["input"]["required"]["file"][1]["options"]
+    assert (
+        file
+        in client.get(f"/object_info/{PACK}LoadHead")[f"{PACK}LoadHead"]["input"]["required"]["file"][1][
+            "options"
+        ]
+    )
     assert len(client.run(view_of_a_head(file)).files("images")) == 1

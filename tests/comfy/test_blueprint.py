@@ -39,7 +39,10 @@ def test_every_value_is_valid(info):  # noqa: F811
 
 
 def test_every_link_joins_what_is_there(info):  # noqa: F811
-    nodes, links = {node["id"]: node for node in INNER["nodes"]}, {link["id"]: link for link in INNER["links"]}
+    nodes, links = (
+        {node["id"]: node for node in INNER["nodes"]},
+        {link["id"]: link for link in INNER["links"]},
+    )
     assert len(links) == len(INNER["links"]) and INNER["state"]["lastLinkId"] >= max(links)
     for link in links.values():
         source = INNER["inputs"] if link["origin_id"] == -10 else nodes[link["origin_id"]]["outputs"]
@@ -63,12 +66,15 @@ def test_its_inputs_are_its_nodes_own(name):
     slot = next(one for one in INNER["inputs"] if one["name"] == name)
     reached = {link["target_id"] for link in INNER["links"] if link["id"] in slot["linkIds"]}
     kinds = {node["type"].removeprefix(PACK) for node in INNER["nodes"] if node["id"] in reached}
-    assert kinds == {
-        "image": {"AlignPortrait"},
-        "inversion": {"InvertPortrait"},
-        "preset": {"RefineHead"},
-        "seed": {"InvertPortrait", "RestoreGeometry", "RefineHead"},
-    }[name]
+    assert (
+        kinds
+        == {
+            "image": {"AlignPortrait"},
+            "inversion": {"InvertPortrait"},
+            "preset": {"RefineHead"},
+            "seed": {"InvertPortrait", "RestoreGeometry", "RefineHead"},
+        }[name]
+    )
 
 
 def test_it_begins_as_its_nodes_do():

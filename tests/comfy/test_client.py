@@ -37,14 +37,19 @@ def test_a_photo_of_any_name_arrives(client, tmp_path, name):
     Image.new("RGB", (8, 8), (0, 255, 0)).save(path)
     there = client.upload(path, name)
     outcome = client.run(chain(("LoadImage", {"image": there}), ("PreviewImage", {"images": "@1"})))
-    assert Image.open(io.BytesIO(client.fetch(outcome.files("images")[0]))).convert("RGB").getpixel((1, 1)) == (0, 255, 0)
+    assert Image.open(io.BytesIO(client.fetch(outcome.files("images")[0]))).convert("RGB").getpixel(
+        (1, 1)
+    ) == (0, 255, 0)
 
 
 @pytest.mark.parametrize(
     ("graph", "words"),
     [
         (
-            chain(("EmptyImage", {"width": 0, "height": 8, "batch_size": 1, "color": 0}), ("PreviewImage", {"images": "@1"})),
+            chain(
+                ("EmptyImage", {"width": 0, "height": 8, "batch_size": 1, "color": 0}),
+                ("PreviewImage", {"images": "@1"}),
+            ),
             "EmptyImage 1: .*smaller than min",
         ),
         (chain(("PreviewImage", {})), "PreviewImage 1: .*missing"),
@@ -76,7 +81,12 @@ def test_a_failing_node_speaks(client, tmp_path):
 def test_nobody_there_is_one_sentence(tmp_path):
     client = Client(f"http://127.0.0.1:{free_port()}")
     (tmp_path / "a.png").touch()
-    for call in (lambda: client.get("/history"), lambda: client.upload(tmp_path / "a.png"), lambda: client.run(flat()), client.interrupt):
+    for call in (
+        lambda: client.get("/history"),
+        lambda: client.upload(tmp_path / "a.png"),
+        lambda: client.run(flat()),
+        client.interrupt,
+    ):
         with pytest.raises(PromptFailed, match="does not answer"):
             call()
 

@@ -16,7 +16,9 @@ TOLERANCE = 1e-4  # of the greatest number; both are float32
 def measured() -> dict:
     """What both_backs.py says, in a process where only the core is loaded."""
     comfy = comfyui_path()
-    ran = subprocess.run([sys.executable, SCRIPT, comfy], cwd=comfy, capture_output=True, text=True, timeout=580, check=False)
+    ran = subprocess.run(
+        [sys.executable, SCRIPT, comfy], cwd=comfy, capture_output=True, text=True, timeout=580, check=False
+    )
     assert ran.returncode == 0, ran.stderr[-3000:]
     return json.loads(ran.stdout.splitlines()[-1])
 
@@ -30,7 +32,9 @@ def test_the_same_prediction_from_both_backs(measured, name, record_property):
     assert measured["apart"][f"{name} what mixing does"] > 100 * TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["guided, mixed", "v-prediction", "beside", "lora", "vae encodes", "vae decodes", "refined"])
+@pytest.mark.parametrize(
+    "name", ["guided, mixed", "v-prediction", "beside", "lora", "vae encodes", "vae decodes", "refined"]
+)
 def test_what_else_is_the_same(measured, name):
     assert measured["apart"][name] < TOLERANCE
     assert measured["apart"]["what the lora does"] > 100 * TOLERANCE
@@ -48,7 +52,9 @@ def test_new_views_are_the_same(measured, name):
     assert measured["apart"]["what branches do"] > 100 * TOLERANCE
 
 
-@pytest.mark.parametrize("name, done", [("restored", "what restoration does"), ("head refined", "what refinement does")])
+@pytest.mark.parametrize(
+    "name, done", [("restored", "what restoration does"), ("head refined", "what refinement does")]
+)
 def test_heads_change_alike(measured, name, done):
     assert measured["apart"][name] < TOLERANCE and measured["apart"][done] > 10 * TOLERANCE
 
@@ -56,4 +62,6 @@ def test_heads_change_alike(measured, name, done):
 def test_refusals_name_what_to_do(measured):
     assert len(measured["said"]) == 4
     assert "load such a checkpoint" in measured["said"][2] and "wire CLIP Text Encode" in measured["said"][3]
-    assert "load such a checkpoint" in measured["said"][0] and "whole groups of 3 views" in measured["said"][1]
+    assert (
+        "load such a checkpoint" in measured["said"][0] and "whole groups of 3 views" in measured["said"][1]
+    )

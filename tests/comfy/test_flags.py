@@ -18,7 +18,12 @@ ACCELERATOR = has_accelerator()
     [
         pytest.param(
             ("--novram",),
-            marks=[pytest.mark.gpu, pytest.mark.skipif(not ACCELERATOR, reason="core starts with --novram on an accelerator only")],
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(
+                    not ACCELERATOR, reason="core starts with --novram on an accelerator only"
+                ),
+            ],
         ),
         ("--cpu", "--disable-smart-memory", "--cache-none", "--disable-metadata", "--deterministic"),
     ],
@@ -26,10 +31,20 @@ ACCELERATOR = has_accelerator()
 )
 def test_the_workflow_runs(arguments, start):
     server = start(arguments=arguments)
-    graph = by_hand(small("portrait.png", InvertPortrait={"latent_steps": 1, "tuning_steps": 1}, HeadToMesh={"resolution": 48}), "mask.png")
+    graph = by_hand(
+        small(
+            "portrait.png",
+            InvertPortrait={"latent_steps": 1, "tuning_steps": 1},
+            HeadToMesh={"resolution": 48},
+        ),
+        "mask.png",
+    )
     outcome = Client(server.url).run(graph)
     server.stop()
-    assert outcome.outputs[number(graph, "SaveGLB")]["3d"] and outcome.outputs[number(graph, "SaveVideo")]["images"]
+    assert (
+        outcome.outputs[number(graph, "SaveGLB")]["3d"]
+        and outcome.outputs[number(graph, "SaveVideo")]["images"]
+    )
 
 
 @pytest.mark.skipif(ACCELERATOR, reason="for machines that cannot start core with --novram")

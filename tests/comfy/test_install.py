@@ -12,7 +12,9 @@ from .test_object_info import INPUTS
 def copy_of_the_checkout(place) -> None:
     """What git would hand out: tracked files, and new ones that it does not ignore."""
     listed = subprocess.run(
-        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True
+        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        check=True,
     )
     for name in listed.stdout.decode().split("\0"):
         if name and (ROOT / name).is_file():
@@ -31,10 +33,12 @@ def test_a_copy_under_another_name_brings_every_node(tmp_path, start):
     assert "IMPORT FAILED" not in server.log.read_text(encoding="utf-8", errors="replace")
     assert (
         "embedded"
-        in client.get("/object_info/PortraitDiffusionLoadHeadPrior")["PortraitDiffusionLoadHeadPrior"]["input"]["required"]["prior"][1][
-            "options"
-        ]
+        in client.get("/object_info/PortraitDiffusionLoadHeadPrior")["PortraitDiffusionLoadHeadPrior"][
+            "input"
+        ]["required"]["prior"][1]["options"]
     )
-    text = client.run({"1": {"class_type": "PortraitDiffusionDoctor", "inputs": {}, "_meta": {"title": "Doctor"}}}).words()["1"]
+    text = client.run(
+        {"1": {"class_type": "PortraitDiffusionDoctor", "inputs": {}, "_meta": {"title": "Doctor"}}}
+    ).words()["1"]
     assert "weights: prior.safetensors" in text and "ComfyUI works on" in text
     server.stop()

@@ -13,7 +13,10 @@ STEPS = {"preset": "full", "latent_steps": 6, "tuning_steps": 6}
 
 def graph(seed: int, *, save_often: bool = False, **steps) -> dict:
     """The inversion of the shipped graph, up to the saved head."""
-    made = only(by_hand(small("portrait.png", InvertPortrait={**STEPS, **steps, "seed": seed}), "mask.png"), "SaveHead")
+    made = only(
+        by_hand(small("portrait.png", InvertPortrait={**STEPS, **steps, "seed": seed}), "mask.png"),
+        "SaveHead",
+    )
     return made if not save_often else often(made)
 
 
@@ -21,13 +24,19 @@ def often(made: dict) -> dict:
     """With resume states after every step (a node of the neighbouring pack sees to it)."""
     align, photo = number(made, "AlignPortrait"), number(made, "LoadImage")
     extra = {"class_type": "NeighbourSaveOften", "inputs": {"image": [photo, 0]}, "_meta": {"title": "often"}}
-    return {**made, "91": extra, align: {**made[align], "inputs": {**made[align]["inputs"], "image": ["91", 0]}}}
+    return {
+        **made,
+        "91": extra,
+        align: {**made[align], "inputs": {**made[align]["inputs"], "image": ["91", 0]}},
+    }
 
 
 class Steps:
     """Notes the steps of a node; does something at one of them."""
 
-    def __init__(self, made: dict, at: int | None = None, action=lambda: None, node: str = "InvertPortrait") -> None:
+    def __init__(
+        self, made: dict, at: int | None = None, action=lambda: None, node: str = "InvertPortrait"
+    ) -> None:
         self.node, self.at, self.action, self.values, self.acted = number(made, node), at, action, [], None
 
     def __call__(self, event) -> None:
@@ -72,7 +81,9 @@ def uninterrupted(server, head_tensors) -> dict:
     return tensors
 
 
-def test_interrupt_is_quick_and_the_next_run_goes_on_to_the_same_head(server, client, uninterrupted, head_tensors, record_property):
+def test_interrupt_is_quick_and_the_next_run_goes_on_to_the_same_head(
+    server, client, uninterrupted, head_tensors, record_property
+):
     made = graph(3)
     assert states(server) == []
     _, seconds = interrupt_at(client, made, 4)

@@ -30,7 +30,10 @@ HEAD = [  # 1 to 4: a person's head
 
 def pixels(client, entry) -> torch.Tensor:
     picture = Image.open(io.BytesIO(client.fetch(entry))).convert("RGB")
-    return torch.tensor(list(picture.getdata()), dtype=torch.float32).view(picture.height, picture.width, 3) / 255
+    return (
+        torch.tensor(list(picture.getdata()), dtype=torch.float32).view(picture.height, picture.width, 3)
+        / 255
+    )
 
 
 def source(what: str) -> tuple[str, dict]:
@@ -57,7 +60,10 @@ def view(*, orbit=SIDES, image="@2.1", **inputs) -> dict:
         (PACK + "CameraOrbit", ORBIT | orbit),
         (PACK + "LoadViewDiffusion", {}),
         (PACK + "LoadHPDM", {"diffusion": "@6", "branches": "embedded"}),
-        (PACK + "GenerateView", DRAW | {"hpdm": "@7", "head": "@4", "image": image, "cameras": "@5"} | inputs),
+        (
+            PACK + "GenerateView",
+            DRAW | {"hpdm": "@7", "head": "@4", "image": image, "cameras": "@5"} | inputs,
+        ),
         ("PreviewImage", {"images": "@8"}),
         ("PreviewImage", {"images": "@8.1"}),
         ("MaskToImage", {"mask": "@8.2"}),
@@ -71,7 +77,10 @@ def projected(*, image="@2.1", orbit=SIDES, **inputs) -> dict:
         *HEAD,
         (PACK + "CameraOrbit", ORBIT | orbit),
         (PACK + "CameraOrbit", ORBIT | {"size": 64}),
-        ("EmptyImage", {"width": 64, "height": 64, "batch_size": inputs.pop("pictures", 1), "color": 0x808080}),
+        (
+            "EmptyImage",
+            {"width": 64, "height": 64, "batch_size": inputs.pop("pictures", 1), "color": 0x808080},
+        ),
         ("SolidMask", {"value": inputs.pop("solid", 1.0), "width": 64, "height": 64}),
         (PACK + "ProjectView", PROJECT | {"image": image, "cameras": "@5"} | (inputs or {"head": "@4"})),
         ("PreviewImage", {"images": "@9"}),
@@ -97,7 +106,9 @@ def test_new_views_keep_what_the_picture_shows(client):
     assert len(made) == len(told) == len(void) == 2 and not torch.equal(made[0], made[1])
     for new, known, hole in zip(made, told, void, strict=True):
         assert 0.05 < hole.mean() < 0.98 and not known[hole > 0.5].any()
-        inside = F.max_pool2d(hole[None, None, ..., 0], 7, 1, 3)[0, 0] == 0  # further from the void than the blend reaches
+        inside = (
+            F.max_pool2d(hole[None, None, ..., 0], 7, 1, 3)[0, 0] == 0
+        )  # further from the void than the blend reaches
         assert inside.sum() > 300 and (new - known)[inside].abs().max() < 2 / 255
         assert (new - known)[hole[..., 0] > 0.5].abs().mean() > 0.05  # and the rest is drawn
 
@@ -110,7 +121,10 @@ def test_a_head_s_depth_and_its_depth_picture_move_a_picture_alike(client):
         (PACK + "CameraOrbit", ORBIT | SIDES),
         (PACK + "RenderViews", VIEWS | {"head": "@4", "cameras": "@5", "samples": 32}),
         (PACK + "ProjectView", PROJECT | {"image": "@7", "cameras": "@6", "source": "@5", "head": "@4"}),
-        (PACK + "ProjectView", PROJECT | {"image": "@7", "cameras": "@6", "source": "@5", "depth": "@7.2", "mask": "@7.1"}),
+        (
+            PACK + "ProjectView",
+            PROJECT | {"image": "@7", "cameras": "@6", "source": "@5", "depth": "@7.2", "mask": "@7.1"},
+        ),
         ("PreviewImage", {"images": "@8"}),
         ("PreviewImage", {"images": "@9"}),
     )
@@ -118,7 +132,10 @@ def test_a_head_s_depth_and_its_depth_picture_move_a_picture_alike(client):
     by_head, by_picture = (shown(client, outcome, key) for key in ("10", "11"))
     assert len(by_head) == len(by_picture) == 2
     for a, b in zip(by_head, by_picture, strict=True):
-        assert 0.2 < (a.sum(-1) > 0).float().mean() < 0.9 and ((a - b).abs().amax(-1) > 0.05).float().mean() < 0.01
+        assert (
+            0.2 < (a.sum(-1) > 0).float().mean() < 0.9
+            and ((a - b).abs().amax(-1) > 0.05).float().mean() < 0.01
+        )
 
 
 def test_the_seed_decides(client):
@@ -130,14 +147,18 @@ def test_an_interrupt_stops_within_a_step(client):
     seen = []
 
     def stop(event) -> None:
-        if event.node == "8" and event.maximum == 800 and event.value:  # two views; 100 is the rendering before
+        if (
+            event.node == "8" and event.maximum == 800 and event.value
+        ):  # two views; 100 is the rendering before
             if not seen:
                 client.interrupt()
             seen.append(event.value)
 
     with pytest.raises(PromptFailed) as caught:
         client.run(ring(steps=400, seed=9), stop)
-    assert caught.value.interrupted and seen[-1] < seen[0] + 20  # a call of the UNet is a few milliseconds here
+    assert (
+        caught.value.interrupted and seen[-1] < seen[0] + 20
+    )  # a call of the UNet is a few milliseconds here
 
 
 def test_an_interrupt_stops_while_a_head_is_rendered(client):
@@ -158,20 +179,44 @@ def test_an_interrupt_stops_while_a_head_is_rendered(client):
 
 # what -> (graph, what the message must hold)
 BAD = {
-    "no overlap": (view(orbit={"count": 1, "yaw_degrees": 180.0, "size": 64}), ["share no surface", "choose a nearer view"]),
+    "no overlap": (
+        view(orbit={"count": 1, "yaw_degrees": 180.0, "size": 64}),
+        ["share no surface", "choose a nearer view"],
+    ),
     "a head in which nobody is": (ring(head="@11"), ["mask with a person", "empty"]),
-    "an empty mask": (projected(source="@6", depth="@7", mask="@8", solid=0.0), ["mask with a person", "empty", "wire"]),
+    "an empty mask": (
+        projected(source="@6", depth="@7", mask="@8", solid=0.0),
+        ["mask with a person", "empty", "wire"],
+    ),
     "depth without mask": (projected(source="@6", depth="@7"), ["depth and mask together", "depth alone"]),
-    "two depth pictures": (projected(source="@6", depth="@7", mask="@8", pictures=2), ["one depth picture", "got 2"]),
+    "two depth pictures": (
+        projected(source="@6", depth="@7", mask="@8", pictures=2),
+        ["one depth picture", "got 2"],
+    ),
     "neither head nor depth": (projected(source="@6"), ["expected a head, or depth and mask"]),
-    "near behind far": (projected(source="@6", depth="@7", mask="@8", near=3.0, far=2.0), ["near before far", "3.0", "2.0"]),
+    "near behind far": (
+        projected(source="@6", depth="@7", mask="@8", near=3.0, far=2.0),
+        ["near before far", "3.0", "2.0"],
+    ),
     "no camera of the image": (projected(depth="@7", mask="@8"), ["camera that took the image", "wire"]),
-    "several cameras of the image": (projected(head="@4", source="@5"), ["one camera", "got 2", "count to 1"]),
-    "branches of other latents": (ring(branches="hpdm-latents.safetensors"), ["latents of 4 channels", "for 16", "one family"]),
-    "branches of another UNet": (ring(branches="other-brushnet.safetensors"), ["channels", "made for this model"]),
+    "several cameras of the image": (
+        projected(head="@4", source="@5"),
+        ["one camera", "got 2", "count to 1"],
+    ),
+    "branches of other latents": (
+        ring(branches="hpdm-latents.safetensors"),
+        ["latents of 4 channels", "for 16", "one family"],
+    ),
+    "branches of another UNet": (
+        ring(branches="other-brushnet.safetensors"),
+        ["channels", "made for this model"],
+    ),
     "branches of another kind": (ring(branches="hpdm-kind.safetensors"), ["hpdm", "choose"]),
     "branches that are not there": (ring(branches="hpdm-absent.safetensors"), ["hpdm-absent.safetensors"]),
-    "model without its other parts": (ring(model=source("box")), ["model, vae, front and negative together", "wire all four"]),
+    "model without its other parts": (
+        ring(model=source("box")),
+        ["model, vae, front and negative together", "wire all four"],
+    ),
 }
 
 
@@ -181,7 +226,13 @@ def bad_files(server) -> None:
     models.mkdir(parents=True, exist_ok=True)
     (models / "hpdm-kind.safetensors").write_bytes(checkpoint.shipped("encoder").read_bytes())
     size = shipped_unet().config
-    branch = BranchConfig(channels=size.channels, layers=size.layers, groups=size.groups, latent_channels=16, condition_channels=17)
+    branch = BranchConfig(
+        channels=size.channels,
+        layers=size.layers,
+        groups=size.groups,
+        latent_channels=16,
+        condition_channels=17,
+    )
     network = Hpdm(HpdmConfig(branch=branch, geometry=False, implicit=False))
     write(models / "hpdm-latents.safetensors", "hpdm", network.config, network)
     brushnet = Branch(BranchConfig(channels=(32, 64)))

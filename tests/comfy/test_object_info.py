@@ -31,10 +31,30 @@ INPUTS = {
     "PortraitDiffusionInvertPortrait": ["prior", "aligned", "preset", "seed", "latent_steps", "tuning_steps"],
     "PortraitDiffusionFeedForwardHead": ["prior", "aligned"],
     "PortraitDiffusionLoadTurboRefiner": ["refiner", "model", "vae"],
-    "PortraitDiffusionRefineViews": ["turbo", "images", "reference", "r", "seed", "window", "overlap", "loop", "steady"],
+    "PortraitDiffusionRefineViews": [
+        "turbo",
+        "images",
+        "reference",
+        "r",
+        "seed",
+        "window",
+        "overlap",
+        "loop",
+        "steady",
+    ],
     "PortraitDiffusionEvaluateViews": ["images", "references", "masks", "reference_masks", "clip_vision"],
     "PortraitDiffusionBakeViews": ["head", "images", "cameras", "steps", "seed", "with_photo"],
-    "PortraitDiffusionProjectView": ["image", "cameras", "near", "far", "grazing_degrees", "source", "head", "depth", "mask"],
+    "PortraitDiffusionProjectView": [
+        "image",
+        "cameras",
+        "near",
+        "far",
+        "grazing_degrees",
+        "source",
+        "head",
+        "depth",
+        "mask",
+    ],
     "PortraitDiffusionLoadViewDiffusion": ["model", "vae", "front", "side", "back", "overhead", "negative"],
     "PortraitDiffusionLoadHPDM": ["diffusion", "branches"],
     "PortraitDiffusionGenerateView": [
@@ -50,14 +70,59 @@ INPUTS = {
         "seed",
         "source",
     ],
-    "PortraitDiffusionGenerateRing": ["hpdm", "head", "cameras", "steps", "guidance", "weight", "strength", "blend", "seed"],
-    "PortraitDiffusionRestoreGeometry": ["head", "diffusion", "steps", "seed", "learnt", "text", "picture_weight", "reference"],
-    "PortraitDiffusionRefineHead": ["head", "hpdm", "preset", "seed", "iterations", "strategy", "sigma", "multi_step", "aligned", "cameras"],
-    "PortraitDiffusionCameraOrbit": ["count", "yaw_degrees", "yaw_step_degrees", "pitch_degrees", "size", "radius", "focal"],
+    "PortraitDiffusionGenerateRing": [
+        "hpdm",
+        "head",
+        "cameras",
+        "steps",
+        "guidance",
+        "weight",
+        "strength",
+        "blend",
+        "seed",
+    ],
+    "PortraitDiffusionRestoreGeometry": [
+        "head",
+        "diffusion",
+        "steps",
+        "seed",
+        "learnt",
+        "text",
+        "picture_weight",
+        "reference",
+    ],
+    "PortraitDiffusionRefineHead": [
+        "head",
+        "hpdm",
+        "preset",
+        "seed",
+        "iterations",
+        "strategy",
+        "sigma",
+        "multi_step",
+        "aligned",
+        "cameras",
+    ],
+    "PortraitDiffusionCameraOrbit": [
+        "count",
+        "yaw_degrees",
+        "yaw_step_degrees",
+        "pitch_degrees",
+        "size",
+        "radius",
+        "focal",
+    ],
     "PortraitDiffusionCameraFromLoad3D": ["camera_info", "size", "portrait_distance"],
     "PortraitDiffusionCameraToLoad3D": ["cameras", "index"],
     "PortraitDiffusionRenderViews": ["head", "cameras", "background", "samples", "memory_mb"],
-    "PortraitDiffusionHeadToMesh": ["head", "resolution", "colours", "texture_size", "target_faces", "surface_density"],
+    "PortraitDiffusionHeadToMesh": [
+        "head",
+        "resolution",
+        "colours",
+        "texture_size",
+        "target_faces",
+        "surface_density",
+    ],
     "PortraitDiffusionMeshToFile3D": ["mesh"],
     "PortraitDiffusionFile3DToMesh": ["file"],
     "PortraitDiffusionTurntable": ["mesh", "frames", "size", "fps", "pitch_degrees", "background"],
@@ -142,8 +207,19 @@ def test_every_node_explains_itself(name, info):
     for input_name, (kind, options) in inputs_of(node).items():
         assert len(options.get("tooltip") or "") > 5, f"{name}.{input_name} has no tooltip"
         if kind in ("INT", "FLOAT"):
-            assert {"min", "max", "default"} <= set(options) and options["min"] <= options["default"] <= options["max"], input_name
-    assert len([name for name, (kind, options) in inputs_of(node).items() if is_widget(kind, options) and not options.get("advanced")]) <= 6
+            assert {"min", "max", "default"} <= set(options) and options["min"] <= options[
+                "default"
+            ] <= options["max"], input_name
+    assert (
+        len(
+            [
+                name
+                for name, (kind, options) in inputs_of(node).items()
+                if is_widget(kind, options) and not options.get("advanced")
+            ]
+        )
+        <= 6
+    )
 
 
 @pytest.mark.parametrize("name", INPUTS)
@@ -174,18 +250,32 @@ def fault(value, kind, options: dict) -> str:
     if kind == "COMFY_DYNAMICCOMBO_V3":
         return "" if value in [choice["key"] for choice in choices] else f"{value!r} is none of its choices"
     if kind in ("INT", "FLOAT"):
-        right = type(value) is int if kind == "INT" else isinstance(value, int | float) and not isinstance(value, bool)
-        return "" if right and options.get("min", value) <= value <= options.get("max", value) else f"{value!r} is out of range"
+        right = (
+            type(value) is int
+            if kind == "INT"
+            else isinstance(value, int | float) and not isinstance(value, bool)
+        )
+        return (
+            ""
+            if right and options.get("min", value) <= value <= options.get("max", value)
+            else f"{value!r} is out of range"
+        )
     return "" if isinstance(value, bool if kind == "BOOLEAN" else str) else f"{value!r} is no {kind}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "workflows" / "api").glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "workflows" / "api").glob("*.json")), ids=lambda path: path.stem
+)
 def test_every_value_of_an_api_graph_is_valid(path, info):
     graph = json.loads(path.read_text(encoding="utf-8"))
     for key, node in graph.items():
         known = inputs_of(info[node["class_type"]])
         assert node["_meta"]["title"]
-        required = [name for name in info[node["class_type"]]["input"].get("required", {}) if name not in node["inputs"]]
+        required = [
+            name
+            for name in info[node["class_type"]]["input"].get("required", {})
+            if name not in node["inputs"]
+        ]
         assert required == [], f"node {key} lacks {required}"
         for name, value in node["inputs"].items():
             if "." in name:
@@ -228,4 +318,6 @@ def test_every_value_of_a_template_is_valid(name, info):
                 _, source, output, target, _, kind = links[slot["link"]]
                 assert target == node["id"] and info[nodes[source]["type"]]["output"][output] == kind
     api = json.loads((ROOT / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
-    assert {node["type"] for node in workflow["nodes"]} >= {node["class_type"] for node in api.values()} - {"SaveGLB"}
+    assert {node["type"] for node in workflow["nodes"]} >= {node["class_type"] for node in api.values()} - {
+        "SaveGLB"
+    }

@@ -48,7 +48,10 @@ def refined(*, head="@4", cameras="@7", count=2, often=False, **inputs) -> dict:
     made = chain(
         *FACE[:-1],
         (PACK + "CameraOrbit", FACE[-1][1] | {"count": count}),
-        (PACK + "RefineHead", REFINE | {"head": head, "hpdm": "@6"} | ({"cameras": cameras} if cameras else {}) | inputs),
+        (
+            PACK + "RefineHead",
+            REFINE | {"head": head, "hpdm": "@6"} | ({"cameras": cameras} if cameras else {}) | inputs,
+        ),
         (PACK + "SaveHead", {"head": "@8", "filename_prefix": "portrait/refined"}),
         ("PreviewImage", {"images": "@8.1"}),
         ("PreviewImage", {"images": "@8.2"}),
@@ -88,7 +91,9 @@ def test_restoration_goes_on_after_a_cancel(server, client, head_tensors):
 def test_refinement_shows_targets_and_scores_and_goes_on_after_a_cancel(server, client, head_tensors):
     made, pictures = refined(), []
     before = states(server)
-    whole = client.run(made, lambda event: pictures.append(event) if event.picture and event.node == "8" else None)
+    whole = client.run(
+        made, lambda event: pictures.append(event) if event.picture and event.node == "8" else None
+    )
     assert len(pictures) == 2  # a turned head after each iteration
     first = saved(client, made, whole, head_tensors)
 
@@ -108,7 +113,9 @@ def test_refinement_shows_targets_and_scores_and_goes_on_after_a_cancel(server, 
     outcome = client.run(made, again)
     assert again.values[0] == 2 and states(server) == before
     assert same(saved(client, made, outcome, head_tensors), first)
-    for ours, theirs in zip(shown(outcome), shown(whole), strict=True):  # of the whole run, whatever was resumed
+    for ours, theirs in zip(
+        shown(outcome), shown(whole), strict=True
+    ):  # of the whole run, whatever was resumed
         assert Image.open(io.BytesIO(ours)).tobytes() == Image.open(io.BytesIO(theirs)).tobytes()
 
 
@@ -117,8 +124,14 @@ def test_core_s_own_wires_restore_and_refine(server, client, head_tensors):
     folder = server.base / "models" / "portrait_diffusion"
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    save_tensors(folder / "small-brushnet.safetensors", Branch(BranchConfig(channels=(32, 64, 128, 128))).state_dict(), {})
-    sources = [("NeighbourSource", {"what": f"small {what}"}) for what in ("model", "vae", "prompt", "negative")]
+    save_tensors(
+        folder / "small-brushnet.safetensors",
+        Branch(BranchConfig(channels=(32, 64, 128, 128))).state_dict(),
+        {},
+    )
+    sources = [
+        ("NeighbourSource", {"what": f"small {what}"}) for what in ("model", "vae", "prompt", "negative")
+    ]
     wires = {"model": "@1", "vae": "@2", "front": "@3", "side": "@3", "negative": "@4"}
     made = chain(
         *sources,
@@ -138,7 +151,9 @@ def test_core_s_own_wires_restore_and_refine(server, client, head_tensors):
     )
     outcome = client.run(made)
     assert len(outcome.outputs["14"]["images"]) == 3
-    planes = [saved_file(server, {key: made[key]}, outcome, head_tensors)["planes"] for key in ("15", "16", "17")]
+    planes = [
+        saved_file(server, {key: made[key]}, outcome, head_tensors)["planes"] for key in ("15", "16", "17")
+    ]
     assert not torch.equal(planes[0], planes[1]) and not torch.equal(planes[1], planes[2])
     assert all(one.isfinite().all() for one in planes)
 
@@ -168,8 +183,14 @@ def test_a_killed_refinement_goes_on_after_a_restart(at, start, whole, head_tens
 
 
 BAD = {
-    "restoration without a photo": (restored(head="@10", learnt=False), ["restoration: expected heads with their photos", "Invert Portrait"]),
-    "restoration without a generator": (restored(head="@10", file="no-generator"), ["expected a head with its generator", "turn learnt off"]),
+    "restoration without a photo": (
+        restored(head="@10", learnt=False),
+        ["restoration: expected heads with their photos", "Invert Portrait"],
+    ),
+    "restoration without a generator": (
+        restored(head="@10", file="no-generator"),
+        ["expected a head with its generator", "turn learnt off"],
+    ),
     "refinement without a photo": (refined(head="@12"), ["refine: expected a head with its photo"]),
     "one camera": (refined(count=1), ["refine: expected 2 to 64 cameras", "got 1", "Camera Orbit"]),
     "too many cameras": (refined(count=65), ["refine: expected 2 to 64 cameras", "got 65"]),
@@ -204,7 +225,10 @@ SHORT = {
 
 
 def shortened(graph: dict) -> dict:
-    return {key: {**node, "inputs": {**node["inputs"], **SHORT.get(node["class_type"], {})}} for key, node in graph.items()}
+    return {
+        key: {**node, "inputs": {**node["inputs"], **SHORT.get(node["class_type"], {})}}
+        for key, node in graph.items()
+    }
 
 
 def video_size(client, entry: dict) -> tuple[int, int, int]:
@@ -215,14 +239,18 @@ def video_size(client, entry: dict) -> tuple[int, int, int]:
 
 
 def test_the_shipped_workflow_runs(client):
-    graph = shortened(json.loads((ROOT / "workflows" / "api" / "portrait_diffusion.json").read_text(encoding="utf-8")))
+    graph = shortened(
+        json.loads((ROOT / "workflows" / "api" / "portrait_diffusion.json").read_text(encoding="utf-8"))
+    )
     named = {node["_meta"]["title"]: key for key, node in graph.items()}
     outcome = client.run(graph)
     (film,) = outcome.outputs[named["Save video"]]["images"]
     assert video_size(client, film) == (4, 128, 64)  # before and after side by side
     (sheet,) = outcome.outputs[named["Save both sheets"]]["images"]
     assert Image.open(io.BytesIO(client.fetch(sheet))).convert("L").getextrema()[0] < 128
-    (model,) = outcome.outputs[next(key for key, node in graph.items() if node["class_type"] == "SaveGLB")]["3d"]
+    (model,) = outcome.outputs[next(key for key, node in graph.items() if node["class_type"] == "SaveGLB")][
+        "3d"
+    ]
     assert client.fetch(model)[:4] == b"glTF"
 
 
@@ -243,9 +271,17 @@ def test_the_blueprint_is_one_node_from_photo_to_model_and_video(client, info): 
     wire = {name: [str(link["origin_id"]), link["origin_slot"]] for name, link in ends.items()}
     graph["save video"] = {
         "class_type": "SaveVideo",
-        "inputs": {"video": wire["video"], "filename_prefix": "portrait/one", "format": "mp4", "codec": "h264"},
+        "inputs": {
+            "video": wire["video"],
+            "filename_prefix": "portrait/one",
+            "format": "mp4",
+            "codec": "h264",
+        },
     }
-    graph["save model"] = {"class_type": "SaveGLB", "inputs": {"mesh": wire["glb"], "filename_prefix": "portrait/one"}}
+    graph["save model"] = {
+        "class_type": "SaveGLB",
+        "inputs": {"mesh": wire["glb"], "filename_prefix": "portrait/one"},
+    }
     outcome = client.run(shortened(graph))
     assert video_size(client, outcome.outputs["save video"]["images"][0]) == (4, 128, 64)
     assert client.fetch(outcome.outputs["save model"]["3d"][0])[:4] == b"glTF"

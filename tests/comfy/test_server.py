@@ -39,7 +39,9 @@ def another_python(then: str, temporary) -> Iterator[tuple[subprocess.Popen, psu
         text=True,
         start_new_session=True,
         env=environ,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores Ctrl-C, a terminal does not
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a test run in the background ignores Ctrl-C, a terminal does not
     )
     try:
         yield owner, server_of(owner)

@@ -45,7 +45,10 @@ def refined(images, reference=("LoadImage", {"image": "portrait.png"}), refiner=
     return chain(
         images,
         reference,
-        (PACK + "LoadTurboRefiner", {"refiner": refiner} | {key: inputs.pop(key) for key in ("model", "vae") if key in inputs}),
+        (
+            PACK + "LoadTurboRefiner",
+            {"refiner": refiner} | {key: inputs.pop(key) for key in ("model", "vae") if key in inputs},
+        ),
         (PACK + "RefineViews", REFINE | {"turbo": "@3", "images": "@1", "reference": "@2"} | inputs),
         ("PreviewImage", {"images": "@4"}),
     )
@@ -123,7 +126,16 @@ def test_a_table_of_figures(client):
             (PACK + "CameraOrbit", ORBIT | {"count": 3, "size": 64}),
             (PACK + "RenderViews", VIEWS | {"head": "@1", "cameras": "@2"}),
             ("ImageBlur", {"image": "@3", "blur_radius": 2, "sigma": 1.0}),
-            (PACK + "EvaluateViews", {"images": "@4", "references": "@3", "masks": "@9", "reference_masks": "@9", "clip_vision": "@8"}),
+            (
+                PACK + "EvaluateViews",
+                {
+                    "images": "@4",
+                    "references": "@3",
+                    "masks": "@9",
+                    "reference_masks": "@9",
+                    "clip_vision": "@8",
+                },
+            ),
             ("PreviewImage", {"images": "@5.1"}),
             ("PreviewImage", {"images": "@5.2"}),
             source("clip vision"),
@@ -162,9 +174,15 @@ BAD = {
     "r above 1": (refined(grey(1), r=1.5), ["r", "1.5", "1.0"]),
     "window of 0 views": (refined(grey(1), window=0), ["window", "1"]),
     "model without vae": (refined(source("box"), model="@1"), ["model and vae together", "wire both"]),
-    "refiner of another base": (refined(grey(1), refiner="turbo-other.safetensors"), ["turbo-other.safetensors", "base"]),
+    "refiner of another base": (
+        refined(grey(1), refiner="turbo-other.safetensors"),
+        ["turbo-other.safetensors", "base"],
+    ),
     "refiner of another kind": (refined(grey(1), refiner="turbo-kind.safetensors"), ["kind turbo", "choose"]),
-    "refiner that is not there": (refined(grey(1), refiner="turbo-absent.safetensors"), ["turbo-absent.safetensors"]),
+    "refiner that is not there": (
+        refined(grey(1), refiner="turbo-absent.safetensors"),
+        ["turbo-absent.safetensors"],
+    ),
     "other references than images": (judge(grey(2), grey(3)), ["a reference for each of 2 images", "got 3"]),
     "references of another aspect": (
         judge(grey(1), ("EmptyImage", {"width": 64, "height": 32, "batch_size": 1, "color": 0})),
@@ -179,7 +197,10 @@ def bad_files(server) -> None:
     models.mkdir(parents=True, exist_ok=True)
     (models / "turbo-kind.safetensors").write_bytes(checkpoint.shipped("encoder").read_bytes())
     turbo, words = checkpoint.read_tensors(checkpoint.shipped("turbo"), "turbo")
-    bases = {name: [layout, [value + 1 for value in samples]] for name, (layout, samples) in json.loads(words["bases"]).items()}
+    bases = {
+        name: [layout, [value + 1 for value in samples]]
+        for name, (layout, samples) in json.loads(words["bases"]).items()
+    }
     save_file(turbo, models / "turbo-other.safetensors", {**words, "bases": json.dumps(bases)})
 
 

@@ -40,7 +40,9 @@ def test_the_glb_is_a_head_that_khronos_accepts(done, gltf_issues):
     mesh = from_glb(data)
     assert len(mesh.faces) > 500 and mesh.texture.shape == (3, 128, 128)
     low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
-    assert torch.all(high - low > 0.15) and torch.all(high <= 0.51) and torch.all(low >= -0.51)  # scene units: a head in its box
+    assert (
+        torch.all(high - low > 0.15) and torch.all(high <= 0.51) and torch.all(low >= -0.51)
+    )  # scene units: a head in its box
     assert mesh.vertices[:, 1].min() >= -0.34  # shoulders are cut
     attributes = read_chunks(data)[0]["meshes"][0]["primitives"][0]["attributes"]
     assert {"POSITION", "NORMAL", "TEXCOORD_0"} == set(attributes)
@@ -69,7 +71,8 @@ def test_the_sheet_holds_eight_views_over_their_normals(done):
     sheet = picture(done[0], entry)
     assert sheet.size == (8 * 64, 2 * 64)
     kept = {
-        key: {name: part for name, part in node.items() if name != "is_changed"} for key, node in json.loads(sheet.info["prompt"]).items()
+        key: {name: part for name, part in node.items() if name != "is_changed"}
+        for key, node in json.loads(sheet.info["prompt"]).items()
     }
     assert kept == done[1] and "workflow" in sheet.info  # as core's pictures do
 
@@ -78,7 +81,10 @@ def test_nodes_say_what_they_did(done):
     client, graph, outcome = done
     words = outcome.words()
     assert "dB inside the mask" in words[number(graph, "InvertPortrait")]
-    assert "faces" in words[number(graph, "HeadToMesh")] and "128 pixel texture" in words[number(graph, "HeadToMesh")]
+    assert (
+        "faces" in words[number(graph, "HeadToMesh")]
+        and "128 pixel texture" in words[number(graph, "HeadToMesh")]
+    )
 
 
 def test_previews_arrive(done):
@@ -87,7 +93,10 @@ def test_previews_arrive(done):
 
 
 def test_every_node_took_part(done):
-    assert set(done[1]) - set(done[2].seconds) <= {"1", "2"}  # the photo and the prior may be cached from an earlier test
+    assert set(done[1]) - set(done[2].seconds) <= {
+        "1",
+        "2",
+    }  # the photo and the prior may be cached from an earlier test
 
 
 def test_the_saved_head_is_rendered_again(done):
@@ -106,7 +115,9 @@ def test_the_saved_head_is_rendered_again(done):
 def test_a_saved_head_holds_the_graph_that_made_it(done):
     data = done[0].fetch(outputs(done, "SaveHead", "heads")[0])
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    assert json.loads(header["__metadata__"]["prompt"])["4"]["class_type"] == "PortraitDiffusionInvertPortrait"
+    assert (
+        json.loads(header["__metadata__"]["prompt"])["4"]["class_type"] == "PortraitDiffusionInvertPortrait"
+    )
 
 
 def test_nobody_sees_absolute_paths(server, done):
@@ -152,7 +163,10 @@ def test_an_uploaded_glb_is_read(server, client):
     (server.base / "input" / "3d").mkdir(exist_ok=True)
     (server.base / "input" / "3d" / "box.glb").write_bytes(client.fetch(outcome.outputs["3"]["3d"][0]))
     loaded = chain(
-        ("Load3DAdvanced", {"model_file": "3d/box.glb", "viewport_state": {"camera_info": None}, "width": 64, "height": 64}),
+        (
+            "Load3DAdvanced",
+            {"model_file": "3d/box.glb", "viewport_state": {"camera_info": None}, "width": 64, "height": 64},
+        ),
         (PACK + "File3DToMesh", {"file": "@1"}),
         ("SaveGLB", {"mesh": "@2", "filename_prefix": "box/down"}),
     )
@@ -194,7 +208,10 @@ def test_core_s_camera_shows_the_same_view_as_our_orbit(client):
         )
     )
     theirs, ours, back = (
-        torch.tensor(list(picture(client, outcome.outputs[key]["images"][0]).convert("RGB").getdata()), dtype=torch.float32)
+        torch.tensor(
+            list(picture(client, outcome.outputs[key]["images"][0]).convert("RGB").getdata()),
+            dtype=torch.float32,
+        )
         for key in ("10", "11", "12")
     )
     assert (theirs - ours).abs().max() <= 2 and (back - ours).abs().max() <= 2
@@ -209,7 +226,17 @@ def test_two_people_in_one_batch_give_two_heads(client):
             ("LoadImageMask", {"image": "mask.png", "channel": "red"}),
             (PACK + "AlignPortrait", ALIGN | {"image": "@2", "foreground_mask": "@3"}),
             (PACK + "LoadHeadPrior", {"prior": "embedded"}),
-            (PACK + "InvertPortrait", {"prior": "@5", "aligned": "@4", "preset": "quick", "seed": 0, "latent_steps": 1, "tuning_steps": 0}),
+            (
+                PACK + "InvertPortrait",
+                {
+                    "prior": "@5",
+                    "aligned": "@4",
+                    "preset": "quick",
+                    "seed": 0,
+                    "latent_steps": 1,
+                    "tuning_steps": 0,
+                },
+            ),
             (PACK + "SaveHead", {"head": "@6", "filename_prefix": "two/head"}),
             ("PreviewImage", {"images": "@4.1"}),
         )
@@ -229,7 +256,10 @@ def test_a_head_at_once_and_its_views_baked_back(client, head_tensors):
             (PACK + "CameraOrbit", ORBIT | {"count": 2, "size": 64}),
             (PACK + "RenderViews", VIEWS | {"head": "@5", "cameras": "@6"}),
             ("ImageInvert", {"image": "@7"}),
-            (PACK + "BakeViews", {"head": "@5", "images": "@8", "cameras": "@6", "steps": 3, "seed": 0, "with_photo": True}),
+            (
+                PACK + "BakeViews",
+                {"head": "@5", "images": "@8", "cameras": "@6", "steps": 3, "seed": 0, "with_photo": True},
+            ),
             (PACK + "SaveHead", {"head": "@5", "filename_prefix": "bake/before"}),
             (PACK + "SaveHead", {"head": "@9", "filename_prefix": "bake/after"}),
         )
@@ -253,7 +283,12 @@ def test_vertex_colours_and_fewer_faces(done, gltf_issues):
     )
     data = done[0].fetch(outcome.outputs["3"]["3d"][0])
     mesh = from_glb(data)
-    assert gltf_issues(data) == [] and mesh.texture is None and mesh.vertex_colors is not None and 100 < len(mesh.faces) <= 1000
+    assert (
+        gltf_issues(data) == []
+        and mesh.texture is None
+        and mesh.vertex_colors is not None
+        and 100 < len(mesh.faces) <= 1000
+    )
 
 
 def test_the_doctor_speaks(client):

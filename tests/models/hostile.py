@@ -61,7 +61,9 @@ def metadata_of(kind: str, **entries) -> Callable[[Path], None]:
         from portrait_diffusion.models.checkpoint import read_tensors, shipped
 
         tensors, metadata = read_tensors(shipped(kind), kind)
-        save_file(tensors, path, {key: value for key, value in (metadata | entries).items() if value is not None})
+        save_file(
+            tensors, path, {key: value for key, value in (metadata | entries).items() if value is not None}
+        )
 
     return write
 
@@ -81,7 +83,9 @@ def tensors_of(kind: str, **tensors) -> Callable[[Path], None]:
     return write
 
 
-def head(config: dict | None = None, generator: dict | None = None, tensors: dict | None = None, **entries) -> Callable[[Path], None]:
+def head(
+    config: dict | None = None, generator: dict | None = None, tensors: dict | None = None, **entries
+) -> Callable[[Path], None]:
     """The small head, with entries of its configs, tensors (by name; None for none) or metadata replaced."""
 
     def write(path: Path) -> None:
@@ -133,7 +137,9 @@ def views(config="{}", **tensors: torch.Tensor) -> Callable[[Path], None]:
 
 
 def niqe(**config) -> Callable[[Path], None]:
-    return lambda path: save_file({"mean": torch.zeros(36), "covariance": torch.eye(36)}, path, {"config": json.dumps(config)})
+    return lambda path: save_file(
+        {"mean": torch.zeros(36), "covariance": torch.eye(36)}, path, {"config": json.dumps(config)}
+    )
 
 
 def header(tensors: dict | bytes, body: bytes = b"") -> Callable[[Path], None]:
@@ -152,7 +158,9 @@ def packed(path: Path) -> None:
 
 def expanded(path: Path) -> None:
     """A .pth whose tensor is one number, seen ten billion times."""
-    torch.save({"features.0.weight": torch.zeros(1).expand(10**5, 10**5), "features.0.bias": torch.zeros(64)}, path)
+    torch.save(
+        {"features.0.weight": torch.zeros(1).expand(10**5, 10**5), "features.0.bias": torch.zeros(64)}, path
+    )
 
 
 def unpacking(path: Path) -> None:
@@ -185,46 +193,114 @@ CASES: dict[str, tuple[str, Callable[[Path], None], list[str]]] = {
     "a million empty tensors": ("head", empties(10**6), ["names, shapes and metadata", "choose"]),
     "a hundred thousand empty tensors": ("head", empties(10**5), ["up to 20000 tensors", "100000"]),
     "complex tensor": ("head", header({"planes": entry("C64", [1], 0, 8)}, bytes(8)), ["C64 for planes"]),
-    "float8 tensor": ("head", header({"planes": entry("F8_E4M3", [8], 0, 8)}, bytes(8)), ["F8_E4M3 for planes"]),
-    "float8 of the other kind": ("prior", header({"a": entry("F8_E5M2", [8], 0, 8)}, bytes(8)), ["F8_E5M2 for a"]),
+    "float8 tensor": (
+        "head",
+        header({"planes": entry("F8_E4M3", [8], 0, 8)}, bytes(8)),
+        ["F8_E4M3 for planes"],
+    ),
+    "float8 of the other kind": (
+        "prior",
+        header({"a": entry("F8_E5M2", [8], 0, 8)}, bytes(8)),
+        ["F8_E5M2 for a"],
+    ),
     "unsigned tensor": ("hpdm", header({"a": entry("U32", [2], 0, 8)}, bytes(8)), ["U32 for a"]),
     "numbers of half a byte": ("vgg", header({"a": entry("F4", [16], 0, 8)}, bytes(8)), ["vgg: expected"]),
     "type that nobody knows": ("head", header({"a": entry("X99", [2], 0, 8)}, bytes(8)), ["another format"]),
-    "empty tensor of many sides": ("head", header({"a": entry("F32", [0, 2**40, 2**20])}), ["a file of its length can hold"]),
+    "empty tensor of many sides": (
+        "head",
+        header({"a": entry("F32", [0, 2**40, 2**20])}),
+        ["a file of its length can hold"],
+    ),
     "sides that overflow": ("head", header({"a": entry("F32", [2**62, 2**62, 4])}), ["expected"]),
-    "tensor of 5000 dimensions": ("head", header({"a": entry("F32", [1] * 5000, 0, 4)}, bytes(4)), ["a file of its length can hold"]),
-    "very long name": ("prior", header({"a" * 10**6: entry("F32", [1], 0, 4)}, bytes(4)), ["names of up to 256"]),
-    "name of strange letters": ("prior", header({"a\n\x1b[2J": entry("F32", [1], 0, 4)}, bytes(4)), ["names of up to 256"]),
+    "tensor of 5000 dimensions": (
+        "head",
+        header({"a": entry("F32", [1] * 5000, 0, 4)}, bytes(4)),
+        ["a file of its length can hold"],
+    ),
+    "very long name": (
+        "prior",
+        header({"a" * 10**6: entry("F32", [1], 0, 4)}, bytes(4)),
+        ["names of up to 256"],
+    ),
+    "name of strange letters": (
+        "prior",
+        header({"a\n\x1b[2J": entry("F32", [1], 0, 4)}, bytes(4)),
+        ["names of up to 256"],
+    ),
     "header of lists in lists": ("head", header(DEEP.encode()), ["expected safetensors"]),
-    "header without end": ("head", lambda path: path.write_bytes(b"\xff" * 7 + b"\x7f" + bytes(100)), ["expected safetensors"]),
+    "header without end": (
+        "head",
+        lambda path: path.write_bytes(b"\xff" * 7 + b"\x7f" + bytes(100)),
+        ["expected safetensors"],
+    ),
     "header of 32 MiB": ("head", header(b"{" + b" " * 2**25 + b"}"), ["names, shapes and metadata"]),
     "tensors that overlap": (
         "head",
         header({"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 4, 12)}, bytes(12)),
         ["expected safetensors"],
     ),
-    "tensor beyond the file": ("head", header({"a": entry("F32", [BIG], 0, 4 * BIG)}, bytes(8)), ["expected safetensors"]),
-    "very long kind": ("prior", lambda path: save_file(ONE, path, {"kind": "x" * 10**6}), ["kind prior, but"]),
+    "tensor beyond the file": (
+        "head",
+        header({"a": entry("F32", [BIG], 0, 4 * BIG)}, bytes(8)),
+        ["expected safetensors"],
+    ),
+    "very long kind": (
+        "prior",
+        lambda path: save_file(ONE, path, {"kind": "x" * 10**6}),
+        ["kind prior, but"],
+    ),
     # JSON
     "config of lists in lists": ("prior", weights("prior", DEEP), ["no readable config", "without end"]),
     "config that is a list": ("prior", weights("prior", []), ["no readable config"]),
     "config that is null": ("prior", weights("prior", "null"), ["no readable config"]),
     "config that is a number": ("hpdm", weights("hpdm", "7"), ["no readable config"]),
-    "config of two megabytes": ("prior", weights("prior", json.dumps({"a": "x" * 2**21})), ["no readable config", "letters"]),
+    "config of two megabytes": (
+        "prior",
+        weights("prior", json.dumps({"a": "x" * 2**21})),
+        ["no readable config", "letters"],
+    ),
     "config with NaN": ("prior", weights("prior", c_scale=float("nan")), ["NaN is no number"]),
-    "config with Infinity": ("prior", weights("prior", field__box_side=float("inf")), ["Infinity is no number"]),
-    "config with 1e999": ("hpdm", weights("hpdm", '{"branch": {"channels": [32]}, "weight": 1e999}'), ["weight from"]),
-    "config with a number of 5000 digits": ("prior", weights("prior", '{"z_dim": ' + "9" * 5000 + "}"), ["no readable config"]),
-    "config with a number of 4000 digits": ("hpdm", weights("hpdm", '{"branch": {"channels": [32]}, "hidden": ' + "9" * 4000 + "}"), ["hidden"]),
+    "config with Infinity": (
+        "prior",
+        weights("prior", field__box_side=float("inf")),
+        ["Infinity is no number"],
+    ),
+    "config with 1e999": (
+        "hpdm",
+        weights("hpdm", '{"branch": {"channels": [32]}, "weight": 1e999}'),
+        ["weight from"],
+    ),
+    "config with a number of 5000 digits": (
+        "prior",
+        weights("prior", '{"z_dim": ' + "9" * 5000 + "}"),
+        ["no readable config"],
+    ),
+    "config with a number of 4000 digits": (
+        "hpdm",
+        weights("hpdm", '{"branch": {"channels": [32]}, "hidden": ' + "9" * 4000 + "}"),
+        ["hidden"],
+    ),
     "config without field": ("prior", weights("prior", {"z_dim": 4}), ["of this version", "differs"]),
     "config of strange names": ("prior", weights("prior", field__colour=3), ["'colour' is unknown"]),
     "parts of a config that are lists": ("prior", weights("prior", field=[], render=[]), ["of this version"]),
     # priors
-    "mapping of 1e9 layers": ("prior", weights("prior", mapping_layers=BIG), ["GeneratorConfig: expected mapping_layers from 1 to 32", str(BIG)]),
+    "mapping of 1e9 layers": (
+        "prior",
+        weights("prior", mapping_layers=BIG),
+        ["GeneratorConfig: expected mapping_layers from 1 to 32", str(BIG)],
+    ),
     "mapping of no layers": ("prior", weights("prior", mapping_layers=0), ["mapping_layers"]),
     "mapping of -1e9 layers": ("prior", weights("prior", mapping_layers=-BIG), ["mapping_layers"]),
-    "mapping of true layers": ("prior", weights("prior", mapping_layers=True), ["mapping_layers", "whole number", "True"]),
-    "mapping of 2.5 layers": ("prior", weights("prior", mapping_layers=2.5), ["mapping_layers", "whole number", "2.5"]),
+    "mapping of true layers": (
+        "prior",
+        weights("prior", mapping_layers=True),
+        ["mapping_layers", "whole number", "True"],
+    ),
+    "mapping of 2.5 layers": (
+        "prior",
+        weights("prior", mapping_layers=2.5),
+        ["mapping_layers", "whole number", "2.5"],
+    ),
     "mapping of layers in a list": ("prior", weights("prior", mapping_layers=[2]), ["mapping_layers"]),
     "styles of 1e9": ("prior", weights("prior", w_dim=BIG), ["w_dim"]),
     "code of 1e9": ("prior", weights("prior", z_dim=BIG), ["z_dim"]),
@@ -234,35 +310,71 @@ CASES: dict[str, tuple[str, Callable[[Path], None], list[str]]] = {
     "mean of 1e6 pixels": ("prior", weights("prior", mean_resolution=10**6), ["mean_resolution"]),
     "raw resolution of 1e6": ("prior", weights("prior", raw_resolution=10**6), ["raw_resolution"]),
     "super-resolution of 1e6": ("prior", weights("prior", sr_resolution=10**6), ["sr_resolution"]),
-    "super-resolution of three widths": ("prior", weights("prior", sr_channels=[1, 2, 3]), ["sr_channels", "2 whole numbers"]),
+    "super-resolution of three widths": (
+        "prior",
+        weights("prior", sr_channels=[1, 2, 3]),
+        ["sr_channels", "2 whole numbers"],
+    ),
     "super-resolution of 1e9 channels": ("prior", weights("prior", sr_channels=[BIG, BIG]), ["sr_channels"]),
     "super-resolution in a list": ("prior", weights("prior", super_resolution=["2X"]), ["super_resolution"]),
     "noise of a dict": ("prior", weights("prior", sr_noise_mode={}), ["sr_noise_mode"]),
     "background maybe": ("prior", weights("prior", background="maybe"), ["background", "true or false"]),
-    "decoder of 1e9": ("prior", weights("prior", field__hidden=BIG), ["FieldConfig: expected hidden", str(BIG)]),
+    "decoder of 1e9": (
+        "prior",
+        weights("prior", field__hidden=BIG),
+        ["FieldConfig: expected hidden", str(BIG)],
+    ),
     "planes of 1e5": ("prior", weights("prior", field__resolution=10**5), ["resolution"]),
     "planes of 1e9 channels": ("prior", weights("prior", field__channels=BIG), ["channels"]),
-    "planes of 4e11 numbers": ("prior", weights("prior", field__channels=512, field__depth=64, field__resolution=1024), ["planes of up to"]),
+    "planes of 4e11 numbers": (
+        "prior",
+        weights("prior", field__channels=512, field__depth=64, field__resolution=1024),
+        ["planes of up to"],
+    ),
     "axes of a dict": ("prior", weights("prior", field__plane_axes={"xy": 1}), ["three pairs of axes"]),
-    "axes of lists": ("prior", weights("prior", field__plane_axes=[["x", "y"], ["x"], [[]]]), ["three pairs of axes"]),
+    "axes of lists": (
+        "prior",
+        weights("prior", field__plane_axes=[["x", "y"], ["x"], [[]]]),
+        ["three pairs of axes"],
+    ),
     "box of a word": ("prior", weights("prior", field__box_side="1"), ["box_side"]),
-    "coarse 1e5": ("prior", weights("prior", render__coarse=10**5), ["RenderConfig: expected coarse", "100000"]),
+    "coarse 1e5": (
+        "prior",
+        weights("prior", render__coarse=10**5),
+        ["RenderConfig: expected coarse", "100000"],
+    ),
     "fine 1e9": ("prior", weights("prior", render__fine=BIG), ["RenderConfig: expected fine"]),
     "chunks of 16 GiB": ("prior", weights("prior", render__chunk_bytes=2**34), ["chunks of rays"]),
     "near in a list": ("prior", weights("prior", render__near=[1], render__far=2), ["near"]),
     "all as large as may be": ("prior", weights("prior", **WIDE), ["missing"]),
-    "large and with all parts": ("prior", weights("prior", **WIDE, background=True, camera_offset=True, raw_rgb=True), ["missing"]),
+    "large and with all parts": (
+        "prior",
+        weights("prior", **WIDE, background=True, camera_offset=True, raw_rgb=True),
+        ["missing"],
+    ),
     # heads
     "head whose decoder is 1e9 wide": ("head", head({"hidden": BIG}), ["FieldConfig: expected hidden"]),
-    "head whose decoder is 4096 wide": ("head", head({"hidden": 4096}, {"field__hidden": 4096}), ["another shape"]),
+    "head whose decoder is 4096 wide": (
+        "head",
+        head({"hidden": 4096}, {"field__hidden": 4096}),
+        ["another shape"],
+    ),
     "head of 1e9 layers": ("head", head(None, {"mapping_layers": BIG}), ["mapping_layers"]),
     "head of 1e5 samples": ("head", head(None, {"render__coarse": 10**5}), ["coarse"]),
     "head with a large generator": ("head", head(None, WIDE), ["missing"]),
     "generator that is a list": ("head", lambda path: head_with(path, generator="[]"), ["of this version"]),
     "generator that is null": ("head", lambda path: head_with(path, generator="null"), ["of this version"]),
-    "generator of lists in lists": ("head", lambda path: head_with(path, generator=DEEP), ["no readable generator"]),
+    "generator of lists in lists": (
+        "head",
+        lambda path: head_with(path, generator=DEEP),
+        ["no readable generator"],
+    ),
     "head's config is null": ("head", lambda path: head_with(path, config="null"), ["lacks or garbles"]),
-    "head's config of lists in lists": ("head", lambda path: head_with(path, config=DEEP), ["no readable config"]),
+    "head's config of lists in lists": (
+        "head",
+        lambda path: head_with(path, config=DEEP),
+        ["no readable config"],
+    ),
     "head without config": ("head", lambda path: head_with(path, config=None), ["no readable config"]),
     "head of a very long version": ("head", head(format_version="9" * 10**6), ["has version 9"]),
     "head of other channels than its generator": (
@@ -270,7 +382,11 @@ CASES: dict[str, tuple[str, Callable[[Path], None], list[str]]] = {
         head({"channels": 5}, None, {"planes": torch.zeros(1, 3, 5, 2, 16, 16)}),
         ["channels", "the generator"],
     ),
-    "head of whole planes": ("head", head(tensors={"planes": torch.zeros(1, 3, 4, 2, 16, 16, dtype=torch.int64)}), ["planes", "floats"]),
+    "head of whole planes": (
+        "head",
+        head(tensors={"planes": torch.zeros(1, 3, 4, 2, 16, 16, dtype=torch.int64)}),
+        ["planes", "floats"],
+    ),
 }
 for what, size in {
     "null": "null",
@@ -292,16 +408,40 @@ for what, size in {
     CASES[f"photo_size of {what}"] = ("head", head(photo_size=size), ["photo_size"])
 CASES["photo_size that is missing"] = ("head", head(photo_size=None), ["photo_size"])
 for part, wrong in {
-    "image": [torch.zeros(1, 32, 32), torch.zeros(3, 32, 16), torch.zeros(3), torch.tensor(1.0), torch.zeros(3, 0, 0), None, torch.zeros(1, 3, 32, 32)],
+    "image": [
+        torch.zeros(1, 32, 32),
+        torch.zeros(3, 32, 16),
+        torch.zeros(3),
+        torch.tensor(1.0),
+        torch.zeros(3, 0, 0),
+        None,
+        torch.zeros(1, 3, 32, 32),
+    ],
     "mask": [torch.zeros(3, 32, 32), torch.zeros(1, 16, 16), torch.zeros(1, 32, 32, dtype=torch.uint8), None],
     "cam2world": [torch.zeros(3, 3), torch.zeros(1, 4, 4), torch.zeros(4), None],
     "intrinsics": [torch.zeros(4, 4), torch.zeros(1, 3, 3), None],
     "crop_to_photo": [torch.zeros(3, 3), torch.zeros(2), torch.zeros(0, 3), None],
 }.items():
     for i, value in enumerate(wrong):
-        CASES[f"reference's {part}, wrong in way {i}"] = ("head", head(tensors={f"reference.{part}": value}), ["head file: expected", "save the head again"])
-for i, value in enumerate([torch.zeros(1), torch.zeros(1, 6, 9), torch.zeros(2, 6, 8), torch.zeros(1, 0, 8), torch.zeros(1, 6, 8, dtype=torch.int32)]):
-    CASES[f"latents, wrong in way {i}"] = ("head", head(tensors={"latents": value}), ["latents", "save the head again"])
+        CASES[f"reference's {part}, wrong in way {i}"] = (
+            "head",
+            head(tensors={f"reference.{part}": value}),
+            ["head file: expected", "save the head again"],
+        )
+for i, value in enumerate(
+    [
+        torch.zeros(1),
+        torch.zeros(1, 6, 9),
+        torch.zeros(2, 6, 8),
+        torch.zeros(1, 0, 8),
+        torch.zeros(1, 6, 8, dtype=torch.int32),
+    ]
+):
+    CASES[f"latents, wrong in way {i}"] = (
+        "head",
+        head(tensors={"latents": value}),
+        ["latents", "save the head again"],
+    )
 
 
 def head_with(path: Path, **entries: str | None) -> None:
@@ -320,7 +460,9 @@ def first_version(path: Path) -> None:
     from portrait_diffusion.models.checkpoint import read_tensors
 
     tensors, metadata = read_tensors(path, "head")
-    wrong = {f"decoder.{key}.{part}": torch.zeros(3) for key in ("hidden", "out") for part in ("weight", "bias")}
+    wrong = {
+        f"decoder.{key}.{part}": torch.zeros(3) for key in ("hidden", "out") for part in ("weight", "bias")
+    }
     save_file({key: value.clone() for key, value in tensors.items()} | wrong, path, metadata)
 
 
@@ -333,7 +475,11 @@ def many_layers(path: Path) -> None:
 CASES |= {
     "head of version 1 with a strange decoder": ("head", first_version, ["another shape"]),
     # branches
-    "branches of 3000 layers": ("hpdm", weights("hpdm", branch__layers=3000), ["BranchConfig: expected layers", "3000"]),
+    "branches of 3000 layers": (
+        "hpdm",
+        weights("hpdm", branch__layers=3000),
+        ["BranchConfig: expected layers", "3000"],
+    ),
     "branches of 1e9 layers": ("hpdm", weights("hpdm", branch__layers=BIG), ["layers"]),
     "branches of a million levels": ("hpdm", weights("hpdm", branch__channels=[8] * 10**5), ["channels"]),
     "branches 1e9 wide": ("hpdm", weights("hpdm", branch__channels=[BIG]), ["channels"]),
@@ -342,33 +488,80 @@ CASES |= {
     "branches that are null": ("hpdm", weights("hpdm", branch=None), ["of this version"]),
     "branches with hidden 1e9": ("hpdm", weights("hpdm", hidden=BIG), ["HpdmConfig: expected hidden"]),
     "branches of words": ("hpdm", weights("hpdm", branch__channels=["8"], kernel="3"), ["channels"]),
-    "branches as large as may be": ("hpdm", weights("hpdm", branch__channels=[4096] * 6, branch__layers=4, branch__groups=32), ["missing"]),
+    "branches as large as may be": (
+        "hpdm",
+        weights("hpdm", branch__channels=[4096] * 6, branch__layers=4, branch__groups=32),
+        ["missing"],
+    ),
     "BrushNet 16384 wide": ("hpdm", brushnet(16384), ["channels", "16384"]),
     "BrushNet 4096 wide": ("hpdm", brushnet(4096), ["missing"]),
-    "BrushNet of no width": ("hpdm", brushnet(conv_in_condition__weight=torch.zeros(1, 9, 1, 1), **{"down_blocks__0__resnets__0__conv2__weight": torch.zeros(0, 1, 1, 1)}), ["channels"]),
+    "BrushNet of no width": (
+        "hpdm",
+        brushnet(
+            conv_in_condition__weight=torch.zeros(1, 9, 1, 1),
+            down_blocks__0__resnets__0__conv2__weight=torch.zeros(0, 1, 1, 1),
+        ),
+        ["channels"],
+    ),
     "BrushNet of a level x": ("hpdm", brushnet(level="x"), ["BrushNet's weights"]),
     "BrushNet of a level -1": ("hpdm", brushnet(level="-1"), ["BrushNet's weights"]),
     "BrushNet of a level of digits": ("hpdm", brushnet(level="9" * 200), ["BrushNet's weights"]),
     "BrushNet of a level of other digits": ("hpdm", brushnet(level="\u0663"), ["BrushNet's weights"]),
-    "BrushNet with a flat input": ("hpdm", brushnet(conv_in_condition__weight=torch.zeros(9)), ["BrushNet's weights"]),
-    "BrushNet with one number": ("hpdm", brushnet(**{"down_blocks__0__resnets__0__conv2__weight": torch.tensor(1.0)}), ["BrushNet's weights"]),
-    "BrushNet with a flat embedding": ("hpdm", brushnet(**{"add_embedding__linear_1__weight": torch.zeros(4)}), ["BrushNet's weights"]),
-    "BrushNet with a small embedding": ("hpdm", brushnet(**{"add_embedding__linear_1__weight": torch.zeros(4, 4)}), ["added_text"]),
+    "BrushNet with a flat input": (
+        "hpdm",
+        brushnet(conv_in_condition__weight=torch.zeros(9)),
+        ["BrushNet's weights"],
+    ),
+    "BrushNet with one number": (
+        "hpdm",
+        brushnet(down_blocks__0__resnets__0__conv2__weight=torch.tensor(1.0)),
+        ["BrushNet's weights"],
+    ),
+    "BrushNet with a flat embedding": (
+        "hpdm",
+        brushnet(add_embedding__linear_1__weight=torch.zeros(4)),
+        ["BrushNet's weights"],
+    ),
+    "BrushNet with a small embedding": (
+        "hpdm",
+        brushnet(add_embedding__linear_1__weight=torch.zeros(4, 4)),
+        ["added_text"],
+    ),
     "BrushNet of 900 ResNets": ("hpdm", many_layers, ["layers", "900"]),
     # refiners and Zero-123
     "refiner without bases": ("turbo", metadata_of("turbo", bases=None), ["no readable bases"]),
     "refiner whose bases are null": ("turbo", metadata_of("turbo", bases="null"), ["a base's layout"]),
-    "refiner whose bases are words": ("turbo", metadata_of("turbo", bases='{"unet": ["a", "b"], "vae": 3}'), ["a base's layout"]),
-    "refiner whose bases are huge": ("turbo", metadata_of("turbo", bases=json.dumps({"unet": ["a", [10**400]]})), ["a base's layout"]),
-    "refiner whose bases are long": ("turbo", metadata_of("turbo", bases=json.dumps({key: ["a", [1.0] * 10**4] for key in ("unet", "vae")})), ["another base"]),
+    "refiner whose bases are words": (
+        "turbo",
+        metadata_of("turbo", bases='{"unet": ["a", "b"], "vae": 3}'),
+        ["a base's layout"],
+    ),
+    "refiner whose bases are huge": (
+        "turbo",
+        metadata_of("turbo", bases=json.dumps({"unet": ["a", [10**400]]})),
+        ["a base's layout"],
+    ),
+    "refiner whose bases are long": (
+        "turbo",
+        metadata_of("turbo", bases=json.dumps({key: ["a", [1.0] * 10**4] for key in ("unet", "vae")})),
+        ["another base"],
+    ),
     "refiner of lists in lists": ("turbo", metadata_of("turbo", bases=DEEP), ["no readable bases"]),
     "refiner without scales": ("turbo", metadata_of("turbo", scales="{}"), ["a scale for"]),
     "refiner whose scales are a list": ("turbo", metadata_of("turbo", scales="[]"), ["a scale for"]),
     "refiner whose gamma is a word": ("turbo", metadata_of("turbo", gamma='"1"'), ["gamma"]),
     "refiner whose gamma is 1e999": ("turbo", metadata_of("turbo", gamma="1e999"), ["gamma"]),
     "refiner without tokens": ("turbo", tensors_of("turbo", tokens=None), ["tokens"]),
-    "refiner of other tokens": ("turbo", tensors_of("turbo", tokens=torch.zeros(1, 4, 7)), ["tokens", "[1, 4, 7]"]),
-    "refiner of a million tokens": ("turbo", tensors_of("turbo", tokens=torch.zeros(1, 10**5, 48).half()), ["tokens"]),
+    "refiner of other tokens": (
+        "turbo",
+        tensors_of("turbo", tokens=torch.zeros(1, 4, 7)),
+        ["tokens", "[1, 4, 7]"],
+    ),
+    "refiner of a million tokens": (
+        "turbo",
+        tensors_of("turbo", tokens=torch.zeros(1, 10**5, 48).half()),
+        ["tokens"],
+    ),
     "refiner of one factor": ("turbo", tensors_of("turbo", lora_A__weight=torch.tensor(1.0)), ["factors"]),
     "refiner of no rank": ("turbo", tensors_of("turbo", lora_A__weight=lambda old: old[:0]), ["factors"]),
     "refiner whose factors would be huge": (
@@ -376,42 +569,84 @@ CASES |= {
         tensors_of("turbo", lora_A__weight=torch.zeros(1, 10**5), lora_B__weight=torch.zeros(10**5, 1)),
         ["LoRA: expected"],
     ),
-    "refiner of another rank": ("turbo", tensors_of("turbo", lora_B__weight=lambda old: old[:, :-1].contiguous()), ["factors"]),
-    "refiner of NaN": ("turbo", tensors_of("turbo", lora_A__weight=lambda old: old * float("nan")), ["finite"]),
+    "refiner of another rank": (
+        "turbo",
+        tensors_of("turbo", lora_B__weight=lambda old: old[:, :-1].contiguous()),
+        ["factors"],
+    ),
+    "refiner of NaN": (
+        "turbo",
+        tensors_of("turbo", lora_A__weight=lambda old: old * float("nan")),
+        ["finite"],
+    ),
     "Zero-123 without a base": ("zero123", metadata_of("zero123", base=None), ["no readable base"]),
     "Zero-123 whose base is null": ("zero123", metadata_of("zero123", base="null"), ["a base's layout"]),
     "Zero-123 whose base is a word": ("zero123", metadata_of("zero123", base='"ab"'), ["a base's layout"]),
     "Zero-123 without scales": ("zero123", metadata_of("zero123", scales=None), ["no readable scales"]),
     # the other networks
-    "autoencoder of 1e9 layers": ("autoencoder", weights("autoencoder", layers=BIG), ["AutoencoderConfig: expected layers"]),
+    "autoencoder of 1e9 layers": (
+        "autoencoder",
+        weights("autoencoder", layers=BIG),
+        ["AutoencoderConfig: expected layers"],
+    ),
     "autoencoder in no groups": ("autoencoder", weights("autoencoder", groups=0), ["groups"]),
-    "autoencoder 4096 wide": ("autoencoder", weights("autoencoder", channels=[4096] * 6, layers=4, groups=32), ["missing"]),
-    "autoencoder of a huge scale": ("autoencoder", weights("autoencoder", '{"scaling_factor": 1e999}'), ["scaling_factor"]),
+    "autoencoder 4096 wide": (
+        "autoencoder",
+        weights("autoencoder", channels=[4096] * 6, layers=4, groups=32),
+        ["missing"],
+    ),
+    "autoencoder of a huge scale": (
+        "autoencoder",
+        weights("autoencoder", '{"scaling_factor": 1e999}'),
+        ["scaling_factor"],
+    ),
     "UNet of 1e9 layers": ("diffusion", weights("diffusion", layers=BIG), ["UNetConfig: expected layers"]),
     "UNet of no heads": ("diffusion", weights("diffusion", heads=[0, 0, 0]), ["heads"]),
     "UNet of one level": ("diffusion", weights("diffusion", channels=[8], heads=[1]), ["channels"]),
     "UNet of 1e9 tokens": ("diffusion", weights("diffusion", tokens=BIG), ["tokens"]),
-    "UNet 4096 wide": ("diffusion", weights("diffusion", channels=[4096] * 6, heads=[8] * 6, layers=4, groups=32), ["missing"]),
+    "UNet 4096 wide": (
+        "diffusion",
+        weights("diffusion", channels=[4096] * 6, heads=[8] * 6, layers=4, groups=32),
+        ["missing"],
+    ),
     "block of 1e9": ("restoration", weights("restoration", hidden=BIG), ["hidden"]),
     "block of a grid of 1e6": ("restoration", weights("restoration", grid=10**6), ["grid"]),
     "block of one wide grid": ("restoration", weights("restoration", wide=[8]), ["wide"]),
-    "block as large as may be": ("restoration", weights("restoration", channels=98304, grid=1024, hidden=4096, wide=[4096, 4096], stride=64), ["missing"]),
+    "block as large as may be": (
+        "restoration",
+        weights("restoration", channels=98304, grid=1024, hidden=4096, wide=[4096, 4096], stride=64),
+        ["missing"],
+    ),
     "encoder of 1e9": ("encoder", weights("encoder", hidden=BIG), ["hidden"]),
     "encoder of 1e9 pixels": ("encoder", weights("encoder", size=2**30), ["size"]),
     "encoder of channels that are no eights": ("encoder", weights("encoder", channels=[3]), ["eights"]),
-    "encoder as large as may be": ("encoder", weights("encoder", channels=[4096], size=1024, hidden=8192), ["missing"]),
+    "encoder as large as may be": (
+        "encoder",
+        weights("encoder", channels=[4096], size=1024, hidden=8192),
+        ["missing"],
+    ),
     "discriminator of 1e9": ("discriminator", weights("discriminator", embedding=BIG), ["embedding"]),
     "discriminator of no widths": ("discriminator", weights("discriminator", widths=[]), ["widths"]),
     "alignment of 1e9 landmarks": ("alignment", weights("alignment", landmarks=BIG), ["landmarks"]),
     "alignment of a picture of 1e6": ("alignment", weights("alignment", size=2**20), ["size"]),
     "perceptual network of 1e9": ("perceptual", weights("perceptual", stem=BIG), ["stem"]),
-    "perceptual network of no channels": ("perceptual", weights("perceptual", channels=[]), ["3 to 5 levels"]),
+    "perceptual network of no channels": (
+        "perceptual",
+        weights("perceptual", channels=[]),
+        ["3 to 5 levels"],
+    ),
     "identity network of 1e9": ("identity", weights("identity", dimensions=BIG), ["dimensions"]),
     "identity network of a word": ("identity", weights("identity", channels="abc"), ["channels"]),
     # judges and views
     "statistics of patches of 1e9": ("niqe", niqe(patch=BIG), ["patches"]),
     "statistics of patches of words": ("niqe", niqe(patch="32"), ["patches"]),
-    "statistics of no config": ("niqe", lambda path: save_file({"mean": torch.zeros(36), "covariance": torch.eye(36)}, path, {"config": "[]"}), ["patches"]),
+    "statistics of no config": (
+        "niqe",
+        lambda path: save_file(
+            {"mean": torch.zeros(36), "covariance": torch.eye(36)}, path, {"config": "[]"}
+        ),
+        ["patches"],
+    ),
     "statistics that unpack to 640 MiB": ("niqe", packed, ["niqe statistics", "cannot be read"]),
     "VGG16 of one number seen often": ("vgg", expanded, ["another kind"]),
     "VGG16 that unpacks to 640 MiB": ("vgg", unpacking, ["damaged or holds more"]),
@@ -422,13 +657,22 @@ CASES |= {
     "views whose focal length is 1e999": ("views", views('{"focal": 1e999}'), ["focal"]),
     "views that look at a word": ("views", views('{"focal": 4, "look_at": "abc"}'), ["look_at"]),
     "views of a strange seed": ("views", views('{"focal": 4, "frame": "canonical", "seed": [1]}'), ["seed"]),
-    "views of strange parameters": ("views", views('{"focal": 4, "frame": "canonical", "parameters": {"a": 1}}'), ["parameters"]),
+    "views of strange parameters": (
+        "views",
+        views('{"focal": 4, "frame": "canonical", "parameters": {"a": 1}}'),
+        ["parameters"],
+    ),
     "views that are complex": ("views", header({"rgb": entry("C64", [1], 0, 8)}, bytes(8)), ["C64"]),
-    "views without numbers": ("views", views('{"focal": 4}', mask=torch.zeros(0, 2, 2, dtype=torch.uint8)), ["views are square"]),
+    "views without numbers": (
+        "views",
+        views('{"focal": 4}', mask=torch.zeros(0, 2, 2, dtype=torch.uint8)),
+        ["views are square"],
+    ),
 }
-SUFFIXES = {"statistics that unpack to 640 MiB": ".npz"} | {
-    name: ".pth" for name in ("VGG16 of one number seen often", "VGG16 that unpacks to 640 MiB", "ArcFace of one number seen often")
-}
+SUFFIXES = {"statistics that unpack to 640 MiB": ".npz"} | dict.fromkeys(
+    ("VGG16 of one number seen often", "VGG16 that unpacks to 640 MiB", "ArcFace of one number seen often"),
+    ".pth",
+)
 
 
 def write_all(folder: Path) -> dict[str, tuple[str, Path]]:

@@ -13,7 +13,16 @@ import time
 from functools import cache
 from pathlib import Path
 
-STARTS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.spawn", "exec"}
+STARTS = {
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "os.forkpty",
+    "os.spawn",
+    "exec",
+}
 MODULES = {  # loaders that read the file that ships: module, function, kind
     "encoder": ("prior.encoder", "shipped_encoder"),
     "discriminator": ("prior.discriminator", "shipped_critic"),
@@ -100,7 +109,18 @@ def main() -> None:
     spec = importlib.util.spec_from_file_location("conftest_of_the_pack", sys.argv[1])
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     shipped = models("checkpoint").shipped
-    for kind in (*MODULES, "alignment", "prior", "hpdm", "turbo", "zero123", "autoencoder", "diffusion", "restoration", "niqe"):
+    for kind in (
+        *MODULES,
+        "alignment",
+        "prior",
+        "hpdm",
+        "turbo",
+        "zero123",
+        "autoencoder",
+        "diffusion",
+        "restoration",
+        "niqe",
+    ):
         load(kind, shipped(kind))  # imports what it needs, too
     started: list[str] = []
     sys.addaudithook(lambda event, _: started.append(event) if event in STARTS - {"exec"} else None)

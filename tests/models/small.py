@@ -41,10 +41,14 @@ def encoder(seed=0):
 
 def portrait(size=32):
     ramp = torch.linspace(0, 1, size)
-    image = torch.stack([ramp.expand(size, size), ramp[:, None].expand(size, size), torch.full((size, size), 0.5)])
+    image = torch.stack(
+        [ramp.expand(size, size), ramp[:, None].expand(size, size), torch.full((size, size), 0.5)]
+    )
     v, u = torch.meshgrid(ramp - 0.5, ramp - 0.5, indexing="ij")
     mask = (u.hypot(v) < 0.35).float()[None]
-    return AlignedPortrait(image, mask, frontal(), torch.tensor([[1.0, 0, 0], [0, 1, 0]], dtype=torch.float64), (size, size))
+    return AlignedPortrait(
+        image, mask, frontal(), torch.tensor([[1.0, 0, 0], [0, 1, 0]], dtype=torch.float64), (size, size)
+    )
 
 
 def head(seed=0):

@@ -28,7 +28,15 @@ from .diffusion.test_hpdm import network
 from .diffusion.test_new_views import model
 
 FIELD = FieldConfig(
-    plane_axes=EG3D, box_side=0.7, channels=6, depth=0, resolution=32, hidden=8, features=8, density_scale=40.0, surface_density=8.0
+    plane_axes=EG3D,
+    box_side=0.7,
+    channels=6,
+    depth=0,
+    resolution=32,
+    hidden=8,
+    features=8,
+    density_scale=40.0,
+    surface_density=8.0,
 )
 CONFIG = GeneratorConfig(
     z_dim=512,
@@ -43,7 +51,9 @@ CONFIG = GeneratorConfig(
     sr_resolution=48,  # it enlarges what it is fed with
     sr_channels=(6, 4),
 )
-FIT = InversionConfig(latent_steps=2, tuning_steps=2, detail_steps=2, rays=64, size=32, crop=16, crop_every=2, coarse=8, fine=8)
+FIT = InversionConfig(
+    latent_steps=2, tuning_steps=2, detail_steps=2, rays=64, size=32, crop=16, crop_every=2, coarse=8, fine=8
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +90,13 @@ def test_it_begins_at_the_best_of_the_mean_and_a_few(prior):
     assert start.shape == (1, prior.num_ws, 12) and len(candidates) == 8
     assert any(torch.equal(start[0], candidate) for candidate in candidates)
     spread = candidates.std(0).mean()
-    assert 0 < spread < contract.styles(prior, torch.randn(64, 512, generator=torch.Generator().manual_seed(2))).std(0).mean()
+    assert (
+        0
+        < spread
+        < contract.styles(prior, torch.randn(64, 512, generator=torch.Generator().manual_seed(2)))
+        .std(0)
+        .mean()
+    )
 
 
 def test_the_pack_s_encoder_is_none_of_its(prior):
@@ -120,20 +136,28 @@ def test_it_goes_through_the_later_stages(head):
     draws = torch.Generator().manual_seed(0)
     restoring = RestorationConfig(steps=1, azimuths=2, size=16, seen=32, samples=8, rays=32, picture=0.0)
     (restored,), _ = restore_geometry([head], Guides(model()), restoring, generator=draws)
-    refining = RefineConfig(iterations=1, size=32, views=3, rays=48, coarse=8, fine=8, keep_shape=0.0, denoising_steps=1)
+    refining = RefineConfig(
+        iterations=1, size=32, views=3, rays=48, coarse=8, fine=8, keep_shape=0.0, denoising_steps=1
+    )
     refined = refine(restored, model(), network(), refining, generator=draws).head
     assert refined.planes.isfinite().all() and not torch.equal(refined.planes, head.planes)
     cameras = orbit(torch.tensor([0.0, 0.5, -0.5]), torch.zeros(3))
     renders = refined.render(cameras, 64, normals=False).rgb
     frames = refine_sequence(tiny.turbo(), renders, head.reference.on_white()[None], generator=draws)
-    baked = bake(refined, frames, cameras, BakeConfig(steps=2, rays=32, size=32, coarse=8, fine=8), generator=draws)
+    baked = bake(
+        refined, frames, cameras, BakeConfig(steps=2, rays=32, size=32, coarse=8, fine=8), generator=draws
+    )
     view = baked.render(cameras, 64)
     assert view.rgb.shape == (3, 3, 64, 64) and view.rgb.isfinite().all() and baked.generator is not None
 
 
 def test_it_becomes_a_mesh(head):
-    density = head.field().density(torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)) * 0.6 - 0.3)
-    mesh = head_to_mesh(head, MeshConfig(resolution=32, texture_size=64, surface_density=float(density.quantile(0.7))))
+    density = head.field().density(
+        torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)) * 0.6 - 0.3
+    )
+    mesh = head_to_mesh(
+        head, MeshConfig(resolution=32, texture_size=64, surface_density=float(density.quantile(0.7)))
+    )
     assert len(mesh.faces) > 0 and mesh.texture.shape == (3, 64, 64) and mesh.vertices.isfinite().all()
 
 

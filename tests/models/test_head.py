@@ -88,7 +88,9 @@ def test_a_head_of_version_1_is_the_same_field_without_its_generator(tmp_path):
 
 def test_above_the_raw_size_a_head_is_super_resolved_unless_it_is_to_be_raw():
     subject, camera = head(), orbit(torch.tensor([0.2, 2.0]), torch.tensor([0.0, 0.1]))
-    small, fine, raw = (subject.render(camera, size, raw=raw) for size, raw in ((16, False), (40, False), (40, True)))
+    small, fine, raw = (
+        subject.render(camera, size, raw=raw) for size, raw in ((16, False), (40, False), (40, True))
+    )
     assert fine.rgb.shape == raw.rgb.shape == (2, 3, 40, 40) and fine.normal.shape == (2, 3, 40, 40)
     assert fine.depth.shape == fine.opacity.shape == (2, 1, 40, 40)
     assert not torch.allclose(fine.rgb, raw.rgb, atol=1e-2)
@@ -105,27 +107,47 @@ def test_super_resolution_sees_what_the_generator_would_show():
     seen = subject.generator.synthesis(subject.latents, label_from_camera(camera))
     shown, field = subject.render(camera, 32), subject.render(camera, 32, raw=True)
     own = outline(subject.render(camera, 16).opacity, 32)
-    wanted = torch.where(own, field.rgb, ((seen.image + 1) / 2).clamp(0, 1))  # but for outlines, which are the field's
+    wanted = torch.where(
+        own, field.rgb, ((seen.image + 1) / 2).clamp(0, 1)
+    )  # but for outlines, which are the field's
     assert not own.all()
     torch.testing.assert_close(shown.rgb, wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_another_backdrop_changes_only_what_shows_through():
     subject, camera = head(), orbit(torch.tensor([0.2]), torch.tensor([0.0]))
-    white, red = (subject.render(camera, 32, background=colour) for colour in ((1.0, 1.0, 1.0), (1.0, 0.0, 0.0)))
+    white, red = (
+        subject.render(camera, 32, background=colour) for colour in ((1.0, 1.0, 1.0), (1.0, 0.0, 0.0))
+    )
     torch.testing.assert_close(white.rgb[:, 0], red.rgb[:, 0])
     solid = white.opacity[:, 0] > 0.999
-    torch.testing.assert_close(white.rgb.movedim(1, -1)[solid], red.rgb.movedim(1, -1)[solid], atol=2e-3, rtol=0)
+    torch.testing.assert_close(
+        white.rgb.movedim(1, -1)[solid], red.rgb.movedim(1, -1)[solid], atol=2e-3, rtol=0
+    )
 
 
 def test_colours_with_a_layer_of_their_own_are_the_fields_colours():
-    config = replace(CONFIG, field=replace(FIELD, activation="none"), raw_rgb=True, render=replace(CONFIG.render, white_back=False))
+    config = replace(
+        CONFIG,
+        field=replace(FIELD, activation="none"),
+        raw_rgb=True,
+        render=replace(CONFIG.render, white_back=False),
+    )
     net = generator(config=config)
     latents = net.mapping(torch.randn(1, 6, generator=torch.Generator().manual_seed(0)))
-    subject = replace(head(), planes=net.planes(latents), decoder=net.decoder, config=config.field, latents=latents, generator=net)
+    subject = replace(
+        head(),
+        planes=net.planes(latents),
+        decoder=net.decoder,
+        config=config.field,
+        latents=latents,
+        generator=net,
+    )
     camera = orbit(torch.tensor([0.2]), torch.tensor([0.0]))
     black = (0.0, 0.0, 0.0)
     seen = net.synthesis(latents, label_from_camera(camera))
     # the colour layer's bias is that of an opaque head: what is left of it shows the backdrop
     expected = (seen.image_raw + 1) / 2 - (1 - seen.opacity) * (net.torgb.bias[:, None, None] + 1) / 2
-    torch.testing.assert_close(subject.render(camera, 16, background=black).rgb, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        subject.render(camera, 16, background=black).rgb, expected, atol=1e-4, rtol=1e-4
+    )

@@ -45,7 +45,13 @@ def test_one_sentence_soon_and_with_little_memory(name, outcomes):
 
 def test_public_models_lie_within_the_bounds():
     planes = FieldConfig(plane_axes=EG3D, channels=32, depth=0, resolution=256, hidden=64, features=32)
-    GeneratorConfig(field=planes, render=RenderConfig(near=2.25, far=3.3), mapping_layers=8, raw_resolution=128, sr_resolution=128)
+    GeneratorConfig(
+        field=planes,
+        render=RenderConfig(near=2.25, far=3.3),
+        mapping_layers=8,
+        raw_resolution=128,
+        sr_resolution=128,
+    )
     GeneratorConfig(
         field=FieldConfig(channels=32, depth=3, resolution=256, hidden=64, features=32),
         mapping_layers=8,
@@ -56,6 +62,8 @@ def test_public_models_lie_within_the_bounds():
     FieldConfig(channels=96, depth=0, resolution=512)
     for channels in ((320, 640, 1280, 1280), (320, 640, 1280)):
         BranchConfig(channels=channels)
-        UNetConfig(channels=channels, heads=(8,) * len(channels), layers=2, groups=32, context=2048, tokens=77)
+        UNetConfig(
+            channels=channels, heads=(8,) * len(channels), layers=2, groups=32, context=2048, tokens=77
+        )
     BranchConfig(channels=(320, 640, 1280), added_time=256, added_text=1280)
     AutoencoderConfig(channels=(128, 256, 512, 512), layers=2, groups=32, scaling_factor=0.18215)

@@ -44,7 +44,11 @@ def test_other_errors_are_not_swallowed():
 
     with pytest.raises(RuntimeError, match="shapes differ"):
         Halving()(broken, 2)
-    assert ran_out(MemoryError()) and ran_out(RuntimeError("DefaultCPUAllocator: not enough")) and not ran_out(RuntimeError("x"))
+    assert (
+        ran_out(MemoryError())
+        and ran_out(RuntimeError("DefaultCPUAllocator: not enough"))
+        and not ran_out(RuntimeError("x"))
+    )
 
 
 def waiting(pieces, factor):
@@ -78,7 +82,9 @@ def test_pieces_are_halved_down_to_a_few_rows():
         pieces.halve("test", MemoryError())
         sizes.append(pieces.rows)
     assert sizes == [50, 25, LEAST]
-    with pytest.raises(ValueError, match=f"test: expected memory for {LEAST} rays at once, but it ran out; free some"):
+    with pytest.raises(
+        ValueError, match=f"test: expected memory for {LEAST} rays at once, but it ran out; free some"
+    ):
         pieces.halve("test", MemoryError())
 
 

@@ -31,7 +31,9 @@ def pillar(box_side):
         return torch.full_like(points, 0.5)
 
     config = SimpleNamespace(box_side=box_side, surface_density=30.0)
-    return SimpleNamespace(field=lambda: SimpleNamespace(density=density), config=config, colour=colour, planes=torch.zeros(1))
+    return SimpleNamespace(
+        field=lambda: SimpleNamespace(density=density), config=config, colour=colour, planes=torch.zeros(1)
+    )
 
 
 @pytest.mark.parametrize("box_side", [0.76, 1.0])
@@ -53,7 +55,9 @@ def test_the_sheet_of_small_views_is_the_field_itself():
     assert views.rgb.shape == (8, 3, size, size) and contact_sheet(views).shape == (3, 2 * size, 8 * size)
     whole = eight_views(head, 2 * size)
     assert whole.rgb.shape == (8, 3, 2 * size, 2 * size)
-    torch.testing.assert_close(torch.nn.functional.avg_pool2d(whole.opacity, 2), views.opacity, atol=0.2, rtol=0)
+    torch.testing.assert_close(
+        torch.nn.functional.avg_pool2d(whole.opacity, 2), views.opacity, atol=0.2, rtol=0
+    )
 
 
 def test_inversions_hear_the_users_vgg_where_there_is_one():
@@ -70,6 +74,11 @@ def test_inversions_hear_the_users_vgg_where_there_is_one():
     assert heard == ["critic"] * 2 + ["vgg"] * 2
     assert Weights(None, prior, None, None).eyes().distance is None  # pixels alone
     plain = small.generator(config=replace(small.CONFIG, super_resolution="none"))  # has no pieces to compare
-    assert eyes_for(plain, critic, vgg).distance is None and "pixels alone" in eyes_for(plain, critic, vgg).name
+    assert (
+        eyes_for(plain, critic, vgg).distance is None and "pixels alone" in eyes_for(plain, critic, vgg).name
+    )
     larger = Discriminator(DiscriminatorConfig(resolution=64, raw_resolution=16, widths=(6, 6, 6)))
-    assert Weights(None, prior, None, larger).eyes().distance is None and "no discriminator" in Weights(None, prior, None, larger).eyes().name
+    assert (
+        Weights(None, prior, None, larger).eyes().distance is None
+        and "no discriminator" in Weights(None, prior, None, larger).eyes().name
+    )

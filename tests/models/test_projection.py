@@ -40,12 +40,17 @@ def of_head(head, **options):
 def test_the_same_camera_sees_the_same():
     camera = orbit(0.3, 0.1)
     distance, mask = sphere(camera)
-    made, image = projector(distance, mask, camera, camera), torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    made, image = (
+        projector(distance, mask, camera, camera),
+        torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)),
+    )
     splat = made.splat((64, 64))
     assert torch.equal(splat.own, made.mask) and made.mask.sum() > 0.8 * mask.sum()
     shown, (soft, cover) = splat.carry(image), made.soft(image)
     assert torch.equal(shown[:, made.mask], image[:, made.mask])
-    assert_close(soft[:, made.mask], image[:, made.mask], atol=2e-3, rtol=0)  # a cell's middle is met but for rounding
+    assert_close(
+        soft[:, made.mask], image[:, made.mask], atol=2e-3, rtol=0
+    )  # a cell's middle is met but for rounding
     assert_close(splat.distance[made.mask], distance[made.mask]) and cover.max() <= 1
 
 
@@ -55,7 +60,9 @@ def test_an_exact_head_is_seen_rightly_from_aside(head):
     splat, (soft, cover) = made.splat((SIZE, SIZE)), made.soft(views.rgb[0])
     _, visible = warp(views.rgb[:1], views.ray_distance[:1], cameras[:1], views.ray_distance[1:], cameras[1:])
     known = splat.index >= 0
-    assert (known & visible[0, 0]).sum() > 0.9 * visible.sum() and (known & visible[0, 0]).sum() > 0.93 * known.sum()
+    assert (known & visible[0, 0]).sum() > 0.9 * visible.sum() and (
+        known & visible[0, 0]
+    ).sum() > 0.93 * known.sum()
     for image, where in ((splat.carry(views.rgb[0]), known), (soft, cover[0] > 0.5)):
         assert masked_psnr(image[None], views.rgb[1:], (where & visible[0, 0]).float()[None, None]) > 26
     error = (splat.distance - views.ray_distance[1, 0]).abs()[splat.own & (views.mask[1, 0] > 0)]
@@ -91,7 +98,9 @@ def test_the_nearer_surface_hides_the_farther():
     made = projector(torch.where(mask > 0, ball, wall), torch.ones(64, 64), front, aside)
     values = mask[None]
     shown = made.splat((64, 64)).carry(values, 0.5)[0]
-    within, around = (sphere(aside, radius=radius)[1] > 0 for radius in (0.045, 0.065))  # without its rim, which is seen slantingly
+    within, around = (
+        sphere(aside, radius=radius)[1] > 0 for radius in (0.045, 0.065)
+    )  # without its rim, which is seen slantingly
     assert not (shown[within] == 0).any()  # no wall shines through
     assert not (shown[~around] == 1).any()
     assert (shown == 0.5).any()  # and behind the ball nothing is known
@@ -103,7 +112,10 @@ def test_maps_of_any_size_are_carried_at_their_own_resolution(head, size):
     features = torch.rand(5, size, size, generator=torch.Generator().manual_seed(0))
     splat = made.splat((size, size))
     carried = splat.carry(features, -1.0)
-    assert carried.shape == features.shape and set(carried[0].unique().tolist()) <= {*features[0].unique().tolist(), -1.0}
+    assert carried.shape == features.shape and set(carried[0].unique().tolist()) <= {
+        *features[0].unique().tolist(),
+        -1.0,
+    }
     assert torch.equal((carried[0] >= 0)[None].float(), splat.known)
     assert made.splat((size, size), (2 * size, 2 * size)).index.shape == (2 * size, 2 * size)
 
@@ -135,7 +147,9 @@ def test_what_lies_outside_the_mask_reaches_no_gradient(outside, yaw):
     camera, turn = orbit(0.0, 0.0), torch.tensor(yaw, requires_grad=True)
     distance, mask = sphere(camera, 32)
     distance = torch.where(mask > 0, distance, outside).requires_grad_()
-    image, cover = projector(distance, mask, camera, orbit(turn, torch.tensor(0.0))).soft(torch.rand(3, 32, 32))
+    image, cover = projector(distance, mask, camera, orbit(turn, torch.tensor(0.0))).soft(
+        torch.rand(3, 32, 32)
+    )
     (image.square().sum() + cover.sum()).backward()
     assert distance.grad.isfinite().all() and not distance.grad[mask == 0].any()
     assert turn.grad.isfinite() and (yaw == 0 or turn.grad.abs() > 0)
@@ -162,15 +176,21 @@ def test_projected_noise_stays_noise(yaw, pitch, seed):
     known = splat.index >= 0
     carried = shown[:, known]  # the void is white by itself
     count = carried.numel()
-    assert carried.mean().abs() < 5 / math.sqrt(count) and abs(carried.var().item() - 1) < max(0.02, 5 * math.sqrt(2 / count))
+    assert carried.mean().abs() < 5 / math.sqrt(count) and abs(carried.var().item() - 1) < max(
+        0.02, 5 * math.sqrt(2 / count)
+    )
     pairs = 64 * known.sum().item()
     assert all(abs(correlation(shown, known, shift)) < 5 / math.sqrt(pairs) for shift in ((0, 1), (1, 0)))
     assert torch.equal(shown[:, ~known], fresh[:, ~known])
     times = splat.index[known].bincount(minlength=32 * 32)[splat.index.clamp_min(0)]
     once, likeness = known & (times == 1), (shown * splat.carry(noise)).mean(0)
-    assert_close(shown[:, once], noise.flatten(1)[:, splat.index[once]], atol=1e-6, rtol=0)  # whole where one cell shows it
+    assert_close(
+        shown[:, once], noise.flatten(1)[:, splat.index[once]], atol=1e-6, rtol=0
+    )  # whole where one cell shows it
     if (known & (times == 2)).any():
-        assert abs(likeness[known & (times == 2)].mean().item() - math.sqrt(0.5)) < 0.2  # half of its variance in each of two
+        assert (
+            abs(likeness[known & (times == 2)].mean().item() - math.sqrt(0.5)) < 0.2
+        )  # half of its variance in each of two
 
 
 def test_bad_input_is_named(head):

@@ -17,7 +17,10 @@ STATES = {
     "vgg": {f"features.{n}.weight": torch.zeros(1) for n in VGG16},
     "lpips": {f"lin{i}.model.1.weight": torch.zeros(1, 4, 1, 1) for i in range(5)},
     "arcface": {"conv1.weight": torch.zeros(1), "layer1.0.prelu.weight": torch.zeros(1)},
-    "brushnet": {"conv_in_condition.weight": torch.zeros(1), "down_blocks.0.resnets.0.conv2.weight": torch.zeros(1)},
+    "brushnet": {
+        "conv_in_condition.weight": torch.zeros(1),
+        "down_blocks.0.resnets.0.conv2.weight": torch.zeros(1),
+    },
     "niqe": {"mu_prisparam": torch.zeros(1, 36), "cov_prisparam": torch.eye(36)},
 }
 
@@ -50,7 +53,16 @@ def test_relatives_are_told_apart(tmp_path):
     assert kind_of_file(tmp_path / "vgg19.safetensors") is None
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"PK\x03\x04 not an archive", b"\x10\0\0\0\0\0\0\0[1, 2, 3]       ", b"\x80\x04K\x01."])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff" * 40,
+        b"PK\x03\x04 not an archive",
+        b"\x10\0\0\0\0\0\0\0[1, 2, 3]       ",
+        b"\x80\x04K\x01.",
+    ],
+)
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".npz", ".mat"])
 def test_what_does_not_tell_is_none(content, suffix, tmp_path):
     (tmp_path / f"a{suffix}").write_bytes(content)
@@ -71,7 +83,9 @@ def test_a_pickle_is_searched_not_run(tmp_path):
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
 
-    (tmp_path / "a.pth").write_bytes(pickle.dumps(({"features.0.weight": 0, "features.28.weight": 0}, Bomb())))
+    (tmp_path / "a.pth").write_bytes(
+        pickle.dumps(({"features.0.weight": 0, "features.28.weight": 0}, Bomb()))
+    )
     assert kind_of_file(tmp_path / "a.pth") == "vgg" and not (tmp_path / "ran").exists()
 
 

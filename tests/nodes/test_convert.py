@@ -91,7 +91,9 @@ def test_look_alikes_of_other_packs_are_read(convert, mesh):
     (bare,) = convert.from_mesh(SimpleNamespace(vertices=mesh.vertices[None], faces=mesh.faces[None].float()))
     assert torch.equal(bare.faces, mesh.faces) and bare.uvs is bare.texture is bare.vertex_colors is None
     rgba = torch.cat([mesh.vertex_colors, torch.ones(4, 1)], -1)[None]
-    (coloured,) = convert.from_mesh(SimpleNamespace(vertices=mesh.vertices[None], faces=mesh.faces[None], vertex_colors=rgba))
+    (coloured,) = convert.from_mesh(
+        SimpleNamespace(vertices=mesh.vertices[None], faces=mesh.faces[None], vertex_colors=rgba)
+    )
     assert_close(coloured.vertex_colors, mesh.vertex_colors)
 
 
@@ -128,7 +130,9 @@ def test_a_camera_goes_to_the_viewer_and_back(yaw, pitch):
 
     camera = orbit(math.radians(yaw), math.radians(pitch))
     info = convert.to_load3d(camera)
-    assert math.dist(info["position"].values(), info["target"].values()) == pytest.approx(0.7 * RADIUS, rel=1e-4)
+    assert math.dist(info["position"].values(), info["target"].values()) == pytest.approx(
+        0.7 * RADIUS, rel=1e-4
+    )
     back = convert.from_load3d(info, portrait=False)
     assert_close(back[0].cam2world, camera.cam2world, atol=2e-4, rtol=0)
     assert_close(back[0].intrinsics, camera.intrinsics, atol=1e-3, rtol=0)
@@ -142,13 +146,19 @@ def test_of_a_viewer_s_camera_only_the_direction_is_taken(yaw, pitch, distance):
     camera = convert.from_load3d(info | {"fov": 80}, portrait=True)
     found = [float(angle[0]) for angle in yaw_pitch(camera)]
     assert found == pytest.approx([math.radians(yaw), math.radians(pitch)], abs=2e-3)
-    assert float(camera.position.norm()) == pytest.approx(RADIUS, rel=1e-4) and float(camera.intrinsics[0, 0, 0]) == pytest.approx(
-        FOCAL, rel=1e-4
-    )
+    assert float(camera.position.norm()) == pytest.approx(RADIUS, rel=1e-4) and float(
+        camera.intrinsics[0, 0, 0]
+    ) == pytest.approx(FOCAL, rel=1e-4)
 
 
 @pytest.mark.parametrize(
-    "info", [{}, {"position": {"x": 0}}, {"position": None, "target": None}, {"position": [1, 2, 3], "target": [0, 0, 0]}]
+    "info",
+    [
+        {},
+        {"position": {"x": 0}},
+        {"position": None, "target": None},
+        {"position": [1, 2, 3], "target": [0, 0, 0]},
+    ],
 )
 def test_what_is_no_camera_is_refused(convert, info):
     with pytest.raises(ValueError, match="expected a LOAD3D_CAMERA"):

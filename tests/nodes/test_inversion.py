@@ -24,8 +24,14 @@ def node(monkeypatch, tmp_path):
     monkeypatch.setattr(inversion, "picture", lambda now: None)
     inversion.keys = []
     optimise = inversion.optimise
-    monkeypatch.setattr(inversion, "optimise", lambda run, key, *rest: inversion.keys.append(key) or optimise(run, key, *rest))
-    networks = small.generator(), small.encoder(), Discriminator(DiscriminatorConfig(resolution=32, raw_resolution=16, widths=(6, 6, 6)))
+    monkeypatch.setattr(
+        inversion, "optimise", lambda run, key, *rest: inversion.keys.append(key) or optimise(run, key, *rest)
+    )
+    networks = (
+        small.generator(),
+        small.encoder(),
+        Discriminator(DiscriminatorConfig(resolution=32, raw_resolution=16, widths=(6, 6, 6))),
+    )
     inversion.prior = PriorOnWire(*networks, "small", loading.patcher(*networks))
     return inversion
 
@@ -33,12 +39,16 @@ def node(monkeypatch, tmp_path):
 def run(node):
     """The text of a run, in the mode in which ComfyUI runs nodes: one pass over a piece of the picture."""
     with torch.inference_mode():
-        return node.InvertPortrait.execute(node.prior, small.portrait(), "quick", 0, latent_steps=5, tuning_steps=0).ui["text"][0]
+        return node.InvertPortrait.execute(
+            node.prior, small.portrait(), "quick", 0, latent_steps=5, tuning_steps=0
+        ).ui["text"][0]
 
 
 def random_vgg(seed: int) -> dict[str, torch.Tensor]:
     draws = torch.Generator().manual_seed(seed)
-    return {key: torch.randn(value.shape, generator=draws) * 0.05 for key, value in VGG16().state_dict().items()}
+    return {
+        key: torch.randn(value.shape, generator=draws) * 0.05 for key, value in VGG16().state_dict().items()
+    }
 
 
 def test_the_user_s_vgg_replaces_the_prior_s_discriminator(node, tmp_path: Path):
@@ -53,5 +63,7 @@ def test_the_user_s_vgg_replaces_the_prior_s_discriminator(node, tmp_path: Path)
 
 def test_a_broken_vgg_stops_the_run_with_one_sentence(node, tmp_path):
     (tmp_path / "vgg16.safetensors").write_bytes(b"nothing of the kind")
-    with pytest.raises(ValueError, match="vgg: expected safetensors, but vgg16.safetensors is truncated or of another format"):
+    with pytest.raises(
+        ValueError, match="vgg: expected safetensors, but vgg16.safetensors is truncated or of another format"
+    ):
         run(node)

@@ -28,7 +28,9 @@ def test_a_head_renders_the_same_however_little_memory_there_is(state, loading, 
     from portrait_diffusion.models.camera import orbit
 
     monkeypatch.setattr(mm, "vram_state", mm.VRAMState[state])
-    monkeypatch.setattr(mm, "is_device_cpu", lambda device: False)  # as on an accelerator, whose state is taken seriously
+    monkeypatch.setattr(
+        mm, "is_device_cpu", lambda device: False
+    )  # as on an accelerator, whose state is taken seriously
     monkeypatch.setattr(mm, "get_free_memory", lambda *_, **__: (2**20, 2**20) if len(_) > 1 or __ else 2**20)
     camera = orbit(torch.tensor([0.3]), 0.1)
     with torch.inference_mode():
@@ -65,7 +67,10 @@ def test_the_user_s_folder_is_known_and_an_extra_path_comes_first(loading, monke
     (tmp_path / "mine.ckpt").write_bytes(b"")
     (tmp_path / "VGG16-mine.safetensors").write_bytes(b"")  # no prior
     assert loading.weight_files() == [loading.EMBEDDED, "mine.safetensors"]
-    assert folder_paths.get_folder_paths(loading.FOLDER)[0] == str(tmp_path) and len(folder_paths.get_folder_paths(loading.FOLDER)) == 2
+    assert (
+        folder_paths.get_folder_paths(loading.FOLDER)[0] == str(tmp_path)
+        and len(folder_paths.get_folder_paths(loading.FOLDER)) == 2
+    )
     loading.register_folder()
     assert len(folder_paths.get_folder_paths(loading.FOLDER)) == 2
     assert loading.weights_path("mine.safetensors", "prior") == tmp_path / "mine.safetensors"
@@ -98,7 +103,10 @@ def test_the_user_s_judges_are_found_and_are_no_priors(loading, monkeypatch, tmp
     monkeypatch.setattr(folder_paths, "folder_names_and_paths", dict(folder_paths.folder_names_and_paths))
     folder_paths.folder_names_and_paths[loading.FOLDER] = ([str(tmp_path)], {".safetensors"})
     assert loading.user_judges() == {}
-    save_file({"mu_prisparam": torch.zeros(1, 36), "cov_prisparam": torch.eye(36)}, tmp_path / "niqe_standard.safetensors")
+    save_file(
+        {"mu_prisparam": torch.zeros(1, 36), "cov_prisparam": torch.eye(36)},
+        tmp_path / "niqe_standard.safetensors",
+    )
     assert list(loading.user_judges()) == ["standard_niqe"] and loading.user_weights() == []
     (tmp_path / "arcface_r50.pth").write_bytes(b"")
     (tmp_path / "lpips_vgg.pth").write_bytes(b"")
@@ -159,23 +167,32 @@ def test_output_files_are_numbered_inside_the_output_folder(loading):
 
     path, entry = loading.output_file("a/köpfe 頭", ".safetensors")
     assert path.parent == Path(folder_paths.get_output_directory()) / "a"
-    assert entry == {"filename": "köpfe 頭_00001_.safetensors", "subfolder": "a", "type": "output"} and path.name == entry["filename"]
+    assert (
+        entry == {"filename": "köpfe 頭_00001_.safetensors", "subfolder": "a", "type": "output"}
+        and path.name == entry["filename"]
+    )
     path.touch()
     assert loading.output_file("a/köpfe 頭", ".safetensors")[1]["filename"] == "köpfe 頭_00002_.safetensors"
 
 
 @pytest.mark.parametrize("prefix", ["../x", "a/../../x", "/etc/x", "", "  ", "..", "a/../.."])
 def test_a_prefix_stays_inside(prefix, loading):
-    with pytest.raises(ValueError, match=r"filename_prefix: expected a name inside the output folder, got .*; remove"):
+    with pytest.raises(
+        ValueError, match=r"filename_prefix: expected a name inside the output folder, got .*; remove"
+    ):
         loading.output_file(prefix, ".glb")
 
 
 def test_a_prior_of_other_sizes_comes_without_encoder_and_critic(loading, tmp_path, monkeypatch):
     import folder_paths
 
-    checkpoint.write(tmp_path / "other.safetensors", "prior", small.CONFIG, small.generator(), family="panohead")
+    checkpoint.write(
+        tmp_path / "other.safetensors", "prior", small.CONFIG, small.generator(), family="panohead"
+    )
     monkeypatch.setattr(folder_paths, "get_full_path_or_raise", lambda folder, name: str(tmp_path / name))
     prior = loading.load_prior("other.safetensors")
-    assert prior.encoder is None and prior.critic is None and prior.generator.config.z_dim == small.CONFIG.z_dim
+    assert (
+        prior.encoder is None and prior.critic is None and prior.generator.config.z_dim == small.CONFIG.z_dim
+    )
     embedded = loading.load_prior(loading.EMBEDDED)
     assert embedded.encoder is not None and embedded.critic is not None

@@ -64,7 +64,10 @@ def test_a_portrait_and_a_generator_are_copied_whole(optimising):
         portrait, generator = small.portrait(), small.generator()
         with optimising.normally():
             mine, net = optimising.private(portrait), optimising.private(generator)
-            assert torch.equal(mine.camera.cam2world, portrait.camera.cam2world) and not mine.image.is_inference()
+            assert (
+                torch.equal(mine.camera.cam2world, portrait.camera.cam2world)
+                and not mine.image.is_inference()
+            )
             latents = net.mapping(torch.zeros(1, 6)).detach().requires_grad_()
             net.planes(latents).square().mean().backward()
             assert latents.grad.abs().sum() > 0
@@ -165,7 +168,9 @@ def test_an_optimisation_reports_each_step_and_shows_some(optimising):
     with torch.inference_mode():
         assert optimising.optimise(run, "e" * 32, lambda now: Image.new("RGB", (8, 8)), 25) == "done"
     seen = optimising.Bar.last.seen
-    assert sorted({value for value, _ in seen}) == list(range(1, 26)) and [value for value, shown in seen if shown] == [15, 25]
+    assert sorted({value for value, _ in seen}) == list(range(1, 26)) and [
+        value for value, shown in seen if shown
+    ] == [15, 25]
     assert began == [0] and optimising.Resume("e" * 32).load() is None
 
 
@@ -185,7 +190,9 @@ def test_a_state_of_another_version_is_thrown_away(optimising):
 
     def picky(*, state, callback):
         if state is not None:
-            raise optimising.ForeignState("run: expected a state of another version, got this one; begin anew without that state")
+            raise optimising.ForeignState(
+                "run: expected a state of another version, got this one; begin anew without that state"
+            )
         return run(state=state, callback=callback)
 
     optimising.Resume("1" * 32).save({"step": torch.tensor(2)})

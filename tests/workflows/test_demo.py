@@ -19,7 +19,10 @@ def number(name: str) -> str:
 def test_the_graph_takes_photo_preset_and_seed():
     graph = demo.demo_graph("portrait_to_3d", "me.png", "full", 7)
     inversion = graph[number("PortraitDiffusionInvertPortrait")]["inputs"]
-    assert graph[number("LoadImage")]["inputs"]["image"] == "me.png" and (inversion["preset"], inversion["seed"]) == ("full", 7)
+    assert graph[number("LoadImage")]["inputs"]["image"] == "me.png" and (
+        inversion["preset"],
+        inversion["seed"],
+    ) == ("full", 7)
     assert graph.keys() == GRAPH.keys()
 
 
@@ -47,7 +50,11 @@ def test_a_comparison_becomes_one_sheet(tmp_path):
 
     shown = {f"{key}_images": [{"n": n, "after": key == "b"} for n in range(48)] for key in "ab"}
     sheet = demo.compared(SimpleNamespace(fetch=fetch), shown)
-    assert sheet.size == (32, 12) and sheet.getpixel((5, 1)) == (6, 0, 0) and sheet.getpixel((31, 11)) == (42, 0, 200)
+    assert (
+        sheet.size == (32, 12)
+        and sheet.getpixel((5, 1)) == (6, 0, 0)
+        and sheet.getpixel((31, 11)) == (42, 0, 200)
+    )
     with pytest.raises(PromptFailed, match="no pictures"):
         demo.compared(SimpleNamespace(fetch=fetch), {"a_images": shown["a_images"]})
 
@@ -63,7 +70,11 @@ def test_the_report_holds_times_memory_and_the_nodes_own_numbers():
     rows = demo.figures(server, GRAPH, Outcome(outputs, {inversion: 60.0}), 100.0)
     found = {(row.row, row.metric): row.value for row in rows}
     title = {key: GRAPH[key]["_meta"]["title"] for key in (inversion, mesh)}
-    assert found[("whole demo", "time")] == 100 and found[("server", "peak memory")] == 1 and found[(title[inversion], "time")] == 60
+    assert (
+        found[("whole demo", "time")] == 100
+        and found[("server", "peak memory")] == 1
+        and found[(title[inversion], "time")] == 60
+    )
     assert found[(title[inversion], "dB inside the mask")] == 25.7
     assert (found[(title[mesh], "faces")], found[(title[mesh], "pixel texture")]) == (41556, 512)
 

@@ -36,7 +36,12 @@ from .robust import RobustBench, expressive_heads
 
 ANGLES = (30, 45)  # degrees of yaw, to both sides
 UNITS = {"PSNR": "dB", "SSIM": "", "perceptual": "", "identity": ""}
-TRIVIAL, COARSE, ALONE, CEILING = "projection over the coarse render", "coarse render", "no HPDM", "autoencoder's round trip"
+TRIVIAL, COARSE, ALONE, CEILING = (
+    "projection over the coarse render",
+    "coarse render",
+    "no HPDM",
+    "autoencoder's round trip",
+)
 SHIPPED, BLENDED = "HPDM that ships", "HPDM that ships, blended"
 STEPS = {"explicit": "explicit branch", "geometry": "+ geo-block", "whole": "+ implicit branch"}
 TILE = 160
@@ -45,7 +50,11 @@ TILE = 160
 def ways_to_draw(config: NewViewConfig) -> dict[str, tuple[Hpdm | None, NewViewConfig]]:
     """Row -> its branches and settings; only the last one blends."""
     plain, network = replace(config, blend=0.0), shipped_hpdm()
-    cached = {row: (shipped_hpdm(ablation_path(name)), plain) for name, row in STEPS.items() if ablation_path(name).is_file()}
+    cached = {
+        row: (shipped_hpdm(ablation_path(name)), plain)
+        for name, row in STEPS.items()
+        if ablation_path(name).is_file()
+    }
     return {ALONE: (None, plain), **cached, SHIPPED: (network, plain), BLENDED: (network, config)}
 
 
@@ -68,13 +77,21 @@ class HpdmBench(HeadBench):
     def render(self, head: ExactHead, index: list[int]) -> Coarse:
         """Of `seen`."""
         every = [head.exact.frontal, *index]
-        return coarse_views(self.inverted.head(head), head.exact.camera[every], head.exact.views.rgb.shape[-1])
+        return coarse_views(
+            self.inverted.head(head), head.exact.camera[every], head.exact.views.rgb.shape[-1]
+        )
 
     def drawn(self, way: str, head: ExactHead, coarse: Coarse) -> list[NewView]:
         """New views of all but the first coarse view."""
         network, config = self.ways[way]
-        driver, draws = coarse.driving(0, head.exact.views.rgb[head.exact.frontal]), torch.Generator().manual_seed(0)
-        return [new_view(self.model, network, driver, coarse, i, generator=draws, config=config) for i in range(1, len(coarse.rgb))]
+        driver, draws = (
+            coarse.driving(0, head.exact.views.rgb[head.exact.frontal]),
+            torch.Generator().manual_seed(0),
+        )
+        return [
+            new_view(self.model, network, driver, coarse, i, generator=draws, config=config)
+            for i in range(1, len(coarse.rgb))
+        ]
 
     def images(self, way: str, head: ExactHead, coarse: Coarse) -> Tensor:
         """The same [V, 3, S, S]."""
@@ -98,7 +115,9 @@ class HpdmBench(HeadBench):
         """The projection over the coarse render."""
         driver = coarse.driving(0, head.exact.views.rgb[head.exact.frontal])
         views = [projected_view(driver, driver.to(coarse.camera[i])) for i in range(1, len(coarse.rgb))]
-        return torch.stack([torch.where(view.known > 0, view.image, coarse.rgb[i]) for i, view in enumerate(views, 1)])
+        return torch.stack(
+            [torch.where(view.known > 0, view.image, coarse.rgb[i]) for i, view in enumerate(views, 1)]
+        )
 
     def ceiling(self, head: ExactHead, index: list[int]) -> Tensor:
         """What the autoencoder leaves of the exact views."""
@@ -107,7 +126,9 @@ class HpdmBench(HeadBench):
     def run(self) -> None:
         """All rows, the cheap ones first."""
         for angle in ANGLES:
-            self.row(CEILING, angle, lambda head, coarse, angle=angle: self.ceiling(head, beside(head, angle)))
+            self.row(
+                CEILING, angle, lambda head, coarse, angle=angle: self.ceiling(head, beside(head, angle))
+            )
             self.row(COARSE, angle, lambda head, coarse: coarse.rgb[1:])
             self.row(TRIVIAL, angle, self.trivial)
         for way in self.ways:
@@ -134,10 +155,17 @@ class HpdmBench(HeadBench):
         a, b = self.done.get(ours, {}), self.done.get(other, {})
         both = [head for head in a if head in b]
         values = {
-            metric: torch.tensor([a[h][metric] - b[h][metric] for h in both if metric in a[h] and metric in b[h]]) for metric in UNITS
+            metric: torch.tensor(
+                [a[h][metric] - b[h][metric] for h in both if metric in a[h] and metric in b[h]]
+            )
+            for metric in UNITS
         }
         short = other.partition(": ")[2]
-        return [mean_row(f"{ours} less {short}", metric, x, UNITS[metric]) for metric, x in values.items() if len(x)]
+        return [
+            mean_row(f"{ours} less {short}", metric, x, UNITS[metric])
+            for metric, x in values.items()
+            if len(x)
+        ]
 
 
 def beside(head: ExactHead, angle: int) -> list[int] | None:
@@ -172,29 +200,52 @@ def run(arguments: list[str]) -> None:
     parser = head_parser("hpdm", __doc__)
     parser.add_argument("--steps", type=int, default=12, help="of DDIM")
     parser.add_argument("--guidance", type=float, default=NewViewConfig.guidance)
-    parser.add_argument("--strength", type=float, default=NewViewConfig.strength, help="share of the schedule that is walked")
     parser.add_argument(
-        "--sheet", type=Path, metavar="FILE", help="PNG: driver, projection, coarse render, every row and exact view of six heads"
+        "--strength", type=float, default=NewViewConfig.strength, help="share of the schedule that is walked"
     )
-    parser.add_argument("--robust", action="store_true", help="instead: non-frontal drivers, high and low targets, strong expressions")
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="FILE",
+        help="PNG: driver, projection, coarse render, every row and exact view of six heads",
+    )
+    parser.add_argument(
+        "--robust",
+        action="store_true",
+        help="instead: non-frontal drivers, high and low targets, strong expressions",
+    )
     options = parsed(parser, arguments)
-    config, heads = NewViewConfig(steps=options.steps, guidance=options.guidance, strength=options.strength), heads_of(options)
-    files = [*sorted(shipped("prior").parent.glob("*.safetensors")), *(p for p in map(ablation_path, ABLATIONS) if p.is_file())]
+    config, heads = (
+        NewViewConfig(steps=options.steps, guidance=options.guidance, strength=options.strength),
+        heads_of(options),
+    )
+    files = [
+        *sorted(shipped("prior").parent.glob("*.safetensors")),
+        *(p for p in map(ablation_path, ABLATIONS) if p.is_file()),
+    ]
     rooms = ["field", "prior", "metrics", "synthetic", "diffusion"]
     code = [Path(module.__file__) for module in (camera, projection, hpdm_robust)] + [Path(__file__)]
     if options.robust:
         if options.heads:
-            raise ValueError("bench hpdm --robust: expected the factory's heads, whose other views are rendered; leave --heads out")
+            raise ValueError(
+                "bench hpdm --robust: expected the factory's heads, whose other views are rendered; leave --heads out"
+            )
         expressive = expressive_heads(options.split, options.count)
         robust = RobustBench(
-            heads, expressive, store_path("hpdm-robust", options, repr(config), files, rooms, code), options.minutes, config
+            heads,
+            expressive,
+            store_path("hpdm-robust", options, repr(config), files, rooms, code),
+            options.minutes,
+            config,
         )
         robust.run()
         finish("hpdm, robust", robust.rows(), options.json)
         if options.sheet:
             robust.draw_sheet(options.sheet)
         return
-    bench = HpdmBench(heads, store_path("hpdm", options, repr(config), files, rooms, code), options.minutes, config)
+    bench = HpdmBench(
+        heads, store_path("hpdm", options, repr(config), files, rooms, code), options.minutes, config
+    )
     bench.run()
     finish("hpdm", bench.rows(), options.json)
     if options.sheet:

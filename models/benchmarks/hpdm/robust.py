@@ -63,10 +63,22 @@ def expressive_heads(split: str, count: int) -> list[ExactHead]:
 class RobustBench(HeadBench):
     """The rows of every case."""
 
-    def __init__(self, heads: list[ExactHead], expressive: list[ExactHead], store: Path, minutes: float, config: NewViewConfig) -> None:
+    def __init__(
+        self,
+        heads: list[ExactHead],
+        expressive: list[ExactHead],
+        store: Path,
+        minutes: float,
+        config: NewViewConfig,
+    ) -> None:
         super().__init__(heads, store, minutes)
         self.expressive, self.config = expressive, config
-        self.inverted, self.model, self.network, self.judges = InvertedHeads(), embedded_model(), shipped_hpdm(), shipped_judges()
+        self.inverted, self.model, self.network, self.judges = (
+            InvertedHeads(),
+            embedded_model(),
+            shipped_hpdm(),
+            shipped_judges(),
+        )
 
     def pictures(self, head: ExactHead, case: Case) -> dict[str, Tensor]:
         """Driver, target, and every row's picture of the target, each [1, 3, S, S]."""
@@ -76,9 +88,23 @@ class RobustBench(HeadBench):
         coarse = coarse_views(self.inverted.head(head), cameras, SIZE)
         driver = coarse.driving(0, exact[0])
         seen = projected_view(driver, driver.to(cameras[1]))
-        ours = new_view(self.model, self.network, driver, coarse, 1, generator=torch.Generator().manual_seed(0), config=self.config)
+        ours = new_view(
+            self.model,
+            self.network,
+            driver,
+            coarse,
+            1,
+            generator=torch.Generator().manual_seed(0),
+            config=self.config,
+        )
         trivial = torch.where(seen.known > 0, seen.image, coarse.rgb[1])
-        return {"driver": exact[:1], COARSE: coarse.rgb[1:], TRIVIAL: trivial[None], OURS: ours.image[None], "target": exact[1:]}
+        return {
+            "driver": exact[:1],
+            COARSE: coarse.rgb[1:],
+            TRIVIAL: trivial[None],
+            OURS: ours.image[None],
+            "target": exact[1:],
+        }
 
     def run(self) -> None:
         """All cases."""
@@ -89,7 +115,10 @@ class RobustBench(HeadBench):
                     shown = self.pictures(head, case)
                 found = {}
                 for row in (COARSE, TRIVIAL, OURS):
-                    judged = {figure.metric: figure.value for figure in evaluate(shown[row], shown["target"], self.judges)}
+                    judged = {
+                        figure.metric: figure.value
+                        for figure in evaluate(shown[row], shown["target"], self.judges)
+                    }
                     found |= {f"{row}|{metric}": judged[metric] for metric in UNITS if metric in judged}
                 return found
 
@@ -99,7 +128,11 @@ class RobustBench(HeadBench):
         """Every case's rows, and ours less the trivial answer."""
         rows = []
         for name, heads in self.done.items():
-            keys = [key for key in next(iter(heads.values()), {}) if all(key in figures for figures in heads.values())]
+            keys = [
+                key
+                for key in next(iter(heads.values()), {})
+                if all(key in figures for figures in heads.values())
+            ]
             values = {key: torch.tensor([figures[key] for figures in heads.values()]) for key in keys}
             for key, value in values.items():
                 row, _, metric = key.partition("|")

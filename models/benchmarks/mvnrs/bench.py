@@ -48,7 +48,12 @@ UNITS = {
     "time": "s",
 }
 BEFORE = "inversion"
-ROWS = {"random": "random noise", "anchor": "anchor noise alone", "resampled": "resampled alone", "mvnrs": "MV-NRS"}
+ROWS = {
+    "random": "random noise",
+    "anchor": "anchor noise alone",
+    "resampled": "resampled alone",
+    "mvnrs": "MV-NRS",
+}
 MORE, MULTI_STEP = "MV-NRS and the multi-step loss", 0.5  # which asks the UNet once more; its weight
 
 
@@ -62,14 +67,23 @@ class MvnrsBench(HeadBench):
 
     def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: RefineConfig) -> None:
         super().__init__(heads, store, minutes)
-        self.config, self.inverted, self.model, self.network = config, InvertedHeads(), embedded_model(), shipped_hpdm()
+        self.config, self.inverted, self.model, self.network = (
+            config,
+            InvertedHeads(),
+            embedded_model(),
+            shipped_hpdm(),
+        )
         self.judges, self.statistics, self.critic = shipped_judges(), shipped_niqe(), shipped_critic()
 
     @torch.no_grad()
     def figures(self, made: Head, exact: ExactHead) -> dict[str, float]:
         """Of views that nobody optimised."""
         index = views_at(exact, looked_at(self.config.views))
-        cameras, truth, mask = exact.exact.camera[index], exact.exact.views.rgb[index], exact.exact.views.mask[index]
+        cameras, truth, mask = (
+            exact.exact.camera[index],
+            exact.exact.views.rgb[index],
+            exact.exact.views.mask[index],
+        )
         shown = made.render(cameras, truth.shape[-1], normals=False).rgb
         found = {figure.metric: figure.value for figure in evaluate(shown, truth, self.judges)}
         share, right = high_frequency(shown, truth, mask)
@@ -89,24 +103,39 @@ class MvnrsBench(HeadBench):
                 shares.append(renewed_share(now.report.judged))
 
         started = time.perf_counter()
-        made = refine(self.inverted.head(exact), self.model, self.network, config, generator=draws, callback=after).head
+        made = refine(
+            self.inverted.head(exact), self.model, self.network, config, generator=draws, callback=after
+        ).head
         seconds = time.perf_counter() - started
         known = torch.tensor(shares).nanmean().item()
-        return self.figures(made, exact) | {"time": seconds} | ({} if math.isnan(known) else {"renewed": known})
+        return (
+            self.figures(made, exact) | {"time": seconds} | ({} if math.isnan(known) else {"renewed": known})
+        )
 
     def run(self) -> None:
         """Head by head, so that a stopped bench has whole heads."""
         for head in self.heads:
             self.fill(BEFORE, [head], lambda head: self.figures(self.inverted.head(head), head))
             for strategy, name in ROWS.items():
-                self.fill(name, [head], lambda head, strategy=strategy: self.refined(head, replace(self.config, strategy=strategy)))
-            self.fill(MORE, [head], lambda head: self.refined(head, replace(self.config, multi_step=MULTI_STEP)))
+                self.fill(
+                    name,
+                    [head],
+                    lambda head, strategy=strategy: self.refined(
+                        head, replace(self.config, strategy=strategy)
+                    ),
+                )
+            self.fill(
+                MORE, [head], lambda head: self.refined(head, replace(self.config, multi_step=MULTI_STEP))
+            )
 
     def rows(self) -> list[Row]:
         """Means, and MV-NRS less every other row, over the heads that both have."""
         rows = [
             mean_row(
-                name, metric, torch.tensor([figures[metric] for figures in heads.values() if metric in figures]), UNITS.get(metric, "")
+                name,
+                metric,
+                torch.tensor([figures[metric] for figures in heads.values() if metric in figures]),
+                UNITS.get(metric, ""),
             )
             for name, heads in self.done.items()
             for metric in (*UNITS, "renewed")
@@ -118,7 +147,14 @@ class MvnrsBench(HeadBench):
             for metric, unit in UNITS.items() if name != ROWS["mvnrs"] else ():
                 pairs = [(ours[h][metric], heads[h][metric]) for h in both if metric in heads[h]]
                 if pairs:
-                    rows.append(mean_row(f"{ROWS['mvnrs']} less {name}", metric, torch.tensor([a - b for a, b in pairs]), unit))
+                    rows.append(
+                        mean_row(
+                            f"{ROWS['mvnrs']} less {name}",
+                            metric,
+                            torch.tensor([a - b for a, b in pairs]),
+                            unit,
+                        )
+                    )
         return rows
 
 
@@ -127,11 +163,19 @@ def run(arguments: list[str]) -> None:
     parser = head_parser("mvnrs", __doc__)
     parser.add_argument("--preset", choices=PRESETS, default="fast")
     parser.add_argument("--iterations", type=int, help="of all views, where the preset's are too many")
-    parser.add_argument("--speed", action="store_true", help="instead: seconds of an iteration beside plain score distillation")
-    parser.add_argument("--targets", action="store_true", help="instead: how good the first targets are, beside the renders")
+    parser.add_argument(
+        "--speed",
+        action="store_true",
+        help="instead: seconds of an iteration beside plain score distillation",
+    )
+    parser.add_argument(
+        "--targets", action="store_true", help="instead: how good the first targets are, beside the renders"
+    )
     options = parsed(parser, arguments)
     if options.targets and options.heads:
-        raise ValueError("bench mvnrs --targets: expected the factory's heads, whose other views are rendered; leave --heads out")
+        raise ValueError(
+            "bench mvnrs --targets: expected the factory's heads, whose other views are rendered; leave --heads out"
+        )
     config, heads = PRESETS[options.preset], heads_of(options)
     if options.iterations:
         config = replace(config, iterations=options.iterations)
@@ -141,11 +185,18 @@ def run(arguments: list[str]) -> None:
     weights = sorted(shipped("prior").parent.glob("*.safetensors"))
     rooms = ["field", "prior", "metrics", "synthetic", "diffusion", "distillation"]
     if options.targets:
-        store = store_path("mvnrs-targets", options, repr(config), weights, rooms, [Path(mvnrs_targets.__file__)])
+        store = store_path(
+            "mvnrs-targets", options, repr(config), weights, rooms, [Path(mvnrs_targets.__file__)]
+        )
         targets = mvnrs_targets.TargetBench(heads, store, options.minutes, config)
         targets.run()
         finish(f"mvnrs, targets, {options.preset}", targets.rows(), options.json)
         return
-    bench = MvnrsBench(heads, store_path("mvnrs", options, repr(config), weights, rooms, [Path(__file__)]), options.minutes, config)
+    bench = MvnrsBench(
+        heads,
+        store_path("mvnrs", options, repr(config), weights, rooms, [Path(__file__)]),
+        options.minutes,
+        config,
+    )
     bench.run()
     finish(f"mvnrs, {options.preset}, {config.iterations} iterations", bench.rows(), options.json)

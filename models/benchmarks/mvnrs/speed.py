@@ -33,7 +33,9 @@ def plain_gradient(run: Refinement, t: int, generator: torch.Generator) -> Tenso
         z = encode(model.vae, scene.render(view).mT.view(1, 3, S, S).clamp(0, 1))
         noise, step = torch.randn(z.shape, generator=generator).to(z), torch.full((1,), t, device=z.device)
         with torch.no_grad():
-            predicted = model.denoiser(add_noise(schedule, z, noise, step), step, model.prompts(cameras[[view]]))
+            predicted = model.denoiser(
+                add_noise(schedule, z, noise, step), step, model.prompts(cameras[[view]])
+            )
         loss = sds_loss(z, sds_gradient(schedule, predicted, noise, step))
         total += torch.autograd.grad(loss, planes)[0]
     return total
@@ -51,7 +53,10 @@ def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
         told, draws = model.prompts(cameras), torch.Generator().manual_seed(0)
         with torch.no_grad():
             alone = median_seconds(lambda z=z, t=t, told=told: model.denoiser(z, t, told))
-        plain = median_seconds(lambda run=run, draws=draws: plain_gradient(run, 400, draws), repeats=2) + (steps - 1) * alone
+        plain = (
+            median_seconds(lambda run=run, draws=draws: plain_gradient(run, 400, draws), repeats=2)
+            + (steps - 1) * alone
+        )
         name = f"K = {steps}, {len(cameras.cam2world)} views of {whole.size} pixels"
         rows += [
             Row(name, "an iteration of MV-NRS", ours, "s"),
@@ -60,7 +65,9 @@ def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
             Row(name, "share of the UNet alone in MV-NRS", steps * alone / ours, ""),
         ]
         if config.rays:
-            drawn = Refinement(head, model, network, replace(whole, rays=config.rays), torch.Generator().manual_seed(0))
+            drawn = Refinement(
+                head, model, network, replace(whole, rays=config.rays), torch.Generator().manual_seed(0)
+            )
             quick = median_seconds(drawn.iteration, repeats=2)
             rows += [
                 Row(name, f"an iteration of MV-NRS, {config.rays} rays a view", quick, "s"),

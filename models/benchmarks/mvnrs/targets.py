@@ -40,7 +40,12 @@ class TargetBench(HeadBench):
 
     def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: RefineConfig) -> None:
         super().__init__(heads, store, minutes)
-        self.config, self.inverted, self.model, self.network = config, InvertedHeads(), embedded_model(), shipped_hpdm()
+        self.config, self.inverted, self.model, self.network = (
+            config,
+            InvertedHeads(),
+            embedded_model(),
+            shipped_hpdm(),
+        )
         self.judges, self.statistics = shipped_judges(), shipped_niqe()
 
     @torch.no_grad()
@@ -53,18 +58,30 @@ class TargetBench(HeadBench):
         scene, vae, driver = run.scene, self.model.vae, dict(run.scene.order)
         views = [view for view, driver in scene.order if driver != PHOTO]
         seen = {view: scene.look([view])[0] for view, _ in scene.order} | {0: scene.photo}
-        told, noise = [seen[driver[view]] for view in views], torch.stack([run.kept[view].anchor for view in views])
+        told, noise = (
+            [seen[driver[view]] for view in views],
+            torch.stack([run.kept[view].anchor for view in views]),
+        )
         renders = torch.stack([seen[view] for view in views])
-        truth = render_head(sample_parameters(exact.exact.seed), scene.pixels.cameras[views], self.config.size)
+        truth = render_head(
+            sample_parameters(exact.exact.seed), scene.pixels.cameras[views], self.config.size
+        )
 
         def through(pictures: Tensor) -> Tensor:
             return torch.cat([decode(vae, encode(vae, one[None])) for one in pictures])
 
         def laid(pictures: Tensor) -> Tensor:
             known = scene.denoiser.priors(views, told)[1]
-            return torch.stack([blended(one, view, self.config.blend) for one, view in zip(pictures, known, strict=True)])
+            return torch.stack(
+                [blended(one, view, self.config.blend) for one, view in zip(pictures, known, strict=True)]
+            )
 
-        found = {RENDER: renders, ROUND_TRIP: through(renders), EXACT: through(truth.rgb), LAID: laid(renders)}
+        found = {
+            RENDER: renders,
+            ROUND_TRIP: through(renders),
+            EXACT: through(truth.rgb),
+            LAID: laid(renders),
+        }
         scene.denoiser.config = replace(self.config, blend=0.0)
         for share in SHARES:
             drawn = scene.denoise(views, noise, round(share * len(self.model.denoiser.schedule)), told)
@@ -97,7 +114,9 @@ class TargetBench(HeadBench):
         """Means, and each row less the render."""
         heads = list(self.done.get("targets", {}).values())
         values = {
-            (row, metric): torch.tensor([found[row][metric] for found in heads]) for row in (heads[0] if heads else ()) for metric in UNITS
+            (row, metric): torch.tensor([found[row][metric] for found in heads])
+            for row in (heads[0] if heads else ())
+            for metric in UNITS
         }
         rows = [mean_row(row, metric, value, UNITS[metric]) for (row, metric), value in values.items()]
         return rows + [

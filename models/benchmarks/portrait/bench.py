@@ -35,7 +35,9 @@ class PortraitBench(HeadBench):
     def measured(self, exact: ExactHead, row: str) -> dict[str, float]:
         """One row of one head."""
         head, seconds = self.stages.made(exact, row)
-        return self.stages.figures(head, exact, exact.exact.views.rgb[exact.exact.frontal]) | {"time": seconds}
+        return self.stages.figures(head, exact, exact.exact.views.rgb[exact.exact.frontal]) | {
+            "time": seconds
+        }
 
     def run(self) -> None:
         """Head by head, so that a stopped bench has whole heads."""
@@ -48,8 +50,22 @@ class PortraitBench(HeadBench):
         rows = []
         for name, heads in self.done.items():
             for metric in next(iter(heads.values()), {}):
-                rows.append(mean_row(name, metric, torch.tensor([found[metric] for found in heads.values()]), unit_of(metric)))
-        for ours, other in ((RESTORED, PRIOR), (FAST, RESTORED), (FAST, SDS), (FAST, TURBO), (FAST, PRIOR), (DETAIL, FAST)):
+                rows.append(
+                    mean_row(
+                        name,
+                        metric,
+                        torch.tensor([found[metric] for found in heads.values()]),
+                        unit_of(metric),
+                    )
+                )
+        for ours, other in (
+            (RESTORED, PRIOR),
+            (FAST, RESTORED),
+            (FAST, SDS),
+            (FAST, TURBO),
+            (FAST, PRIOR),
+            (DETAIL, FAST),
+        ):
             a, b = self.done.get(ours, {}), self.done.get(other, {})
             both = [head for head in a if head in b]
             for metric in a[both[0]] if both else ():
@@ -63,11 +79,22 @@ def run(arguments: list[str]) -> None:
     """Print the table; what the clock cuts off, the next call goes on with."""
     parser = head_parser("portrait", __doc__)
     parser.add_argument("--iterations", type=int, help="of fast and detail, where the presets' are too many")
-    parser.add_argument("--robust", action="store_true", help="instead: photos from the side and above, strong expressions, painted ones")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="with --robust, PNG: photo, every row's views and the exact ones")
+    parser.add_argument(
+        "--robust",
+        action="store_true",
+        help="instead: photos from the side and above, strong expressions, painted ones",
+    )
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="FILE",
+        help="with --robust, PNG: photo, every row's views and the exact ones",
+    )
     options = parsed(parser, arguments)
     if options.robust and options.heads:
-        raise ValueError("bench portrait --robust: expected the factory's heads, whose other views are rendered; leave --heads out")
+        raise ValueError(
+            "bench portrait --robust: expected the factory's heads, whose other views are rendered; leave --heads out"
+        )
     name = "portrait, robust" if options.robust else "portrait"
     settings = f"{options.iterations} {PRESETS} {RestorationConfig()}"
     weights = sorted(shipped("prior").parent.glob("*.safetensors"))
@@ -82,6 +109,10 @@ def run(arguments: list[str]) -> None:
         else PortraitBench(heads, store, options.minutes, stages)
     )
     bench.run()
-    finish(name if options.iterations is None else f"{name}, {options.iterations} iterations", bench.rows(), options.json)
+    finish(
+        name if options.iterations is None else f"{name}, {options.iterations} iterations",
+        bench.rows(),
+        options.json,
+    )
     if options.robust and options.sheet:
         bench.draw_sheet(options.sheet)

@@ -27,7 +27,12 @@ from ..hpdm.robust import expressive_heads
 from ..store import HeadBench, mean_row
 from .stages import EXACT_UNITS, FAST, PRIOR, PortraitStages, unit_of
 
-SIDE, ABOVE, EXPRESSION, PAINTED = "photo from 20 degrees aside", "photo from 20 degrees above", "strong expression", "painted"
+SIDE, ABOVE, EXPRESSION, PAINTED = (
+    "photo from 20 degrees aside",
+    "photo from 20 degrees above",
+    "strong expression",
+    "painted",
+)
 CASES = (SIDE, ABOVE, EXPRESSION, PAINTED)
 STEEP = ((30, 30), (-30, 30), (30, -25), (-30, -25))  # degrees of yaw and pitch
 HIGH_AND_LOW = "from high and low"
@@ -63,7 +68,9 @@ def cases(heads: Sequence[ExactHead], split: str) -> list[tuple[str, ExactHead, 
 class RobustPortraitBench(HeadBench):
     """The prior and `fast`, by case."""
 
-    def __init__(self, heads: list[ExactHead], store: Path, minutes: float, stages: PortraitStages, split: str) -> None:
+    def __init__(
+        self, heads: list[ExactHead], store: Path, minutes: float, stages: PortraitStages, split: str
+    ) -> None:
         super().__init__(heads, store, minutes)
         self.stages, self.split = stages, split
 
@@ -75,16 +82,24 @@ class RobustPortraitBench(HeadBench):
         exact = render_head(sample_parameters(seed), cameras, SIZE)
         truth = painted(exact.rgb) if case == PAINTED else exact.rgb
         shown = head.render(cameras, SIZE, normals=False).rgb
-        return self.stages.judged(f"against the exact views {HIGH_AND_LOW}", shown, truth, EXACT_UNITS, reference_masks=exact.mask)
+        return self.stages.judged(
+            f"against the exact views {HIGH_AND_LOW}", shown, truth, EXACT_UNITS, reference_masks=exact.mask
+        )
 
     def measured(self, case: str, photo: ExactHead, exact: ExactHead, row: str) -> dict[str, float]:
         """One row of one head; its views are kept for the sheet."""
         made, seconds = self.stages.made(photo, row)
         with torch.no_grad():
             views = exact.exact.camera[views_at(exact, SHOWN)]
-            save_tensors(self.kept(case, exact, row), {"rgb": made.render(views, SIZE, normals=False).rgb}, {})
+            save_tensors(
+                self.kept(case, exact, row), {"rgb": made.render(views, SIZE, normals=False).rgb}, {}
+            )
         taken = photo.exact.views.rgb[photo.exact.frontal]
-        return self.stages.figures(made, exact, taken) | self.steep(made, case, exact.exact.seed) | {"time": seconds}
+        return (
+            self.stages.figures(made, exact, taken)
+            | self.steep(made, case, exact.exact.seed)
+            | {"time": seconds}
+        )
 
     def kept(self, case: str, exact: ExactHead, row: str) -> Path:
         """Where a row's views of one head are."""
@@ -94,12 +109,20 @@ class RobustPortraitBench(HeadBench):
         """Head by head."""
         for case, photo, exact in cases(self.heads, self.split):
             for row in (PRIOR, FAST):
-                self.fill(f"{case}: {row}", [exact], lambda head, case=case, photo=photo, row=row: self.measured(case, photo, head, row))
+                self.fill(
+                    f"{case}: {row}",
+                    [exact],
+                    lambda head, case=case, photo=photo, row=row: self.measured(case, photo, head, row),
+                )
 
     def found(self, case: str | None, row: str) -> dict[tuple[str, str], dict[str, float]]:
         """Figures by case and head; of all cases where `case` is None."""
         wanted = CASES if case is None else (case,)
-        return {(name, head): figures for name in wanted for head, figures in self.done.get(f"{name}: {row}", {}).items()}
+        return {
+            (name, head): figures
+            for name in wanted
+            for head, figures in self.done.get(f"{name}: {row}", {}).items()
+        }
 
     def rows(self) -> list[Row]:
         """Of all cases together and of each; `fast` less the prior."""
@@ -109,8 +132,13 @@ class RobustPortraitBench(HeadBench):
             both = [key for key in after if key in before]
             for metric in after[both[0]] if both else ():
                 unit, name = unit_of(metric), case or "all"
-                old, new = (torch.tensor([figures[key][metric] for key in both]) for figures in (before, after))
-                rows += [mean_row(f"{name}: {PRIOR}", metric, old, unit), mean_row(f"{name}: {FAST}", metric, new, unit)]
+                old, new = (
+                    torch.tensor([figures[key][metric] for key in both]) for figures in (before, after)
+                )
+                rows += [
+                    mean_row(f"{name}: {PRIOR}", metric, old, unit),
+                    mean_row(f"{name}: {FAST}", metric, new, unit),
+                ]
                 if metric != "time":
                     rows.append(mean_row(f"{name}: {FAST} less {PRIOR}", metric, new - old, unit))
         return rows

@@ -39,9 +39,21 @@ class PortraitStages:
     """Heads by stage; the latest one's restoration is kept. Args: iterations: of `fast` and `detail`; None for the presets'."""
 
     def __init__(self, iterations: int | None) -> None:
-        self.inverted, self.model, self.network, self.turbo = InvertedHeads(), embedded_model(), shipped_hpdm(), shipped_refiner()
-        self.guides, self.block, self.judges = Guides(self.model, shipped_zero123()), shipped_detail_block(), shipped_judges()
-        self.presets = {name: replace(preset, iterations=iterations or preset.iterations) for name, preset in PRESETS.items()}
+        self.inverted, self.model, self.network, self.turbo = (
+            InvertedHeads(),
+            embedded_model(),
+            shipped_hpdm(),
+            shipped_refiner(),
+        )
+        self.guides, self.block, self.judges = (
+            Guides(self.model, shipped_zero123()),
+            shipped_detail_block(),
+            shipped_judges(),
+        )
+        self.presets = {
+            name: replace(preset, iterations=iterations or preset.iterations)
+            for name, preset in PRESETS.items()
+        }
         self.restoration = RestorationConfig()
         self.latest: tuple[ExactHead, Head, float] | None = None
 
@@ -54,7 +66,9 @@ class PortraitStages:
         if self.latest is None or self.latest[0] is not exact:
             head, seconds = self.inverted.timed(exact)
             started = time.perf_counter()
-            (head,), _ = restore_geometry([head], self.guides, self.restoration, generator=self.draws(), block=self.block)
+            (head,), _ = restore_geometry(
+                [head], self.guides, self.restoration, generator=self.draws(), block=self.block
+            )
             self.latest = exact, head, seconds + time.perf_counter() - started
         return self.latest[1], self.latest[2]
 
@@ -75,7 +89,9 @@ class PortraitStages:
 
     def made(self, exact: ExactHead, row: str) -> tuple[Head, float]:
         """One row's head, and all seconds that it took."""
-        head, seconds = self.restored(exact) if row in (RESTORED, SDS, FAST, DETAIL) else self.inverted.timed(exact)
+        head, seconds = (
+            self.restored(exact) if row in (RESTORED, SDS, FAST, DETAIL) else self.inverted.timed(exact)
+        )
         started = time.perf_counter()
         if row == SDS:
             head = self.distilled(head, self.presets["fast"])
@@ -96,7 +112,9 @@ class PortraitStages:
             **self.judged("against the exact views", shown, truth, EXACT_UNITS, reference_masks=masks),
         }
 
-    def judged(self, against: str, shown: Tensor, truth: Tensor, units: dict[str, str], **masks: Tensor) -> dict[str, float]:
+    def judged(
+        self, against: str, shown: Tensor, truth: Tensor, units: dict[str, str], **masks: Tensor
+    ) -> dict[str, float]:
         """Figures, named by what they compare with."""
         found = {figure.metric: figure.value for figure in evaluate(shown, truth, self.judges, **masks)}
         return {f"{metric} {against}": found[metric] for metric in units if metric in found}

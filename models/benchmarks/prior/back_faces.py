@@ -32,7 +32,15 @@ def back_rows(prior: HeadGenerator, count: int) -> list[Row]:
     for name, measured in (("exact heads", exact), ("samples of the prior", sampled)):
         for part in ("colour", "relief"):
             values = getattr(measured, part)
-            rows.append(Row(name, f"{part}: mean likeness of the back to the front's face", values.mean().item(), "", n=count))
+            rows.append(
+                Row(
+                    name,
+                    f"{part}: mean likeness of the back to the front's face",
+                    values.mean().item(),
+                    "",
+                    n=count,
+                )
+            )
             rows.append(Row(name, f"{part}: 99th percentile", values.quantile(0.99).item(), "", n=count))
         rows.append(
             Row(
@@ -51,7 +59,9 @@ def joined(parts: list[BackFace]) -> BackFace:
     return BackFace(*(torch.cat([getattr(part, key) for part in parts]) for key in ("colour", "relief")))
 
 
-def of_views(rgb: Tensor, mask: Tensor, distance: Tensor, metric: Callable[..., BackFace] = back_face) -> BackFace:
+def of_views(
+    rgb: Tensor, mask: Tensor, distance: Tensor, metric: Callable[..., BackFace] = back_face
+) -> BackFace:
     """The metric of one head's two views."""
     return metric(rgb[None], mask[None], distance[None])
 
@@ -61,7 +71,9 @@ def _exact_views(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     path = cache_folder() / f"factory-{FACTORY_VERSION}" / "backs" / f"{seed}.safetensors"
     if not path.is_file():
         views = render_head(sample_parameters(seed), cameras(), SIZE)
-        save_tensors(path, {"rgb": views.rgb.half(), "mask": views.mask.half(), "distance": views.ray_distance}, {})
+        save_tensors(
+            path, {"rgb": views.rgb.half(), "mask": views.mask.half(), "distance": views.ray_distance}, {}
+        )
     kept, _ = read_tensors(path, "cached views")
     return kept["rgb"].float(), kept["mask"].float(), kept["distance"]
 

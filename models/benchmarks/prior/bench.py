@@ -60,7 +60,9 @@ def measure(head: Head, views: MultiView, critic) -> Figures:
     collected: dict[str, list[dict[str, float]]] = {}
     for i, bin_degrees in enumerate(bin_of(views)):
         rgb, opacity, depth = (x[i : i + 1] for x in (seen.rgb, seen.opacity, seen.depth))
-        exact, mask, distance = (x[i : i + 1] for x in (exact_rgb, views.views.mask, views.views.ray_distance))
+        exact, mask, distance = (
+            x[i : i + 1] for x in (exact_rgb, views.views.mask, views.views.ray_distance)
+        )
         union, both = torch.maximum(mask, (opacity > 0.5).float()), mask * (opacity > 0.5)
         figures = {
             "PSNR": psnr(rgb, exact),
@@ -81,13 +83,17 @@ def measure(head: Head, views: MultiView, critic) -> Figures:
 def averaged(many: list[dict[str, float]]) -> dict[str, float]:
     """The mean of each figure over those that have it."""
     keys = {key: None for one in many for key in one}
-    return {key: sum(one[key] for one in many if key in one) / sum(key in one for one in many) for key in keys}
+    return {
+        key: sum(one[key] for one in many if key in one) / sum(key in one for one in many) for key in keys
+    }
 
 
 class Bench(HeadBench):
     """Weights, and how a head is made from a picture."""
 
-    def __init__(self, weights: Weights, preset: str, heads: list[ExactHead], store: Path, minutes: float) -> None:
+    def __init__(
+        self, weights: Weights, preset: str, heads: list[ExactHead], store: Path, minutes: float
+    ) -> None:
         super().__init__(heads, store, minutes)
         self.weights, self.preset = weights, preset
 
@@ -124,9 +130,15 @@ class Bench(HeadBench):
         """All rows, the cheap ones first."""
         self.row("mean head", lambda head: self.mean_head(), self.heads)
         self.row("encoder alone", lambda head: self.encoded(head.exact), self.heads)
-        self.row(f"inversion, {self.preset}", lambda head: self.inverted(head.exact, head.exact.frontal), self.heads)
         self.row(
-            f"oracle, {ORACLE_STEPS} steps on all views", lambda head: fit_oracle(self.encoded(head.exact), head.exact), self.heads[:few]
+            f"inversion, {self.preset}",
+            lambda head: self.inverted(head.exact, head.exact.frontal),
+            self.heads,
+        )
+        self.row(
+            f"oracle, {ORACLE_STEPS} steps on all views",
+            lambda head: fit_oracle(self.encoded(head.exact), head.exact),
+            self.heads[:few],
         )
         for name in sorted({key for head in self.heads for key in head.inputs}):
             self.row(
@@ -171,21 +183,35 @@ def against_goals(done: dict[str, dict[str, Figures]], row: str) -> list[Row]:
 def run(arguments: list[str]) -> None:
     """Print the table; what the clock cuts off, the next call goes on with."""
     parser = head_parser("prior", __doc__)
-    parser.add_argument("--few", type=int, default=FEW, help="heads of the oracle and of photos that are not frontal")
+    parser.add_argument(
+        "--few", type=int, default=FEW, help="heads of the oracle and of photos that are not frontal"
+    )
     parser.add_argument("--preset", choices=list(PRESETS), default="quick")
-    parser.add_argument("--backs", type=int, default=0, metavar="N", help="instead: the face-on-the-back metric on N samples of the prior")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="PNG: eight heads beside their truth at seven yaws")
+    parser.add_argument(
+        "--backs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="instead: the face-on-the-back metric on N samples of the prior",
+    )
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="PNG: eight heads beside their truth at seven yaws"
+    )
     options, weights = parsed(parser, arguments), load_weights(torch.device("cpu"))
     if options.backs:
         finish("prior, backs", back_rows(weights.prior, options.backs), options.json)
         return
     heads, files = heads_of(options), [shipped(name) for name in ("prior", "encoder", "discriminator")]
     code = [Path(__file__).with_name("oracle.py"), Path(__file__)]
-    store = store_path("prior", options, options.preset, files, ["field", "prior", "metrics", "synthetic"], code)
+    store = store_path(
+        "prior", options, options.preset, files, ["field", "prior", "metrics", "synthetic"], code
+    )
     bench = Bench(weights, options.preset, heads, store, options.minutes)
     bench.run(options.few)
     finish("prior", bench.rows() + against_goals(bench.done, f"inversion, {options.preset}"), options.json)
     if options.sheet:
         from .sheet import draw_sheet  # inverts eight heads again
 
-        draw_sheet([(head, bench.inverted(head.exact, head.exact.frontal)) for head in heads[:8]], options.sheet)
+        draw_sheet(
+            [(head, bench.inverted(head.exact, head.exact.frontal)) for head in heads[:8]], options.sheet
+        )

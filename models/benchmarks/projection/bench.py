@@ -26,7 +26,12 @@ from .pairs import Pair, pairs
 ANGLES = (15, 30, 45)  # degrees of yaw from the front, both sides
 FLYING = 0.02  # scene units between a cell's surface and the true one, from which on its pixel flies
 NOISE_HEADS = 8
-UNITS = {"flying pixels": "a view", "known pixels": "a view", "PSNR, co-visible, picture": "dB", "PSNR, co-visible, nearest": "dB"}
+UNITS = {
+    "flying pixels": "a view",
+    "known pixels": "a view",
+    "PSNR, co-visible, picture": "dB",
+    "PSNR, co-visible, nearest": "dB",
+}
 
 
 def share(some: Tensor, of: Tensor) -> float:
@@ -44,9 +49,13 @@ def view_figures(found: Pair) -> dict[str, float]:
     empty, hidden = person & ~known, person & ~found.visible
     away = (splat.distance - found.views.ray_distance[1, 0]).abs()
     return {
-        "PSNR, co-visible, picture": float(masked_psnr(picture[None], exact, (known & found.visible)[None, None].float())),
+        "PSNR, co-visible, picture": float(
+            masked_psnr(picture[None], exact, (known & found.visible)[None, None].float())
+        ),
         "PSNR, co-visible, nearest": float(
-            masked_psnr(splat.carry(found.views.rgb[0])[None], exact, (hard & found.visible)[None, None].float())
+            masked_psnr(
+                splat.carry(found.views.rgb[0])[None], exact, (hard & found.visible)[None, None].float()
+            )
         ),
         "co-visible pixels known": share(known, found.visible),
         "void, precision": share(hidden, empty),
@@ -104,9 +113,15 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--split", choices=["held_out", "validation"], default="held_out")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--comfyui", type=Path, default=comfyui_folder(), metavar="DIR", help="ComfyUI, for its noise warping")
+    parser.add_argument(
+        "--comfyui", type=Path, default=comfyui_folder(), metavar="DIR", help="ComfyUI, for its noise warping"
+    )
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     seeds = SPLITS[options.split][1 : options.count + 1]  # the first is the portrait that ships
-    finish("projection", view_rows(seeds) + noise_rows(seeds[:NOISE_HEADS], options.comfyui) + speed_rows(seeds[0]), options.json)
+    finish(
+        "projection",
+        view_rows(seeds) + noise_rows(seeds[:NOISE_HEADS], options.comfyui) + speed_rows(seeds[0]),
+        options.json,
+    )

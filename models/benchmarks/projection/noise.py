@@ -119,7 +119,9 @@ def noise_rows(seeds: range, comfyui: Path | None = None) -> list[Row]:
         if core is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                carried = [core.state_to_noise(core.warp_state(core.noise_to_state(one), moved)) for one in noise]
+                carried = [
+                    core.state_to_noise(core.warp_state(core.noise_to_state(one), moved)) for one in noise
+                ]
             ways["noise, ComfyUI's warping"].add(torch.stack(carried), noise, known, partner)
     rows = [mean_row("noise, ours", "cells that a copy would have doubled", torch.tensor(doubled), "")]
     return rows + [row for name, figures in ways.items() for row in figures.rows(name)]

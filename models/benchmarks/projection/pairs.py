@@ -37,6 +37,8 @@ def pairs(seed: int, angle: float, size: int = SIZE) -> list[Pair]:
     for i in (1, 2):
         views = Views(*(getattr(every, name)[[0, i]] for name in ("rgb", "mask", "ray_distance", "normal")))
         made = projector(views.ray_distance[0, 0], views.mask[0, 0], cameras[0], cameras[i])
-        _, visible = warp(views.rgb[:1], views.ray_distance[:1], cameras[:1], views.ray_distance[1:], cameras[i : i + 1])
+        _, visible = warp(
+            views.rgb[:1], views.ray_distance[:1], cameras[:1], views.ray_distance[1:], cameras[i : i + 1]
+        )
         found.append(Pair(views, cameras[[0, i]], made, visible[0, 0]))
     return found

@@ -59,7 +59,10 @@ def _embedded() -> TriplaneField:
     try:
         generator = load_generator(shipped("prior"))
     except (OSError, ValueError) as error:
-        print(f"tri-grid: fitted instead of the prior's, since that is not of this version ({error})", flush=True)
+        print(
+            f"tri-grid: fitted instead of the prior's, since that is not of this version ({error})",
+            flush=True,
+        )
         return fitted_field(SHIPPED, wanted, Fit())
     with torch.no_grad():
         ws = styles(generator, identity_codes(sample_parameters(SHIPPED)[None]))
@@ -76,11 +79,17 @@ def renderer(name: str, field: TriplaneField, size: int) -> Callable[[Tensor], R
     """Planes -> what the view's rays see; the grid is built here, before the clock runs."""
     origins, directions = view_rays(size, field.planes.device)
     if name == "readable":
-        return lambda planes: readable.render_rays(ReadableField(planes, field.decoder, field.config), origins, directions, CONFIG)
+        return lambda planes: readable.render_rays(
+            ReadableField(planes, field.decoder, field.config), origins, directions, CONFIG
+        )
     if name == "exact-fast":
-        return lambda planes: volume_rendering.render_rays(replace(field, planes=planes), origins, directions, CONFIG)
+        return lambda planes: volume_rendering.render_rays(
+            replace(field, planes=planes), origins, directions, CONFIG
+        )
     grid = occupancy.build(field, config=CONFIG)
-    return lambda planes: occupancy.render_rays_fast(replace(field, planes=planes), grid, origins, directions, CONFIG)
+    return lambda planes: occupancy.render_rays_fast(
+        replace(field, planes=planes), grid, origins, directions, CONFIG
+    )
 
 
 def loss_of(seen: RayRendering) -> Tensor:
@@ -121,7 +130,10 @@ def time_rows(name: str, field: TriplaneField, size: int, repeats: int) -> list[
         taken = {kind: [] for kind in RENDERERS}
         for turn in range(repeats + 1):
             for kind, render in calls.items():
-                spent = seconds(lambda render=render: once(render, field.planes, bool(backward)), field.planes.device)  # noqa: B023
+                spent = seconds(
+                    lambda render=render, backward=backward: once(render, field.planes, bool(backward)),
+                    field.planes.device,
+                )
                 if turn:  # the first warms up
                     taken[kind].append(spent)
         for kind, values in taken.items():
@@ -156,7 +168,13 @@ def preparation_rows(name: str, field: TriplaneField, repeats: int) -> list[Row]
         "grid refreshed": lambda: occupancy.refresh(grid, field, generator=generator),
     }
     return [
-        Row(f"{name}, {step}", "time", median(seconds(call, device) for _ in range(repeats + 1)), "s", n=repeats + 1)
+        Row(
+            f"{name}, {step}",
+            "time",
+            median(seconds(call, device) for _ in range(repeats + 1)),
+            "s",
+            n=repeats + 1,
+        )
         for step, call in steps.items()
     ]
 
@@ -197,9 +215,14 @@ def measure(name: str, options: argparse.Namespace, device: torch.device, end: f
     rows = preparation_rows(name, field, options.repeats) + agreement_rows(name, field, min(options.sizes))
     for size in options.sizes:
         if time.monotonic() > end:
-            print(f"{name} {size} px: left out, the {options.minutes:g} minutes are over; call again with --sizes {size}", flush=True)
+            print(
+                f"{name} {size} px: left out, the {options.minutes:g} minutes are over; call again with --sizes {size}",
+                flush=True,
+            )
             continue
-        rows += time_rows(name, field, size, options.repeats) + memory_rows(name, field, size, options.threads)
+        rows += time_rows(name, field, size, options.repeats) + memory_rows(
+            name, field, size, options.threads
+        )
         print(f"{name} {size} px on {device}: done", flush=True)
     return rows if device.type == "cpu" else [replace(row, row=f"{device.type}: {row.row}") for row in rows]
 
@@ -216,15 +239,25 @@ def run(arguments: list[str]) -> None:
     if torch.accelerator.is_available():
         devices.append(torch.accelerator.current_accelerator())
     end = time.monotonic() + 60 * options.minutes
-    finish("render", [row for device in devices for name in options.fields for row in measure(name, options, device, end)], options.json)
+    finish(
+        "render",
+        [row for device in devices for name in options.fields for row in measure(name, options, device, end)],
+        options.json,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="portrait-diffusion bench render", description=__doc__)
     parser.add_argument("--threads", type=int, default=1, help="torch threads (1)")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256], metavar="S", help="pixels (64 128 256)")
-    parser.add_argument("--fields", nargs="+", choices=FIELDS, default=list(FIELDS), help="what to render (both)")
-    parser.add_argument("--repeats", type=int, default=3, help="measurements of each, of which the median is taken (3)")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[64, 128, 256], metavar="S", help="pixels (64 128 256)"
+    )
+    parser.add_argument(
+        "--fields", nargs="+", choices=FIELDS, default=list(FIELDS), help="what to render (both)"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="measurements of each, of which the median is taken (3)"
+    )
     parser.add_argument("--minutes", type=float, default=40, help="start nothing new after so long (40)")
     parser.add_argument("--json", metavar="FILE", help="also write the report here")
     parser.add_argument("--memory-of", nargs=5, help=argparse.SUPPRESS)

@@ -18,7 +18,9 @@ from ...field.triplane import Decoder, FieldConfig, TriplaneField
 from ...synthetic.renders import FACTORY_VERSION, Renders, cache_folder, render_seed
 from ...training.prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
 
-TRIPLANE = FieldConfig(box_side=0.84, channels=32, depth=0, resolution=128, hidden=64, features=32)  # as EG3D's, at half its resolution
+TRIPLANE = FieldConfig(
+    box_side=0.84, channels=32, depth=0, resolution=128, hidden=64, features=32
+)  # as EG3D's, at half its resolution
 
 SAMPLING = GuidedSampling(free=10, near=12, band=0.05)
 
@@ -52,7 +54,9 @@ def fitted_field(seed: int, config: FieldConfig, fit: Fit) -> TriplaneField:
 def save_field(field: TriplaneField, path: Path) -> None:
     """Write planes, decoder and config."""
     state = {f"decoder.{name}": value.contiguous() for name, value in field.decoder.state_dict().items()}
-    save_tensors(path, {"planes": field.planes.contiguous(), **state}, {"config": json.dumps(asdict(field.config))})
+    save_tensors(
+        path, {"planes": field.planes.contiguous(), **state}, {"config": json.dumps(asdict(field.config))}
+    )
 
 
 def load_field(path: Path) -> TriplaneField:
@@ -60,7 +64,9 @@ def load_field(path: Path) -> TriplaneField:
     tensors, metadata = read_tensors(path, "fitted field")
     config = FieldConfig(**json.loads(metadata["config"]))
     decoder = Decoder(config)
-    decoder.load_state_dict({name.removeprefix("decoder."): value for name, value in tensors.items() if name != "planes"})
+    decoder.load_state_dict(
+        {name.removeprefix("decoder."): value for name, value in tensors.items() if name != "planes"}
+    )
     return TriplaneField(tensors["planes"], decoder.requires_grad_(False), config)
 
 
@@ -81,23 +87,38 @@ def fit_field(truth: Renders, config: FieldConfig, fit: Fit) -> TriplaneField:
     optimiser = torch.optim.Adam([planes, *decoder.parameters()], lr=fit.rate, betas=(0.9, 0.99))
     started = time.monotonic()
     for step in range(fit.steps):
-        optimiser.param_groups[0]["lr"] = fit.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / fit.steps)))
+        optimiser.param_groups[0]["lr"] = fit.rate * (
+            0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / fit.steps))
+        )
         loss = fit_loss(TriplaneField(planes, decoder, config), truth, fit, generator)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         if step % 100 == 99:
-            print(f"fitting: step {step + 1} of {fit.steps}, loss {loss.item():.4f}, {time.monotonic() - started:.0f} s", flush=True)
+            print(
+                f"fitting: step {step + 1} of {fit.steps}, loss {loss.item():.4f}, {time.monotonic() - started:.0f} s",
+                flush=True,
+            )
     return TriplaneField(planes.detach(), decoder.requires_grad_(False), config)
 
 
 def fit_loss(field: TriplaneField, truth: Renders, fit: Fit, generator: torch.Generator) -> Tensor:
     """Of rays from six views, and what keeps places empty and smooth that no view shows."""
-    batch = draw_rays(truth, torch.zeros(1, dtype=torch.long), 6, fit.rays // 6, generator, field.planes.device)
+    batch = draw_rays(
+        truth, torch.zeros(1, dtype=torch.long), 6, fit.rays // 6, generator, field.planes.device
+    )
     t = guided_samples(batch, fit.sampling, field.config.box_side, generator)
     prepared = prepare(field)
     terms = ray_losses(render_guided(prepared, batch, t), batch, torch.rand(3, generator=generator))
-    points = (torch.rand(1, 4096, 3, generator=generator) - 0.5) * (1.08 * field.config.box_side)  # renderers look past it, too
+    points = (torch.rand(1, 4096, 3, generator=generator) - 0.5) * (
+        1.08 * field.config.box_side
+    )  # renderers look past it, too
     anywhere = -torch.expm1(-0.02 * field.activate(prepared.raw(points)[0])).mean()
     rough = field.planes.diff(dim=-1).square().mean() + field.planes.diff(dim=-2).square().mean()
-    return 4 * terms["colour"] + 0.3 * terms["opacity"] + terms["distance"] + fit.sparse * anywhere + fit.smooth * rough
+    return (
+        4 * terms["colour"]
+        + 0.3 * terms["opacity"]
+        + terms["distance"]
+        + fit.sparse * anywhere
+        + fit.smooth * rough
+    )

@@ -37,7 +37,11 @@ def bake_rows(methods: Methods, heads: list[ExactHead], minutes: float) -> list[
     for key in figures[0] if figures else ():
         what, metric = key
         before, after = (torch.tensor([one[key][i] for one in figures]) for i in (0, 1))
-        for name, values in ((f"{what}, before", before), (f"{what}, baked", after), (f"{what}, baked less before", after - before)):
+        for name, values in (
+            (f"{what}, before", before),
+            (f"{what}, baked", after),
+            (f"{what}, baked less before", after - before),
+        ):
             rows.append(mean_row(name, metric, values, UNITS[metric]))
     return rows
 
@@ -48,7 +52,13 @@ def of_head(methods: Methods, head: ExactHead, judges: Judges) -> dict[tuple[str
     avatar = methods.head(head)
     with torch.no_grad():
         views = torch.cat([head.exact.views.rgb[front], methods.refined(head, index).views])
-    baked = bake(avatar, views, head.exact.camera[front + index], BakeConfig(), generator=torch.Generator().manual_seed(0))
+    baked = bake(
+        avatar,
+        views,
+        head.exact.camera[front + index],
+        BakeConfig(),
+        generator=torch.Generator().manual_seed(0),
+    )
     result = {}
     for what, look in (("views never refined", shown), ("mesh", mesh_views)):
         truth = head.exact.views.rgb[unseen]
@@ -59,7 +69,9 @@ def of_head(methods: Methods, head: ExactHead, judges: Judges) -> dict[tuple[str
 
 def figures_of(views: Tensor, truth: Tensor, judges: Judges) -> dict[str, float]:
     """Means over views."""
-    return {figure.metric: figure.value for figure in evaluate(views, truth, judges) if figure.metric in UNITS}
+    return {
+        figure.metric: figure.value for figure in evaluate(views, truth, judges) if figure.metric in UNITS
+    }
 
 
 @torch.no_grad()

@@ -31,7 +31,15 @@ from .methods import STEPS, Alone, Made, Methods, novel
 from .pictures import draw_sheet
 from .speed import added_memory, speed_rows
 
-UNITS = {"L2": "", "PSNR": "dB", "SSIM": "", "perceptual": "", "identity": "", "registration": "s", "generation": "s"}
+UNITS = {
+    "L2": "",
+    "PSNR": "dB",
+    "SSIM": "",
+    "perceptual": "",
+    "identity": "",
+    "registration": "s",
+    "generation": "s",
+}
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 SIDES = (-90, -60, -30, 30, 60, 90)  # degrees, figure 6
 PSNR_LOSS = 0.2  # dB: what refinement may cost against the lower of renders and ceiling
@@ -43,7 +51,11 @@ def measure(made: Made, exact: Tensor, judges: Judges) -> dict[str, float | list
     """Means over a head's views, and their embeddings for the distance between sets."""
     figures = {figure.metric: figure.value for figure in evaluate(made.views, exact, judges)}
     kept = {key: figures[key] for key in UNITS if key in figures}
-    return kept | {"registration": made.registration, "generation": made.generation, "embedding": embedded(made.views, judges)}
+    return kept | {
+        "registration": made.registration,
+        "generation": made.generation,
+        "embedding": embedded(made.views, judges),
+    }
 
 
 @torch.no_grad()
@@ -59,7 +71,9 @@ class TurboBench(HeadBench):
         super().__init__(heads, store, minutes)
         self.methods, self.judges = Methods(), shipped_judges()
 
-    def row(self, name: str, make: Callable[[ExactHead, list[int]], Made], angles: tuple[int, ...] | None = None) -> None:
+    def row(
+        self, name: str, make: Callable[[ExactHead, list[int]], Made], angles: tuple[int, ...] | None = None
+    ) -> None:
         """Figures of one row for the heads that have none yet; stops at the clock."""
 
         def figures(head: ExactHead) -> dict:
@@ -76,7 +90,9 @@ class TurboBench(HeadBench):
         self.row(CEILING, methods.ceiling)
         self.row(REFINED, methods.refined)
         for r in SHARES:
-            self.row(f"table 2: refined, r = {r:g}", lambda head, index, r=r: methods.refined(head, index, r=r))
+            self.row(
+                f"table 2: refined, r = {r:g}", lambda head, index, r=r: methods.refined(head, index, r=r)
+            )
         for angle in SIDES:
             self.row(f"figure 6: renders at {angle} degrees", methods.renders, (angle,))
         self.row("figure 6: refined, all of these views at once", methods.refined, SIDES)
@@ -86,7 +102,9 @@ class TurboBench(HeadBench):
                 turbo = shipped_refiner(path)
                 if name == "no-mixing":
                     turbo = replace(turbo, denoiser=Alone(turbo.denoiser))
-                self.row(f"ablation: {name}", lambda head, index, turbo=turbo: methods.refined(head, index, turbo))
+                self.row(
+                    f"ablation: {name}", lambda head, index, turbo=turbo: methods.refined(head, index, turbo)
+                )
         self.row(f"img2img, {STEPS} steps", methods.img2img)
         self.row("inversion, quick", methods.inverted)
         self.row("inversion, quick, refined", methods.inverted_refined)
@@ -109,20 +127,44 @@ class TurboBench(HeadBench):
         Its interval is that of halves of the heads, drawn without repeats (as wide as a bootstrap's; repeats would bias the estimator).
         """
         ours, exact = self.done[name], self.done.get("exact views", {})
-        both = [head for head in ours if head in exact and len(ours[head]["embedding"]) == len(exact[head]["embedding"])]
+        both = [
+            head
+            for head in ours
+            if head in exact and len(ours[head]["embedding"]) == len(exact[head]["embedding"])
+        ]
         if len(both) < 2:
             return []
         a, b = (torch.tensor([rows[head]["embedding"] for head in both]) for rows in (ours, exact))
         draws, half = torch.Generator().manual_seed(0), max(1, len(both) // 2)
         picks = [torch.randperm(len(both), generator=draws)[:half] for _ in range(200)]
         samples = [kernel_distance(a[pick].flatten(0, 1), b[pick].flatten(0, 1)) for pick in picks]
-        low, high = torch.tensor(samples, dtype=torch.float64).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-        return [Row(name, "kernel distance", kernel_distance(a.flatten(0, 1), b.flatten(0, 1)), "", low, high, len(both))]
+        low, high = (
+            torch.tensor(samples, dtype=torch.float64)
+            .quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+            .tolist()
+        )
+        return [
+            Row(
+                name,
+                "kernel distance",
+                kernel_distance(a.flatten(0, 1), b.flatten(0, 1)),
+                "",
+                low,
+                high,
+                len(both),
+            )
+        ]
 
     def paired(self, metric: str, ours: str, other: str) -> Row | None:
         """A row's figure less another's, over the heads that both have."""
         a, b = self.done.get(ours, {}), self.done.get(other, {})
-        values = torch.tensor([a[head][metric] - b[head][metric] for head in a if head in b and metric in a[head] and metric in b[head]])
+        values = torch.tensor(
+            [
+                a[head][metric] - b[head][metric]
+                for head in a
+                if head in b and metric in a[head] and metric in b[head]
+            ]
+        )
         if not len(values):
             return None
         return mean_row(f"{ours} less {other}", metric, values, UNITS[metric])
@@ -130,29 +172,65 @@ class TurboBench(HeadBench):
     def against_goals(self) -> list[Row]:
         """Refined views against every other row, PSNR against the lower of renders and ceiling, and table 2's spread."""
         others = [name for name in self.done if name not in (REFINED, "exact views") and ":" not in name]
-        rows = [self.paired(metric, REFINED, other) for metric in ("PSNR", "perceptual", "identity") for other in others]
+        rows = [
+            self.paired(metric, REFINED, other)
+            for metric in ("PSNR", "perceptual", "identity")
+            for other in others
+        ]
         refined, renders, ceiling = (self.done.get(name, {}) for name in (REFINED, RENDERS, CEILING))
         both = [head for head in refined if head in renders and head in ceiling]
         if both:
-            over = torch.tensor([refined[h]["PSNR"] - min(renders[h]["PSNR"], ceiling[h]["PSNR"]) + PSNR_LOSS for h in both])
-            rows.append(mean_row("goal", "PSNR over the lower of renders and ceiling, 0.2 dB of allowance added", over, "dB"))
+            over = torch.tensor(
+                [refined[h]["PSNR"] - min(renders[h]["PSNR"], ceiling[h]["PSNR"]) + PSNR_LOSS for h in both]
+            )
+            rows.append(
+                mean_row(
+                    "goal",
+                    "PSNR over the lower of renders and ceiling, 0.2 dB of allowance added",
+                    over,
+                    "dB",
+                )
+            )
         distances = [
-            torch.tensor([f["perceptual"] for f in heads.values()]).mean() for n, heads in self.done.items() if n.startswith("table 2")
+            torch.tensor([f["perceptual"] for f in heads.values()]).mean()
+            for n, heads in self.done.items()
+            if n.startswith("table 2")
         ]
         if len(distances) == len(SHARES):
             spread = (max(distances) / min(distances) - 1).item()
-            rows.append(Row("goal, table 2", f"spread of the perceptual distance over r, goal {SPREAD}", spread, ""))
+            rows.append(
+                Row("goal, table 2", f"spread of the perceptual distance over r, goal {SPREAD}", spread, "")
+            )
         return [row for row in rows if row is not None]
 
 
 def run(arguments: list[str]) -> None:
     """Print the table; what the clock cuts off, the next call goes on with."""
     parser = head_parser("turbo", __doc__)
-    parser.add_argument("--speed", action="store_true", help="instead: seconds of every part, beside the same mixing run view by view")
-    parser.add_argument("--flicker", action="store_true", help="instead: flicker of a turntable, rendered, refined, and steadied")
-    parser.add_argument("--bake", action="store_true", help="instead: views never refined, and the mesh, before and after baking")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="PNG: input, renders, refined and exact views of eight heads")
-    parser.add_argument("--memory-of", type=int, nargs=2, help=argparse.SUPPRESS)  # --speed calls this in a process of its own
+    parser.add_argument(
+        "--speed",
+        action="store_true",
+        help="instead: seconds of every part, beside the same mixing run view by view",
+    )
+    parser.add_argument(
+        "--flicker",
+        action="store_true",
+        help="instead: flicker of a turntable, rendered, refined, and steadied",
+    )
+    parser.add_argument(
+        "--bake",
+        action="store_true",
+        help="instead: views never refined, and the mesh, before and after baking",
+    )
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="FILE",
+        help="PNG: input, renders, refined and exact views of eight heads",
+    )
+    parser.add_argument(
+        "--memory-of", type=int, nargs=2, help=argparse.SUPPRESS
+    )  # --speed calls this in a process of its own
     options = parsed(parser, arguments)
     if options.memory_of:
         print(added_memory(*options.memory_of))
@@ -169,7 +247,9 @@ def run(arguments: list[str]) -> None:
         return
     code = [Path(__file__), Path(__file__).with_name("methods.py")]
     weights = sorted(shipped("prior").parent.glob("*.safetensors"))
-    store = store_path("turbo", options, "", weights, ["field", "prior", "metrics", "synthetic", "diffusion"], code)
+    store = store_path(
+        "turbo", options, "", weights, ["field", "prior", "metrics", "synthetic", "diffusion"], code
+    )
     bench = TurboBench(heads, store, options.minutes)
     bench.run()
     finish("turbo", bench.rows(), options.json)

@@ -34,19 +34,27 @@ def flicker_rows(methods: Methods, heads: list[ExactHead], minutes: float, pictu
             break
         turns, exact, distance = sequences(methods, head)
         cameras = cameras_of()
-        figures.append([(flicker(x, exact, distance, cameras, closed=True).ratio, psnr(x, exact)) for x in turns])
+        figures.append(
+            [(flicker(x, exact, distance, cameras, closed=True).ratio, psnr(x, exact)) for x in turns]
+        )
         columns.append(torch.cat([column_picture(x) for x in (*turns, exact)], -1))
         print(f"turned {head.name}", flush=True)
     if picture is not None and columns:
         image = (torch.cat(columns[:4], -2).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-        Image.fromarray(image.numpy()).resize((image.shape[1] * 6, image.shape[0]), Image.Resampling.NEAREST).save(picture)
+        Image.fromarray(image.numpy()).resize(
+            (image.shape[1] * 6, image.shape[0]), Image.Resampling.NEAREST
+        ).save(picture)
     rows = []
     values = torch.tensor(figures)  # [heads, sequences, metrics]
     for j, (metric, unit) in enumerate((("flicker over the exact turn's", ""), ("PSNR", "dB"))):
         for i, name in enumerate(NAMES if figures else ()):
             rows.append(mean_row(name, metric, values[:, i, j], unit))
         for i in (1, 2) if figures else ():
-            rows.append(mean_row(f"{NAMES[i]} less {NAMES[i - 1]}", metric, values[:, i, j] - values[:, i - 1, j], unit))
+            rows.append(
+                mean_row(
+                    f"{NAMES[i]} less {NAMES[i - 1]}", metric, values[:, i, j] - values[:, i - 1, j], unit
+                )
+            )
     return rows
 
 
@@ -62,6 +70,8 @@ def sequences(methods: Methods, head: ExactHead) -> tuple[list[Tensor], Tensor, 
     exact = render_head(head.exact.parameters, cameras, SIZE)
     renders = shown(methods.head(head), cameras)
     photo = head.exact.views.rgb[[head.exact.frontal]]
-    refined = refine_sequence(methods.turbo, renders, photo, generator=torch.Generator().manual_seed(0), loop=True)
+    refined = refine_sequence(
+        methods.turbo, renders, photo, generator=torch.Generator().manual_seed(0), loop=True
+    )
     steadied = steady(refined, renders, SteadyConfig(), loop=True)
     return [renders, refined, steadied], exact.rgb, exact.ray_distance * exact.mask

@@ -48,7 +48,9 @@ class Methods:
 
     def head(self, exact: ExactHead) -> Head:
         """The feed-forward head of the frontal picture."""
-        return feed_forward_head(self.weights.prior, self.weights.encoder, as_photo(exact.exact, exact.exact.frontal))
+        return feed_forward_head(
+            self.weights.prior, self.weights.encoder, as_photo(exact.exact, exact.exact.frontal)
+        )
 
     def renders(self, exact: ExactHead, index: list[int]) -> Made:
         """Of the feed-forward head; made once, since most rows begin with them."""
@@ -70,7 +72,9 @@ class Methods:
         views, generation = timed(lambda: shown(head, exact.exact.camera[index]))
         return Made(views, registration, generation)
 
-    def refined(self, exact: ExactHead, index: list[int], turbo: Turbo | None = None, r: float | None = None) -> Made:
+    def refined(
+        self, exact: ExactHead, index: list[int], turbo: Turbo | None = None, r: float | None = None
+    ) -> Made:
         """One step on the renders."""
         return self.one_step(self.renders(exact, index), exact, turbo, r)
 
@@ -78,10 +82,14 @@ class Methods:
         """One step on the inversion's views."""
         return self.one_step(self.inverted(exact, index), exact)
 
-    def one_step(self, made: Made, exact: ExactHead, turbo: Turbo | None = None, r: float | None = None) -> Made:
+    def one_step(
+        self, made: Made, exact: ExactHead, turbo: Turbo | None = None, r: float | None = None
+    ) -> Made:
         """One step on any views; the reference is the frontal picture."""
         reference, draws = exact.exact.views.rgb[[exact.exact.frontal]], torch.Generator().manual_seed(0)
-        views, seconds = timed(lambda: refine_sequence(turbo or self.turbo, made.views, reference, generator=draws, r=r))
+        views, seconds = timed(
+            lambda: refine_sequence(turbo or self.turbo, made.views, reference, generator=draws, r=r)
+        )
         return replace(made, views=views, generation=made.generation + seconds)
 
     @torch.no_grad()
@@ -124,7 +132,11 @@ class Alone:
     """A denoiser whose views never see each other, whatever is asked of it."""
 
     def __init__(self, denoiser) -> None:
-        self.denoiser, self.schedule, self.latent_channels = denoiser, denoiser.schedule, denoiser.latent_channels
+        self.denoiser, self.schedule, self.latent_channels = (
+            denoiser,
+            denoiser.schedule,
+            denoiser.latent_channels,
+        )
 
     def mixed(self, views: int) -> Alone:
         return self

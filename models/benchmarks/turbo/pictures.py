@@ -30,8 +30,16 @@ def draw_sheet(methods: Methods, heads: list[ExactHead], path: Path) -> None:
 def row(methods: Methods, head: ExactHead, *, exact: bool) -> Tensor:
     """[3, TILE, 7 TILE]; white in place of exact views that there are none of."""
     index, photo = novel(head, ANGLES), head.exact.views.rgb[[head.exact.frontal]]
-    made, refined, truth = methods.renders(head, index), methods.refined(head, index), head.exact.views.rgb[index]
-    parts = [photo] + [x[[i]] for i in range(len(index)) for x in (made.views, refined.views, truth if exact else torch.ones_like(truth))]
+    made, refined, truth = (
+        methods.renders(head, index),
+        methods.refined(head, index),
+        head.exact.views.rgb[index],
+    )
+    parts = [photo] + [
+        x[[i]]
+        for i in range(len(index))
+        for x in (made.views, refined.views, truth if exact else torch.ones_like(truth))
+    ]
     return torch.cat(list(F.interpolate(torch.cat(parts), (TILE, TILE), mode="area")), -1)
 
 
@@ -40,7 +48,9 @@ def styled(head: ExactHead, style: str) -> ExactHead:
     views: MultiView = head.exact
     rgb = views.views.rgb.clone()
     rgb[views.frontal] = filtered(rgb[[views.frontal]], style)[0]
-    return replace(head, name=f"{head.name}, {style}", exact=replace(views, views=replace(views.views, rgb=rgb)))
+    return replace(
+        head, name=f"{head.name}, {style}", exact=replace(views, views=replace(views.views, rgb=rgb))
+    )
 
 
 def filtered(image: Tensor, style: str) -> Tensor:

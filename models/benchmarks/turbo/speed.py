@@ -42,7 +42,12 @@ REPEATS = 5
 WINDOWS = ((2, 256), (6, 256), (6, 512))  # views and pixels whose memory is measured
 SIDE_VIEWS = (-0.5, 0.5)  # radians
 # Public facts of SD-Turbo's UNet and of its autoencoder (Stable Diffusion 2.1's): what a user's refiner has to run.
-SD_TURBO = {"cross_attention_dim": 1024, "attention_head_dim": (5, 10, 20, 20), "use_linear_projection": True, "sample_size": 64}
+SD_TURBO = {
+    "cross_attention_dim": 1024,
+    "attention_head_dim": (5, 10, 20, 20),
+    "use_linear_projection": True,
+    "sample_size": 64,
+}
 SD_VAE = {
     "block_out_channels": (128, 256, 512, 512),
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -53,7 +58,9 @@ SD_VAE = {
 }
 
 
-def median_seconds(work: Callable[[], object], device: torch.device | None = None, repeats: int = REPEATS) -> float:
+def median_seconds(
+    work: Callable[[], object], device: torch.device | None = None, repeats: int = REPEATS
+) -> float:
     """Of some calls after a first one."""
 
     def wait() -> None:
@@ -107,9 +114,15 @@ def embedded_rows() -> list[Row]:
         "refine two views": lambda: refine(turbo, views, reference, generator=draws()),
         "photo to two refined views": lambda: refine(turbo, *avatar(), generator=draws()),
     }
-    rows = [Row(f"embedded, 256 pixels: {name}", "time", median_seconds(work), "s") for name, work in parts.items()]
+    rows = [
+        Row(f"embedded, 256 pixels: {name}", "time", median_seconds(work), "s")
+        for name, work in parts.items()
+    ]
     plain = unmerged(turbo)
-    ours, theirs = refine(turbo, views, reference, generator=draws()), view_by_view(plain, views, reference, draws())
+    ours, theirs = (
+        refine(turbo, views, reference, generator=draws()),
+        view_by_view(plain, views, reference, draws()),
+    )
     rows.append(
         Row(
             "embedded, unmerged, view by view in the autoencoder",
@@ -126,7 +139,9 @@ def memory_rows() -> list[Row]:
     """What refining windows adds, each in a process of its own, also by pixel of its pictures."""
     rows = []
     for V, size in WINDOWS:
-        added = told_by_process("turbo", "--threads", str(torch.get_num_threads()), "--memory-of", str(V), str(size))
+        added = told_by_process(
+            "turbo", "--threads", str(torch.get_num_threads()), "--memory-of", str(V), str(size)
+        )
         name = f"embedded, {V} views of {size} pixels and the reference"
         rows.append(Row(name, "memory added", added / 2**20, "MiB"))
         rows.append(Row(name, "memory added by pixel", added / ((V + 1) * size**2), "B"))
@@ -139,7 +154,12 @@ def added_memory(V: int, size: int) -> int:
     turbo = shipped_refiner()
 
     def work(V: int, size: int) -> Tensor:
-        return refine(turbo, torch.rand(V, 3, size, size), torch.rand(1, 3, size, size), generator=torch.Generator().manual_seed(0))
+        return refine(
+            turbo,
+            torch.rand(V, 3, size, size),
+            torch.rand(1, 3, size, size),
+            generator=torch.Generator().manual_seed(0),
+        )
 
     work(1, 64)  # what torch keeps from its first call on
     return added_bytes(lambda: work(V, size), torch.device("cpu"))
@@ -187,18 +207,36 @@ def accelerator_rows(device: torch.device) -> list[Row]:
                 ),
             }
             rows += [
-                Row(f"SD-Turbo's size, {name}, {V} views at {size}: {part}", "time", 1000 * median_seconds(work, device), "ms")
+                Row(
+                    f"SD-Turbo's size, {name}, {V} views at {size}: {part}",
+                    "time",
+                    1000 * median_seconds(work, device),
+                    "ms",
+                )
                 for part, work in parts.items()
             ]
     torch.accelerator.reset_peak_memory_stats()
     frames = torch.rand(121, 3, 512, 512, generator=torch.Generator().manual_seed(1))
     long = replace(turbo, config=TurboConfig(window=6, overlap=2))
     started = time.perf_counter()
-    refine_sequence(long, frames[:120].to(device), frames[120:].to(device), generator=torch.Generator().manual_seed(0), loop=True)
+    refine_sequence(
+        long,
+        frames[:120].to(device),
+        frames[120:].to(device),
+        generator=torch.Generator().manual_seed(0),
+        loop=True,
+    )
     torch.accelerator.synchronize()
-    rows.append(Row("SD-Turbo's size, turntable of 120 frames at 512", "time", time.perf_counter() - started, "s"))
     rows.append(
-        Row("SD-Turbo's size, turntable of 120 frames at 512", "peak memory", torch.accelerator.max_memory_allocated() / 2**30, "GiB")
+        Row("SD-Turbo's size, turntable of 120 frames at 512", "time", time.perf_counter() - started, "s")
+    )
+    rows.append(
+        Row(
+            "SD-Turbo's size, turntable of 120 frames at 512",
+            "peak memory",
+            torch.accelerator.max_memory_allocated() / 2**30,
+            "GiB",
+        )
     )
     return rows
 

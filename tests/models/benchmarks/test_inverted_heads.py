@@ -19,7 +19,9 @@ def test_a_head_is_inverted_once_also_where_gradients_are_off(tmp_path, monkeypa
 
     monkeypatch.setattr(inverted_heads, "inverted", inverted)
     monkeypatch.setattr(inverted_heads, "cache_folder", lambda: tmp_path)
-    exact = SimpleNamespace(exact=SimpleNamespace(views=SimpleNamespace(rgb=torch.rand(1, 3, 8, 8)), frontal=0))
+    exact = SimpleNamespace(
+        exact=SimpleNamespace(views=SimpleNamespace(rgb=torch.rand(1, 3, 8, 8)), frontal=0)
+    )
     with torch.no_grad():
         first, seconds = InvertedHeads().timed(exact)
         again, the_same = InvertedHeads().timed(exact)

@@ -47,7 +47,9 @@ def test_targets_are_of_all_views_but_the_photo_s(tmp_path):
     assert {row.partition(" from")[0] for row in found} == {
         targets.RENDER, targets.ROUND_TRIP, targets.EXACT, targets.LAID, "drawn", "target"
     }  # fmt: skip
-    assert all(shown.shape == truth.shape == (CONFIG.views + 1, 3, 32, 32) for shown in found.values()) and len(mask) == len(truth)
+    assert all(
+        shown.shape == truth.shape == (CONFIG.views + 1, 3, 32, 32) for shown in found.values()
+    ) and len(mask) == len(truth)
     last = targets.SHARES[-1]
     assert not torch.equal(found[f"drawn from t = {last}"], found[f"target from t = {last}"])
     assert not torch.equal(found[targets.RENDER], found[targets.LAID])
@@ -55,9 +57,19 @@ def test_targets_are_of_all_views_but_the_photo_s(tmp_path):
 
 def test_target_rows_are_less_the_render(tmp_path):
     one = bare(targets.TargetBench, tmp_path)
-    one.done = {"targets": {"a": {row: dict.fromkeys(targets.UNITS, value) for row, value in ((targets.RENDER, 1.0), (targets.LAID, 3.0))}}}
+    one.done = {
+        "targets": {
+            "a": {
+                row: dict.fromkeys(targets.UNITS, value)
+                for row, value in ((targets.RENDER, 1.0), (targets.LAID, 3.0))
+            }
+        }
+    }
     rows = {(row.row, row.metric): row.value for row in one.rows()}
-    assert rows[f"{targets.LAID} less {targets.RENDER}", "PSNR"] == 2 and (f"{targets.RENDER} less {targets.RENDER}", "PSNR") not in rows
+    assert (
+        rows[f"{targets.LAID} less {targets.RENDER}", "PSNR"] == 2
+        and (f"{targets.RENDER} less {targets.RENDER}", "PSNR") not in rows
+    )
 
 
 def test_targets_of_other_files_are_refused(tmp_path):
@@ -70,4 +82,9 @@ def test_plain_distillation_is_repeatable_and_moves_the_planes():
     run.scene.refresh()
     run.scene.begin(run.draws)
     one, same, other = (plain_gradient(run, 400, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
-    assert one.isfinite().all() and one.abs().max() > 0 and torch.equal(one, same) and not torch.equal(one, other)
+    assert (
+        one.isfinite().all()
+        and one.abs().max() > 0
+        and torch.equal(one, same)
+        and not torch.equal(one, other)
+    )

@@ -57,10 +57,17 @@ def test_exact_views_score_perfectly_and_others_do_not(views):
     figures = bench.measure(Known(views), views, critic())
     assert set(figures) == {"0", "30", "90", "180"}
     front = figures["0"]
-    assert front["PSNR"] == float("inf") and front["SSIM"] == pytest.approx(1) and front["IoU"] == 1 and front["depth error"] == 0
+    assert (
+        front["PSNR"] == float("inf")
+        and front["SSIM"] == pytest.approx(1)
+        and front["IoU"] == 1
+        and front["depth error"] == 0
+    )
     assert front["fine detail"] == pytest.approx(1) and front["detail correlation"] == pytest.approx(1)
     worse = bench.measure(Known(views, -0.1), views, critic())["0"]
-    assert 19 < worse["PSNR"] < 21.5 and worse["depth error"] == pytest.approx(70, rel=1e-3)  # 0.1 units are 70 mm
+    assert 19 < worse["PSNR"] < 21.5 and worse["depth error"] == pytest.approx(
+        70, rel=1e-3
+    )  # 0.1 units are 70 mm
 
 
 def test_a_stopped_bench_goes_on_where_it_was(views, tmp_path):

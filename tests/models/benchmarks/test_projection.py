@@ -25,7 +25,9 @@ def test_cells_and_their_partners_agree_with_the_flow(pair):
     rows, columns = torch.meshgrid(torch.arange(cells), torch.arange(cells), indexing="ij")
     seen = partner >= 0
     assert seen.sum() > 0.1 * cells**2
-    back = torch.stack([columns[seen] - partner[seen] % cells, rows[seen] - partner[seen] // cells])  # from the partner to here
+    back = torch.stack(
+        [columns[seen] - partner[seen] % cells, rows[seen] - partner[seen] // cells]
+    )  # from the partner to here
     assert (back - moved.flatten(1)[:, partner[seen]]).abs().median() < 1  # cells
 
 
@@ -35,11 +37,18 @@ def test_noise_s_figures_know_white_noise_and_copies():
     white, doubled = projection_noise.NoiseFigures(), projection_noise.NoiseFigures()
     white.add(noise, noise, known, place)
     doubled.add(noise[..., ::2].repeat_interleave(2, -1), noise, known, place)
-    of_white, of_doubled = ({row.metric: row.value for row in one.rows("") if row.row == ""} for one in (white, doubled))
+    of_white, of_doubled = (
+        {row.metric: row.value for row in one.rows("") if row.row == ""} for one in (white, doubled)
+    )
     assert abs(of_white["mean, in standard errors"]) < 4 and abs(of_white["variance"] - 1) < 0.02
     assert of_white["correlation with the same surface's cell"] == pytest.approx(1, abs=0.01)
-    assert abs(of_white["correlation of neighbours, across"]) < 0.02 and abs(of_doubled["correlation of neighbours, down"]) < 0.02
-    assert of_doubled["correlation of neighbours, across"] == pytest.approx(8 / 15, abs=0.02)  # every second neighbour is a copy
+    assert (
+        abs(of_white["correlation of neighbours, across"]) < 0.02
+        and abs(of_doubled["correlation of neighbours, down"]) < 0.02
+    )
+    assert of_doubled["correlation of neighbours, across"] == pytest.approx(
+        8 / 15, abs=0.02
+    )  # every second neighbour is a copy
     assert of_doubled["correlation with the same surface's cell"] == pytest.approx(0.5, abs=0.02)
 
 

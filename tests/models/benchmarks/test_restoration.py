@@ -78,7 +78,9 @@ def test_bad_input_is_named():
     head = small_head()
     with pytest.raises(ValueError, match="doubled, flattened, dented, slipped"):
         spoilt.spoil(head, "bent")
-    other = replace(head, config=FieldConfig(channels=4, depth=2, resolution=16, plane_axes=("xy", "yz", "xz")))
+    other = replace(
+        head, config=FieldConfig(channels=4, depth=2, resolution=16, plane_axes=("xy", "yz", "xz"))
+    )
     with pytest.raises(ValueError, match="expected planes xy, xz, yz"):
         spoilt.spoil(other, "doubled")
 
@@ -92,7 +94,9 @@ def test_rows_compare_the_block_with_the_prior():
         f"doubled: {restoration.BLOCK}": {f"seed {i}": {**figures, "depth error": 0.01} for i in range(3)},
     }
     rows = {(row.row, row.metric): row.value for row in run.rows()}
-    assert rows[(f"spoilt: {restoration.BLOCK} less {restoration.PRIOR}", "depth error")] == pytest.approx(-0.01)
+    assert rows[(f"spoilt: {restoration.BLOCK} less {restoration.PRIOR}", "depth error")] == pytest.approx(
+        -0.01
+    )
     assert (f"spoilt: {restoration.BLOCK} less {restoration.PRIOR}", "time") not in rows
     counts = {row.row: row.n for row in run.rows()}
     assert (counts[f"doubled: {restoration.PRIOR}"], counts[f"spoilt: {restoration.PRIOR}"]) == (3, 2)

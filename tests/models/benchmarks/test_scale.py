@@ -16,7 +16,15 @@ def test_one_reduced_iteration(monkeypatch):
         "attention_head_dim": 8,
     }
     monkeypatch.setattr(scale, "SD_15", unet)
-    monkeypatch.setattr(scale, "SD_VAE", scale.SD_VAE | {"block_out_channels": (32,) * 4, "layers_per_block": 1})
+    monkeypatch.setattr(
+        scale, "SD_VAE", scale.SD_VAE | {"block_out_channels": (32,) * 4, "layers_per_block": 1}
+    )
     config = replace(PRESETS["fast"], **scale.REDUCED | {"size": 64})
-    rows = {row.metric: row for row in scale.rows_of(config, "reduced", torch.device("cpu"), torch.float32, 0)}
-    assert rows["views"].value == 4 and rows["an iteration"].value > 0 and rows["UNet, autoencoder and branches"].value < 20
+    rows = {
+        row.metric: row for row in scale.rows_of(config, "reduced", torch.device("cpu"), torch.float32, 0)
+    }
+    assert (
+        rows["views"].value == 4
+        and rows["an iteration"].value > 0
+        and rows["UNet, autoencoder and branches"].value < 20
+    )

@@ -37,7 +37,9 @@ def test_artistic_inputs_are_pictures_and_differ(head, style):
     assert made.shape == image.shape and made.min() >= 0 and made.max() <= 1
     assert torch.equal(made, image) == (style == "plain")
     other = styled(head, style)
-    assert torch.equal(other.exact.views.rgb[1:], head.exact.views.rgb[1:]) and torch.equal(other.exact.views.rgb[:1], made)
+    assert torch.equal(other.exact.views.rgb[1:], head.exact.views.rgb[1:]) and torch.equal(
+        other.exact.views.rgb[:1], made
+    )
 
 
 def test_an_unknown_style_is_refused():

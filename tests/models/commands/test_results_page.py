@@ -20,7 +20,12 @@ ROWS = [
 
 def test_a_table_has_a_line_a_row_and_a_column_a_figure():
     lines = table(report("demo", ROWS), ["|yaw|*", "ours"], ["time", "PSNR"]).splitlines()
-    assert lines == ["| row | time | PSNR |", "| --- | --- | --- |", "| \\|yaw\\| 30 |  | 20 dB |", "| ours | 3.25 s | 24 dB [23, 25.5] |"]
+    assert lines == [
+        "| row | time | PSNR |",
+        "| --- | --- | --- |",
+        "| \\|yaw\\| 30 |  | 20 dB |",
+        "| ours | 3.25 s | 24 dB [23, 25.5] |",
+    ]
 
 
 def test_patterns_choose_in_their_order_and_a_missing_name_stays():
@@ -28,14 +33,18 @@ def test_patterns_choose_in_their_order_and_a_missing_name_stays():
 
 
 def test_a_report_without_a_text_shows_its_first_rows(tmp_path):
-    write_json(report("demo", [Row(f"row {i:02}", "time", 1.0, "s") for i in range(30)]), tmp_path / "demo.json")
+    write_json(
+        report("demo", [Row(f"row {i:02}", "time", 1.0, "s") for i in range(30)]), tmp_path / "demo.json"
+    )
     page = section(tmp_path / "demo.json")
     assert "| row 00 |" in page and "| row 29 |" not in page
 
 
 def test_text_stands_around_its_tables(tmp_path):
     write_json(report("demo", ROWS), tmp_path / "demo.json")
-    (tmp_path / "demo.md").write_text("Before.\n\n<!-- table\nrows: ours\nfigures: PSNR\n-->\n\nBehind.\n", encoding="utf-8")
+    (tmp_path / "demo.md").write_text(
+        "Before.\n\n<!-- table\nrows: ours\nfigures: PSNR\n-->\n\nBehind.\n", encoding="utf-8"
+    )
     write_page(tmp_path)
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert page.startswith("# Results") and "n = 12" in page
@@ -46,7 +55,9 @@ def test_text_stands_around_its_tables(tmp_path):
 def test_the_page_in_the_tree_is_what_its_reports_and_texts_make():
     """Where it is not: write_page(RESULTS), which any bench with --json there calls."""
     head, *sections = (RESULTS / "README.md").read_text(encoding="utf-8").split("\n\n## ")
-    assert ["## " + one.strip() for one in sections] == [section(path) for path in sorted(RESULTS.glob("*.json"))]
+    assert ["## " + one.strip() for one in sections] == [
+        section(path) for path in sorted(RESULTS.glob("*.json"))
+    ]
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)

@@ -19,7 +19,9 @@ def test_encoding_and_decoding_are_the_stock_autoencoders():
     latents = encode(vae, image)
     assert_close(latents, posterior.mode() * vae.config.scaling_factor)
     assert_close(decode_signed(vae, latents), vae.decode(latents / vae.config.scaling_factor).sample)
-    assert_close(decode(vae, latents), (vae.decode(latents / vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1))
+    assert_close(
+        decode(vae, latents), (vae.decode(latents / vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
+    )
 
 
 def test_a_sample_scatters_round_the_mode_as_the_posterior_says():
@@ -27,7 +29,12 @@ def test_a_sample_scatters_round_the_mode_as_the_posterior_says():
     posterior = vae.encode(2 * image[:1] - 1).latent_dist
     drawn = encode(vae, image, tiny.draws(1)) / vae.config.scaling_factor
     assert torch.equal(drawn, encode(vae, image, tiny.draws(1)) / vae.config.scaling_factor)
-    assert_close((drawn.mean(0) - posterior.mean[0]).abs().max(), torch.zeros(()), atol=0.3 * posterior.std.max().item(), rtol=0)
+    assert_close(
+        (drawn.mean(0) - posterior.mean[0]).abs().max(),
+        torch.zeros(()),
+        atol=0.3 * posterior.std.max().item(),
+        rtol=0,
+    )
     assert_close(drawn.std(0).mean(), posterior.std.mean(), rtol=0.05, atol=0)
 
 

@@ -19,7 +19,9 @@ class Denoiser:
     latent_channels, size = 4, ((32, 64), 2)
 
 
-@pytest.mark.parametrize("config", [SMALL, BranchConfig(channels=(32, 32, 96, 96), layers=1), XL], ids=["small", "deep", "xl"])
+@pytest.mark.parametrize(
+    "config", [SMALL, BranchConfig(channels=(32, 32, 96, 96), layers=1), XL], ids=["small", "deep", "xl"]
+)
 def test_a_branch_is_known_by_its_weights(config):
     with torch.device("meta"):
         state = Branch(config).state_dict()
@@ -28,9 +30,17 @@ def test_a_branch_is_known_by_its_weights(config):
 
 def test_a_brushnet_s_file_becomes_the_explicit_branch(tmp_path):
     branch = tiny.seeded(lambda: Branch(SMALL), 1)
-    save_tensors(tmp_path / "brushnet.safetensors", {key: value.half() for key, value in branch.state_dict().items()}, {"format": "pt"})
+    save_tensors(
+        tmp_path / "brushnet.safetensors",
+        {key: value.half() for key, value in branch.state_dict().items()},
+        {"format": "pt"},
+    )
     network = load_branches(tmp_path / "brushnet.safetensors")
-    assert network.implicit is None and network.geometry is None and not any(p.requires_grad for p in network.parameters())
+    assert (
+        network.implicit is None
+        and network.geometry is None
+        and not any(p.requires_grad for p in network.parameters())
+    )
     check_fits(network, Denoiser())
     for key, value in branch.state_dict().items():
         assert_close(network.explicit.state_dict()[key], value.half().float(), atol=0, rtol=0)
@@ -60,7 +70,10 @@ def test_other_files_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (BranchConfig(channels=(32, 64), latent_channels=16, condition_channels=17), "latents of 4 channels, got some for 16"),
+        (
+            BranchConfig(channels=(32, 64), latent_channels=16, condition_channels=17),
+            "latents of 4 channels, got some for 16",
+        ),
         (BranchConfig(channels=(32, 96)), r"channels and 2 layers, got some for \[32, 96\]"),
         (BranchConfig(channels=(32, 64), layers=1), "and 1; use those"),
     ],

@@ -14,7 +14,12 @@ def latents(rows, seed=3, channels=4):
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 def test_it_is_noise_that_comes_whatever_the_network_predicts(prediction):
-    denoiser, z, t, told = tiny.denoiser(prediction=prediction), latents(2), torch.tensor([10, 700]), tiny.conditioning(2)
+    denoiser, z, t, told = (
+        tiny.denoiser(prediction=prediction),
+        latents(2),
+        torch.tensor([10, 700]),
+        tiny.conditioning(2),
+    )
     raw = denoiser.unet(z, t, told.tokens).sample
     assert_close(denoiser(z, t, told), noise_from(denoiser.schedule, raw, z, t))
 
@@ -42,14 +47,18 @@ def test_mixing_is_undone_even_after_an_error_and_sees_other_views():
         raise InterruptedError
     assert denoiser.unet.attn_processors == before
     assert torch.equal(denoiser(z, t, told), stock)
-    assert_close(denoiser.mixed(3)(z[3:], t[3:], told.rows(slice(3, 6))), mixed[3:])  # groups do not see each other
+    assert_close(
+        denoiser.mixed(3)(z[3:], t[3:], told.rows(slice(3, 6))), mixed[3:]
+    )  # groups do not see each other
 
 
 def test_concat_latents_go_beside_the_noisy_ones():
     denoiser = DiffusersDenoiser(tiny.unet(in_channels=8), stable_diffusion_schedule())
     z, t, told = latents(2), torch.tensor([5, 6]), tiny.conditioning(2)
     beside = Conditioning(told.tokens, latents(2, 4))
-    assert_close(denoiser(z, t, beside), denoiser.unet(torch.cat([z, beside.concat], 1), t, told.tokens).sample)
+    assert_close(
+        denoiser(z, t, beside), denoiser.unet(torch.cat([z, beside.concat], 1), t, told.tokens).sample
+    )
     with pytest.raises(ValueError, match="takes 8 channels, got 4 of latents and 0"):
         denoiser(z, t, told)
 
@@ -57,7 +66,9 @@ def test_concat_latents_go_beside_the_noisy_ones():
 def test_conditioning():
     one, two = tiny.conditioning(1, 1), tiny.conditioning(2, 2)
     both = Conditioning.cat(one, two)
-    assert len(both) == 3 and torch.equal(both.rows(torch.tensor([2, 0])).tokens, torch.stack([two.tokens[1], one.tokens[0]]))
+    assert len(both) == 3 and torch.equal(
+        both.rows(torch.tensor([2, 0])).tokens, torch.stack([two.tokens[1], one.tokens[0]])
+    )
     assert len(one.repeated(5)) == 5 and two.to("cpu", torch.float64).tokens.dtype == torch.float64
     with pytest.raises(ValueError, match="expected 1 row or 3"):
         two.repeated(3)

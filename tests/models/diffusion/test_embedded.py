@@ -71,8 +71,13 @@ def test_weights_files_come_back_as_they_were(tmp_path):
     vae = autoencoder(config)
     write(tmp_path / "a.safetensors", "autoencoder", config, vae)
     write(tmp_path / "d.safetensors", "diffusion", SMALL, network)
-    again, unet_again = shipped_autoencoder(tmp_path / "a.safetensors"), shipped_unet(tmp_path / "d.safetensors")
-    assert again.config.scaling_factor == 0.5 and torch.equal(again.decoder.conv_in.weight, vae.decoder.conv_in.weight.half().float())
+    again, unet_again = (
+        shipped_autoencoder(tmp_path / "a.safetensors"),
+        shipped_unet(tmp_path / "d.safetensors"),
+    )
+    assert again.config.scaling_factor == 0.5 and torch.equal(
+        again.decoder.conv_in.weight, vae.decoder.conv_in.weight.half().float()
+    )
     z, t = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([400])
     with torch.no_grad():
         ours = unet_again.denoiser()(z, t, unet_again.prompts.named("front"))

@@ -39,9 +39,17 @@ def pairs(heads=3):
 
 def test_the_widened_unet_is_the_old_one_whatever_is_beside():
     base = shipped_unet()
-    wide, z, t, tokens = widened(base.unet), random(2, 4, 8, 8), torch.tensor([5, 900]), base.prompts.named("front", "back").tokens
+    wide, z, t, tokens = (
+        widened(base.unet),
+        random(2, 4, 8, 8),
+        torch.tensor([5, 900]),
+        base.prompts.named("front", "back").tokens,
+    )
     with torch.no_grad():
-        before, after = base.unet(z, t, tokens).sample, wide(torch.cat([z, random(2, 4, 8, 8, seed=4)], 1), t, tokens).sample
+        before, after = (
+            base.unet(z, t, tokens).sample,
+            wide(torch.cat([z, random(2, 4, 8, 8, seed=4)], 1), t, tokens).sample,
+        )
     assert_close(before, after)
     assert wide.config.in_channels == 8 and base.unet.config.in_channels == 4
 
@@ -53,7 +61,9 @@ def test_only_what_is_added_learns(made):
     optimiser, draws = torch.optim.Adam(learnt, 1e-2), torch.Generator().manual_seed(0)
     losses = []
     for _ in range(4):
-        loss = training.noise_error(network, pairs(), torch.arange(3), 1.0, 0.0, draws.manual_seed(0), torch.device("cpu"))
+        loss = training.noise_error(
+            network, pairs(), torch.arange(3), 1.0, 0.0, draws.manual_seed(0), torch.device("cpu")
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -69,7 +79,9 @@ def test_a_file_comes_back_merged_and_bound_to_its_base(made, tmp_path):
     z, t = random(2, 4, 8, 8), torch.tensor([400, 400])
     given = Conditioning(random(2, 1, 48, seed=7), random(2, 4, 8, 8, seed=8))
     with torch.no_grad():
-        assert_close(network.denoiser()(z, t, given), again.denoiser()(z, t, given), atol=2e-2, rtol=1e-2)  # half precision
+        assert_close(
+            network.denoiser()(z, t, given), again.denoiser()(z, t, given), atol=2e-2, rtol=1e-2
+        )  # half precision
     other = shipped_unet()
     with torch.no_grad():
         for parameter in other.unet.parameters():
@@ -85,4 +97,8 @@ def test_cameras_are_told_one_row_each_and_guidance_zeros(made):
     picture = known_picture(network, shipped_autoencoder(), torch.rand(3, 64, 64), frontal())
     given, without = told_of(network, picture, orbit(torch.tensor([0.0, 1.0]), torch.zeros(2)))
     assert given.tokens.shape == (2, 1, 48) and given.concat.shape == (2, 4, 8, 8)
-    assert not without.tokens.any() and not without.concat.any() and not torch.equal(given.tokens[0], given.tokens[1])
+    assert (
+        not without.tokens.any()
+        and not without.concat.any()
+        and not torch.equal(given.tokens[0], given.tokens[1])
+    )

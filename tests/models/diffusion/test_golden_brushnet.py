@@ -18,7 +18,11 @@ TOLERANCE = 1e-4
 
 def branch_config(golden) -> BranchConfig:
     theirs = golden.config["brushnet"]
-    assert set(theirs["down_block_types"]) == {"DownBlock2D"} and theirs["mid_block_type"] == "MidBlock2D" and theirs["act_fn"] == "silu"
+    assert (
+        set(theirs["down_block_types"]) == {"DownBlock2D"}
+        and theirs["mid_block_type"] == "MidBlock2D"
+        and theirs["act_fn"] == "silu"
+    )
     time, text = 0, 0
     if theirs["addition_embed_type"] == "text_time":
         time = theirs["addition_time_embed_dim"]
@@ -37,11 +41,19 @@ def branch_config(golden) -> BranchConfig:
 
 def added(golden) -> dict | None:
     names = ("text_embeds", "time_ids")
-    return {name: golden.given(name) for name in names} if all(f"in/{name}" in golden.tensors for name in names) else None
+    return (
+        {name: golden.given(name) for name in names}
+        if all(f"in/{name}" in golden.tensors for name in names)
+        else None
+    )
 
 
 def names(golden) -> list[str]:
-    return [f"down_{i}" for i in range(golden.config["n_down"])] + ["mid"] + [f"up_{i}" for i in range(golden.config["n_up"])]
+    return (
+        [f"down_{i}" for i in range(golden.config["n_down"])]
+        + ["mid"]
+        + [f"up_{i}" for i in range(golden.config["n_up"])]
+    )
 
 
 @each("diffusion_brushnet_s*")

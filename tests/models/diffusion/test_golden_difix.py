@@ -32,7 +32,9 @@ def noisy(golden):
     """Latents whose novel views have been given noise, [B, V, C, h, w]."""
     z, novel = golden.given("latents"), golden.config["novel_views"]
     assert golden.config["reference_index"] == z.shape[1] - 1 == novel
-    return torch.cat([mix_noise(z[:, :novel], golden.config["noise_level_r"], golden.given("noise")), z[:, novel:]], 1)
+    return torch.cat(
+        [mix_noise(z[:, :novel], golden.config["noise_level_r"], golden.given("noise")), z[:, novel:]], 1
+    )
 
 
 @each("diffusion_difix_unet*")
@@ -41,7 +43,9 @@ def test_unet(golden):
     denoiser, z, t = unet_denoiser(golden), noisy(golden), golden.config["timestep"]
     assert_near(z, golden.given("unet_input"), 1e-6, "unet_input")
     assert golden.given("timestep").tolist() == [t]
-    assert_near(denoiser.schedule.alphas_cumprod[t].float(), golden.wanted("alpha_cumprod_t"), 1e-6, "alpha_cumprod_t")
+    assert_near(
+        denoiser.schedule.alphas_cumprod[t].float(), golden.wanted("alpha_cumprod_t"), 1e-6, "alpha_cumprod_t"
+    )
     B, V = z.shape[:2]
     tokens = golden.given("encoder_hidden_states")
     told = Conditioning(tokens.repeat_interleave(V, 0) if len(tokens) == B else tokens)
@@ -58,14 +62,27 @@ def test_unet(golden):
 def autoencoder(golden) -> tuple[AutoencoderKL, Skips, Lora]:
     """The base without its LoRA, the skips without theirs, and the LoRA of both."""
     config = golden.config
-    vae, skips = AutoencoderKL(**config["vae"]).eval(), Skips(tuple(config["vae"]["block_out_channels"]), config["gamma"])
+    vae, skips = (
+        AutoencoderKL(**config["vae"]).eval(),
+        Skips(tuple(config["vae"]["block_out_channels"]), config["gamma"]),
+    )
     lora = read_peft(golden.state(), config["lora_alpha"])
     assert set(lora.updates) == set(config["lora_targets"])
     assert {update.scale for update in lora.updates.values()} == {config["lora_scaling"]}
-    base = {key.replace(".base_layer.", "."): value for key, value in golden.state().items() if ".lora_" not in key}
-    own = {key.removeprefix("decoder."): value for key, value in base.items() if key.startswith("decoder.skip_conv_")}
+    base = {
+        key.replace(".base_layer.", "."): value
+        for key, value in golden.state().items()
+        if ".lora_" not in key
+    }
+    own = {
+        key.removeprefix("decoder."): value
+        for key, value in base.items()
+        if key.startswith("decoder.skip_conv_")
+    }
     skips.load_state_dict(own)
-    vae.load_state_dict({key: value for key, value in base.items() if not key.startswith("decoder.skip_conv_")})
+    vae.load_state_dict(
+        {key: value for key, value in base.items() if not key.startswith("decoder.skip_conv_")}
+    )
     return vae, skips, lora
 
 
@@ -80,7 +97,9 @@ def test_vae(golden):
     for i, activation in enumerate(activations):
         assert_near(activation, golden.wanted(f"enc_skip_{i}"), TOLERANCE, f"enc_skip_{i}")
     latents = golden.given("latents")
-    assert_near(decode_signed(vae, latents, skips(activations)), golden.wanted("decoded"), TOLERANCE, "decoded")
+    assert_near(
+        decode_signed(vae, latents, skips(activations)), golden.wanted("decoded"), TOLERANCE, "decoded"
+    )
     assert_near(decode_signed(vae, latents), golden.wanted("decoded_no_skip"), TOLERANCE, "decoded_no_skip")
 
 

@@ -14,7 +14,9 @@ TOLERANCE = 1e-6  # float32 tensors
 def schedule(golden, prediction="epsilon"):
     config = golden.config
     assert config["beta_schedule"] == "scaled_linear"
-    return ours.stable_diffusion_schedule(prediction, first_beta=config["beta_start"], last_beta=config["beta_end"])
+    return ours.stable_diffusion_schedule(
+        prediction, first_beta=config["beta_start"], last_beta=config["beta_end"]
+    )
 
 
 @each("diffusion_sd_scheduler*")
@@ -32,7 +34,9 @@ def test_conversions(golden):
     z = golden.wanted("x_t")
     assert_near(ours.add_noise(epsilon, clean, noise, t), z, TOLERANCE, "x_t")
     assert_near(ours.velocity(epsilon, clean, noise, t), golden.wanted("velocity"), TOLERANCE, "velocity")
-    assert_near(ours.clean_from(epsilon, output, z, t), golden.wanted("x0_from_eps"), TOLERANCE, "x0_from_eps")
+    assert_near(
+        ours.clean_from(epsilon, output, z, t), golden.wanted("x0_from_eps"), TOLERANCE, "x0_from_eps"
+    )
     assert_near(ours.clean_from(v, output, z, t), golden.wanted("x0_from_v"), TOLERANCE, "x0_from_v")
     assert_near(ours.noise_from(v, output, z, t), golden.wanted("eps_from_v"), TOLERANCE, "eps_from_v")
 

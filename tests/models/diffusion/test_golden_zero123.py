@@ -17,7 +17,10 @@ TOLERANCE = 2e-6
 @each("diffusion_zero123_camera*")
 def test_conditions(golden, variant):
     config = golden.config
-    target = Pose(*(golden.given(f"{name}_deg").deg2rad() for name in ("azimuth", "elevation")), golden.given("distance"))
+    target = Pose(
+        *(golden.given(f"{name}_deg").deg2rad() for name in ("azimuth", "elevation")),
+        golden.given("distance"),
+    )
     angles = (torch.tensor(math.radians(config[f"cond_{name}_deg"])) for name in ("azimuth", "elevation"))
     source = Pose(*angles, torch.tensor(config["cond_camera_distance"]))
     vector = camera_vector(target, source, stable=variant == "stable_zero123")

@@ -43,7 +43,11 @@ def network(config=CONFIG, *, seed=0, awake=True):
 
 
 def noisy():
-    return random(B, 4, 8, 8, seed=5), torch.tensor([10, 700]), Conditioning(random(B, tiny.TOKENS, tiny.WIDTH, seed=6))
+    return (
+        random(B, 4, 8, 8, seed=5),
+        torch.tensor([10, 700]),
+        Conditioning(random(B, tiny.TOKENS, tiny.WIDTH, seed=6)),
+    )
 
 
 @torch.no_grad()
@@ -100,16 +104,29 @@ def test_guidance_doubles_rows():
     told = HpdmDenoiser(tiny.denoiser(), network(), priors())
     z, t, text = noisy()
     other = Conditioning(random(B, tiny.TOKENS, tiny.WIDTH, seed=8))
-    assert_close(guided(told, z, t, text, other, 3.0), told(z, t, other) + 3 * (told(z, t, text) - told(z, t, other)), atol=1e-4, rtol=1e-4)
+    assert_close(
+        guided(told, z, t, text, other, 3.0),
+        told(z, t, other) + 3 * (told(z, t, text) - told(z, t, other)),
+        atol=1e-4,
+        rtol=1e-4,
+    )
     with pytest.raises(ValueError, match="whole repetitions"):
         told(z[:1], t[:1], text.rows(slice(1)))
 
 
 def test_gradients_reach_all_but_the_unet():
     made, base = network(), tiny.denoiser()
-    learnt = {name: p.requires_grad_() for name, p in made.named_parameters() if not name.startswith("implicit.brushnet")}
+    learnt = {
+        name: p.requires_grad_()
+        for name, p in made.named_parameters()
+        if not name.startswith("implicit.brushnet")
+    }
     HpdmDenoiser(base, made, priors())(*noisy()).square().mean().backward()
-    assert [name for name, p in learnt.items() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()] == []
+    assert [
+        name
+        for name, p in learnt.items()
+        if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
+    ] == []
     assert all(p.grad is None for p in base.unet.parameters())
 
 
@@ -117,16 +134,27 @@ def test_gradients_reach_all_but_the_unet():
 def test_a_unet_s_weights_begin_a_branch():
     unet, branch = tiny.unet(), Branch(BRANCH)
     start_from_unet(branch, unet.state_dict())
-    assert torch.equal(branch.down_blocks[1].resnets[0].conv1.weight, unet.down_blocks[1].resnets[0].conv1.weight)
+    assert torch.equal(
+        branch.down_blocks[1].resnets[0].conv1.weight, unet.down_blocks[1].resnets[0].conv1.weight
+    )
     first = branch.conv_in_condition.weight
-    assert torch.equal(first[:, :4], unet.conv_in.weight) and torch.equal(first[:, 4:8], unet.conv_in.weight) and not first[:, 8].any()
+    assert (
+        torch.equal(first[:, :4], unet.conv_in.weight)
+        and torch.equal(first[:, 4:8], unet.conv_in.weight)
+        and not first[:, 8].any()
+    )
     assert not any(conv.weight.any() for conv in branch.zero_convolutions())
     with pytest.raises(ValueError, match="its own size"):
         start_from_unet(Branch(BranchConfig(channels=(8, 8), layers=1, groups=4)), unet.state_dict())
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"), [({"geometry": None}, "coarse render"), ({"driver": None}, "driving view"), ({"warp": None}, "driving view")]
+    ("changes", "words"),
+    [
+        ({"geometry": None}, "coarse render"),
+        ({"driver": None}, "driving view"),
+        ({"warp": None}, "driving view"),
+    ],
 )
 def test_missing_priors_are_named(changes, words):
     with pytest.raises(ValueError, match=words):

@@ -41,7 +41,11 @@ def random_lora(module, names, seed=0, rank=2):
 
 
 def predict(unet):
-    z, t, told = torch.randn(2, 4, 8, 8, generator=tiny.draws(9)), torch.tensor([30, 600]), tiny.conditioning(2)
+    z, t, told = (
+        torch.randn(2, 4, 8, 8, generator=tiny.draws(9)),
+        torch.tensor([30, 600]),
+        tiny.conditioning(2),
+    )
     return DiffusersDenoiser(unet, tiny.denoiser().schedule)(z, t, told)
 
 
@@ -59,7 +63,9 @@ def test_merged_is_base_and_adapter_apart(seed):
             if isinstance(layer, torch.nn.Linear):
                 apart = layer(x) + update.scale * (x @ update.a.T @ update.b.T)
             else:
-                apart = layer(x) + update.scale * torch.nn.functional.conv2d(torch.nn.functional.conv2d(x, update.a, padding=1), update.b)
+                apart = layer(x) + update.scale * torch.nn.functional.conv2d(
+                    torch.nn.functional.conv2d(x, update.a, padding=1), update.b
+                )
             assert_close(merged(module, lora)(x), apart, rtol=1e-4, atol=1e-5)
 
 
@@ -99,7 +105,10 @@ def test_names_can_be_split_and_prefixed():
     vae = tiny.vae()
     lora = random_lora(vae.decoder, target_names(vae.decoder, DECODER_TARGETS))
     whole = lora.below("decoder.")
-    assert whole.within("decoder.").updates.keys() == lora.updates.keys() and not whole.without("decoder.").updates
+    assert (
+        whole.within("decoder.").updates.keys() == lora.updates.keys()
+        and not whole.without("decoder.").updates
+    )
     merge_(vae, whole)
 
 
@@ -133,7 +142,10 @@ def test_updates_for_another_network_are_named_and_nothing_is_merged():
     for wrong, found in (
         (Lora({**lora.updates, "conv_inn": lora.updates["conv_in"]}), "conv_inn, found no such module"),
         (Lora({**lora.updates, "conv_out": lora.updates["conv_in"]}), r"conv_out, found \[4, 8, 3, 3\]"),
-        (Lora({**lora.updates, "mid_block": lora.updates["conv_in"]}), "mid_block, found a module without weight"),
+        (
+            Lora({**lora.updates, "mid_block": lora.updates["conv_in"]}),
+            "mid_block, found a module without weight",
+        ),
     ):
         with pytest.raises(ValueError, match=found):
             merge_(unet, wrong)
@@ -142,9 +154,13 @@ def test_updates_for_another_network_are_named_and_nothing_is_merged():
 
 def test_peft_keys():
     a, b = torch.zeros(4, 3), torch.zeros(5, 4)
-    plain = read_peft({"x.y.lora_A.weight": a, "x.y.lora_B.weight": b, "x.y.base_layer.weight": torch.zeros(5, 3)}, alpha=4)
+    plain = read_peft(
+        {"x.y.lora_A.weight": a, "x.y.lora_B.weight": b, "x.y.base_layer.weight": torch.zeros(5, 3)}, alpha=4
+    )
     assert list(plain.updates) == ["x.y"] and plain.updates["x.y"].scale == 1
-    named = read_peft({"base_model.model.x.lora_A.some.weight": a, "base_model.model.x.lora_B.some.weight": b})
+    named = read_peft(
+        {"base_model.model.x.lora_A.some.weight": a, "base_model.model.x.lora_B.some.weight": b}
+    )
     assert list(named.updates) == ["x"] and named.updates["x"].scale == 2
     assert replace(named.updates["x"], scale=0.0).delta().shape == (5, 3)
     with pytest.raises(ValueError, match="got 0 adapters"):

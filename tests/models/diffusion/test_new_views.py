@@ -46,7 +46,10 @@ def model():
 
 def ball(head, cameras, size):
     """What a ball in a head's place looks like."""
-    distance, mask = (torch.stack(x) for x in zip(*(sphere(cameras[i], size, 0.22) for i in range(len(cameras.cam2world))), strict=True))
+    distance, mask = (
+        torch.stack(x)
+        for x in zip(*(sphere(cameras[i], size, 0.22) for i in range(len(cameras.cam2world))), strict=True)
+    )
     rgb = torch.where(mask[:, None] > 0, torch.tensor([0.8, 0.5, 0.4])[:, None, None], 1.0)
     normal = torch.zeros(len(mask), 3, size, size)
     normal[:, 2] = -mask
@@ -65,7 +68,16 @@ def draws(seed=0):
 def test_chains_go_outward_and_the_back_comes_last():
     yaw = torch.tensor([0.0, 45, 90, 135, 180, 225, 270, 315]).deg2rad()
     order = chains(yaw)
-    assert [i for i, _ in order] == [0, 1, 7, 2, 6, 3, 5, 4] and dict(order) == {0: -1, 1: -1, 7: -1, 2: 1, 6: 7, 3: 2, 5: 6, 4: 3}
+    assert [i for i, _ in order] == [0, 1, 7, 2, 6, 3, 5, 4] and dict(order) == {
+        0: -1,
+        1: -1,
+        7: -1,
+        2: 1,
+        6: 7,
+        3: 2,
+        5: 6,
+        4: 3,
+    }
     assert chains(yaw.flip(0))[0] == (7, -1)  # any order of views will do
     aside = dict(chains(torch.tensor([0.0, 60.0]).deg2rad(), known=math.radians(30)))
     assert aside == {0: -1, 1: -1}
@@ -74,9 +86,23 @@ def test_chains_go_outward_and_the_back_comes_last():
 def test_a_ring_is_drawn_view_by_view():
     head, cameras, seen, steps = small_head(), orbit(torch.tensor([-0.4, 0.4, 0.8]), torch.zeros(3)), [], []
     config = NewViewConfig(steps=2)
-    options = {"config": config, "callback": lambda done, total, image: seen.append((done, total, image.shape))}
-    views = ring(model(), network(), head, cameras, SIZE, generator=draws(), **options, step=lambda done, total: steps.append(done))
-    assert views.shape == (3, 3, SIZE, SIZE) and views.isfinite().all() and 0 <= views.min() and views.max() <= 1
+    options = {
+        "config": config,
+        "callback": lambda done, total, image: seen.append((done, total, image.shape)),
+    }
+    views = ring(
+        model(),
+        network(),
+        head,
+        cameras,
+        SIZE,
+        generator=draws(),
+        **options,
+        step=lambda done, total: steps.append(done),
+    )
+    assert (
+        views.shape == (3, 3, SIZE, SIZE) and views.isfinite().all() and 0 <= views.min() and views.max() <= 1
+    )
     assert seen == [(i, 3, (3, SIZE, SIZE)) for i in (1, 2, 3)] and steps == [1, 2] * 3
     again = ring(model(), network(), head, cameras, SIZE, generator=draws(), config=config)
     assert torch.equal(again, views)
@@ -87,14 +113,27 @@ def test_an_interrupt_stops_within_a_view():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ring(model(), network(), small_head(), orbit(torch.tensor([0.3]), torch.zeros(1)), SIZE, generator=draws(), step=stop)
+        ring(
+            model(),
+            network(),
+            small_head(),
+            orbit(torch.tensor([0.3]), torch.zeros(1)),
+            SIZE,
+            generator=draws(),
+            step=stop,
+        )
 
 
 class Recorder:
     """A denoiser that keeps what it is asked."""
 
     def __init__(self, base):
-        self.base, self.schedule, self.latent_channels, self.asked = base, base.schedule, base.latent_channels, []
+        self.base, self.schedule, self.latent_channels, self.asked = (
+            base,
+            base.schedule,
+            base.latent_channels,
+            [],
+        )
 
     def __call__(self, z, t, conditioning):
         self.asked.append((z, t))
@@ -104,11 +143,24 @@ class Recorder:
 def test_strength_says_where_the_walk_begins_and_guidance_of_one_is_none():
     cameras = orbit(torch.tensor([0.0, 0.3]), torch.zeros(2))
     coarse = ball(None, cameras, SIZE)
-    priors, views = view_priors(tiny.vae(), [coarse.driving(0, coarse.rgb[0])], cameras[1:], coarse.rgb[1:], coarse.normal[1:])
+    priors, views = view_priors(
+        tiny.vae(), [coarse.driving(0, coarse.rgb[0])], cameras[1:], coarse.rgb[1:], coarse.normal[1:]
+    )
     assert views[0].known.mean() > 0.01
     for strength, first, guidance in ((1.0, 999, 1.0), (0.25, 249, 3.0)):
-        config, known = NewViewConfig(steps=5, guidance=guidance, strength=strength), Recorder(tiny.denoiser())
-        generate(replace(model(), denoiser=known), None, priors, cameras[1:], coarse.rgb[1:], generator=draws(), config=config)
+        config, known = (
+            NewViewConfig(steps=5, guidance=guidance, strength=strength),
+            Recorder(tiny.denoiser()),
+        )
+        generate(
+            replace(model(), denoiser=known),
+            None,
+            priors,
+            cameras[1:],
+            coarse.rgb[1:],
+            generator=draws(),
+            config=config,
+        )
         z, t = known.asked[0]
         assert len(known.asked) == 5 and t[0] == first and len(z) == (1 if guidance == 1 else 2)
     noise = torch.randn(priors.projected.shape, generator=draws())
@@ -120,7 +172,10 @@ def test_where_a_photo_ends_nothing_is_known():
     shown = torch.ones(1, 2 * SIZE, 2 * SIZE)
     shown[:, SIZE:] = 0
     whole, half = coarse.driving(0, coarse.rgb[0]), coarse.driving(0, coarse.rgb[0], shown)
-    assert torch.equal(half.mask[: SIZE // 2 - 2], whole.mask[: SIZE // 2 - 2]) and not half.mask[SIZE // 2 + 2 :].any()
+    assert (
+        torch.equal(half.mask[: SIZE // 2 - 2], whole.mask[: SIZE // 2 - 2])
+        and not half.mask[SIZE // 2 + 2 :].any()
+    )
 
 
 def test_background_that_a_head_covers_is_none_of_its_surface():
@@ -131,7 +186,9 @@ def test_background_that_a_head_covers_is_none_of_its_surface():
     image[:, 38:42, 38:42] = 1.0  # a white button
     kept = DrivingView(image, torch.full((80, 80), 2.7), mask, camera).surface()
     assert not kept[:, :22].any() and torch.equal(kept[:, 22:], mask[:, 22:])
-    blank = DrivingView(torch.ones(3, 80, 80), torch.full((80, 80), 2.7), mask[:1, :].expand(80, 80) + torch.eye(80), camera).surface()
+    blank = DrivingView(
+        torch.ones(3, 80, 80), torch.full((80, 80), 2.7), mask[:1, :].expand(80, 80) + torch.eye(80), camera
+    ).surface()
     assert blank.any()  # a picture that is all white has a surface still
 
 
@@ -141,7 +198,11 @@ def test_what_is_known_is_laid_over_what_is_drawn():
     view = ProjectedView(torch.ones(3, 64, 64), known)
     assert torch.equal(blended(drawn, view, 0.0), drawn)
     image = blended(drawn, view, 1 / 16)  # 4 cells
-    assert not image[..., :20].any() and (image[..., 30:] > 0.999).all() and (image[0, 32, 20:30].diff() >= 0).all()
+    assert (
+        not image[..., :20].any()
+        and (image[..., 30:] > 0.999).all()
+        and (image[0, 32, 20:30].diff() >= 0).all()
+    )
     assert 0 < image[0, 32, 22] < 0.5
 
 
@@ -153,11 +214,26 @@ def test_normals_point_at_the_camera_where_there_are_none():
 def test_a_driver_that_shows_nothing_is_named():
     coarse = ball(None, orbit(torch.tensor([0.0, math.pi]), torch.zeros(2)), SIZE)
     with pytest.raises(ValueError, match="shows nothing|share no surface"):
-        new_view(model(), network(), coarse.driving(0, coarse.rgb[0]), coarse, 1, generator=draws(), config=NewViewConfig(steps=1))
+        new_view(
+            model(),
+            network(),
+            coarse.driving(0, coarse.rgb[0]),
+            coarse,
+            1,
+            generator=draws(),
+            config=NewViewConfig(steps=1),
+        )
 
 
 def test_a_head_without_its_photo_is_named():
     with pytest.raises(ValueError, match="with its photo"):
-        ring(model(), None, replace(small_head(), reference=None), orbit(torch.zeros(1), torch.zeros(1)), SIZE, generator=draws())
+        ring(
+            model(),
+            None,
+            replace(small_head(), reference=None),
+            orbit(torch.zeros(1), torch.zeros(1)),
+            SIZE,
+            generator=draws(),
+        )
     with pytest.raises(ValueError, match="NewViewConfig"):
         NewViewConfig(strength=0.0)

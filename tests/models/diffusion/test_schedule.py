@@ -39,7 +39,9 @@ def test_a_perfect_output_gives_back_what_was_mixed(seed, prediction):
     clean, noise, t = sample(seed)
     schedule = stable_diffusion_schedule(prediction)
     z = add_noise(schedule, clean, noise, t)
-    output = {"epsilon": noise, "v_prediction": velocity(schedule, clean, noise, t), "sample": clean}[prediction]
+    output = {"epsilon": noise, "v_prediction": velocity(schedule, clean, noise, t), "sample": clean}[
+        prediction
+    ]
     assert_close(clean_from(schedule, output, z, t), clean)
     assert_close(noise_from(schedule, output, z, t), noise)
 
@@ -51,7 +53,10 @@ def test_conversions_of_any_output_agree_with_each_other(seed, prediction):
     clean, noise = clean_from(schedule, output, z, t), noise_from(schedule, output, z, t)
     assert_close(add_noise(schedule, clean, noise, t), z)
     assert_close(clean_from_noise(schedule, noise, z, t), clean)
-    assert_close({"epsilon": noise, "v_prediction": velocity(schedule, clean, noise, t), "sample": clean}[prediction], output)
+    assert_close(
+        {"epsilon": noise, "v_prediction": velocity(schedule, clean, noise, t), "sample": clean}[prediction],
+        output,
+    )
 
 
 @given(seeds, st.integers(1, 30), st.sampled_from(("leading", "trailing", "linspace")))

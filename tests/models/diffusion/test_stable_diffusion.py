@@ -74,13 +74,19 @@ def test_vae_there_and_back_and_built_from_either(layers):
     ).eval()
     state = made.state_dict()
     ldm = vae_to_ldm(state)
-    assert ldm["encoder.mid.attn_1.q.weight"].shape == (8, 8, 1, 1) and "decoder.up.2.upsample.conv.weight" in ldm
+    assert (
+        ldm["encoder.mid.attn_1.q.weight"].shape == (8, 8, 1, 1)
+        and "decoder.up.2.upsample.conv.weight" in ldm
+    )
     assert ldm["decoder.norm_out.weight"].shape == (4,)
     assert same(vae_to_diffusers(ldm), state)
     image = tiny.images(1) * 2 - 1
     for layout in (state, ldm):
         again = autoencoder_from(layout, norm_num_groups=2)
-        assert_close(again.decode(again.encode(image).latent_dist.mode()).sample, made.decode(made.encode(image).latent_dist.mode()).sample)
+        assert_close(
+            again.decode(again.encode(image).latent_dist.mode()).sample,
+            made.decode(made.encode(image).latent_dist.mode()).sample,
+        )
 
 
 def test_other_networks_are_named():

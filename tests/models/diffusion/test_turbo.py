@@ -33,15 +33,24 @@ def test_noise_is_mixed_linearly_and_none_leaves_latents_untouched(seed, r):
     assert_close(mix_noise(z, r, noise), (1 - r) * z + r * noise)
     assert torch.equal(mix_noise(z, 0.0, noise), z) and torch.equal(mix_noise(z, 1.0, noise), noise)
     rows = torch.tensor([0.0, r, 1.0])
-    assert_close(mix_noise(z, rows, noise), torch.cat([mix_noise(z[i, None], share, noise[i, None]) for i, share in enumerate(rows)]))
+    assert_close(
+        mix_noise(z, rows, noise),
+        torch.cat([mix_noise(z[i, None], share, noise[i, None]) for i, share in enumerate(rows)]),
+    )
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_refining_is_the_paper_step_by_step(prediction):
-    turbo, views, references = tiny.turbo(skips=False, prediction=prediction), tiny.images(2, 1), tiny.images(1, 2)
+    turbo, views, references = (
+        tiny.turbo(skips=False, prediction=prediction),
+        tiny.images(2, 1),
+        tiny.images(1, 2),
+    )
     z, known = encode(turbo.vae, views), encode(turbo.vae, references)
     noise = latent_noise(turbo, views, tiny.draws(7))
-    clean = predict_clean(turbo.denoiser, torch.cat([0.9 * z + 0.1 * noise, known])[None], 400, turbo.conditioning)[0]
+    clean = predict_clean(
+        turbo.denoiser, torch.cat([0.9 * z + 0.1 * noise, known])[None], 400, turbo.conditioning
+    )[0]
     assert_close(refine(turbo, views, references, generator=tiny.draws(7)), decode(turbo.vae, clean[:2]))
 
 
@@ -49,8 +58,15 @@ def test_refining_is_the_paper_step_by_step(prediction):
 def test_permuting_novel_views_permutes_the_outputs(order):
     turbo, views, references = tiny.turbo(), tiny.images(4, 1), tiny.images(2, 2)
     result = refine(turbo, views, references, generator=tiny.draws(), r=0.0)
-    assert_close(refine(turbo, views[order], references, generator=tiny.draws(5), r=0.0), result[order], rtol=1e-4, atol=1e-5)
-    assert_close(refine(turbo, views, references.flip(0), generator=tiny.draws(), r=0.0), result, rtol=1e-4, atol=1e-5)
+    assert_close(
+        refine(turbo, views[order], references, generator=tiny.draws(5), r=0.0),
+        result[order],
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    assert_close(
+        refine(turbo, views, references.flip(0), generator=tiny.draws(), r=0.0), result, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_views_see_each_other_and_the_reference():
@@ -86,8 +102,12 @@ def test_equal_views_have_no_seams():
 
 def test_the_callback_hears_of_every_window_and_may_interrupt():
     turbo, views, references, seen = tiny.turbo(window=2, overlap=1), tiny.images(4, 1), tiny.images(1, 2), []
-    refine_sequence(turbo, views, references, generator=tiny.draws(), callback=lambda *told: seen.append(told))
-    assert [told[:2] for told in seen] == [(1, 3), (2, 3), (3, 3)] and all(told[2].shape == (3, 16, 16) for told in seen)
+    refine_sequence(
+        turbo, views, references, generator=tiny.draws(), callback=lambda *told: seen.append(told)
+    )
+    assert [told[:2] for told in seen] == [(1, 3), (2, 3), (3, 3)] and all(
+        told[2].shape == (3, 16, 16) for told in seen
+    )
 
     def stop(done, total, latest):
         seen.append(done)
@@ -143,7 +163,12 @@ def test_references_of_any_size_and_aspect_are_fitted_whole(shape):
     assert dark == pytest.approx(min(shape) / max(shape), abs=0.08)
     assert_close(framed, framed.flip(-1), atol=1, rtol=0)
     turbo = tiny.turbo()
-    assert refine(turbo, tiny.images(1), tiny.images(1, 3, *shape), generator=tiny.draws()).shape == (1, 3, 16, 16)
+    assert refine(turbo, tiny.images(1), tiny.images(1, 3, *shape), generator=tiny.draws()).shape == (
+        1,
+        3,
+        16,
+        16,
+    )
 
 
 def test_views_of_odd_sizes_come_back_in_their_size():

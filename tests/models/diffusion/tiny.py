@@ -58,7 +58,11 @@ def turbo(*, skips=True, prediction="epsilon", **config):
     autoencoder = vae()
     made = skips_for(autoencoder) if skips else None
     return Turbo(
-        denoiser=denoiser(prediction=prediction), vae=autoencoder, conditioning=conditioning(), skips=made, config=TurboConfig(**config)
+        denoiser=denoiser(prediction=prediction),
+        vae=autoencoder,
+        conditioning=conditioning(),
+        skips=made,
+        config=TurboConfig(**config),
     )
 
 

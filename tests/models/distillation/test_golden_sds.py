@@ -13,20 +13,33 @@ TOLERANCE = 2e-6
 @each("diffusion_sds*")
 def test_gradients(golden):
     schedule, s = stable_diffusion_schedule(), golden.config["guidance_scale"]
-    latents, noise, t, text, without = (golden.given(name) for name in ("latents", "noise", "t", "noise_pred_text", "noise_pred_uncond"))
+    latents, noise, t, text, without = (
+        golden.given(name) for name in ("latents", "noise", "t", "noise_pred_text", "noise_pred_uncond")
+    )
     negative = golden.given("noise_pred_neg").unflatten(0, (len(latents), -1))
-    assert_near(add_noise(schedule, latents, noise, t), golden.wanted("latents_noisy"), TOLERANCE, "latents_noisy")
+    assert_near(
+        add_noise(schedule, latents, noise, t), golden.wanted("latents_noisy"), TOLERANCE, "latents_noisy"
+    )
     plain = text_guided(text, without, s)
     against = perp_neg_guided(text, without, negative, golden.given("neg_weights"), s)
     for kind in ("sds", "uniform", "fantasia3d"):
-        assert_near(sds_gradient(schedule, plain, noise, t, kind), golden.wanted(f"grad_{kind}"), TOLERANCE, kind)
-        assert_near(sds_gradient(schedule, against, noise, t, kind), golden.wanted(f"grad_{kind}_perpneg"), TOLERANCE, f"{kind}_perpneg")
+        assert_near(
+            sds_gradient(schedule, plain, noise, t, kind), golden.wanted(f"grad_{kind}"), TOLERANCE, kind
+        )
+        assert_near(
+            sds_gradient(schedule, against, noise, t, kind),
+            golden.wanted(f"grad_{kind}_perpneg"),
+            TOLERANCE,
+            f"{kind}_perpneg",
+        )
 
 
 @each("diffusion_sds*")
 def test_the_loss_hands_the_gradient_on(golden):
     schedule, s = stable_diffusion_schedule(), golden.config["guidance_scale"]
-    latents, noise, t, text, without = (golden.given(name) for name in ("latents", "noise", "t", "noise_pred_text", "noise_pred_uncond"))
+    latents, noise, t, text, without = (
+        golden.given(name) for name in ("latents", "noise", "t", "noise_pred_text", "noise_pred_uncond")
+    )
     leaf = latents.clone().requires_grad_()
     gradient = sds_gradient(schedule, without + s * (text - without), noise, t)
     loss = sds_loss(leaf, gradient, golden.config["grad_clip"])

@@ -38,7 +38,10 @@ class Linear:
     def __post_init__(self):
         draws = torch.Generator().manual_seed(self.seed)
         self.views = torch.randn(len(self.order), math.prod(SHAPE), 6, generator=draws)
-        self.parameters = [torch.randn(4, generator=draws, requires_grad=True), torch.randn(2, generator=draws, requires_grad=True)]
+        self.parameters = [
+            torch.randn(4, generator=draws, requires_grad=True),
+            torch.randn(2, generator=draws, requires_grad=True),
+        ]
         self.truth = torch.randn(6, generator=draws)
 
     def render(self, view):
@@ -113,11 +116,20 @@ def test_a_candidate_whose_gradient_is_the_driver_s_is_kept():
     """View 1 sees what the front sees, and its new target is the front's: a cosine of 1, which no other exceeds."""
     scene = Linear(order=((0, PHOTO), (1, 0)))
     scene.views[1] = scene.views[0]
-    kept = {0: Kept(torch.zeros(SHAPE), torch.zeros(SHAPE)), 1: Kept(torch.zeros(SHAPE), 10 * torch.randn(SHAPE))}
+    kept = {
+        0: Kept(torch.zeros(SHAPE), torch.zeros(SHAPE)),
+        1: Kept(torch.zeros(SHAPE), 10 * torch.randn(SHAPE)),
+    }
     told = scene.denoise
-    scene.denoise = lambda views, noise, t, drivers: torch.stack([told([0], noise[:1] * 0, t, [None])[0]] * len(views))
+    scene.denoise = lambda views, noise, t, drivers: torch.stack(
+        [told([0], noise[:1] * 0, t, [None])[0]] * len(views)
+    )
     found = iterate_fast(scene, kept, t=500, sigma=0.3, generator=torch.Generator().manual_seed(0))
-    assert found.judged[1].renewed and found.judged[1].new == pytest.approx(1, abs=1e-6) and found.judged[1].old < 1
+    assert (
+        found.judged[1].renewed
+        and found.judged[1].new == pytest.approx(1, abs=1e-6)
+        and found.judged[1].old < 1
+    )
 
 
 def test_the_better_target_wins_strictly_and_the_anchor_goes_with_it():
@@ -128,7 +140,11 @@ def test_the_better_target_wins_strictly_and_the_anchor_goes_with_it():
                 continue
             assert verdict.renewed == (verdict.new > verdict.old)
             same = torch.equal(before.kept[view].target, after.kept[view].target)
-            assert same == (not verdict.renewed) == torch.equal(before.kept[view].anchor, after.kept[view].anchor)
+            assert (
+                same
+                == (not verdict.renewed)
+                == torch.equal(before.kept[view].anchor, after.kept[view].anchor)
+            )
     shares = [renewed_share(one.judged) for one in found]
     assert math.isnan(shares[0])  # nothing to compare with
     assert 0 < sum(shares[1:]) < len(shares) - 1  # both outcomes occur
@@ -146,7 +162,9 @@ def test_a_target_without_numbers_is_not_dropped_in_silence():
         scene = Linear()
         _, found = run(form, iterations=1, scene=scene)
         told = scene.denoise
-        scene.denoise = lambda views, *rest, told=told: told(views, *rest) * torch.tensor([math.nan if v else 1 for v in views])[:, None, None, None]
+        scene.denoise = lambda views, *rest, told=told: (
+            told(views, *rest) * torch.tensor([math.nan if v else 1 for v in views])[:, None, None, None]
+        )
         bad = form(scene, found[0].kept, t=500, sigma=0.3, generator=torch.Generator().manual_seed(0))
         assert bad.gradient[0].isnan().any()
 
@@ -157,8 +175,15 @@ def test_one_seed_one_result():
 
 
 def test_scores_are_cosines_over_all_parameters():
-    a, b = [torch.tensor([3.0]), torch.tensor([[0.0, 4.0]])], [torch.tensor([0.0]), torch.tensor([[0.0, 2.0]])]
-    assert score(a, a) == pytest.approx(1) and score(a, b) == pytest.approx(0.8) and score(a, [-x for x in a]) == pytest.approx(-1)
+    a, b = (
+        [torch.tensor([3.0]), torch.tensor([[0.0, 4.0]])],
+        [torch.tensor([0.0]), torch.tensor([[0.0, 2.0]])],
+    )
+    assert (
+        score(a, a) == pytest.approx(1)
+        and score(a, b) == pytest.approx(0.8)
+        and score(a, [-x for x in a]) == pytest.approx(-1)
+    )
     assert score(a, [x * 0 for x in a]) == 0
 
 

@@ -22,7 +22,9 @@ from ..diffusion.test_hpdm import network
 from ..diffusion.test_new_views import model
 from ..hungry import starve
 
-FIELD = FieldConfig(channels=4, depth=0, resolution=24, hidden=8, features=3, density_shift=0.0, density_scale=100.0)
+FIELD = FieldConfig(
+    channels=4, depth=0, resolution=24, hidden=8, features=3, density_shift=0.0, density_scale=100.0
+)
 CONFIG = RefineConfig(iterations=4, size=32, views=3, rays=48, coarse=8, fine=8, refresh=2, keep_shape=0.0)
 
 
@@ -42,17 +44,29 @@ def ball_head(colour=0.0):
     side = FIELD.box_side
     at = ((torch.arange(24) + 0.5) / 24 - 0.5) * side
     planes = torch.full((1, 3, 4, 24, 24), colour)
-    planes[0, :, 0] = STIFF * (at[:, None].square() + at.square())  # three planes' mean, times 1.5: x^2 + y^2 + z^2
+    planes[0, :, 0] = STIFF * (
+        at[:, None].square() + at.square()
+    )  # three planes' mean, times 1.5: x^2 + y^2 + z^2
     head = Head(planes, Ball(), FIELD)
     seen = head.render(frontal()[None], 32, RenderConfig(coarse=24, fine=24))
     image = torch.where(seen.opacity[0] > 0.5, torch.tensor([0.9, 0.2, 0.1])[:, None, None], 1.0)
-    photo = AlignedPortrait(image, (seen.opacity[0] > 0.5).float(), frontal(), torch.eye(3, dtype=torch.float64)[:2], (32, 32))
+    photo = AlignedPortrait(
+        image, (seen.opacity[0] > 0.5).float(), frontal(), torch.eye(3, dtype=torch.float64)[:2], (32, 32)
+    )
     return replace(head, reference=photo)
 
 
 def run(config=CONFIG, *, state=None, callback=None, told=True, seed=0):
     draws = torch.Generator().manual_seed(seed)
-    return refine(ball_head(), model(), network() if told else None, config, generator=draws, state=state, callback=callback).head
+    return refine(
+        ball_head(),
+        model(),
+        network() if told else None,
+        config,
+        generator=draws,
+        state=state,
+        callback=callback,
+    ).head
 
 
 def from_file(state):
@@ -72,14 +86,20 @@ def red(head, camera):
 def test_every_strategy_runs_and_reports(strategy):
     reports = []
     made = run(replace(CONFIG, strategy=strategy), callback=lambda now: reports.append(now))
-    assert [now.step for now in reports] == [1, 2, 3, 4] and made.planes.isfinite().all() and made.generator is None
+    assert (
+        [now.step for now in reports] == [1, 2, 3, 4]
+        and made.planes.isfinite().all()
+        and made.generator is None
+    )
     compared = [verdict for verdict in reports[-1].report.judged.values() if not math.isnan(verdict.new)]
     assert len(compared) == (4 if strategy == "mvnrs" else 0)  # all views but the front
     assert not torch.equal(made.planes, ball_head().planes)
 
 
 def test_the_photo_is_held(monkeypatch):
-    monkeypatch.setattr(HeadScene, "targets", lambda self, views, *rest: torch.ones(len(views), 3, 32, 32))  # which count nothing
+    monkeypatch.setattr(
+        HeadScene, "targets", lambda self, views, *rest: torch.ones(len(views), 3, 32, 32)
+    )  # which count nothing
     config = replace(CONFIG, iterations=30, image=0.0, rate=0.2)
     before, after = (red(head, frontal()) for head in (ball_head(), run(config)))
     truth = torch.tensor([0.9, 0.2, 0.1])
@@ -142,7 +162,9 @@ def test_the_readable_form_gives_the_same_on_a_head(strategy):
 
     for a, b in zip(three(iterate), three(iterate_fast), strict=True):
         assert_close(a.gradient[0], b.gradient[0], rtol=1e-3, atol=1e-6)
-        assert {view: one.renewed for view, one in a.judged.items()} == {view: one.renewed for view, one in b.judged.items()}
+        assert {view: one.renewed for view, one in a.judged.items()} == {
+            view: one.renewed for view, one in b.judged.items()
+        }
         for view in a.kept:
             assert_close(a.kept[view].target, b.kept[view].target, rtol=1e-4, atol=1e-4)
 
@@ -188,7 +210,11 @@ def test_where_memory_runs_out_pixels_are_rendered_in_pieces(way, monkeypatch):
     whole, _ = first()
     starve(monkeypatch, head_scene, "render_rays_fast", 30, way)
     short, progress = first()
-    assert short.pieces.rows == 24 and progress.skipped == 0 and torch.equal(short.draws.get_state(), whole.draws.get_state())
+    assert (
+        short.pieces.rows == 24
+        and progress.skipped == 0
+        and torch.equal(short.draws.get_state(), whole.draws.get_state())
+    )
     assert all(torch.equal(one.anchor, whole.kept[view].anchor) for view, one in short.kept.items())
     assert_close(short.moments["planes"][0], whole.moments["planes"][0], rtol=1e-3, atol=1e-6)
 
@@ -196,7 +222,11 @@ def test_where_memory_runs_out_pixels_are_rendered_in_pieces(way, monkeypatch):
 def in_version_1(state):
     """A state of `Refinement` as the pack wrote it before states had versions."""
     own = {"planes": state["value.planes"], "first": state["first.planes"], "second": state["second.planes"]}
-    same = {key: tensor for key, tensor in state.items() if key.startswith(("anchor.", "target.", "coarse.", "scores", "draws"))}
+    same = {
+        key: tensor
+        for key, tensor in state.items()
+        if key.startswith(("anchor.", "target.", "coarse.", "scores", "draws"))
+    }
     return {"numbers": state["numbers"][:3], **own, **same}
 
 
@@ -234,7 +264,9 @@ def test_numbers_that_are_not_finite_are_skipped_and_then_named(monkeypatch):
 
 
 def test_a_run_of_few_iterations_without_numbers_is_named_too(monkeypatch):
-    monkeypatch.setattr(HeadScene, "targets", lambda self, views, *rest: torch.full((len(views), 3, 32, 32), float("nan")))
+    monkeypatch.setattr(
+        HeadScene, "targets", lambda self, views, *rest: torch.full((len(views), 3, 32, 32), float("nan"))
+    )
     with pytest.raises(ValueError, match="4 steps in a row"):
         run()
 
@@ -264,14 +296,18 @@ def test_a_head_without_its_photo_is_named():
 def test_larger_planes_show_the_same_head():
     head = ball_head()
     large = enlarged(head, 48)
-    assert large.planes.shape[-2:] == (48, 48) and large.config.resolution == 48 and enlarged(head, 10) is head
+    assert (
+        large.planes.shape[-2:] == (48, 48) and large.config.resolution == 48 and enlarged(head, 10) is head
+    )
     a, b = (one.render(orbit(0.5, 0.2)[None], 32).rgb for one in (head, large))
     assert (a - b).square().mean() < 2e-3
 
 
 def test_drivers_come_before_those_they_drive():
     around = refinement_cameras(8, torch.device("cpu"))
-    cameras = type(around)(*(torch.cat([getattr(frontal(), n)[None], getattr(around, n)]) for n in ("cam2world", "intrinsics")))
+    cameras = type(around)(
+        *(torch.cat([getattr(frontal(), n)[None], getattr(around, n)]) for n in ("cam2world", "intrinsics"))
+    )
     order = view_order(cameras)
     assert order[0] == (0, PHOTO) and sorted(view for view, _ in order) == list(range(10))
     place = {view: i for i, (view, _) in enumerate(order)}

@@ -26,18 +26,25 @@ CONFIG = RestorationConfig(steps=3, azimuths=2, size=16, seen=32, samples=8, ray
 
 def run(config=CONFIG, heads=None, seed=0, callback=None, state=None):
     draws = torch.Generator().manual_seed(seed)
-    return restore_geometry(heads or [ball_head()], Guides(model()), config, generator=draws, callback=callback, state=state)
+    return restore_geometry(
+        heads or [ball_head()], Guides(model()), config, generator=draws, callback=callback, state=state
+    )
 
 
 def test_the_block_alone_learns():
     head, guides = ball_head(), Guides(model())
     state = Restoration([head], guides, CONFIG, torch.Generator().manual_seed(0))
-    before = [p.clone() for p in (*guides.model.denoiser.unet.parameters(), *guides.model.vae.parameters(), head.planes)]
+    before = [
+        p.clone()
+        for p in (*guides.model.denoiser.unet.parameters(), *guides.model.vae.parameters(), head.planes)
+    ]
     for _ in range(2):
         state.step()
     after = [*guides.model.denoiser.unet.parameters(), *guides.model.vae.parameters(), head.planes]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    assert state.block.shape.weight.any() and not torch.equal(state.restored(state.patients[0]).planes, head.planes)
+    assert state.block.shape.weight.any() and not torch.equal(
+        state.restored(state.patients[0]).planes, head.planes
+    )
 
 
 def test_without_distillation_the_photo_alone_moves_it():
@@ -52,8 +59,14 @@ def test_without_distillation_the_photo_alone_moves_it():
 
 def test_several_heads_share_one_block():
     seen = []
-    heads, block = run(heads=[ball_head(), ball_head(0.5)], callback=lambda now: seen.append((now.step, now.steps)))
-    assert len(heads) == 2 and seen == [(1, 3), (2, 3), (3, 3)] and not any(p.requires_grad for p in block.parameters())
+    heads, block = run(
+        heads=[ball_head(), ball_head(0.5)], callback=lambda now: seen.append((now.step, now.steps))
+    )
+    assert (
+        len(heads) == 2
+        and seen == [(1, 3), (2, 3), (3, 3)]
+        and not any(p.requires_grad for p in block.parameters())
+    )
     assert torch.equal(heads[1].planes, block(ball_head(0.5).planes))
 
 
@@ -67,9 +80,16 @@ def test_killed_and_resumed_is_the_same_to_the_bit(stop):
 
 def in_version_1(state):
     """A state of `Restoration` as the pack wrote it before states had versions."""
-    parts = {"numbers": state["numbers"][:3], **{key: state[key] for key in ("draws", "cameras", "intrinsics")}}
+    parts = {
+        "numbers": state["numbers"][:3],
+        **{key: state[key] for key in ("draws", "cameras", "intrinsics")},
+    }
     parts |= {key: tensor for key, tensor in state.items() if key.startswith(("first.", "second."))}
-    return parts | {f"block.{key.removeprefix('value.')}": tensor for key, tensor in state.items() if key.startswith("value.")}
+    return parts | {
+        f"block.{key.removeprefix('value.')}": tensor
+        for key, tensor in state.items()
+        if key.startswith("value.")
+    }
 
 
 def test_a_state_of_before_resumes_with_the_same_bits():
@@ -81,7 +101,10 @@ def test_a_state_of_before_resumes_with_the_same_bits():
 
 @pytest.mark.parametrize("way", ["forward", "backward"])
 def test_where_memory_runs_out_rays_are_rendered_in_pieces(way, monkeypatch):
-    whole, short = (Restoration([ball_head()], Guides(model()), CONFIG, torch.Generator().manual_seed(0)) for _ in range(2))
+    whole, short = (
+        Restoration([ball_head()], Guides(model()), CONFIG, torch.Generator().manual_seed(0))
+        for _ in range(2)
+    )
     whole.step()
     starve(monkeypatch, rays, "render_rays", 100, way)
     short.step()
@@ -125,7 +148,9 @@ def test_interrupted_within_a_step_it_goes_on_from_the_one_before():
     draws = torch.Generator().manual_seed(0)
     with pytest.raises(KeyboardInterrupt):
         callback = lambda now: kept.update(last=now)  # noqa: E731
-        restore_geometry([ball_head()], Guides(model()), CONFIG, generator=draws, callback=callback, after_call=stop)
+        restore_geometry(
+            [ball_head()], Guides(model()), CONFIG, generator=draws, callback=callback, after_call=stop
+        )
     assert 0 < kept["last"].step < CONFIG.steps
     (resumed,), _ = run(state=from_file(kept["last"].state()), seed=5)
     assert torch.equal(resumed.planes, whole.planes)
@@ -163,7 +188,11 @@ def test_a_step_without_numbers_is_left_out():
     good = begun.gradient
     begun.gradient = lambda z, camera, patient: z * float("nan")
     begun.step()
-    assert begun.finite.skipped == 1 and not begun.block.shape.weight.any() and begun.state()["numbers"].tolist() == [1, 1, 1, 0]
+    assert (
+        begun.finite.skipped == 1
+        and not begun.block.shape.weight.any()
+        and begun.state()["numbers"].tolist() == [1, 1, 1, 0]
+    )
     begun.gradient = good
     begun.step()
     assert begun.finite.in_a_row == 0 and begun.block.shape.weight.any()

@@ -17,7 +17,12 @@ def field_of(golden):
     crop = config.get("forward_kwargs", {}).get("triplane_crop")
     C = decoder["n_features"]
     field = family.field_config(
-        config, rendering, resolution=planes.shape[-1], channels=C, features=decoder["decoder_output_dim"], crop=crop
+        config,
+        rendering,
+        resolution=planes.shape[-1],
+        channels=C,
+        features=decoder["decoder_output_dim"],
+        crop=crop,
     )
     if field.depth:
         planes = planes.unflatten(2, (C, field.depth))

@@ -47,7 +47,14 @@ class Ball(Toy):
 def ball_field(depth, dtype=torch.float32, centre=0.0):
     """Planes whose density is a soft ball's: the decoder's row for it adds three squares, one of each axis, up to what fits."""
     config = FieldConfig(
-        plane_axes=OURS, channels=4, depth=depth, resolution=64, hidden=8, features=5, density_shift=-2.0, density_scale=40.0
+        plane_axes=OURS,
+        channels=4,
+        depth=depth,
+        resolution=64,
+        hidden=8,
+        features=5,
+        density_shift=-2.0,
+        density_scale=40.0,
     )
     axis = (torch.arange(64, dtype=dtype) + 0.5) / 64 - 0.5
     squares = (axis[:, None] - centre).square() + axis[None].square()
@@ -67,7 +74,9 @@ def ball_field(depth, dtype=torch.float32, centre=0.0):
 
 def view(size=24, yaw=0.4):
     """Rays [1, size^2, 3]."""
-    return tuple(x.reshape(1, -1, 3) for x in rays(orbit(torch.tensor([yaw]), torch.tensor([0.1])), size, size))
+    return tuple(
+        x.reshape(1, -1, 3) for x in rays(orbit(torch.tensor([yaw]), torch.tensor([0.1])), size, size)
+    )
 
 
 def decibels(a, b):
@@ -78,10 +87,16 @@ def over_white(seen):
     return seen.features[..., :3] + (1 - seen.opacity)[..., None]
 
 
-@pytest.mark.parametrize("field", [Ball(), Ball(radius=0.03, centre=(0.1, -0.1, 0.2)), ball_field(0), ball_field(2)])
+@pytest.mark.parametrize(
+    "field", [Ball(), Ball(radius=0.03, centre=(0.1, -0.1, 0.2)), ball_field(0), ball_field(2)]
+)
 def test_the_image_is_the_readable_one(field):
     origins, directions = view(32)
-    plain = ReadableField(field.planes, field.decoder, field.config) if isinstance(field, TriplaneField) else field
+    plain = (
+        ReadableField(field.planes, field.decoder, field.config)
+        if isinstance(field, TriplaneField)
+        else field
+    )
     wanted = readable.render_rays(plain, origins, directions, CONFIG)
     seen = occupancy.render_rays_fast(field, occupancy.build(field, 48), origins, directions, CONFIG)
     assert 0.001 < wanted.opacity.mean() < 0.9
@@ -101,11 +116,15 @@ def test_gradients_are_the_readable_ones_with_the_same_draws(depth):
     found = []
     for kind in ("readable", "exact", "occupancy"):
         if kind == "readable":
-            seen = readable.render_rays(ReadableField(planes, decoder, field.config), origins, directions, CONFIG, draws=draws)
+            seen = readable.render_rays(
+                ReadableField(planes, decoder, field.config), origins, directions, CONFIG, draws=draws
+            )
         elif kind == "exact":
             seen = volume_rendering.render_rays(field, origins, directions, CONFIG, draws=draws)
         else:
-            seen = occupancy.render_rays_fast(field, occupancy.build(field, 48), origins, directions, CONFIG, draws=draws)
+            seen = occupancy.render_rays_fast(
+                field, occupancy.build(field, 48), origins, directions, CONFIG, draws=draws
+            )
         loss = (seen.features * weigh).sum() + (seen.opacity * (1 + seen.depth.clamp(max=4))).sum()
         found.append(torch.autograd.grad(loss, [planes, *decoder.parameters()]))
     for wanted, exact, fast in zip(*found, strict=True):
@@ -133,7 +152,14 @@ def test_an_empty_field_is_an_empty_image():
     assert not grid.occupied.any()
     seen = occupancy.render_rays_fast(field, grid, origins, directions, replace(CONFIG, white_back=True))
     assert seen.opacity.max() == 0 and (seen.features == 1).all()
-    picture = casting.render(occupancy.GridCaster(field, grid), orbit(torch.zeros(1), torch.zeros(1)), 8, 8, CONFIG, background=(0.2, 0.4, 0.6))
+    picture = casting.render(
+        occupancy.GridCaster(field, grid),
+        orbit(torch.zeros(1), torch.zeros(1)),
+        8,
+        8,
+        CONFIG,
+        background=(0.2, 0.4, 0.6),
+    )
     assert_close(picture.rgb[0, :, 0, 0], torch.tensor([0.2, 0.4, 0.6]))
     assert picture.depth.max() == 0 and picture.normal.abs().max() == 0
 
@@ -168,7 +194,10 @@ def test_planes_may_be_half(dtype):
     field, (origins, directions) = ball_field(0), view()
     half = replace(field, planes=field.planes.to(dtype))
     whole = replace(field, planes=half.planes.float())
-    seen, wanted = (occupancy.render_rays_fast(f, occupancy.build(f, 32), origins, directions, CONFIG) for f in (half, whole))
+    seen, wanted = (
+        occupancy.render_rays_fast(f, occupancy.build(f, 32), origins, directions, CONFIG)
+        for f in (half, whole)
+    )
     for name in NAMES:
         assert getattr(seen, name).dtype == torch.float32
         assert_close(getattr(seen, name), getattr(wanted, name))

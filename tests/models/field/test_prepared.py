@@ -13,8 +13,18 @@ from torch.testing import assert_close
 KINDS = [(0, "sigmoid", EG3D, 1), (1, "lrelu", OURS, 2), (2, "sigmoid", OURS, 1), (3, "none", OURS, 2)]
 
 
-def random_field(depth=0, activation="sigmoid", axes=OURS, heads=1, dtype=torch.float64, gain=1.0, resolution=9):
-    config = FieldConfig(depth=depth, activation=activation, plane_axes=axes, resolution=resolution, channels=4, hidden=6, features=5)
+def random_field(
+    depth=0, activation="sigmoid", axes=OURS, heads=1, dtype=torch.float64, gain=1.0, resolution=9
+):
+    config = FieldConfig(
+        depth=depth,
+        activation=activation,
+        plane_axes=axes,
+        resolution=resolution,
+        channels=4,
+        hidden=6,
+        features=5,
+    )
     generator = torch.Generator().manual_seed(depth)
     decoder = Decoder(config).to(dtype)
     decoder.net[0].rate = 0.7
@@ -28,7 +38,9 @@ def random_field(depth=0, activation="sigmoid", axes=OURS, heads=1, dtype=torch.
 def some_points(field, count=3000):
     """[B, count, 3], some of them outside the box."""
     generator = torch.Generator().manual_seed(1)
-    return (torch.rand(len(field.planes), count, 3, generator=generator, dtype=field.planes.dtype) - 0.5) * 1.2
+    return (
+        torch.rand(len(field.planes), count, 3, generator=generator, dtype=field.planes.dtype) - 0.5
+    ) * 1.2
 
 
 @pytest.mark.parametrize("kind", KINDS)

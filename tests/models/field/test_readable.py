@@ -27,7 +27,9 @@ def test_rays_of_the_reference(golden):
     assert_near(seen.opacity[..., None], golden.wanted("weights_sum"), TOLERANCE, "weights_sum")
     assert_near(seen.depth[..., None], golden.wanted("depth"), DEPTH_TOLERANCE, "depth")
     if golden.has("out/grad_planes"):
-        loss = (rgb * golden.given("grad_rgb")).sum() + (seen.opacity[..., None] * golden.given("grad_weights")).sum()
+        loss = (rgb * golden.given("grad_rgb")).sum() + (
+            seen.opacity[..., None] * golden.given("grad_weights")
+        ).sum()
         if golden.has("in/grad_depth"):
             loss = loss + (seen.depth[..., None] * golden.given("grad_depth")).sum()
         loss.backward()
@@ -49,7 +51,9 @@ def test_the_fast_twin_sees_the_same_with_the_same_draws(depth, axes):
     draws = draw(origins, sampling, generator)
     seen, gradients = [], []
     for twin, kind in ((readable, ReadableField), (volume_rendering, TriplaneField)):
-        seen.append(twin.render_rays(kind(planes, decoder, config), origins, directions, sampling, draws=draws))
+        seen.append(
+            twin.render_rays(kind(planes, decoder, config), origins, directions, sampling, draws=draws)
+        )
         loss = seen[-1].features.square().sum() + seen[-1].opacity.sum() + seen[-1].depth.sum()
         gradients.append(torch.autograd.grad(loss, [planes, *decoder.parameters()]))
     for ours, theirs in zip(vars(seen[1]).values(), vars(seen[0]).values(), strict=True):

@@ -54,7 +54,9 @@ def test_one_slice_is_not_a_plane_but_fades_with_its_distance():
     planes[:, 0] = drawn(2, 4, 4)  # xy
     points = torch.tensor([[[0.1, 0.2, z] for z in (-1.0, -0.5, 0.0, 0.8)]])
     fade = (1 - points[..., 2:].abs() / 2).expand(1, 4, 2)
-    assert_close(sample_planes(planes[:, :, :, None], points, sliced), sample_planes(planes, points, flat) * fade)
+    assert_close(
+        sample_planes(planes[:, :, :, None], points, sliced), sample_planes(planes, points, flat) * fade
+    )
 
 
 @given(seeds)
@@ -65,7 +67,9 @@ def test_features_outside_the_box_vanish_and_density_with_them(seed):
     field = TriplaneField(planes, Decoder(config), config)
     assert sample_planes(planes, far, config).abs().max() == 0
     assert field(far)[0].abs().max() == 0
-    assert_close(field.raw(far)[0], field.decoder(torch.zeros(1, 2, 4))[0])  # the family's renderer sees the decoder's constant
+    assert_close(
+        field.raw(far)[0], field.decoder(torch.zeros(1, 2, 4))[0]
+    )  # the family's renderer sees the decoder's constant
 
 
 @given(seeds)
@@ -73,7 +77,9 @@ def test_the_box_and_the_points_may_be_scaled_together(seed):
     planes = drawn(1, 3, 4, 3, 8, 8, seed=seed)
     points = drawn(1, 20, 3, seed=seed) - 0.5
     small, large = (FieldConfig(channels=4, depth=3, resolution=8, box_side=side) for side in (1.0, 2.5))
-    assert_close(sample_planes(planes, points, small), sample_planes(planes, points * 2.5, large), atol=1e-5, rtol=1e-4)
+    assert_close(
+        sample_planes(planes, points, small), sample_planes(planes, points * 2.5, large), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_colour_lies_in_the_widened_unit_range_and_gradients_reach_the_planes():
@@ -94,7 +100,11 @@ def test_a_decoders_activation_is_its_configs(activation):
     raw, features = decoder(x)
     plain = decoder.net(x)
     assert_close(raw, plain[:, 0])
-    expected = {"sigmoid": plain.sigmoid() * 1.002 - 0.001, "lrelu": F.leaky_relu(plain, 0.2) * math.sqrt(2), "none": plain}[activation]
+    expected = {
+        "sigmoid": plain.sigmoid() * 1.002 - 0.001,
+        "lrelu": F.leaky_relu(plain, 0.2) * math.sqrt(2),
+        "none": plain,
+    }[activation]
     assert_close(features, expected[:, 1:])
     assert set(decoder.state_dict()) == {f"net.{i}.{part}" for i in (0, 2) for part in ("weight", "bias")}
 
@@ -116,7 +126,9 @@ def test_a_colour_layer_reads_features_as_the_generator_does(activation):
     # premultiplied features give premultiplied colours
     assert_close(field.rgb(0.3 * features, torch.full((1, 7, 1), 0.3)), 0.3 * field.rgb(features))
     plain = replace(field, to_rgb=None)
-    assert_close(plain.rgb(features), features[..., :3] if activation == "sigmoid" else (features[..., :3] + 1) / 2)
+    assert_close(
+        plain.rgb(features), features[..., :3] if activation == "sigmoid" else (features[..., :3] + 1) / 2
+    )
 
 
 def test_planes_in_half_precision_are_read_at_exact_points():

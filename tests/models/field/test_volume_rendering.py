@@ -80,7 +80,9 @@ def ray_samples(seed):
 
 
 def image_rays(size=6, yaw=0.0, **options):
-    return (x.flatten(1, 2) for x in rays(orbit(torch.tensor([yaw]), torch.tensor([0.0]), **options), size, size))
+    return (
+        x.flatten(1, 2) for x in rays(orbit(torch.tensor([yaw]), torch.tensor([0.0]), **options), size, size)
+    )
 
 
 @given(seeds)
@@ -161,7 +163,9 @@ def test_importance_samples_follow_the_blurred_weights(seed):
     widest = torch.maximum(padded[:, 1:], padded[:, :-1])
     mass = ((widest[:, 1:] + widest[:, :-1]) / 2 + 0.01)[:, 1:-1]
     middle = (t[:, 1:] + t[:, :-1]) / 2
-    share = torch.stack([((found >= middle[0, i]) & (found < middle[0, i + 1])).float().mean(-1) for i in range(10)], -1)
+    share = torch.stack(
+        [((found >= middle[0, i]) & (found < middle[0, i + 1])).float().mean(-1) for i in range(10)], -1
+    )
     assert_close(share, mass / mass.sum(-1, keepdim=True), atol=2e-3, rtol=0)
 
 
@@ -215,7 +219,9 @@ def test_a_ball_has_the_depth_silhouette_colour_and_normals_of_a_ball():
 def test_neither_chunks_nor_other_views_change_an_image(focal):
     camera = orbit(torch.tensor([0.3, 2.0]), torch.tensor([0.0, 0.4]), focal=focal)
     ball, config = Ball(blur=0.05, peak=20.0), RenderConfig(chunk_bytes=2**30)
-    whole, pieces = (render(MarchingCaster(ball), camera, 20, 20, replace(config, chunk_bytes=size)) for size in (2**30, 1))
+    whole, pieces = (
+        render(MarchingCaster(ball), camera, 20, 20, replace(config, chunk_bytes=size)) for size in (2**30, 1)
+    )
     alone = render(MarchingCaster(ball), camera[1:], 20, 20, config)
     assert rays_per_chunk(RenderConfig(chunk_bytes=1), ball.config) == 64
     for name in ("rgb", "depth", "opacity", "normal"):
@@ -225,7 +231,9 @@ def test_neither_chunks_nor_other_views_change_an_image(focal):
 
 def test_empty_rays_show_the_background_and_no_depth():
     camera = orbit(torch.zeros(1), torch.zeros(1))
-    picture = render(MarchingCaster(Fog(0.0)), camera, 4, 4, RenderConfig(white_back=True), background=(0.2, 0.4, 0.6))
+    picture = render(
+        MarchingCaster(Fog(0.0)), camera, 4, 4, RenderConfig(white_back=True), background=(0.2, 0.4, 0.6)
+    )
     assert_close(picture.rgb[0, :, 0, 0], torch.tensor([0.2, 0.4, 0.6]))
     assert picture.depth.max() == 0 and picture.opacity.max() == 0 and picture.normal.abs().max() == 0
 
@@ -233,7 +241,11 @@ def test_empty_rays_show_the_background_and_no_depth():
 def test_rays_past_the_box_see_nothing_of_it():
     camera = orbit(torch.zeros(1), torch.zeros(1), focal=1.0)
     picture = render(MarchingCaster(Fog(5.0)), camera, 9, 9, RenderConfig())
-    assert picture.opacity[0, 0, 0, 0] == 0 and picture.depth[0, 0, 0, 0] == 0 and picture.opacity[0, 0, 4, 4] > 0.99
+    assert (
+        picture.opacity[0, 0, 0, 0] == 0
+        and picture.depth[0, 0, 0, 0] == 0
+        and picture.opacity[0, 0, 4, 4] > 0.99
+    )
 
 
 @pytest.mark.parametrize("fine", [0, 12])
@@ -276,7 +288,9 @@ def test_draws_repeat_with_their_generator_and_their_middle_is_the_default():
     origins, directions = image_rays()
     config = RenderConfig()
     a, b, c = (
-        render_rays(Ball(), origins, directions, config, draws=draw(origins, config, torch.Generator().manual_seed(s))).features
+        render_rays(
+            Ball(), origins, directions, config, draws=draw(origins, config, torch.Generator().manual_seed(s))
+        ).features
         for s in (1, 1, 2)
     )
     assert torch.equal(a, b) and not torch.equal(a, c)
@@ -301,14 +315,17 @@ def test_clouds_are_culled_and_made_solid():
     for clouds in ({"cull": 0.5}, {"binarise": 0.5}):
         assert render_rays(thin, origins, directions, replace(config, **clouds)).opacity.max() == 0
     assert_close(
-        render_rays(thick, origins, directions, replace(config, cull=0.5)).opacity, render_rays(thick, origins, directions, config).opacity
+        render_rays(thick, origins, directions, replace(config, cull=0.5)).opacity,
+        render_rays(thick, origins, directions, config).opacity,
     )
     assert render_rays(thick, origins, directions, replace(config, binarise=0.5)).opacity.min() > 0.999
 
 
 def test_a_camera_inside_the_box_and_an_unbatched_one_are_named():
     with pytest.raises(ValueError, match="outside the head's box"):
-        render(MarchingCaster(Ball()), orbit(torch.zeros(1), torch.zeros(1), radius=0.3), 4, 4, RenderConfig())
+        render(
+            MarchingCaster(Ball()), orbit(torch.zeros(1), torch.zeros(1), radius=0.3), 4, 4, RenderConfig()
+        )
     with pytest.raises(ValueError, match=r"batch of cameras \[V\]"):
         render(MarchingCaster(Ball()), orbit(0.0, 0.0), 4, 4, RenderConfig())
 

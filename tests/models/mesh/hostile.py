@@ -23,13 +23,22 @@ def glb(header: dict | bytes, binary: bytes = b"") -> bytes:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     text += b" " * (-len(text) % 4)
     binary += b"\0" * (-len(binary) % 4)
-    body = struct.pack("<II", len(text), 0x4E4F534A) + text + struct.pack("<II", len(binary), 0x004E4942) + binary
+    body = (
+        struct.pack("<II", len(text), 0x4E4F534A)
+        + text
+        + struct.pack("<II", len(binary), 0x004E4942)
+        + binary
+    )
     return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
 
 
 def triangle(change=None, blob: bytes = b"", positions=TRIANGLE, uv=UV) -> bytes:
     """One triangle with UVs and a material, whose header `change` changes; `blob` is the bytes of buffer view 2."""
-    parts = [np.ascontiguousarray(positions, np.float32).tobytes(), np.ascontiguousarray(uv, np.float32).tobytes(), blob]
+    parts = [
+        np.ascontiguousarray(positions, np.float32).tobytes(),
+        np.ascontiguousarray(uv, np.float32).tobytes(),
+        blob,
+    ]
     offsets = np.cumsum([0] + [len(part) for part in parts]).tolist()
     header = {
         "asset": {"version": "2.0"},
@@ -42,7 +51,9 @@ def triangle(change=None, blob: bytes = b"", positions=TRIANGLE, uv=UV) -> bytes
             {"bufferView": 0, "componentType": 5126, "count": len(positions), "type": "VEC3"},
             {"bufferView": 1, "componentType": 5126, "count": len(uv), "type": "VEC2"},
         ],
-        "bufferViews": [{"buffer": 0, "byteOffset": offsets[i], "byteLength": len(parts[i])} for i in range(3) if parts[i]],
+        "bufferViews": [
+            {"buffer": 0, "byteOffset": offsets[i], "byteLength": len(parts[i])} for i in range(3) if parts[i]
+        ],
         "buffers": [{"byteLength": offsets[-1]}],
     }
     if change is not None:
@@ -54,11 +65,17 @@ def textured(blob: bytes, image: dict | None = None, slot: str = "baseColorTextu
     """A triangle with a picture as one of its material's textures; slot "" for a picture that no material names."""
 
     def change(header: dict) -> None:
-        header["images"] = [{"bufferView": 2} | (image or {}) if image is None or "uri" not in image else image]
+        header["images"] = [
+            {"bufferView": 2} | (image or {}) if image is None or "uri" not in image else image
+        ]
         header["textures"] = [{"source": 0}]
         material = header["materials"][0]
         if slot:
-            place = material["pbrMetallicRoughness"] if slot in ("baseColorTexture", "metallicRoughnessTexture") else material
+            place = (
+                material["pbrMetallicRoughness"]
+                if slot in ("baseColorTexture", "metallicRoughnessTexture")
+                else material
+            )
             place[slot] = {"index": 0}
 
     return triangle(change, blob)
@@ -74,16 +91,26 @@ def png(width: int, height: int, bits: int = 1, colour: int = 0, extra: bytes = 
     data.append(packer.flush())
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", b"".join(data)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + extra
+        + chunk(b"IDAT", b"".join(data))
+        + chunk(b"IEND", b"")
+    )
 
 
 def text_bomb() -> bytes:
     """A PNG whose text chunk inflates to 200 MB."""
     packed = b"Comment\0\0" + zlib.compress(bytes(200 * 2**20), 9)
-    chunk = struct.pack(">I", len(packed)) + b"zTXt" + packed + struct.pack(">I", zlib.crc32(b"zTXt" + packed))
+    chunk = (
+        struct.pack(">I", len(packed)) + b"zTXt" + packed + struct.pack(">I", zlib.crc32(b"zTXt" + packed))
+    )
     return png(4, 4, extra=chunk)
 
 
@@ -149,7 +176,14 @@ def overlapping(header: dict) -> None:
 def indexed(values: list[int], component: int = 5125):
     def change(header: dict) -> None:
         header["bufferViews"].append({"buffer": 0, "byteOffset": 60, "byteLength": 4 * len(values)})
-        header["accessors"].append({"bufferView": len(header["bufferViews"]) - 1, "componentType": component, "count": len(values), "type": "SCALAR"})
+        header["accessors"].append(
+            {
+                "bufferView": len(header["bufferViews"]) - 1,
+                "componentType": component,
+                "count": len(values),
+                "type": "SCALAR",
+            }
+        )
         header["meshes"][0]["primitives"][0]["indices"] = 2
 
     return triangle(change, np.array(values, np.uint32).tobytes())
@@ -171,8 +205,13 @@ def many_textures(count: int, side: int) -> bytes:
     """Many large pictures in the same few bytes."""
 
     def change(header: dict) -> None:
-        header["images"], header["textures"] = [{"bufferView": 2}] * count, [{"source": i} for i in range(count)]
-        header["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": i}}} for i in range(count)]
+        header["images"], header["textures"] = (
+            [{"bufferView": 2}] * count,
+            [{"source": i} for i in range(count)],
+        )
+        header["materials"] = [
+            {"pbrMetallicRoughness": {"baseColorTexture": {"index": i}}} for i in range(count)
+        ]
         primitive = header["meshes"][0]["primitives"][0]
         header["meshes"][0]["primitives"] = [primitive | {"material": i} for i in range(count)]
 
@@ -201,7 +240,10 @@ CASES = {  # name -> (how it is made, words of its refusal)
     "EPS as base colour": (lambda: textured(EPS), "PNG, JPEG or WebP"),
     "EPS called PNG": (lambda: textured(EPS, {"mimeType": "image/png"}), "PNG, JPEG or WebP"),
     "EPS called JPEG": (lambda: textured(EPS, {"mimeType": "image/jpeg"}), "PNG, JPEG or WebP"),
-    "EPS in a data URI": (lambda: uri("data:image/png;base64," + base64.b64encode(EPS).decode()), "PNG, JPEG or WebP"),
+    "EPS in a data URI": (
+        lambda: uri("data:image/png;base64," + base64.b64encode(EPS).decode()),
+        "PNG, JPEG or WebP",
+    ),
     "a TIFF": (lambda: textured(b"II*\0" + bytes(64)), "PNG, JPEG or WebP"),
     "a PNG cut off": (lambda: textured(png(64, 64)[:45]), "damaged PNG"),
     "1-bit PNG of 9000": (lambda: textured(png(9000, 9000)), "9000x9000"),
@@ -218,7 +260,10 @@ CASES = {  # name -> (how it is made, words of its refusal)
     "a buffer's path": (lambda: buffer_at("a.bin"), "inside the GLB"),
     "no base64": (lambda: buffer_at("data:application/octet-stream;base64,####"), "base64"),
     "a count without a view": (lambda: triangle(without_view), "without a view|from 0 to"),
-    "a small count without a view": (lambda: triangle(lambda h: h["accessors"][0].pop("bufferView")), "without a view"),
+    "a small count without a view": (
+        lambda: triangle(lambda h: h["accessors"][0].pop("bufferView")),
+        "without a view",
+    ),
     "a sparse accessor": (lambda: triangle(sparse), "without a view|from 0 to"),
     "a count beyond its view": (lambda: triangle(set_accessor(count=9_000_000)), "a view of 36 bytes"),
     "a negative count": (lambda: triangle(set_accessor(count=-1)), "whole number"),
@@ -229,33 +274,68 @@ CASES = {  # name -> (how it is made, words of its refusal)
     "a huge stride": (lambda: triangle(set_view(byteStride=2**31)), "whole number"),
     "a stride of one": (lambda: triangle(set_view(byteStride=1)), "entries of 12 bytes"),
     "a view beyond its buffer": (lambda: triangle(set_view(byteLength=10**6)), "within the"),
-    "a buffer beyond the file": (lambda: triangle(lambda h: h["buffers"][0].update(byteLength=10**8)), "in the file"),
-    "accessors over each other": (lambda: triangle(overlapping, positions=grid(10_000)), "share no bytes|at most 4000000"),
+    "a buffer beyond the file": (
+        lambda: triangle(lambda h: h["buffers"][0].update(byteLength=10**8)),
+        "in the file",
+    ),
+    "accessors over each other": (
+        lambda: triangle(overlapping, positions=grid(10_000)),
+        "share no bytes|at most 4000000",
+    ),
     "an index beyond": (lambda: indexed([0, 1, 7]), "indices below 3"),
     "two corners": (lambda: indexed([0, 1]), "three corners"),
     "indices of floats": (lambda: indexed([0, 1, 2], 5126), "of type SCALAR"),
-    "3000 times 1e5 triangles": (lambda: triangle(instances(3_000), positions=grid(100_000), uv=np.tile(UV, (100_000, 1))), "in all"),
+    "3000 times 1e5 triangles": (
+        lambda: triangle(instances(3_000), positions=grid(100_000), uv=np.tile(UV, (100_000, 1))),
+        "in all",
+    ),
     "1e5 primitives": (lambda: triangle(primitives(100_000)), "at most"),
     "10000 primitives": (lambda: triangle(primitives(10_000)), "at most 4096"),
     "a chain of 50000": (lambda: triangle(chain(50_000)), "at most 10000 nodes"),
     "a chain of 9000": (lambda: triangle(chain(9_000)), "below each other"),
     "a circle": (lambda: triangle(nodes({"mesh": 0, "children": [1]}, {"children": [0]})), "form a tree"),
     "its own child": (lambda: triangle(nodes({"mesh": 0, "children": [0]})), "form a tree"),
-    "a child of two": (lambda: triangle(nodes({"children": [1, 2]}, {"children": [3]}, {"children": [3]}, {"mesh": 0})), "form a tree"),
-    "doubling children": (lambda: triangle(nodes(*({"children": [i + 1, i + 1]} for i in range(60)), {"mesh": 0})), "form a tree"),
+    "a child of two": (
+        lambda: triangle(nodes({"children": [1, 2]}, {"children": [3]}, {"children": [3]}, {"mesh": 0})),
+        "form a tree",
+    ),
+    "doubling children": (
+        lambda: triangle(nodes(*({"children": [i + 1, i + 1]} for i in range(60)), {"mesh": 0})),
+        "form a tree",
+    ),
     "a child that is not": (lambda: triangle(set_node(children=[5])), "the number of a node"),
     "a mesh that is not": (lambda: triangle(set_node(mesh=9)), "the number of a mesh"),
     "a material that is not": (lambda: triangle(lambda h: h.update(materials=[])), "a material"),
-    "positions with NaN": (lambda: triangle(positions=not_finite(TRIANGLE, np.nan)), "finite numbers as POSITION"),
-    "infinite positions": (lambda: triangle(positions=not_finite(TRIANGLE, np.inf)), "finite numbers as POSITION"),
+    "positions with NaN": (
+        lambda: triangle(positions=not_finite(TRIANGLE, np.nan)),
+        "finite numbers as POSITION",
+    ),
+    "infinite positions": (
+        lambda: triangle(positions=not_finite(TRIANGLE, np.inf)),
+        "finite numbers as POSITION",
+    ),
     "UVs with NaN": (lambda: triangle(uv=not_finite(UV, np.nan)), "finite numbers as TEXCOORD_0"),
-    "a matrix with NaN": (lambda: triangle(set_node(matrix=[float("nan")] * 16)), "finite numbers as a node's matrix"),
+    "a matrix with NaN": (
+        lambda: triangle(set_node(matrix=[float("nan")] * 16)),
+        "finite numbers as a node's matrix",
+    ),
     "a matrix of 15": (lambda: triangle(set_node(matrix=[1.0] * 15)), "16 finite numbers"),
-    "infinite translation": (lambda: triangle(set_node(translation=[1e999, 0, 0])), "finite numbers as a node's translation"),
-    "a rotation of words": (lambda: triangle(set_node(rotation=["a", 0, 0, 1])), "finite numbers as a node's rotation"),
-    "scales that overflow": (lambda: triangle(nodes({"scale": [1e29] * 3, "children": [1]}, {"scale": [1e29] * 3, "mesh": 0})), "finite size"),
+    "infinite translation": (
+        lambda: triangle(set_node(translation=[1e999, 0, 0])),
+        "finite numbers as a node's translation",
+    ),
+    "a rotation of words": (
+        lambda: triangle(set_node(rotation=["a", 0, 0, 1])),
+        "finite numbers as a node's rotation",
+    ),
+    "scales that overflow": (
+        lambda: triangle(nodes({"scale": [1e29] * 3, "children": [1]}, {"scale": [1e29] * 3, "mesh": 0})),
+        "finite size",
+    ),
     "colours with NaN": (
-        lambda: triangle(lambda h: h["materials"][0]["pbrMetallicRoughness"].update(baseColorFactor=[float("nan")] * 4)),
+        lambda: triangle(
+            lambda h: h["materials"][0]["pbrMetallicRoughness"].update(baseColorFactor=[float("nan")] * 4)
+        ),
         "finite numbers as baseColorFactor",
     ),
     "lists within lists": (lambda: bad_json(b"[" * 100_000 + b"]" * 100_000), "without end"),
@@ -267,7 +347,9 @@ CASES = {  # name -> (how it is made, words of its refusal)
 }
 HARMLESS = {  # what is read all the same, since nobody looks at the picture
     **{
-        f"EPS as {slot or 'a picture that nobody names'}": lambda slot=slot: textured(EPS, {"mimeType": "image/png"}, slot)
+        f"EPS as {slot or 'a picture that nobody names'}": lambda slot=slot: textured(
+            EPS, {"mimeType": "image/png"}, slot
+        )
         for slot in ("normalTexture", "metallicRoughnessTexture", "emissiveTexture", "occlusionTexture", "")
     },
     "a TIFF as normals": lambda: textured(b"II*\0" + bytes(64), None, "normalTexture"),
@@ -290,7 +372,9 @@ def main(root: str, folder: str) -> None:
     """Read every file of a folder as a GLB."""
     import importlib.util
 
-    spec = importlib.util.spec_from_file_location("portrait_diffusion", Path(root) / "__init__.py", submodule_search_locations=[root])
+    spec = importlib.util.spec_from_file_location(
+        "portrait_diffusion", Path(root) / "__init__.py", submodule_search_locations=[root]
+    )
     sys.modules["portrait_diffusion"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["portrait_diffusion"])
     from portrait_diffusion.models.mesh.gltf import from_glb

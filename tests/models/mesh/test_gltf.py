@@ -35,7 +35,9 @@ def accessor(glb: bytes, index: int) -> torch.Tensor:
     found = header["accessors"][index]
     start = header["bufferViews"][found["bufferView"]].get("byteOffset", 0) + found.get("byteOffset", 0)
     width = {"VEC2": 2, "VEC3": 3}[found["type"]]
-    return torch.frombuffer(bytearray(binary[start : start + 4 * width * found["count"]]), dtype=torch.float32).view(-1, width)
+    return torch.frombuffer(
+        bytearray(binary[start : start + 4 * width * found["count"]]), dtype=torch.float32
+    ).view(-1, width)
 
 
 @pytest.mark.parametrize("kind", ["textured", "coloured", "sphere", "box"])
@@ -68,7 +70,10 @@ def test_vertex_colours_come_back_without_loss(coloured):
 def test_what_is_read_back_looks_the_same(textured, coloured):
     camera = c.orbit(0.4, 0.2)
     for mesh in (textured, coloured):
-        before, after = render_mesh(mesh, camera, 64), render_mesh(gltf.from_glb(gltf.to_glb(mesh)), camera, 64)
+        before, after = (
+            render_mesh(mesh, camera, 64),
+            render_mesh(gltf.from_glb(gltf.to_glb(mesh)), camera, 64),
+        )
         assert_close(after.rgb, before.rgb, atol=0.02, rtol=0)
 
 
@@ -88,7 +93,11 @@ def test_the_file_holds_everything_itself(textured):
     assert not any("uri" in part for part in header["buffers"] + header["images"])
     assert header["images"][0]["mimeType"] == "image/png"
     material = header["materials"][0]["pbrMetallicRoughness"]
-    assert material["metallicFactor"] == 0 and material["roughnessFactor"] == gltf.ROUGHNESS and "baseColorTexture" in material
+    assert (
+        material["metallicFactor"] == 0
+        and material["roughnessFactor"] == gltf.ROUGHNESS
+        and "baseColorTexture" in material
+    )
     attributes = header["meshes"][0]["primitives"][0]["attributes"]
     assert set(attributes) == {"POSITION", "NORMAL", "TEXCOORD_0"}
 
@@ -116,11 +125,20 @@ def plain_glb(mesh: Mesh, node: dict | list[dict], **attributes) -> bytes:
         kind = "SCALAR" if data.ndim == 1 else f"VEC{data.shape[1]}"
         component = {torch.float32: 5126, torch.int32: 5125, torch.uint8: 5121}[data.dtype]
         header["bufferViews"].append({"buffer": 0, "byteOffset": len(binary), "byteLength": len(blob)})
-        header["accessors"].append({"bufferView": len(header["accessors"]), "componentType": component, "count": len(data), "type": kind})
+        header["accessors"].append(
+            {
+                "bufferView": len(header["accessors"]),
+                "componentType": component,
+                "count": len(data),
+                "type": kind,
+            }
+        )
         if data.dtype == torch.uint8:
             header["accessors"][-1]["normalized"] = True
         binary += blob + b"\0" * (-len(blob) % 4)
-    header["meshes"] = [{"primitives": [{"attributes": {name: i for i, name in enumerate(parts)}, "indices": len(parts)}]}]
+    header["meshes"] = [
+        {"primitives": [{"attributes": {name: i for i, name in enumerate(parts)}, "indices": len(parts)}]}
+    ]
     header["buffers"] = [{"byteLength": len(binary)}]
     return gltf.write_chunks(header, binary)
 
@@ -191,7 +209,10 @@ def broken(change) -> bytes:
         (broken(lambda header: header.pop("accessors")), "an accessor among the file's own"),
         (broken(lambda header: header["accessors"][0].update(count=10**6)), "a view of 36 bytes"),
         (broken(lambda header: header["bufferViews"][1].update(byteLength=0)), "from_glb"),
-        (broken(lambda header: header.update(extensionsRequired=["KHR_draco_mesh_compression"])), "without compression"),
+        (
+            broken(lambda header: header.update(extensionsRequired=["KHR_draco_mesh_compression"])),
+            "without compression",
+        ),
         (broken(lambda header: header["meshes"][0]["primitives"][0].update(mode=0)), "with triangles"),
         (broken(lambda header: header.update(meshes=[], nodes=[], scenes=[{}])), "from_glb"),
     ],
@@ -220,4 +241,7 @@ def test_what_cannot_be_written_says_so(box):
 
 def test_chunks_come_back(box):
     header, binary = {"a": ["é", 1]}, b"12345"
-    assert gltf.read_chunks(gltf.write_chunks(header, binary)) == (json.loads(json.dumps(header)), binary + b"\0" * 3)
+    assert gltf.read_chunks(gltf.write_chunks(header, binary)) == (
+        json.loads(json.dumps(header)),
+        binary + b"\0" * 3,
+    )

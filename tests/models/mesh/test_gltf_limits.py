@@ -20,7 +20,11 @@ def report(tmp_path_factory, root, stand_in):
         (folder / f"{i:03}.glb").write_bytes(make())
     program = root / "tests" / "models" / "mesh" / "hostile.py"
     done = subprocess.run(
-        [sys.executable, str(program), str(root), str(folder)], capture_output=True, text=True, timeout=300, env=stand_in.environment
+        [sys.executable, str(program), str(root), str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=stand_in.environment,
     )
     assert done.returncode == 0, done.stderr
     lines = json.loads(done.stdout.splitlines()[-1])
@@ -30,7 +34,9 @@ def report(tmp_path_factory, root, stand_in):
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_refused_in_a_sentence(name, report):
     words = report[name]["words"]
-    assert words.startswith("from_glb: expected ") and ", got " in words and "; " in words and "\n" not in words, words
+    assert (
+        words.startswith("from_glb: expected ") and ", got " in words and "; " in words and "\n" not in words
+    ), words
     assert any(part in words for part in CASES[name][1].split("|")), words
     assert len(words) < 300
 

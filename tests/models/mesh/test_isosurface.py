@@ -30,7 +30,9 @@ def test_a_sphere_is_found_within_three_thousandths_of_a_voxel():
 @settings(deadline=None, max_examples=15)
 @given(st.floats(0.1, 0.4), st.floats(-0.09, 0.09), st.integers(8, 30))
 def test_spheres_are_closed_and_wound_outwards(radius, shift, resolution):
-    sphere = iso.extract(ball((shift, -shift, shift / 2), radius), resolution=resolution, level=0.0, floor=None)
+    sphere = iso.extract(
+        ball((shift, -shift, shift / 2), radius), resolution=resolution, level=0.0, floor=None
+    )
     assert m.is_watertight(sphere)
     assert m.volume(sphere) > 0
     outward = sphere.vertices - torch.tensor([shift, -shift, shift / 2])
@@ -95,7 +97,9 @@ def test_a_target_above_the_grid_changes_nothing():
 
 
 def test_resampling_keeps_linear_functions():
-    grid = iso.sample_grid(lambda p: p @ torch.tensor([1.0, 2.0, 3.0]), torch.tensor([-0.5, -0.3, -0.5]), 0.5, 0.05, chunk=1000)
+    grid = iso.sample_grid(
+        lambda p: p @ torch.tensor([1.0, 2.0, 3.0]), torch.tensor([-0.5, -0.3, -0.5]), 0.5, 0.05, chunk=1000
+    )
     coarse = iso.resample(grid, 0.07)
     again = iso.sample_grid(lambda p: p @ torch.tensor([1.0, 2.0, 3.0]), grid.origin, 0.5, 0.07, chunk=77)
     assert coarse.values.shape == again.values.shape
@@ -110,7 +114,9 @@ def test_points_come_in_chunks_and_progress_is_told():
         return ball()(points)
 
     whole = iso.extract(ball(), resolution=12, level=0.0)
-    parts = iso.extract(density, resolution=12, level=0.0, chunk=100, callback=lambda done, total: told.append((done, total)))
+    parts = iso.extract(
+        density, resolution=12, level=0.0, chunk=100, callback=lambda done, total: told.append((done, total))
+    )
     assert max(sizes) <= 100
     assert_close(parts.vertices, whole.vertices)
     assert told[-1][0] == told[-1][1] and [done for done, _ in told] == sorted(done for done, _ in told)
@@ -131,7 +137,11 @@ def test_a_callback_may_interrupt():
         (ball(), {"resolution": 7}, "resolution of at least 8"),
         (ball(), {"level": 0.31}, "among the densities, .* no surface at level 0.31; lower it"),
         (ball(), {"level": -9.0}, "no surface at level -9; raise it"),
-        (lambda p: torch.zeros(len(p)), {}, "among the densities, 0 to 0, but there is no surface at level 0"),
+        (
+            lambda p: torch.zeros(len(p)),
+            {},
+            "among the densities, 0 to 0, but there is no surface at level 0",
+        ),
         (lambda p: p[:, 0] * math.nan, {}, "finite densities"),
         (lambda p: ball()(p).masked_fill(p[:, 0] > 0.4, math.inf), {}, "finite densities"),
         (ball(), {"floor": 0.6}, "lies above the box"),

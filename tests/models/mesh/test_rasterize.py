@@ -54,7 +54,9 @@ def test_the_fast_path_agrees_with_its_twin(seed):
 @given(seeds)
 def test_neither_the_order_of_faces_nor_the_block_size_matters(seed):
     generator = torch.Generator().manual_seed(seed)
-    positions = torch.rand(90, 3, generator=generator) * torch.tensor([20.0, 20.0, 1.0]) + torch.tensor([0.0, 0.0, 0.5])
+    positions = torch.rand(90, 3, generator=generator) * torch.tensor([20.0, 20.0, 1.0]) + torch.tensor(
+        [0.0, 0.0, 0.5]
+    )
     faces, order = torch.arange(90).view(30, 3), torch.randperm(30, generator=generator)
     index, weights = r.rasterize(positions, faces, 20, 20)
     before, r.CANDIDATES = r.CANDIDATES, 50
@@ -88,14 +90,18 @@ def test_weights_are_perspective_correct():
 
 
 def test_faces_behind_the_camera_without_area_or_not_finite_are_left_out():
-    positions = torch.tensor([[0.0, 0, 1], [9, 0, 1], [0, 9, -1], [4, 4, 1], [5, 5, 1], [6, 6, 1], [math.nan, 0, 1], [0, 9, 1]])
+    positions = torch.tensor(
+        [[0.0, 0, 1], [9, 0, 1], [0, 9, -1], [4, 4, 1], [5, 5, 1], [6, 6, 1], [math.nan, 0, 1], [0, 9, 1]]
+    )
     index, _ = r.rasterize(positions, torch.tensor([[0, 1, 2], [3, 4, 5], [0, 1, 6]]), 8, 8)
     assert (index == -1).all()
     assert (r.rasterize(positions, torch.zeros(0, 3, dtype=torch.int64), 8, 8)[0] == -1).all()
 
 
 def test_back_faces_are_those_that_turn_clockwise_on_screen():
-    positions = torch.tensor([[0.0, 0.0, 1.0], [0.0, 8.0, 1.0], [8.0, 0.0, 1.0]])  # counter-clockwise as one looks at it
+    positions = torch.tensor(
+        [[0.0, 0.0, 1.0], [0.0, 8.0, 1.0], [8.0, 0.0, 1.0]]
+    )  # counter-clockwise as one looks at it
     front = torch.tensor([[0, 1, 2]])
     assert (r.rasterize(positions, front, 8, 8, back_faces=False)[0] == 0).any()
     assert (r.rasterize(positions, front.flip(1), 8, 8, back_faces=False)[0] == -1).all()
@@ -118,7 +124,10 @@ def test_a_sphere_s_distance_and_normals_are_those_of_the_rays(sphere, yaw, pitc
     assert (view.mask[0] > 0)[exact < 1.85].all()
     assert_close(view.ray_distance[0][inner], exact[inner], atol=2e-3, rtol=0)
     origins, directions = c.rays(camera, 64, 64)
-    normal = torch.nn.functional.normalize(origins + exact[..., None] * directions, dim=-1) @ camera.cam2world[:3, :3]
+    normal = (
+        torch.nn.functional.normalize(origins + exact[..., None] * directions, dim=-1)
+        @ camera.cam2world[:3, :3]
+    )
     assert ((view.normal.permute(1, 2, 0) * normal).sum(-1)[inner] > 0.999).all()
     assert (view.ray_distance[view.mask == 0] == 0).all() and (view.rgb.amin(0)[view.mask[0] == 0] == 1).all()
 
@@ -129,7 +138,9 @@ def test_a_closed_mesh_looks_the_same_without_back_faces(sphere):
 
 
 def test_supersampling_averages_coverage_and_keeps_distances(sphere):
-    plain, fine = (r.render_mesh(sphere, c.frontal(), 32, supersampling=k, background=(0.0, 0.0, 1.0)) for k in (1, 3))
+    plain, fine = (
+        r.render_mesh(sphere, c.frontal(), 32, supersampling=k, background=(0.0, 0.0, 1.0)) for k in (1, 3)
+    )
     assert ((fine.mask > 0) & (fine.mask < 1)).any()
     assert_close(fine.mask.mean(), plain.mask.mean(), atol=0.01, rtol=0)
     assert_close(fine.rgb[2], fine.rgb[0] + 1 - fine.mask[0])

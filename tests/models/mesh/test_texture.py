@@ -28,7 +28,9 @@ def test_unwrapping_keeps_the_surface(sphere, unwrapped):
     assert_close(m.volume(unwrapped), m.volume(sphere))
     assert m.is_watertight(unwrapped)
     assert len(unwrapped.vertices) < 1.3 * len(sphere.vertices)
-    assert_close(unwrapped.normals, torch.nn.functional.normalize(unwrapped.vertices, dim=-1), atol=6e-3, rtol=0)
+    assert_close(
+        unwrapped.normals, torch.nn.functional.normalize(unwrapped.vertices, dim=-1), atol=6e-3, rtol=0
+    )
 
 
 def test_every_texel_belongs_to_one_chart(unwrapped):

@@ -20,14 +20,18 @@ def test_the_turn_starts_in_front_and_goes_to_the_subject_s_left(sphere):
 def test_open_meshes_show_their_insides(box):
     from dataclasses import replace
 
-    lone = replace(box, vertices=box.vertices * 0.1 - 0.05, faces=box.faces[:2])  # the side at x = -0.05, seen from behind
+    lone = replace(
+        box, vertices=box.vertices * 0.1 - 0.05, faces=box.faces[:2]
+    )  # the side at x = -0.05, seen from behind
     frames = turntable.frames(lone, count=4, size=16)
     assert (frames[1] < 1).any() and (frames[3] < 1).any()
 
 
 def test_every_frame_is_told_and_may_interrupt(box):
     told = []
-    frames = turntable.frames(box, count=3, size=8, background=(0.0, 0.0, 0.0), callback=lambda *news: told.append(news))
+    frames = turntable.frames(
+        box, count=3, size=8, background=(0.0, 0.0, 0.0), callback=lambda *news: told.append(news)
+    )
     assert [(done, total) for done, total, _ in told] == [(1, 3), (2, 3), (3, 3)]
     assert torch.equal(torch.stack([frame for *_, frame in told]), frames)
 

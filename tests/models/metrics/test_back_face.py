@@ -47,7 +47,10 @@ def painted(rgb, mask, share, face=None):
 def modelled(distance, mask, share):
     """The front's relief, put on the back: geometry alone."""
     front = distance[:, 0]
-    return on_back(distance, distance[:, 1].flip(-1) + share * overlap(mask) * (front - masked_blur(front, mask[:, 0], 8)))
+    return on_back(
+        distance,
+        distance[:, 1].flip(-1) + share * overlap(mask) * (front - masked_blur(front, mask[:, 0], 8)),
+    )
 
 
 def test_the_heads_of_these_tests_have_hair_of_many_styles():
@@ -110,7 +113,10 @@ def test_a_print_that_nobody_sees_does_not_count(heads):
 def test_mirrored_heads_and_other_exposures_score_the_same(heads):
     rgb, mask, distance = (x[:3] for x in heads)
     exact = back_face(rgb, mask, distance)
-    for same in (back_face(rgb.flip(-1), mask.flip(-1), distance.flip(-1)), back_face(0.25 + 0.5 * rgb, mask, distance + 0.0)):
+    for same in (
+        back_face(rgb.flip(-1), mask.flip(-1), distance.flip(-1)),
+        back_face(0.25 + 0.5 * rgb, mask, distance + 0.0),
+    ):
         assert_close(same.colour, exact.colour, atol=1e-4, rtol=0)
         assert_close(same.relief, exact.relief, atol=1e-3, rtol=0)
 
@@ -143,7 +149,8 @@ def test_thresholds_are_quantiles_of_enough_heads():
     limits = thresholds(values)
     assert (float(limits.colour), float(limits.relief)) == (pytest.approx(0.197), pytest.approx(0.99))
     assert (
-        int(values.above(limits).sum()) == 1 and not values.above(replace(limits, colour=torch.tensor(9.0), relief=torch.tensor(9.0))).any()
+        int(values.above(limits).sum()) == 1
+        and not values.above(replace(limits, colour=torch.tensor(9.0), relief=torch.tensor(9.0))).any()
     )
     assert_close(values.score, values.relief.maximum(values.colour))
     with pytest.raises(ValueError, match=f"at least {LEAST} exact heads, got 3"):

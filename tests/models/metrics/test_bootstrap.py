@@ -30,12 +30,16 @@ def test_one_head_or_equal_heads_have_no_width():
 def test_it_follows_units_and_offsets(values, scale, offset):
     values = torch.tensor(values, dtype=torch.float64)
     moved = torch.tensor(interval(scale * values + offset, seeded()))
-    assert moved.tolist() == pytest.approx((scale * torch.tensor(interval(values, seeded())) + offset).tolist(), abs=1e-3)
+    assert moved.tolist() == pytest.approx(
+        (scale * torch.tensor(interval(values, seeded())) + offset).tolist(), abs=1e-3
+    )
     assert moved[1] - 1e-9 <= moved[0] <= moved[2] + 1e-9
 
 
 def test_pairs_are_narrower_than_what_they_are_made_of():
-    hard = 5 * torch.randn(24, generator=seeded(), dtype=torch.float64)  # how hard each head is, for both methods
+    hard = 5 * torch.randn(
+        24, generator=seeded(), dtype=torch.float64
+    )  # how hard each head is, for both methods
     ours, theirs = hard + 1, hard + 0.2 * torch.randn(24, generator=seeded(1), dtype=torch.float64)
     _, low, high = interval(ours - theirs, seeded())
     _, wide_low, wide_high = interval(ours, seeded())

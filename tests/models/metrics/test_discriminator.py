@@ -48,7 +48,9 @@ def test_the_score_is_the_mean_of_the_sigmoids():
 def test_a_head_is_scored_alike_alone_and_among_others():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = Discriminator(DiscriminatorConfig(resolution=32, raw_resolution=16, widths=(4, 6, 8))).requires_grad_(False)
+        network = Discriminator(
+            DiscriminatorConfig(resolution=32, raw_resolution=16, widths=(4, 6, 8))
+        ).requires_grad_(False)
     image, label = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)), labels(3)
     alone = [discriminator_score(network, image[i : i + 1], label[i : i + 1]) for i in range(3)]
     assert discriminator_score(network, image, label) == pytest.approx(sum(alone) / 3, abs=1e-6)

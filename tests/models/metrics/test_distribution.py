@@ -15,20 +15,27 @@ def gaussian(count, dimensions, seed=0):
 
 def test_kernel_distance_by_hand():
     # k(1, -1) = 0; k(2, 0) = 1; k(1, 2) = 27, k(1, 0) = 1, k(-1, 2) = -1, k(-1, 0) = 1
-    assert kernel_distance(torch.tensor([[1.0], [-1.0]]), torch.tensor([[2.0], [0.0]])) == pytest.approx(0 + 1 - 2 * 28 / 4)
+    assert kernel_distance(torch.tensor([[1.0], [-1.0]]), torch.tensor([[2.0], [0.0]])) == pytest.approx(
+        0 + 1 - 2 * 28 / 4
+    )
 
 
 @pytest.mark.parametrize("count", [4, 40])
 def test_kernel_distance_has_the_right_mean_at_every_count(count):
     """x ~ N(0, 1), y ~ N(1, 1): E (x x' + 1)^3 = 4, E (y y' + 1)^3 = 16 + 12 + 3 + 1, E (x y + 1)^3 = 0 + 3 * 2 + 0 + 1."""
     exact = 4 + 32 - 2 * 7
-    x, y = gaussian(count * 4000, 1).view(4000, count, 1), 1 + gaussian(count * 4000, 1, seed=1).view(4000, count, 1)
+    x, y = (
+        gaussian(count * 4000, 1).view(4000, count, 1),
+        1 + gaussian(count * 4000, 1, seed=1).view(4000, count, 1),
+    )
     values = torch.tensor([kernel_distance(a, b) for a, b in zip(x, y, strict=True)])
     assert abs(values.mean() - exact) < 4 * values.std() / math.sqrt(len(values))
 
 
 def test_kernel_distance_of_one_distribution_is_zero_on_average():
-    values = torch.tensor([kernel_distance(gaussian(10, 6, seed=i), gaussian(10, 6, seed=1000 + i)) for i in range(300)])
+    values = torch.tensor(
+        [kernel_distance(gaussian(10, 6, seed=i), gaussian(10, 6, seed=1000 + i)) for i in range(300)]
+    )
     assert abs(values.mean()) < 4 * values.std() / math.sqrt(len(values)) and values.min() < 0
 
 
@@ -46,7 +53,9 @@ def test_frechet_of_shifted_and_scaled_copies(seed, scale):
     a, shift = gaussian(12, 5, seed), torch.tensor([1.0, 0.0, -2.0, 0.5, 0.0], dtype=torch.float64)
     spread = torch.cov(a.mT).trace().item()
     assert frechet_distance(a, a + shift) == pytest.approx(5.25, abs=1e-6)
-    assert frechet_distance(a, a.mean(0) + scale * (a - a.mean(0))) == pytest.approx((1 - scale) ** 2 * spread, abs=1e-6)
+    assert frechet_distance(a, a.mean(0) + scale * (a - a.mean(0))) == pytest.approx(
+        (1 - scale) ** 2 * spread, abs=1e-6
+    )
 
 
 def test_frechet_of_few_pictures_in_many_dimensions():

@@ -33,9 +33,23 @@ def by_name(figures):
 def test_equal_pictures_are_perfect(judges):
     a, mask = pictures(), torch.ones(2, 1, 96, 96)
     found = by_name(evaluate(a, a, judges, masks=mask, reference_masks=mask))
-    assert list(found) == ["L2", "PSNR", "SSIM", "PSNR in mask", "silhouette IoU", "perceptual", "identity", "kernel distance", "NIQE"]
+    assert list(found) == [
+        "L2",
+        "PSNR",
+        "SSIM",
+        "PSNR in mask",
+        "silhouette IoU",
+        "perceptual",
+        "identity",
+        "kernel distance",
+        "NIQE",
+    ]
     assert found["L2"].value == found["perceptual"].value == 0 and found["PSNR"].value == math.inf
-    assert found["SSIM"].value == pytest.approx(1) and found["identity"].value == pytest.approx(1) and found["silhouette IoU"].value == 1
+    assert (
+        found["SSIM"].value == pytest.approx(1)
+        and found["identity"].value == pytest.approx(1)
+        and found["silhouette IoU"].value == 1
+    )
 
 
 def test_each_picture_has_its_own_figure(judges):
@@ -59,11 +73,17 @@ def test_one_reference_serves_all_and_other_sizes_are_resized(judges):
 
 def test_the_users_own_judges_join():
     faces = iter((torch.tensor([0.25, float("nan")]),))
-    judges = Judges(faces=lambda a, b: next(faces), clip=lambda x: x.mean((2, 3)), standard_niqe=fit_niqe(pictures(12, seed=5)))
+    judges = Judges(
+        faces=lambda a, b: next(faces),
+        clip=lambda x: x.mean((2, 3)),
+        standard_niqe=fit_niqe(pictures(12, seed=5)),
+    )
     a = pictures()
     found = by_name(evaluate(a, a, judges))
     assert list(found) == ["L2", "PSNR", "SSIM", "ArcFace", "CLIP", "NIQE, standard statistics"]
-    assert found["ArcFace"].value == 0.25 and found["ArcFace"].judged == 1  # of the picture in which a face was found
+    assert (
+        found["ArcFace"].value == 0.25 and found["ArcFace"].judged == 1
+    )  # of the picture in which a face was found
     assert found["CLIP"].value == pytest.approx(1) and found["CLIP"].judged == 2
 
 

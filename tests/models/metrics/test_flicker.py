@@ -21,7 +21,9 @@ def turn():
     hit = left > 0
     distance = torch.where(hit, along - left.clamp_min(0).sqrt(), 0.0)
     points = origins + distance[..., None] * directions
-    colour = torch.where(hit[..., None], 0.5 + 0.4 * torch.sin(12 * points + torch.tensor([0.0, 1.0, 2.0])), 1.0)
+    colour = torch.where(
+        hit[..., None], 0.5 + 0.4 * torch.sin(12 * points + torch.tensor([0.0, 1.0, 2.0])), 1.0
+    )
     return colour.permute(0, 3, 1, 2), distance[:, None], cameras
 
 
@@ -68,7 +70,9 @@ def test_plain_flicker_in_closed_form():
     assert plain_flicker(ramp) == pytest.approx(0, abs=1e-6)
     steps = (torch.arange(6) % 2).float()[:, None, None, None].expand(6, 3, 4, 4)
     assert plain_flicker(steps) == plain_flicker(steps, closed=True) == pytest.approx(2)
-    assert plain_flicker(ramp, closed=True) == pytest.approx(2 * 1.25 / 5)  # both ends: |1 - 0 + 0.25| and its mirror
+    assert plain_flicker(ramp, closed=True) == pytest.approx(
+        2 * 1.25 / 5
+    )  # both ends: |1 - 0 + 0.25| and its mirror
 
 
 def test_the_column_picture_has_a_column_of_every_frame():

@@ -43,13 +43,17 @@ def test_depth_error_of_a_sphere_that_grew():
 
     middle = torch.zeros(1, 1, 33, 33)
     middle[..., 16, 16] = 1
-    assert depth_error(distance(0.12)[None, None], distance(0.10)[None, None], middle) == pytest.approx(0.02, abs=1e-5)
+    assert depth_error(distance(0.12)[None, None], distance(0.10)[None, None], middle) == pytest.approx(
+        0.02, abs=1e-5
+    )
 
 
 @given(st.floats(0, math.pi), st.floats(0.1, 5))
 def test_normal_error_is_the_angle_whatever_the_length(angle, length):
     exact = torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64)[None, :, None, None].expand(1, 3, 2, 2)
-    ours = length * torch.tensor([math.sin(angle), 0.0, -math.cos(angle)], dtype=torch.float64)[None, :, None, None].expand(1, 3, 2, 2)
+    ours = length * torch.tensor([math.sin(angle), 0.0, -math.cos(angle)], dtype=torch.float64)[
+        None, :, None, None
+    ].expand(1, 3, 2, 2)
     assert normal_error(ours, exact, torch.ones(1, 1, 2, 2)) == pytest.approx(math.degrees(angle), abs=1e-6)
 
 

@@ -42,7 +42,10 @@ def test_equal_pictures_are_one_person_and_pairs_do_not_see_each_other(network):
 
 
 def test_frames_of_two_sizes_can_be_compared(network):
-    small, big = (F.interpolate(pictures(1, 8), size=(size, size), mode="bicubic", align_corners=False) for size in (160, 320))
+    small, big = (
+        F.interpolate(pictures(1, 8), size=(size, size), mode="bicubic", align_corners=False)
+        for size in (160, 320)
+    )
     assert identity_similarity(network, small, big).item() > 0.99
 
 

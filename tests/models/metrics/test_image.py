@@ -46,7 +46,14 @@ def test_only_the_inside_of_the_mask_counts():
     b[..., 2:] = 0.9  # outside
     mask[..., :2] = 1
     assert masked_psnr(a, b, mask) == pytest.approx(20, abs=1e-4)
-    assert masked_psnr(a, b.repeat_interleave(2, -1).repeat_interleave(2, -2), mask.repeat_interleave(2, -1).repeat_interleave(2, -2)) > 15
+    assert (
+        masked_psnr(
+            a,
+            b.repeat_interleave(2, -1).repeat_interleave(2, -2),
+            mask.repeat_interleave(2, -1).repeat_interleave(2, -2),
+        )
+        > 15
+    )
     with pytest.raises(ValueError, match="mask with a foreground"):
         masked_psnr(a, b, torch.zeros(1, 1, 4, 4))
 
@@ -57,7 +64,13 @@ def test_ssim_is_scikit_images(amount):
     a = waves(48, 5)
     b = (a + amount * (noise(1, 3, 48, 48) - 0.5)).clamp(0, 1)
     expected = metrics.structural_similarity(
-        a[0].numpy(), b[0].numpy(), channel_axis=0, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        a[0].numpy(),
+        b[0].numpy(),
+        channel_axis=0,
+        data_range=1.0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
     )
     assert ssim(a, b) == pytest.approx(float(expected), abs=2e-5)
 
@@ -80,7 +93,10 @@ def test_blur_damps_a_wave_as_a_gaussian_does():
     wave = torch.cos(place * (2 * math.pi * per_image / size)).expand(1, 1, size, size)
     inner = (..., slice(16, -16), slice(16, -16))
     assert_close(
-        blur(wave, sigma)[inner], (wave * math.exp(-0.5 * (sigma * 2 * math.pi * per_image / size) ** 2))[inner], atol=1e-4, rtol=0
+        blur(wave, sigma)[inner],
+        (wave * math.exp(-0.5 * (sigma * 2 * math.pi * per_image / size) ** 2))[inner],
+        atol=1e-4,
+        rtol=0,
     )
 
 

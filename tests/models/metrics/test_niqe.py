@@ -47,7 +47,12 @@ def test_the_fit_recovers_gaussians_laplacians_and_uniform_values():
         atol=0,
     )
     shape, left, right = fit_asymmetric(-0.5 * uniform.log() * signs)
-    assert_close((shape, left, right), tuple(torch.tensor([x], dtype=torch.float64) for x in (1, 0.5, 0.5)), rtol=0.02, atol=0)
+    assert_close(
+        (shape, left, right),
+        tuple(torch.tensor([x], dtype=torch.float64) for x in (1, 0.5, 0.5)),
+        rtol=0.02,
+        atol=0,
+    )
     assert fit_asymmetric(uniform * 2 - 1)[0].item() > 8  # ever more boxlike
 
 
@@ -56,15 +61,23 @@ def test_the_fit_recovers_two_widths():
     values = noise(1, COUNT).abs() / math.sqrt(0.5)
     wide = torch.rand(1, COUNT, generator=torch.Generator().manual_seed(2)) < 0.75
     shape, left, right = fit_asymmetric(torch.where(wide, 3 * values, -values) / 2)
-    assert_close(torch.cat([shape, left, right]), torch.tensor([2.0, 1.0, 3.0], dtype=torch.float64), rtol=0.03, atol=0)
+    assert_close(
+        torch.cat([shape, left, right]), torch.tensor([2.0, 1.0, 3.0], dtype=torch.float64), rtol=0.03, atol=0
+    )
 
 
 def test_normalised_luminance_has_unit_spread_and_ignores_offset():
     grey = 128 + 40 * noise(1, 1, 64, 64)
     values, deviation = mscn(grey)
-    assert values.mean().abs() < 0.05 and 0.7 < values.std() < 1.2 and deviation.mean() == pytest.approx(40, rel=0.2)
+    assert (
+        values.mean().abs() < 0.05
+        and 0.7 < values.std() < 1.2
+        and deviation.mean() == pytest.approx(40, rel=0.2)
+    )
     assert_close(mscn(grey + 30)[0], values, atol=1e-6, rtol=0)
-    assert_close(mscn(torch.full((1, 1, 8, 8), 200.0).double())[0], torch.zeros(1, 1, 8, 8).double(), atol=1e-4, rtol=0)
+    assert_close(
+        mscn(torch.full((1, 1, 8, 8), 200.0).double())[0], torch.zeros(1, 1, 8, 8).double(), atol=1e-4, rtol=0
+    )
 
 
 def test_features_of_turned_pictures_are_the_same_but_for_order():
@@ -99,7 +112,9 @@ def test_pictures_do_not_see_each_other_and_masks_choose_patches(model):
     mask = torch.zeros(1, 1, 128, 128)
     mask[..., :64, :] = 1
     half = niqe(clean[:1, :, :64], model)
-    assert_close(niqe(clean[:1], model, mask), half, rtol=0.1, atol=0)  # but for the rows at the cut, whose windows reach over it
+    assert_close(
+        niqe(clean[:1], model, mask), half, rtol=0.1, atol=0
+    )  # but for the rows at the cut, whose windows reach over it
 
 
 def test_flat_patches_do_not_count(model):
@@ -119,8 +134,12 @@ def test_statistics_come_back_from_files(model, tmp_path):
     numpy, scipy_io = pytest.importorskip("numpy"), pytest.importorskip("scipy.io")
     arrays = {"mu_prisparam": model.mean.numpy()[None], "cov_prisparam": model.covariance.numpy()}
     scipy_io.savemat(tmp_path / "standard.mat", arrays)
-    numpy.savez(tmp_path / "other.npz", mu_pris_param=arrays["mu_prisparam"], cov_pris_param=arrays["cov_prisparam"])
-    save_file({key: torch.as_tensor(value) for key, value in arrays.items()}, tmp_path / "standard.safetensors")
+    numpy.savez(
+        tmp_path / "other.npz", mu_pris_param=arrays["mu_prisparam"], cov_pris_param=arrays["cov_prisparam"]
+    )
+    save_file(
+        {key: torch.as_tensor(value) for key, value in arrays.items()}, tmp_path / "standard.safetensors"
+    )
     for name in ("standard.mat", "other.npz", "standard.safetensors"):
         found = read_niqe(tmp_path / name)
         assert found.patch == 96

@@ -51,13 +51,21 @@ def test_it_is_the_formula(network):
     a, b = pictures(1, 72), pictures(1, 72, seed=1)
     cosines = [F.cosine_similarity(x, y).mean() for x, y in zip(network(a), network(b), strict=True)]
     plain = PerceptualNetwork(network.config)
-    plain.load_state_dict(network.state_dict() | {f"log_weights.{i}": torch.full_like(v, 0.5) for i, v in enumerate(network.log_weights)})
+    plain.load_state_dict(
+        network.state_dict()
+        | {f"log_weights.{i}": torch.full_like(v, 0.5) for i, v in enumerate(network.log_weights)}
+    )
     expected = torch.tensor(0.5).exp() * sum(2 - 2 * cosine for cosine in cosines)
     assert_close(perceptual_distance(plain, a, b)[0], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_levels_halve_and_any_size_from_64_works(network):
-    assert [list(x.shape[1:]) for x in network(pictures(1, 96))] == [[24, 48, 48], [48, 24, 24], [80, 12, 12], [96, 6, 6]]
+    assert [list(x.shape[1:]) for x in network(pictures(1, 96))] == [
+        [24, 48, 48],
+        [48, 24, 24],
+        [80, 12, 12],
+        [96, 6, 6],
+    ]
     assert embedding(network, pictures(2, 70)).shape == (2, 96)
     with pytest.raises(ValueError, match="at least 64"):
         network(pictures(1, 48))

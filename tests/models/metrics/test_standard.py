@@ -26,9 +26,15 @@ def pictures(count=1, size=32, seed=0):
 def files(tmp_path_factory):
     """A VGG16 and linear weights of random numbers, as the user has them."""
     folder, draws = tmp_path_factory.mktemp("lpips"), torch.Generator().manual_seed(0)
-    state = {key: torch.randn(v.shape, generator=draws) * (2 / max(v[0].numel(), 30)) ** 0.5 for key, v in VGG16().state_dict().items()}
+    state = {
+        key: torch.randn(v.shape, generator=draws) * (2 / max(v[0].numel(), 30)) ** 0.5
+        for key, v in VGG16().state_dict().items()
+    }
     save_file(state, folder / "vgg16.safetensors")
-    torch.save({f"lin{i}.model.1.weight": torch.rand(1, b[-1], 1, 1, generator=draws) for i, b in enumerate(BLOCKS)}, folder / "vgg.pth")
+    torch.save(
+        {f"lin{i}.model.1.weight": torch.rand(1, b[-1], 1, 1, generator=draws) for i, b in enumerate(BLOCKS)},
+        folder / "vgg.pth",
+    )
     return folder
 
 
@@ -61,11 +67,20 @@ def test_ir_50_has_insightfaces_tensors():
     with torch.device("meta"):
         state = ArcFace().state_dict()
     named = {key: list(value.shape) for key, value in state.items()}
-    assert named["layer3.13.conv2.weight"] == [256, 256, 3, 3] and named["layer1.0.downsample.0.weight"] == [64, 64, 1, 1]
-    assert named["fc.weight"] == [512, 25088] and named["features.running_var"] == [512] and "layer2.1.downsample.0.weight" not in named
-    assert sum(value.numel() for key, value in state.items() if not key.endswith(("mean", "var", "tracked"))) == pytest.approx(
-        43.59e6, abs=5e3
-    )  # as published
+    assert named["layer3.13.conv2.weight"] == [256, 256, 3, 3] and named["layer1.0.downsample.0.weight"] == [
+        64,
+        64,
+        1,
+        1,
+    ]
+    assert (
+        named["fc.weight"] == [512, 25088]
+        and named["features.running_var"] == [512]
+        and "layer2.1.downsample.0.weight" not in named
+    )
+    assert sum(
+        value.numel() for key, value in state.items() if not key.endswith(("mean", "var", "tracked"))
+    ) == pytest.approx(43.59e6, abs=5e3)  # as published
 
 
 def test_a_small_sister_gives_unit_vectors_from_112_to_7_pixels():
@@ -94,7 +109,9 @@ def test_the_crop_puts_the_landmarks_on_the_template():
     places = template @ turn.T * 1.5 + torch.tensor([60.0, 20.0])
     u = torch.arange(300) + 0.5
     for i in range(5):
-        dot = torch.exp(-((u - places[i, 0]) ** 2 + (u[:, None] - places[i, 1]) ** 2) / 32).expand(1, 3, 300, 300)
+        dot = torch.exp(-((u - places[i, 0]) ** 2 + (u[:, None] - places[i, 1]) ** 2) / 32).expand(
+            1, 3, 300, 300
+        )
         crop = arcface_crop(dot, places[None])[0, 0]
         v = torch.arange(112) + 0.5
         found = torch.stack([(crop.sum(0) * v).sum(), (crop.sum(1) * v).sum()]) / crop.sum()

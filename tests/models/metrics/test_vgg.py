@@ -56,13 +56,29 @@ def pictures(size=32, seed=0):
 
 
 def test_the_layers_have_torchvisions_numbers():
-    assert [number for block in layers() for number, _, _ in block] == [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
+    assert [number for block in layers() for number, _, _ in block] == [
+        0,
+        2,
+        5,
+        7,
+        10,
+        12,
+        14,
+        17,
+        19,
+        21,
+        24,
+        26,
+        28,
+    ]
     assert set(VGG16().state_dict()) == {f"features.{key}" for key in twin().state_dict()}
 
 
 def test_the_activations_are_torchvisions(network, features):
     image = pictures(36)
-    x = ((image + 1) / 2 - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    x = ((image + 1) / 2 - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor(
+        [0.229, 0.224, 0.225]
+    )[:, None, None]
     expected = []
     for i, layer in enumerate(features):
         x = layer(x)
@@ -73,7 +89,9 @@ def test_the_activations_are_torchvisions(network, features):
 
 def test_the_distance_is_that_of_directions(network):
     a, b = pictures(seed=1), pictures(seed=2)
-    expected = sum((2 - 2 * F.cosine_similarity(x, y)).mean() for x, y in zip(network(a), network(b), strict=True))
+    expected = sum(
+        (2 - 2 * F.cosine_similarity(x, y)).mean() for x, y in zip(network(a), network(b), strict=True)
+    )
     distance = vgg_distance(network)
     torch.testing.assert_close(distance((a, a), (b, b)), expected, atol=1e-4, rtol=1e-4)
     assert distance((a, a), (a, b)) == 0
@@ -106,11 +124,19 @@ def lpips_key(key: str) -> str:
 
 @pytest.mark.parametrize(
     ("naming", "container"),
-    [("torchvision", "safetensors"), ("torchvision", "pth"), ("torchvision", "legacy pth"), ("lpips", "safetensors"), ("bare", "pth")],
+    [
+        ("torchvision", "safetensors"),
+        ("torchvision", "pth"),
+        ("torchvision", "legacy pth"),
+        ("lpips", "safetensors"),
+        ("bare", "pth"),
+    ],
 )
 def test_files_of_the_family_are_read(naming, container, state, network, tmp_path):
     names = {"torchvision": str, "lpips": lpips_key, "bare": lambda key: key.removeprefix("features.")}
-    tensors = {names[naming](key): value.half() for key, value in state.items()} | {"classifier.0.bias": torch.zeros(4)}
+    tensors = {names[naming](key): value.half() for key, value in state.items()} | {
+        "classifier.0.bias": torch.zeros(4)
+    }
     path = tmp_path / f"vgg16.{container.split()[-1]}"
     if container == "safetensors":
         save_file(tensors, path)
@@ -130,7 +156,9 @@ def test_nothing_in_a_file_is_run(tmp_path, state):
     rows = {"zip.pth": True, "legacy.pth": False}
     for name, zipped in rows.items():
         torch.save({**state, "evil": Evil()}, tmp_path / name, _use_new_zipfile_serialization=zipped)
-        with pytest.raises(ValueError, match=f"vgg: expected plain tensors, but {name} is damaged or holds more"):
+        with pytest.raises(
+            ValueError, match=f"vgg: expected plain tensors, but {name} is damaged or holds more"
+        ):
             load_vgg(tmp_path / name)
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Evil()))
     with pytest.raises(ValueError, match="vgg: expected plain tensors"):
@@ -161,7 +189,9 @@ def test_what_is_wrong_with_a_file_is_said(suffix, tmp_path, state):
         "features.28.bias holds NaN or infinity": less | {"features.28.bias": torch.full((512,), torch.nan)},
     }
     for words, tensors in rows.items():
-        with pytest.raises(ValueError, match=f"vgg: expected the 26 tensors of VGG16.*{words}; choose another"):
+        with pytest.raises(
+            ValueError, match=f"vgg: expected the 26 tensors of VGG16.*{words}; choose another"
+        ):
             load_vgg(saved(tensors))
     whole = saved(state).read_bytes()
     for cut in (b"", whole[:5], whole[: len(whole) // 2], b"no such thing" * 9):

@@ -25,7 +25,9 @@ CENTRE = torch.tensor([64.0, 64.0, 1.0], dtype=torch.float64)  # of a crop of 12
 poses = st.builds(
     Pose,
     scale=st.floats(40, 4000),
-    shift=st.tuples(st.floats(-100, 3000), st.floats(-100, 3000)).map(lambda xy: torch.tensor(xy, dtype=torch.float64)),
+    shift=st.tuples(st.floats(-100, 3000), st.floats(-100, 3000)).map(
+        lambda xy: torch.tensor(xy, dtype=torch.float64)
+    ),
     roll=st.floats(-3, 3),
     yaw=st.floats(-1.25, 1.25),
     pitch=st.floats(-0.7, 0.7),
@@ -82,7 +84,9 @@ def test_the_canonical_landmarks_are_the_mean_of_the_factory(people):
 @settings(max_examples=25)
 def test_a_pose_is_recovered_from_what_it_shows(pose):
     found = fit_pose(seen(CANONICAL, pose), prior=0)
-    assert_close(torch.tensor([found.yaw, found.pitch]), torch.tensor([pose.yaw, pose.pitch]), atol=1e-4, rtol=0)
+    assert_close(
+        torch.tensor([found.yaw, found.pitch]), torch.tensor([pose.yaw, pose.pitch]), atol=1e-4, rtol=0
+    )
     assert abs(math.remainder(found.roll - pose.roll, 2 * math.pi)) < 1e-4
     assert_close(found.scale, pose.scale, rtol=1e-4, atol=0)
     assert_close(found.shift, pose.shift, atol=1e-4 * pose.scale, rtol=0)
@@ -105,12 +109,16 @@ def test_an_unknown_landmark_is_left_out(pose, missing):
     by_nan = fit_pose(xy.index_fill(0, torch.tensor(missing), torch.nan))
     assert_close(by_weight.crop_to_photo(1), by_nan.crop_to_photo(1))
     if missing != 2:  # all but the nose lie nearly in a plane
-        assert abs(by_nan.yaw - pose.yaw) < math.radians(5) and abs(by_nan.pitch - pose.pitch) < math.radians(12)
+        assert abs(by_nan.yaw - pose.yaw) < math.radians(5) and abs(by_nan.pitch - pose.pitch) < math.radians(
+            12
+        )
 
 
 def test_two_eyes_and_a_mouth_in_a_plane_give_no_wild_pose():
     noisy = seen(CANONICAL, Pose(500, torch.zeros(2, dtype=torch.float64), 0.1, 0.0, 0.0))
-    noisy += torch.tensor([[3.0, -3], [-3, 2], [torch.nan, torch.nan], [4, 1], [-2, -3], [torch.nan, torch.nan]])
+    noisy += torch.tensor(
+        [[3.0, -3], [-3, 2], [torch.nan, torch.nan], [4, 1], [-2, -3], [torch.nan, torch.nan]]
+    )
     found = fit_pose(noisy)
     assert abs(found.yaw) < math.radians(25) and abs(found.pitch) < math.radians(25)
 
@@ -129,7 +137,9 @@ def test_the_affine_is_the_pose(pose, size):
     middle, corner, other = affine @ places[0], affine @ places[1], affine @ places[2]
     assert_close(middle, pose.shift)
     assert_close(float((other - corner).norm()), pose.scale)
-    assert_close(math.remainder(math.atan2(*(other - corner).flip(0)) - pose.roll, 2 * math.pi), 0.0, atol=1e-9, rtol=0)
+    assert_close(
+        math.remainder(math.atan2(*(other - corner).flip(0)) - pose.roll, 2 * math.pi), 0.0, atol=1e-9, rtol=0
+    )
 
 
 @given(st.integers(0, 10_000), st.floats(-3, 3), st.floats(0.4, 4.0))
@@ -173,7 +183,9 @@ def test_shrinking_does_not_alias():
 
 def test_outside_the_photo_is_white_and_not_the_person():
     photo = torch.full((3, 100, 200), 0.25)
-    aligned = by_hand(photo, crop=manual(2.0), size=64)  # 200 x 200 around a photo of 200 x 100: 16 rows above and below
+    aligned = by_hand(
+        photo, crop=manual(2.0), size=64
+    )  # 200 x 200 around a photo of 200 x 100: 16 rows above and below
     assert_close(aligned.image[:, :15], torch.ones(3, 15, 64))
     assert float(aligned.mask[:, :15].max()) == 0 and float(aligned.mask[:, 49:].max()) == 0
     assert_close(aligned.image[:, 18:46], torch.full((3, 28, 64), 0.25))
@@ -196,17 +208,32 @@ def test_core_landmarks_give_the_camera_and_level_pupils(people, yaw, pitch, rol
     errors = []
     for points in people[:8]:
         face = face_of(seen(points, truth))
-        aligned = align(torch.full((3, 400, 500), 0.5), network=None, landmarks=face, mask=torch.ones(1, 400, 500), size=128)
+        aligned = align(
+            torch.full((3, 400, 500), 0.5),
+            network=None,
+            landmarks=face,
+            mask=torch.ones(1, 400, 500),
+            size=128,
+        )
         errors.append(torch.stack(yaw_pitch(aligned.camera)).double() - torch.tensor([yaw, pitch]))
         assert_close(aligned.crop_to_photo @ CENTRE, truth.shift, atol=15, rtol=0)  # 5 % of the crop
-        assert_close(aligned.crop_to_photo[:, :2].norm() / truth.crop_to_photo(128)[:, :2].norm(), CENTRE[2], atol=0.1, rtol=0)
+        assert_close(
+            aligned.crop_to_photo[:, :2].norm() / truth.crop_to_photo(128)[:, :2].norm(),
+            CENTRE[2],
+            atol=0.1,
+            rtol=0,
+        )
         assert abs(tilt_of_pupils(points, truth, aligned)) < math.radians(2.5)
-    assert float(torch.stack(errors).square().mean().sqrt()) < math.radians(4) and float(torch.stack(errors).abs().max()) < math.radians(9)
+    assert float(torch.stack(errors).square().mean().sqrt()) < math.radians(4) and float(
+        torch.stack(errors).abs().max()
+    ) < math.radians(9)
 
 
 def tilt_of_pupils(points: torch.Tensor, truth: Pose, aligned: AlignedPortrait) -> float:
     """Angle in the crop between the line through the pupils and where the camera has it."""
-    pixels = torch.linalg.solve(aligned.crop_to_photo[:, :2], (seen(points[:2], truth) - aligned.crop_to_photo[:, 2]).T).T
+    pixels = torch.linalg.solve(
+        aligned.crop_to_photo[:, :2], (seen(points[:2], truth) - aligned.crop_to_photo[:, 2]).T
+    ).T
     model, _ = project(aligned.camera, CANONICAL[:2].float())
     return math.atan2(*(pixels[1] - pixels[0]).flip(0)) - math.atan2(*(model[1] - model[0]).flip(0))
 
@@ -215,7 +242,9 @@ def test_the_network_is_asked_last(monkeypatch):
     asked = []
 
     class Detection:
-        landmarks = seen(CANONICAL, Pose(150.0, torch.tensor([100.0, 90.0], dtype=torch.float64), 0.0, 0.2, 0.0))
+        landmarks = seen(
+            CANONICAL, Pose(150.0, torch.tensor([100.0, 90.0], dtype=torch.float64), 0.0, 0.2, 0.0)
+        )
         score = 1.0
 
     class Networks:
@@ -288,34 +317,46 @@ GOOD = torch.full((3, 64, 64), 0.5)
 FACE = face_of(seen(CANONICAL, Pose(60.0, torch.tensor([32.0, 32.0], dtype=torch.float64), 0.0, 0.0, 0.0)))
 
 
-@pytest.mark.parametrize("rgb, options, says", [
-    (torch.rand(3, 1, 1), {}, "at least 32x32 pixels, got 1x1"),
-    (torch.rand(3, 20, 400), {}, "at least 32x32 pixels, got 400x20"),
-    (torch.rand(3, 0, 0), {}, "at least 32x32 pixels"),
-    (spoilt(math.nan), {}, "NaN or infinity"),
-    (spoilt(math.inf), {}, "NaN or infinity"),
-    (torch.rand(4, 64, 64), {}, r"\[3, H, W\]"),
-    (torch.rand(1, 3, 64, 64), {}, r"\[3, H, W\]"),
-    (torch.zeros(3, 64, 64, dtype=torch.uint8), {}, "uint8"),
-    (GOOD, {"size": 0}, "at least 32 pixels, got 0"),
-    (GOOD, {"mask": torch.zeros(1, 64, 64)}, "the person must be 1"),
-    (GOOD, {"mask": torch.ones(1, 32, 64)}, "resize it to the photo"),
-    (GOOD, {"mask": torch.ones(64, 64)}, "resize it to the photo"),
-    (GOOD, {"mask": torch.full((1, 64, 64), math.nan)}, "in the mask"),
-    (GOOD, {"alpha": torch.ones(1, 32, 64)}, "expected the alpha"),
-    (GOOD, {"crop": ManualCrop(4.0, 4.0, 1.0)}, "expected a person in the crop"),
-    (GOOD, {"crop": None, "landmarks": {}}, "`landmarks_xy`, got the keys none"),
-    (GOOD, {"crop": None, "landmarks": {"frames": [[FACE]]}}, "got the keys frames"),
-    (GOOD, {"crop": None, "landmarks": [FACE]}, "got a list"),
-    (GOOD, {"crop": None, "landmarks": {"landmarks_xy": np.zeros((468, 2))}}, r"\[478, 2\], got \[468, 2\]"),
-    (GOOD, {"crop": None, "landmarks": {"landmarks_xy": "eyes"}}, "expected numbers"),
-    (GOOD, {"crop": None, "landmarks": {"landmarks_xy": np.full((478, 2), np.nan)}}, "NaN or infinity"),
-    (GOOD, {"crop": None, "landmarks": {"landmarks_xy": np.zeros((478, 2))}}, "all in one place"),
-])
+@pytest.mark.parametrize(
+    "rgb, options, says",
+    [
+        (torch.rand(3, 1, 1), {}, "at least 32x32 pixels, got 1x1"),
+        (torch.rand(3, 20, 400), {}, "at least 32x32 pixels, got 400x20"),
+        (torch.rand(3, 0, 0), {}, "at least 32x32 pixels"),
+        (spoilt(math.nan), {}, "NaN or infinity"),
+        (spoilt(math.inf), {}, "NaN or infinity"),
+        (torch.rand(4, 64, 64), {}, r"\[3, H, W\]"),
+        (torch.rand(1, 3, 64, 64), {}, r"\[3, H, W\]"),
+        (torch.zeros(3, 64, 64, dtype=torch.uint8), {}, "uint8"),
+        (GOOD, {"size": 0}, "at least 32 pixels, got 0"),
+        (GOOD, {"mask": torch.zeros(1, 64, 64)}, "the person must be 1"),
+        (GOOD, {"mask": torch.ones(1, 32, 64)}, "resize it to the photo"),
+        (GOOD, {"mask": torch.ones(64, 64)}, "resize it to the photo"),
+        (GOOD, {"mask": torch.full((1, 64, 64), math.nan)}, "in the mask"),
+        (GOOD, {"alpha": torch.ones(1, 32, 64)}, "expected the alpha"),
+        (GOOD, {"crop": ManualCrop(4.0, 4.0, 1.0)}, "expected a person in the crop"),
+        (GOOD, {"crop": None, "landmarks": {}}, "`landmarks_xy`, got the keys none"),
+        (GOOD, {"crop": None, "landmarks": {"frames": [[FACE]]}}, "got the keys frames"),
+        (GOOD, {"crop": None, "landmarks": [FACE]}, "got a list"),
+        (
+            GOOD,
+            {"crop": None, "landmarks": {"landmarks_xy": np.zeros((468, 2))}},
+            r"\[478, 2\], got \[468, 2\]",
+        ),
+        (GOOD, {"crop": None, "landmarks": {"landmarks_xy": "eyes"}}, "expected numbers"),
+        (GOOD, {"crop": None, "landmarks": {"landmarks_xy": np.full((478, 2), np.nan)}}, "NaN or infinity"),
+        (GOOD, {"crop": None, "landmarks": {"landmarks_xy": np.zeros((478, 2))}}, "all in one place"),
+    ],
+)
 def test_bad_input_is_told_in_one_sentence(rgb, options, says):
     with pytest.raises(ValueError, match=says) as caught:
         by_hand(rgb, **options)
-    assert "expected" in str(caught.value) and "got" in str(caught.value) and ";" in str(caught.value) and "\n" not in str(caught.value)
+    assert (
+        "expected" in str(caught.value)
+        and "got" in str(caught.value)
+        and ";" in str(caught.value)
+        and "\n" not in str(caught.value)
+    )
 
 
 @pytest.mark.parametrize("values", [(0.5, 0.5, 0.0), (math.nan, 0.5, 1.0), (0.5, 0.5, 1.0, math.inf)])

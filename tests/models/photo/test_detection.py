@@ -69,12 +69,16 @@ def test_a_cut_reads_the_photo_where_the_square_says(x, y, size, angle):
 
 
 def test_beyond_the_photo_all_is_grey():
-    assert_close(detection.cut(torch.zeros(3, 40, 40), similarity(100, 0, 30, 0), 8), torch.full((1, 3, 8, 8), 0.5))
+    assert_close(
+        detection.cut(torch.zeros(3, 40, 40), similarity(100, 0, 30, 0), 8), torch.full((1, 3, 8, 8), 0.5)
+    )
 
 
 @given(st.integers(32, 500), st.integers(32, 500))
 def test_windows_reach_every_corner(height, width):
-    corners = detection._apply(detection.windows(height, width), torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64))
+    corners = detection._apply(
+        detection.windows(height, width), torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+    )
     assert_close(corners[1:].amin((0, 1)), torch.zeros(2).double(), atol=1e-6, rtol=0)
     assert_close(corners[1:].amax((0, 1)), torch.tensor([width, height]).double(), atol=1e-6, rtol=1e-9)
 
@@ -86,7 +90,9 @@ def test_landmarks_of_factory_heads_in_a_larger_photo(network, seed, yaw):
     photo = random_background(256, torch.Generator().manual_seed(seed))
     photo[:, 100:228, 60:188] = torch.lerp(photo[:, 100:228, 60:188], view.rgb[0], view.mask[0])
     points = landmarks(parameters)
-    truth = project(camera, torch.stack([points[name] for name in LANDMARKS]))[0].double() * 128 + torch.tensor([60.0, 100.0])
+    truth = project(camera, torch.stack([points[name] for name in LANDMARKS]))[
+        0
+    ].double() * 128 + torch.tensor([60.0, 100.0])
     found = detection.find_face(photo, network)
     pupils = 128 * 0.09 / 0.633
     assert (found.landmarks - truth).norm(dim=-1).mean() < 0.2 * pupils
@@ -105,7 +111,10 @@ def test_the_face_in_a_real_photograph(network, layouts, astronaut):
     found = detection.find_face(astronaut, network)
     by_hand = torch.tensor([[204, 101], [246, 103], [225, 128], [205, 140], [244, 140], [225, 178]]).double()
     assert (found.landmarks - by_hand).norm(dim=-1).mean() < 0.25 * 42  # a quarter of the pupils' distance
-    (low, high), truth = face_box(found.landmarks, layouts), torch.tensor([[180.0, 68.0], [270.0, 180.0]]).double()
+    (low, high), truth = (
+        face_box(found.landmarks, layouts),
+        torch.tensor([[180.0, 68.0], [270.0, 180.0]]).double(),
+    )
     shared = (torch.minimum(high, truth[1]) - torch.maximum(low, truth[0])).clamp_min(0).prod()
     assert shared / ((high - low).prod() + (truth[1] - truth[0]).prod() - shared) >= 0.6
 
@@ -114,7 +123,10 @@ def test_a_mirrored_photo_has_mirrored_landmarks(network, astronaut):
     photo, square = astronaut[:, :240, 100:340], similarity(-20, -30, 290, 0)
     plain = detection.settle(photo, square, network)
     mirrored = detection.settle(photo.flip(-1), similarity(240 + 20 - 290, -30, 290, 0), network)
-    expected = plain.landmarks[0, detection.MIRRORED] * torch.tensor([-1.0, 1.0]).double() + torch.tensor([240.0, 0.0]).double()
+    expected = (
+        plain.landmarks[0, detection.MIRRORED] * torch.tensor([-1.0, 1.0]).double()
+        + torch.tensor([240.0, 0.0]).double()
+    )
     assert_close(mirrored.landmarks[0], expected, atol=0.05, rtol=0)
     assert_close(mirrored.presence, plain.presence, atol=1e-4, rtol=0)
 
@@ -125,7 +137,9 @@ def test_the_cascade_alone_leads_to_the_face_when_the_network_is_blind(layouts, 
 
         def forward(self, image):
             finding = network(image)
-            return type(finding)(finding.mask, torch.zeros_like(finding.heatmaps), torch.full_like(finding.presence, -9.0))
+            return type(finding)(
+                finding.mask, torch.zeros_like(finding.heatmaps), torch.full_like(finding.presence, -9.0)
+            )
 
     low, high = face_box(detection.find_face(astronaut[:, :300, 80:380], Blind()).landmarks, layouts)
     assert_close((low + high) / 2, torch.tensor([145.0, 124.0]).double(), atol=15, rtol=0)

@@ -82,7 +82,12 @@ def test_lab_is_scikit_images():
 
 
 def test_colours_vote_for_the_side_they_come_from():
-    rgb = torch.cat([torch.tensor([0.8, 0.5, 0.4]), torch.tensor([0.2, 0.3, 0.9])]).view(2, 3).T[None, :, None].repeat_interleave(8, 3)
+    rgb = (
+        torch.cat([torch.tensor([0.8, 0.5, 0.4]), torch.tensor([0.2, 0.3, 0.9])])
+        .view(2, 3)
+        .T[None, :, None]
+        .repeat_interleave(8, 3)
+    )
     lab = matting.to_lab(rgb.expand(1, 3, 16, 16))
     half = (torch.arange(16) < 8).float().expand(1, 1, 16, 16)
     vote = matting.colour_vote(lab, 0.8 * half + 0.1, 16)

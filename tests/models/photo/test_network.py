@@ -52,14 +52,19 @@ def test_shapes_for_any_square_input(side):
 def test_every_weight_matters_to_some_output():
     network = AlignmentNetwork(SMALL)
     finding = network(torch.rand(1, 3, 32, 32))
-    (finding.mask.square().sum() + finding.heatmaps.square().sum() + finding.presence.square().sum()).backward()
+    (
+        finding.mask.square().sum() + finding.heatmaps.square().sum() + finding.presence.square().sum()
+    ).backward()
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.parameters())
 
 
 @settings(max_examples=5)
 @given(st.integers(0, 9))
 def test_pictures_of_a_batch_do_not_mix(seed):
-    network, pictures = AlignmentNetwork(SMALL), torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+    network, pictures = (
+        AlignmentNetwork(SMALL),
+        torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(seed)),
+    )
     assert_close(network(pictures).mask[1:2], network(pictures[1:2]).mask, atol=1e-5, rtol=1e-4)
 
 

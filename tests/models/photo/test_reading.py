@@ -34,25 +34,36 @@ def grey() -> np.ndarray:
 
 def with_orientation(orientation: int) -> tuple[Image.Image, Image.Exif]:
     """A camera's file: pixels as the sensor saw them, and the tag that sets the picture upright."""
-    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the inverse of what a reader must do, as Image.Transpose
+    undo = {
+        2: 0,
+        3: 3,
+        4: 1,
+        5: 5,
+        6: 2,
+        7: 6,
+        8: 4,
+    }  # the inverse of what a reader must do, as Image.Transpose
     exif = Image.Exif()
     exif[0x0112] = orientation
     return Image.fromarray(quarters()).transpose(Image.Transpose(undo[orientation])), exif
 
 
-@pytest.mark.parametrize("name, picture, options, tolerance", [
-    ("rgb.png", lambda: Image.fromarray(quarters()), {}, 0.001),
-    ("rgb.bmp", lambda: Image.fromarray(quarters()), {}, 0.001),
-    ("rgb.tiff", lambda: Image.fromarray(quarters()), {"compression": "tiff_lzw"}, 0.001),
-    ("rgb.webp", lambda: Image.fromarray(quarters()), {"lossless": True}, 0.001),
-    ("rgb.jpg", lambda: Image.fromarray(quarters()), {"quality": 98, "subsampling": 0}, 0.05),
-    ("cmyk.jpg", lambda: Image.fromarray(quarters()).convert("CMYK"), {"quality": 98}, 0.06),
-    ("cmyk.tiff", lambda: Image.fromarray(quarters()).convert("CMYK"), {}, 0.01),
-    ("palette.png", lambda: Image.fromarray(quarters()).quantize(8), {}, 0.02),
-    ("palette.gif", lambda: Image.fromarray(quarters()).quantize(8), {}, 0.02),
-    ("no suffix", lambda: Image.fromarray(quarters()), {"format": "PNG"}, 0.001),
-    ("Größe 写真.png", lambda: Image.fromarray(quarters()), {}, 0.001),
-])
+@pytest.mark.parametrize(
+    "name, picture, options, tolerance",
+    [
+        ("rgb.png", lambda: Image.fromarray(quarters()), {}, 0.001),
+        ("rgb.bmp", lambda: Image.fromarray(quarters()), {}, 0.001),
+        ("rgb.tiff", lambda: Image.fromarray(quarters()), {"compression": "tiff_lzw"}, 0.001),
+        ("rgb.webp", lambda: Image.fromarray(quarters()), {"lossless": True}, 0.001),
+        ("rgb.jpg", lambda: Image.fromarray(quarters()), {"quality": 98, "subsampling": 0}, 0.05),
+        ("cmyk.jpg", lambda: Image.fromarray(quarters()).convert("CMYK"), {"quality": 98}, 0.06),
+        ("cmyk.tiff", lambda: Image.fromarray(quarters()).convert("CMYK"), {}, 0.01),
+        ("palette.png", lambda: Image.fromarray(quarters()).quantize(8), {}, 0.02),
+        ("palette.gif", lambda: Image.fromarray(quarters()).quantize(8), {}, 0.02),
+        ("no suffix", lambda: Image.fromarray(quarters()), {"format": "PNG"}, 0.001),
+        ("Größe 写真.png", lambda: Image.fromarray(quarters()), {}, 0.001),
+    ],
+)
 def test_colour_files_read_alike(tmp_path, name, picture, options, tolerance):
     picture().save(tmp_path / name, **options)
     rgb, alpha = read_photo(tmp_path / name)
@@ -61,13 +72,16 @@ def test_colour_files_read_alike(tmp_path, name, picture, options, tolerance):
     assert float(inner.max()) <= tolerance
 
 
-@pytest.mark.parametrize("name, picture", [
-    ("grey.png", lambda: Image.fromarray(grey())),
-    ("grey.jpg", lambda: Image.fromarray(grey())),
-    ("sixteen.png", lambda: Image.fromarray(grey().astype(np.uint16) * 257)),
-    ("sixteen.tiff", lambda: Image.fromarray(grey().astype(np.uint16) * 257)),
-    ("float.tiff", lambda: Image.fromarray(grey().astype(np.float32) / 255)),
-])
+@pytest.mark.parametrize(
+    "name, picture",
+    [
+        ("grey.png", lambda: Image.fromarray(grey())),
+        ("grey.jpg", lambda: Image.fromarray(grey())),
+        ("sixteen.png", lambda: Image.fromarray(grey().astype(np.uint16) * 257)),
+        ("sixteen.tiff", lambda: Image.fromarray(grey().astype(np.uint16) * 257)),
+        ("float.tiff", lambda: Image.fromarray(grey().astype(np.float32) / 255)),
+    ],
+)
 def test_grey_of_any_depth_becomes_rgb(tmp_path, name, picture):
     picture().save(tmp_path / name)
     rgb, alpha = read_photo(tmp_path / name)
@@ -83,12 +97,19 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 def png(width: int, height: int, depth: int, rows: bytes) -> bytes:
     """An RGB PNG that claims a size and holds `rows`."""
     header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def test_sixteen_bit_colour(tmp_path):
     deep = quarters().astype(np.uint16) * 257  # Pillow reads such files, but writes none
-    (tmp_path / "deep.png").write_bytes(png(WIDTH, HEIGHT, 16, b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep)))
+    (tmp_path / "deep.png").write_bytes(
+        png(WIDTH, HEIGHT, 16, b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep))
+    )
     rgb, _ = read_photo(tmp_path / "deep.png")
     assert float((rgb - expected()).abs().max()) < 0.005
 
@@ -97,7 +118,9 @@ def test_sixteen_bit_colour(tmp_path):
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_exif_sets_the_picture_upright(tmp_path, suffix, orientation):
     picture, exif = with_orientation(orientation)
-    picture.save(tmp_path / f"turned.{suffix}", exif=exif, **({"quality": 98} if suffix in ("jpg", "webp") else {}))
+    picture.save(
+        tmp_path / f"turned.{suffix}", exif=exif, **({"quality": 98} if suffix in ("jpg", "webp") else {})
+    )
     rgb, _ = read_photo(tmp_path / f"turned.{suffix}")
     assert rgb.shape == (3, HEIGHT, WIDTH)
     assert float((rgb - expected()).abs()[:, 4::16, 4::24].max()) < 0.1
@@ -105,7 +128,7 @@ def test_exif_sets_the_picture_upright(tmp_path, suffix, orientation):
 
 def test_alpha_comes_along(tmp_path):
     half = np.zeros((HEIGHT, WIDTH, 1), np.uint8)
-    half[:, WIDTH // 2:] = 255
+    half[:, WIDTH // 2 :] = 255
     rgba = Image.fromarray(np.concatenate([quarters(), half], -1))
     rgba.save(tmp_path / "rgba.png")
     rgba.convert("LA").save(tmp_path / "la.png")
@@ -154,7 +177,11 @@ def test_scaling_keeps_the_average(tmp_path, mode):
     wide.save(tmp_path / "wide.png")
     rgb, _ = read_photo(tmp_path / "wide.png")
     assert rgb.shape == (3, 205, 2048)
-    assert abs(float(rgb.mean()) - 0.5) < 0.01 and float(rgb[:, :, :1000].min()) > 0.99 and float(rgb[:, :, 1050:].max()) < 0.01
+    assert (
+        abs(float(rgb.mean()) - 0.5) < 0.01
+        and float(rgb[:, :, :1000].min()) > 0.99
+        and float(rgb[:, :, 1050:].max()) < 0.01
+    )
 
 
 def encoded(format_: str, size: int = 200) -> bytes:
@@ -164,30 +191,37 @@ def encoded(format_: str, size: int = 200) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("name, content, says", [
-    ("nothing.png", b"", "is empty"),
-    ("half.jpg", lambda: encoded("JPEG")[:9000], "cut off or damaged"),
-    ("half.png", lambda: encoded("PNG")[:9000], "cut off or damaged"),
-    ("half.webp", lambda: encoded("WEBP")[:9000], "cut off or damaged"),
-    ("half.gif", lambda: encoded("GIF")[:2000], "cut off or damaged"),
-    ("half.tiff", lambda: encoded("TIFF")[:9000], "cut off or damaged"),
-    ("head.jpg", lambda: encoded("JPEG")[:20], "cut off or damaged"),
-    ("film.mp4", b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(100), "is a video"),
-    ("film.png", b"\0\0\0\x20ftypqt  \0\0\2\0" + bytes(100), "is a video"),
-    ("film.webm", b"\x1aE\xdf\xa3" + bytes(100), "is a video"),
-    ("film.avi", b"RIFF\x10\0\0\0AVI LIST" + bytes(100), "is a video"),
-    ("film.mpg", b"\0\0\x01\xb3\x10\0\x10\x13" + bytes(100), "is a video"),
-    ("phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "HEIC or AVIF"),
-    ("words.png", b"this is no picture at all", "is none"),
-    ("program.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "is none"),
-    ("large.png", lambda: png(11_000, 10_000, 8, b""), "at most 108 million pixels"),
-    ("bomb.png", lambda: png(100_000, 100_000, 8, b""), "at most 108 million pixels"),
-])
+@pytest.mark.parametrize(
+    "name, content, says",
+    [
+        ("nothing.png", b"", "is empty"),
+        ("half.jpg", lambda: encoded("JPEG")[:9000], "cut off or damaged"),
+        ("half.png", lambda: encoded("PNG")[:9000], "cut off or damaged"),
+        ("half.webp", lambda: encoded("WEBP")[:9000], "cut off or damaged"),
+        ("half.gif", lambda: encoded("GIF")[:2000], "cut off or damaged"),
+        ("half.tiff", lambda: encoded("TIFF")[:9000], "cut off or damaged"),
+        ("head.jpg", lambda: encoded("JPEG")[:20], "cut off or damaged"),
+        ("film.mp4", b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(100), "is a video"),
+        ("film.png", b"\0\0\0\x20ftypqt  \0\0\2\0" + bytes(100), "is a video"),
+        ("film.webm", b"\x1aE\xdf\xa3" + bytes(100), "is a video"),
+        ("film.avi", b"RIFF\x10\0\0\0AVI LIST" + bytes(100), "is a video"),
+        ("film.mpg", b"\0\0\x01\xb3\x10\0\x10\x13" + bytes(100), "is a video"),
+        ("phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "HEIC or AVIF"),
+        ("words.png", b"this is no picture at all", "is none"),
+        ("program.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "is none"),
+        ("large.png", lambda: png(11_000, 10_000, 8, b""), "at most 108 million pixels"),
+        ("bomb.png", lambda: png(100_000, 100_000, 8, b""), "at most 108 million pixels"),
+    ],
+)
 def test_bad_files_are_told_in_one_sentence(tmp_path, name, content, says):
     (tmp_path / name).write_bytes(content() if callable(content) else content)
     with pytest.raises(ValueError, match=says) as caught:
         read_photo(tmp_path / name)
-    assert str(caught.value).startswith("photo: expected") and name in str(caught.value) and ";" in str(caught.value)
+    assert (
+        str(caught.value).startswith("photo: expected")
+        and name in str(caught.value)
+        and ";" in str(caught.value)
+    )
     assert "\n" not in str(caught.value)
 
 

@@ -44,7 +44,11 @@ def render_config(rendering, forward=None) -> RenderConfig:
 def draws(golden, batch) -> Draws:
     """The two stored draws, for `batch` images."""
     coarse = golden.given("rand_coarse")[..., 0]
-    fine = golden.given("rand_fine") if golden.has("in/rand_fine") else coarse.new_zeros(coarse.shape[0] * coarse.shape[1], 0)
+    fine = (
+        golden.given("rand_fine")
+        if golden.has("in/rand_fine")
+        else coarse.new_zeros(coarse.shape[0] * coarse.shape[1], 0)
+    )
     return Draws(coarse, fine.view(batch, coarse.shape[1], -1))
 
 
@@ -67,7 +71,9 @@ def generator_config(config) -> GeneratorConfig:
         field=field_config(config, rendering, resolution=resolution, crop=config.get("triplane_crop")),
         render=render_config(rendering),
         raw_resolution=config["neural_rendering_resolution"],
-        super_resolution=rendering["superresolution_module"].split("Superresolution")[-1].removeprefix("Hybrid"),
+        super_resolution=rendering["superresolution_module"]
+        .split("Superresolution")[-1]
+        .removeprefix("Hybrid"),
         sr_noise_mode=rendering["superresolution_noise_mode"],
         sr_antialias=rendering["sr_antialias"],
         sr_clamp=256.0 if kwargs["sr_num_fp16_res"] > 0 else None,
@@ -89,7 +95,9 @@ def generator(golden) -> Generator:
     """The generator of a fixture. The family may slow its decoder's learning down: here that is part of the weights."""
     net, state = build(golden.config), golden.state()
     state.pop("dataset_label_std", None)
-    net.load_state_dict(slowed(state, golden.config["init_kwargs"]["rendering_kwargs"].get("decoder_lr_mul", 1)))
+    net.load_state_dict(
+        slowed(state, golden.config["init_kwargs"]["rendering_kwargs"].get("decoder_lr_mul", 1))
+    )
     return net
 
 

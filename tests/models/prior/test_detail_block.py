@@ -22,7 +22,13 @@ def planes(seed=0):
 def test_it_begins_as_nothing():
     assert torch.equal(new_block(GRID)(planes()), planes())
     flat = FieldConfig(channels=6, depth=0, resolution=16)
-    assert detail_config(flat).channels == 18 and new_block(flat)(torch.randn(1, 3, 6, 16, 16)).shape == (1, 3, 6, 16, 16)
+    assert detail_config(flat).channels == 18 and new_block(flat)(torch.randn(1, 3, 6, 16, 16)).shape == (
+        1,
+        3,
+        6,
+        16,
+        16,
+    )
 
 
 def test_it_ships_in_one_and_a_half_megabytes():

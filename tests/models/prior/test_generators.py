@@ -23,7 +23,11 @@ FFHQ = GeneratorConfig(
     render=RenderConfig(near=2.25, far=3.3),
 )
 EASY_KHAIR = replace(
-    FFHQ, field=replace(FFHQ.field, depth=3, activation="none", crop=0.1), background=True, raw_rgb=True, camera_offset=True
+    FFHQ,
+    field=replace(FFHQ.field, depth=3, activation="none", crop=0.1),
+    background=True,
+    raw_rgb=True,
+    camera_offset=True,
 )
 
 
@@ -92,7 +96,9 @@ def family_rows(planes):
     rows |= linear_rows("decoder.net.0", 32, 64) | linear_rows("decoder.net.2", 64, 33)
     for i, (inputs, outputs, size) in enumerate([(32, 256, 256), (256, 128, 512)]):
         block = f"superresolution.block{i}"
-        rows |= conv_rows(f"{block}.conv0", inputs, outputs, size) | conv_rows(f"{block}.conv1", outputs, outputs, size)
+        rows |= conv_rows(f"{block}.conv0", inputs, outputs, size) | conv_rows(
+            f"{block}.conv1", outputs, outputs, size
+        )
         rows |= torgb_rows(f"{block}.torgb", outputs, 3) | {f"{block}.resample_filter": [4, 4]}
     return rows
 
@@ -119,7 +125,9 @@ def test_the_full_sizes_have_the_documented_keys_and_shapes(kind, config, docume
 def test_the_full_fixtures_have_our_keys_and_shapes(golden):
     with torch.device("meta"):
         ours = shapes(family.build(golden.config))
-    theirs = {key: list(shape) for key, shape in golden.config["state_shapes"].items() if key != "dataset_label_std"}
+    theirs = {
+        key: list(shape) for key, shape in golden.config["state_shapes"].items() if key != "dataset_label_std"
+    }
     assert ours == theirs
 
 
@@ -144,7 +152,9 @@ def test_the_embedded_prior_survives_json():
     config = embedded_config()
     net = generator_from(asdict(config))
     assert net.config == config and net.resolution == 2 * config.raw_resolution
-    assert net.num_ws == 2 * len(net.backbone.synthesis.resolutions) and not any(p.requires_grad for p in net.parameters())
+    assert net.num_ws == 2 * len(net.backbone.synthesis.resolutions) and not any(
+        p.requires_grad for p in net.parameters()
+    )
     with pytest.raises(ValueError, match="differs"):
         generator_from({"channels": [8, 8], "field": {}, "render": {}})
     with pytest.raises(ValueError, match="2X"):
@@ -197,18 +207,25 @@ def test_draws_repeat_with_their_generator():
     ws = net.mapping(torch.randn(1, 6, generator=torch.Generator().manual_seed(1)))
     like = torch.zeros(1, 256, 3)
     a, b, c = (
-        net.synthesis(ws, label(0.1), draws=draw(like, net.config.render, torch.Generator().manual_seed(s))).image_raw for s in (1, 1, 2)
+        net.synthesis(
+            ws, label(0.1), draws=draw(like, net.config.render, torch.Generator().manual_seed(s))
+        ).image_raw
+        for s in (1, 1, 2)
     )
     assert torch.equal(a, b) and not torch.equal(a, c)
 
 
 @torch.no_grad()
 def test_a_background_is_seen_only_through_the_head():
-    net = small.generator(config=replace(small.CONFIG, background=True, render=RenderConfig(coarse=8, fine=8)))
+    net = small.generator(
+        config=replace(small.CONFIG, background=True, render=RenderConfig(coarse=8, fine=8))
+    )
     ws = net.mapping(torch.randn(2, 6, generator=torch.Generator().manual_seed(1)))
     own, other = net.synthesis(ws[:1], label(0.0)), net.synthesis(ws[:1], label(0.0), ws_background=ws[1:])
     behind = [net.background(w) for w in (ws[:1], ws[1:])]
-    assert_close(other.features - own.features, (1 - own.opacity) * (behind[1] - behind[0]), atol=1e-5, rtol=1e-4)
+    assert_close(
+        other.features - own.features, (1 - own.opacity) * (behind[1] - behind[0]), atol=1e-5, rtol=1e-4
+    )
     with pytest.raises(ValueError, match="draws no background"):
         Generator(small.CONFIG).synthesis(ws[:1], label(0.0), ws_background=ws[1:])
 
@@ -228,8 +245,12 @@ def test_an_image_has_gradients_in_styles_and_weights():
     ws = net.mapping(torch.randn(1, 6, generator=torch.Generator().manual_seed(1))).detach().requires_grad_()
     net.synthesis(ws, label(0.2)).image.square().sum().backward()
     assert ws.grad.abs().amax(-1).min() > 0
-    unused = [key for key, p in net.named_parameters() if p.grad is None and not key.startswith("backbone.mapping.")]
-    assert all("superresolution" in key and key.endswith("noise_strength") for key in unused)  # it has no noise
+    unused = [
+        key for key, p in net.named_parameters() if p.grad is None and not key.startswith("backbone.mapping.")
+    ]
+    assert all(
+        "superresolution" in key and key.endswith("noise_strength") for key in unused
+    )  # it has no noise
 
 
 @torch.no_grad()

@@ -48,7 +48,9 @@ def test_generators(golden):
     assert_near(ws, golden.wanted("ws"), TOLERANCE, "ws")
     planes = net.planes(ws, config.get("noise_mode", "const"))
     flat, stride = planes.flatten(1, -3), config["plane_stride"]
-    check(golden, {"planes_strided": flat[:, :, ::stride, ::stride], "planes_abs_mean": flat.abs().mean((2, 3))})
+    check(
+        golden, {"planes_strided": flat[:, :, ::stride, ::stride], "planes_abs_mean": flat.abs().mean((2, 3))}
+    )
     check(golden, shown(net.synthesis(ws, c, draws=draws, planes=planes), config))
     sigma, features = net.field(planes).raw(golden.given("points"))
     check(golden, {"points_sigma": sigma[..., None], "points_rgb": features})
@@ -56,7 +58,10 @@ def test_generators(golden):
     check(golden, {"sample_sigma": sigma[..., None]})
     if golden.has("out/planes_noise_none_strided"):
         stride = config["plane_none_stride"]
-        check(golden, {"planes_noise_none_strided": net.planes(ws, "none").flatten(1, -3)[:, :, ::stride, ::stride]})
+        check(
+            golden,
+            {"planes_noise_none_strided": net.planes(ws, "none").flatten(1, -3)[:, :, ::stride, ::stride]},
+        )
     if isinstance(net, PanoHeadGenerator):
         check_what_panohead_adds(golden, net)
 
@@ -69,9 +74,13 @@ def check_what_panohead_adds(golden, net):
     draws = family.draws(golden, len(c))
     check(golden, {"delta_c": net.offset(z, c, *truncation), "c_new": net.rendering_label(z, c, *truncation)})
     check(golden, shown(net(z, c, *truncation, draws=draws), config), "forward_")
-    ws, other = (net.mapping(code, golden.given("c_cond"), *truncation) for code in (z, golden.given("z_bcg")))
+    ws, other = (
+        net.mapping(code, golden.given("c_cond"), *truncation) for code in (z, golden.given("z_bcg"))
+    )
     check(golden, {"ws_bcg": other})
-    origins, directions = (x.flatten(1, 2) for x in rays(camera_from_label(c), *[config["neural_rendering_resolution"]] * 2))
+    origins, directions = (
+        x.flatten(1, 2) for x in rays(camera_from_label(c), *[config["neural_rendering_resolution"]] * 2)
+    )
     seen = render_rays(net.field(net.planes(ws)), origins, directions, net.config.render, draws=draws)
     check(golden, {"renderer_features_first8": seen.features[:, :64, :8]})
     if not net.config.background:
@@ -101,7 +110,10 @@ def test_super_resolution(golden):
     x, stride = golden.given("x"), config["image_stride"]
     for mode in ("none", "const"):
         image = net(x[:, :3], x, golden.given("ws"), mode)
-        for name, value in ((f"image_{mode}_strided", image[:, :, ::stride, ::stride]), (f"image_{mode}_corner", image)):
+        for name, value in (
+            (f"image_{mode}_strided", image[:, :, ::stride, ::stride]),
+            (f"image_{mode}_corner", image),
+        ):
             if golden.has(f"out/{name}"):
                 wanted = golden.wanted(name)
                 assert_near(value[..., : wanted.shape[-2], : wanted.shape[-1]], wanted, 1e-5, name)

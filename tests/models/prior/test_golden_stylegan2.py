@@ -94,7 +94,9 @@ def run_network(golden, module, kwargs):
 
 
 def run_torgb(golden, module, kwargs):
-    net = ToRGB(kwargs["in_channels"], kwargs["out_channels"], kwargs["w_dim"], clamp=kwargs.get("conv_clamp"))
+    net = ToRGB(
+        kwargs["in_channels"], kwargs["out_channels"], kwargs["w_dim"], clamp=kwargs.get("conv_clamp")
+    )
     net.load_state_dict(golden.state(f"{module}."))
     for name in outputs(golden, module):
         yield name, net(golden.given(f"{module}/x"), golden.given(f"{module}/w"))
@@ -120,7 +122,12 @@ def test_layers(golden):
         )
         for name, ours in run(golden, module, kwargs):
             assert_near(ours, golden.wanted(f"{module}/{name}"), TOLERANCE, f"{module}/{name}")
-    assert_near(upsample(golden.given("upsample2d/x"), fir_taps()), golden.wanted("upsample2d/y"), TOLERANCE, "upsample2d")
+    assert_near(
+        upsample(golden.given("upsample2d/x"), fir_taps()),
+        golden.wanted("upsample2d/y"),
+        TOLERANCE,
+        "upsample2d",
+    )
     assert torch.equal(fir_taps(), golden.wanted("filter/f"))
 
 

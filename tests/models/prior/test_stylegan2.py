@@ -40,7 +40,9 @@ def filtered(x, taps, before, after):
     padded = F.pad(x, (before, after, before, after))
     height, width = padded.shape[2] - 3, padded.shape[3] - 3
     flipped = 4 * taps.flip(0, 1)
-    return sum(flipped[i, j] * padded[:, :, i : i + height, j : j + width] for i in range(4) for j in range(4))
+    return sum(
+        flipped[i, j] * padded[:, :, i : i + height, j : j + width] for i in range(4) for j in range(4)
+    )
 
 
 @given(seeds)
@@ -51,7 +53,11 @@ def test_upsampling_is_zeros_between_pixels_and_a_filter(seed):
 
 @given(seeds)
 def test_an_upsampling_convolution_convolves_zeros_between_pixels_then_filters(seed):
-    x, weight, taps = drawn(2, 3, 5, 4, seed=seed), drawn(6, 3, 3, 3, seed=seed + 1), drawn(4, 4, seed=seed + 2)
+    x, weight, taps = (
+        drawn(2, 3, 5, 4, seed=seed),
+        drawn(6, 3, 3, 3, seed=seed + 1),
+        drawn(4, 4, seed=seed + 2),
+    )
     wide = F.conv2d(F.pad(zeros_between(x), (2, 1, 2, 1)), weight.flip(2, 3))  # 2H + 1, a true convolution
     assert_close(upsampling_conv(x, weight, taps), filtered(wide, taps, 1, 1))
 
@@ -77,7 +83,9 @@ def test_scaling_activations_is_the_same_as_scaling_weights(seed):
 @given(seeds)
 def test_demodulation_gives_weights_of_unit_energy(seed):
     weight, styles = drawn(7, 5, 3, 3, seed=seed), drawn(2, 5, seed=seed + 1)
-    modulated = weight[None] * styles[:, None, :, None, None] * demodulation(weight, styles)[:, :, None, None, None]
+    modulated = (
+        weight[None] * styles[:, None, :, None, None] * demodulation(weight, styles)[:, :, None, None, None]
+    )
     assert_close(modulated.square().sum((2, 3, 4)), torch.ones(2, 7, dtype=torch.float64))
 
 
@@ -92,7 +100,9 @@ def test_noise_is_the_callers():
     layer = SynthesisLayer(3, 4, 6, 8)
     layer.noise_strength.data.fill_(1.0)
     x, w = drawn(2, 3, 8, 8, dtype=torch.float32), drawn(2, 6, dtype=torch.float32)
-    same, again, other = (layer(x, w, "random", generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    same, again, other = (
+        layer(x, w, "random", generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)
+    )
     assert torch.equal(same, again) and not torch.equal(same, other)
     assert torch.equal(layer(x, w), layer(x, w)) and not torch.equal(layer(x, w), layer(x, w, "none"))
     for mode in ("random", "fixed"):
@@ -126,7 +136,9 @@ def test_every_style_row_matters_to_its_own_image_only():
 
 
 def test_a_larger_constant_is_the_same_network_begun_later():
-    whole, late = (SynthesisNetwork(8, 32, 4, channel_base=256, channel_max=16, base_resolution=base) for base in (4, 16))
+    whole, late = (
+        SynthesisNetwork(8, 32, 4, channel_base=256, channel_max=16, base_resolution=base) for base in (4, 16)
+    )
     assert late.b16.const.shape == (16, 16, 16) and not hasattr(late, "b8")
     assert set(late.b32.state_dict()) == set(whole.b32.state_dict())
     with pytest.raises(ValueError, match="16 doubled some times"):
@@ -148,7 +160,9 @@ def test_a_layers_rate_changes_its_weights_not_what_it_does(rate):
     layer = FullyConnected(64, 512, rate=rate, bias=0.5)
     out = layer(torch.randn(1, 64, generator=torch.Generator().manual_seed(0)))
     assert layer.weight.std().item() == pytest.approx(1 / rate, rel=0.05)
-    assert out.mean().item() == pytest.approx(0.5, abs=0.15) and out.std().item() == pytest.approx(1, abs=0.25)
+    assert out.mean().item() == pytest.approx(0.5, abs=0.15) and out.std().item() == pytest.approx(
+        1, abs=0.25
+    )
 
 
 def test_a_layer_is_above_whatever_linear_layer_it_is_given():

@@ -61,7 +61,9 @@ def test_the_two_sides_agree_without_a_parting():
     p = torch.rand(2000, 3, generator=torch.Generator().manual_seed(1)) * 0.6 - 0.3
     measures = anatomy.anatomy(parameters)
     mirrored = p * torch.tensor([-1.0, 1.0, 1.0])
-    torch.testing.assert_close(solid.distance(measures, p.unbind(1)), solid.distance(measures, mirrored.unbind(1)))
+    torch.testing.assert_close(
+        solid.distance(measures, p.unbind(1)), solid.distance(measures, mirrored.unbind(1))
+    )
 
 
 def test_wrong_parameters_are_refused():

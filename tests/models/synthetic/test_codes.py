@@ -22,7 +22,15 @@ def test_codes_have_mean_square_one_and_moderate_entries():
 
 
 def test_every_parameter_that_shows_changes_the_code():
-    worn = {"glasses": 1.0, "hair_style": 0.5, "clothing_pattern": 0.5, "mouth_open": 0.5, "freckles": 0.5, "beard": 0.5, "moustache": 0.5}
+    worn = {
+        "glasses": 1.0,
+        "hair_style": 0.5,
+        "clothing_pattern": 0.5,
+        "mouth_open": 0.5,
+        "freckles": 0.5,
+        "beard": 0.5,
+        "moustache": 0.5,
+    }
     base = codes.identity_codes(person(**worn, eyes_closed=0.78))
     for name in NAMES:
         changed = person(**{**worn, "eyes_closed": 0.78, name: -0.93})
@@ -37,7 +45,9 @@ def test_what_does_not_show_is_not_told():
 
 
 def test_lifting_keeps_what_it_is_given():
-    amounts = torch.randn(5, 9, generator=torch.Generator().manual_seed(0)) * torch.tensor([[0.1], [0.5], [1.0], [0.0], [2.0]])
+    amounts = torch.randn(5, 9, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+        [[0.1], [0.5], [1.0], [0.0], [2.0]]
+    )
     lifted = codes.lift(amounts)
     assert torch.equal(lifted[:, :9], amounts)
     small = amounts.square().sum(1) < 10

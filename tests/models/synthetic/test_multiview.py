@@ -23,7 +23,9 @@ def foreign_file(path, views, cam2world, config, scale):
         "ray_distance": views.ray_distance[:, 0] * scale,
         "cam2world": cam2world,
     }
-    save_file({k: v.contiguous() for k, v in tensors.items()}, str(path), metadata={"config": json.dumps(config)})
+    save_file(
+        {k: v.contiguous() for k, v in tensors.items()}, str(path), metadata={"config": json.dumps(config)}
+    )
 
 
 def test_round_trip(rendered, tmp_path):
@@ -32,7 +34,9 @@ def test_round_trip(rendered, tmp_path):
     back = multiview.read_views(tmp_path / "kopf ä.safetensors")
     assert back.frontal == 1 and back.seed == 90_001 and torch.equal(back.parameters, PARAMETERS)
     torch.testing.assert_close(back.views.rgb, views.rgb, atol=0.5 / 255 + 1e-6, rtol=0)
-    assert torch.equal(back.views.mask, views.mask) and torch.equal(back.views.ray_distance, views.ray_distance)
+    assert torch.equal(back.views.mask, views.mask) and torch.equal(
+        back.views.ray_distance, views.ray_distance
+    )
     torch.testing.assert_close(back.views.normal, views.normal, atol=1e-3, rtol=0)
     torch.testing.assert_close(back.camera.cam2world, cameras.cam2world)
     torch.testing.assert_close(back.camera.intrinsics, cameras.intrinsics)
@@ -40,8 +44,12 @@ def test_round_trip(rendered, tmp_path):
 
 def test_our_own_files_stay_where_they_are_whatever_their_distance(tmp_path):
     cameras = camera.orbit(torch.tensor([0.0]), torch.tensor([0.0]), radius=2.2)
-    multiview.write_views(tmp_path / "near.safetensors", rendering.render_head(PARAMETERS, cameras, 16), cameras)
-    torch.testing.assert_close(multiview.read_views(tmp_path / "near.safetensors").camera.cam2world, cameras.cam2world)
+    multiview.write_views(
+        tmp_path / "near.safetensors", rendering.render_head(PARAMETERS, cameras, 16), cameras
+    )
+    torch.testing.assert_close(
+        multiview.read_views(tmp_path / "near.safetensors").camera.cam2world, cameras.cam2world
+    )
 
 
 @pytest.mark.parametrize("z_up", [False, True])
@@ -50,7 +58,9 @@ def test_a_foreign_frame_comes_home(rendered, tmp_path, z_up, name_the_point):
     """The same head, in a world of another unit, place and axes, is brought back by the similarity."""
     cameras, views = rendered
     scale, centre = 7.5, torch.tensor([1.0, -2.0, 30.0])
-    turn = torch.tensor([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]]) if z_up else torch.eye(3)  # from y up to z up
+    turn = (
+        torch.tensor([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]]) if z_up else torch.eye(3)
+    )  # from y up to z up
     pose = cameras.cam2world.clone()
     pose[:, :3, :3] = turn @ pose[:, :3, :3]
     pose[:, :3, 3] = scale * pose[:, :3, 3] @ turn.T + centre
@@ -70,7 +80,9 @@ def test_a_foreign_frame_comes_home(rendered, tmp_path, z_up, name_the_point):
 def test_another_focal_length_keeps_what_the_frame_shows(rendered, tmp_path):
     _, views = rendered
     far = camera.orbit(torch.tensor([0.0, 0.3, 1.0]), torch.zeros(3), radius=10.0, focal=12.0)
-    foreign_file(tmp_path / "far.safetensors", views, far.cam2world, {"focal": 12.0, "look_at": [0, 0, 0]}, 1.0)
+    foreign_file(
+        tmp_path / "far.safetensors", views, far.cam2world, {"focal": 12.0, "look_at": [0, 0, 0]}, 1.0
+    )
     back = multiview.read_views(tmp_path / "far.safetensors")
     shown = back.camera.position.norm(dim=-1) / back.camera.intrinsics[:, 0, 0]
     torch.testing.assert_close(shown, torch.full((3,), camera.RADIUS / camera.FOCAL))

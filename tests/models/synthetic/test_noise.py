@@ -15,7 +15,9 @@ def test_it_is_bounded_and_continuous(seed, axes):
     p = points(seed)[:axes]
     here, beside = noise(p, seed), noise(tuple(x + 1e-3 for x in p), seed)
     assert here.abs().max() <= 1
-    assert (here - beside).abs().max() < 3 * 2 * 1.5e-3 * axes  # the cubic's steepest slope is 1.5, corners differ by 2 at most
+    assert (
+        here - beside
+    ).abs().max() < 3 * 2 * 1.5e-3 * axes  # the cubic's steepest slope is 1.5, corners differ by 2 at most
 
 
 def test_it_is_centred_and_seeds_differ():

@@ -6,7 +6,9 @@ def test_every_colour_is_continuous_in_the_parameters():
     for seed in range(90_000, 90_004):
         parameters = head.sample_parameters(seed).clamp(-0.99, 0.99)
         points = torch.stack(list(rendering.landmarks(parameters).values()))
-        points = torch.cat([points, torch.tensor([[0.0, 0.16, 0.0], [0.0, 0.0, -0.16], [0.2, -0.3, 0.0], [0.1, 0.0, 0.0]])])
+        points = torch.cat(
+            [points, torch.tensor([[0.0, 0.16, 0.0], [0.0, 0.0, -0.16], [0.2, -0.3, 0.0], [0.1, 0.0, 0.0]])]
+        )
         normals = torch.nn.functional.normalize(points, dim=-1)
 
         def colours(p):

@@ -42,7 +42,9 @@ def test_distances_end_on_the_surface(scene):
     parameters, cameras, views = scene
     points, mask = hit_points(cameras, views)
     assert solid.distance(anatomy.anatomy(parameters), points[mask].unbind(1)).abs().max() < 1e-3
-    assert (points[mask] >= torch.tensor(anatomy.BOX_MIN) - 1e-3).all() and (points[mask] <= torch.tensor(anatomy.BOX_MAX) + 1e-3).all()
+    assert (points[mask] >= torch.tensor(anatomy.BOX_MIN) - 1e-3).all() and (
+        points[mask] <= torch.tensor(anatomy.BOX_MAX) + 1e-3
+    ).all()
 
 
 def test_nothing_lies_before_the_surface_on_a_ray(scene):
@@ -161,7 +163,10 @@ def test_landmarks_lie_on_the_painted_face():
         assert (views.mask[0, 0, row, column] == 1).all()
         colour = dict(zip(marks, views.rgb[0, :, row, column].T))
         assert colour["left_pupil"].max() < 0.3 and colour["right_pupil"].max() < 0.3
-        assert marks["right_pupil"][0] < 0 < marks["left_pupil"][0] and marks["right_mouth"][0] < 0 < marks["left_mouth"][0]
+        assert (
+            marks["right_pupil"][0] < 0 < marks["left_pupil"][0]
+            and marks["right_mouth"][0] < 0 < marks["left_mouth"][0]
+        )
         assert marks["nose_tip"][2] > max(float(m[2]) for name, m in marks.items() if name != "nose_tip")
         assert marks["chin"][1] < marks["left_mouth"][1] < marks["nose_tip"][1] < marks["left_pupil"][1]
         gaps.append(float(marks["left_pupil"][0] - marks["right_pupil"][0]))

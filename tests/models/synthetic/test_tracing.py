@@ -28,7 +28,9 @@ def test_a_cone_stops_before_any_of_its_rays_arrives():
     offsets = torch.linspace(-0.5, 0.5, 101)
     origins, directions = parallel_rays(offsets)
     slope = 0.02
-    t, hit = tracing.march(ball, origins, directions, torch.zeros(101), torch.full((101,), 4.0), torch.full((101,), slope))
+    t, hit = tracing.march(
+        ball, origins, directions, torch.zeros(101), torch.full((101,), 4.0), torch.full((101,), slope)
+    )
     for turn in (-slope, 0.0, slope):  # rays within the cone, at its rim and on its axis
         way = torch.nn.functional.normalize(directions + torch.tensor([turn, 0.0, 0.0]), dim=-1)
         ray, met = tracing.march(ball, origins, way, torch.zeros(101), torch.full((101,), 4.0))

@@ -17,7 +17,9 @@ def person(**values):
 
 
 def styled(style):
-    return person(hair_style=-1 + (head.HAIR_STYLES.index(style) + 0.5) * 2 / len(head.HAIR_STYLES), hair_length=-0.9)
+    return person(
+        hair_style=-1 + (head.HAIR_STYLES.index(style) + 0.5) * 2 / len(head.HAIR_STYLES), hair_length=-0.9
+    )
 
 
 def inside(parameters, *point):
@@ -34,7 +36,13 @@ def test_styles_are_named_and_equally_likely():
 
 def test_hair_is_where_its_style_has_it():
     top, shoulder, bun = (0.0, 0.156, -0.02), (0.095, -0.09, -0.06), (0.0, 0.105, -0.178)
-    assert [s for s in head.HAIR_STYLES if inside(styled(s), *top)] == ["cropped", "curly", "parted", "long", "tied"]
+    assert [s for s in head.HAIR_STYLES if inside(styled(s), *top)] == [
+        "cropped",
+        "curly",
+        "parted",
+        "long",
+        "tied",
+    ]
     assert [s for s in head.HAIR_STYLES if inside(styled(s), *shoulder)] == ["long"]
     assert [s for s in head.HAIR_STYLES if inside(styled(s), *bun)] == ["tied"]
 
@@ -47,9 +55,9 @@ def test_strands_are_seen_up_close(style):
 
     def energy(parameters):
         grey = render_head(parameters, behind, 128).rgb.mean(1, keepdim=True)
-        return (grey - torch.nn.functional.avg_pool2d(grey, 5, 1, 2, count_include_pad=False))[patch].square().mean() / grey[
+        return (grey - torch.nn.functional.avg_pool2d(grey, 5, 1, 2, count_include_pad=False))[
             patch
-        ].mean().square()
+        ].square().mean() / grey[patch].mean().square()
 
     assert energy(styled(style)) > 2 * energy(styled("bald"))
 

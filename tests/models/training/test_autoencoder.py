@@ -27,15 +27,24 @@ def test_errors_count_where_there_is_detail():
     error[..., 14:18, 12:20] = 0.1
     shift = torch.zeros_like(eye)
     shift[..., 2:6, 2:10] = 0.1
-    assert training.reconstruction_loss(eye + error, eye) > 1.5 * training.reconstruction_loss(eye + shift, eye)
+    assert training.reconstruction_loss(eye + error, eye) > 1.5 * training.reconstruction_loss(
+        eye + shift, eye
+    )
 
 
 def test_pieces_hold_the_head_from_all_sides():
     """Crown, chin, nose and the back of the head, in scene units, at every corner that a piece may have."""
     points = torch.tensor([[0.0, 0.15, 0.0], [0.0, -0.15, 0.1], [0.0, -0.05, 0.14], [0.0, 0.05, -0.12]])
     yaw = torch.arange(8) * torch.pi / 4
-    pixels = torch.stack([project(camera, points)[0] for camera in (orbit(yaw[i], torch.tensor(0.0)) for i in range(8))]) * 256
-    for axis, (least, room) in enumerate(zip(reversed(training.HEAD_CORNER), reversed(training.HEAD_ROOM), strict=True)):
+    pixels = (
+        torch.stack(
+            [project(camera, points)[0] for camera in (orbit(yaw[i], torch.tensor(0.0)) for i in range(8))]
+        )
+        * 256
+    )
+    for axis, (least, room) in enumerate(
+        zip(reversed(training.HEAD_CORNER), reversed(training.HEAD_ROOM), strict=True)
+    ):
         assert pixels[..., axis].min() > least + room and pixels[..., axis].max() < least + training.HEAD
     piece = training.around_heads(torch.zeros(2, 3, 256, 256), torch.Generator().manual_seed(0))
     assert piece.shape == (2, 3, training.HEAD, training.HEAD)

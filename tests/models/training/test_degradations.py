@@ -36,6 +36,9 @@ def test_rows_are_damaged_alone(image):
 
 def test_blocks_keep_what_a_coarse_code_can_say(image):
     """A picture of one value is one coefficient per block, a multiple of the step: kept exactly."""
-    kind, strength = torch.tensor([KINDS.index("blocks")]), torch.tensor([0.3])  # step 0.1 in the mean coefficient, which is 8 x value
+    kind, strength = (
+        torch.tensor([KINDS.index("blocks")]),
+        torch.tensor([0.3]),
+    )  # step 0.1 in the mean coefficient, which is 8 x value
     flat = torch.full_like(image, 0.5)
     assert_close(degrade(flat, kind, strength, draw_chance(flat, torch.Generator().manual_seed(0))), flat)

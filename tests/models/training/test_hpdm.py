@@ -21,7 +21,10 @@ CPU, PAIRS, SIZE = torch.device("cpu"), 3, 256
 def base():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = EmbeddedUNet(UNetConfig(channels=(8, 16, 16), heads=(1, 2, 2), context=8, tokens=2), torch.Generator().manual_seed(0))
+        made = EmbeddedUNet(
+            UNetConfig(channels=(8, 16, 16), heads=(1, 2, 2), context=8, tokens=2),
+            torch.Generator().manual_seed(0),
+        )
     return made.requires_grad_(False)
 
 
@@ -34,7 +37,9 @@ def pixels():
     angles = torch.tensor([[0.0, 0.0, math.radians(30), 0.0]]).repeat(PAIRS, 1)
     normal = torch.full((PAIRS, 3, SIZE, SIZE), 128, dtype=torch.uint8)
     opacity = (mask * 255).byte().repeat(PAIRS, 1, 1)
-    return PairData(driver, target, target // 2 + 60, normal, distance.half().repeat(PAIRS, 1, 1), opacity, angles)
+    return PairData(
+        driver, target, target // 2 + 60, normal, distance.half().repeat(PAIRS, 1, 1), opacity, angles
+    )
 
 
 def latents(damage=False):
@@ -71,14 +76,18 @@ def test_mirrored_pairs_are_the_same_heads_seen_from_the_other_side():
     data = pixels()
     both = hpdm_data.with_mirrored(data)
     assert len(both) == 2 * PAIRS and torch.equal(both.driver[PAIRS:], data.driver.flip(-1))
-    assert torch.equal(both.angles[PAIRS:, [0, 2]], -data.angles[:, [0, 2]]) and torch.equal(both.angles[PAIRS:, 1], data.angles[:, 1])
+    assert torch.equal(both.angles[PAIRS:, [0, 2]], -data.angles[:, [0, 2]]) and torch.equal(
+        both.angles[PAIRS:, 1], data.angles[:, 1]
+    )
     assert both.normal[PAIRS, 0, 0, 0] == 127 and both.normal[PAIRS, 1, 0, 0] == 128
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         vae = autoencoder(AutoencoderConfig(channels=(8, 8, 8, 8))).requires_grad_(False).eval()
     made = hpdm_data.latent_pairs(both, vae, damage=False)
     here, there = made.known[:PAIRS], made.known[PAIRS:].flip(-1)
-    assert (here != there).float().mean() < 0.08 and here.mean() > 0.1  # the rim: a mask takes its cells' corners, on one side
+    assert (
+        here != there
+    ).float().mean() < 0.08 and here.mean() > 0.1  # the rim: a mask takes its cells' corners, on one side
 
 
 def test_parts_join_one_after_the_other_and_a_few_steps_learn():
@@ -86,7 +95,10 @@ def test_parts_join_one_after_the_other_and_a_few_steps_learn():
     before = {key: value.clone() for key, value in frozen.state_dict().items()}
     network = hpdm.begun(frozen, hpdm.branches_config(frozen))
     run = hpdm.HpdmRun(network, frozen, plan, data, CPU)
-    assert run.parts(0.1) == {"geometry": False, "implicit": False} and run.parts(0.5) == {"geometry": True, "implicit": False}
+    assert run.parts(0.1) == {"geometry": False, "implicit": False} and run.parts(0.5) == {
+        "geometry": True,
+        "implicit": False,
+    }
     start = hpdm.validate(network, frozen, data, CPU)
     assert start["noise_mse"] == start["noise_mse_alone"]  # all zero convolutions are zero
     for i in range(12):
@@ -96,10 +108,14 @@ def test_parts_join_one_after_the_other_and_a_few_steps_learn():
     assert all(torch.equal(value, explicit[key]) for key, value in network.implicit.state_dict().items())
     for i in range(3):
         run.step(i + 100, 0.9)
-    assert not torch.equal(network.implicit.conv_in_condition.weight, network.explicit.conv_in_condition.weight)
+    assert not torch.equal(
+        network.implicit.conv_in_condition.weight, network.explicit.conv_in_condition.weight
+    )
     kept = network.implicit.conv_in_condition.weight.clone()
     again = hpdm.HpdmRun(network, frozen, plan, data, CPU)  # the next sitting, from its beginning
-    assert again.parts(0.0) == {"geometry": True, "implicit": True} and torch.equal(network.implicit.conv_in_condition.weight, kept)
+    assert again.parts(0.0) == {"geometry": True, "implicit": True} and torch.equal(
+        network.implicit.conv_in_condition.weight, kept
+    )
     after = hpdm.validate(network, frozen, data, CPU)
     assert after["noise_mse"] < after["noise_mse_alone"] == start["noise_mse_alone"]
     assert all(torch.equal(value, before[key]) for key, value in frozen.state_dict().items())

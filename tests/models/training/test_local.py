@@ -70,11 +70,17 @@ def test_a_sitting_trains_by_the_clock_prints_saves_and_goes_on(tmp_path, monkey
 
 
 def test_rates_rise_fall_and_are_scaled_by_group():
-    assert rate_share(0, 0.0, warm_up=10) == 0.1 and rate_share(100, 0.0) == 1 and abs(rate_share(100, 1.0) - 0.02) < 1e-9
+    assert (
+        rate_share(0, 0.0, warm_up=10) == 0.1
+        and rate_share(100, 0.0) == 1
+        and abs(rate_share(100, 1.0) - 0.02) < 1e-9
+    )
     a, b = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     optimiser = torch.optim.SGD([{"params": [a]}, {"params": [b], "scale": 10.0}], lr=1.0)
     descend(100 * (a.sum() + b.sum()), optimiser, 0.01)
-    assert torch.allclose(1 - a, torch.full((2,), 0.01 / 2**0.5)) and torch.allclose(1 - b, 10 * (1 - a))  # each norm clipped to 1
+    assert torch.allclose(1 - a, torch.full((2,), 0.01 / 2**0.5)) and torch.allclose(
+        1 - b, 10 * (1 - a)
+    )  # each norm clipped to 1
 
 
 def test_weights_that_two_parts_share_are_kept(tmp_path, monkeypatch):

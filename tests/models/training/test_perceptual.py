@@ -15,7 +15,11 @@ CPU = torch.device("cpu")
 def renders():
     """Four made-up heads: smooth pictures in place of factory heads."""
     coarse = torch.rand(8, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    rgb = (F.interpolate(coarse, size=(144, 144), mode="bicubic").clamp(0, 1) * 255).byte().view(4, 2, 3, 144, 144)
+    rgb = (
+        (F.interpolate(coarse, size=(144, 144), mode="bicubic").clamp(0, 1) * 255)
+        .byte()
+        .view(4, 2, 3, 144, 144)
+    )
     nothing = torch.zeros(4, 2)
     return Renders(torch.zeros(4, 62), rgb, rgb[:, :, 0] // 255, rgb[:, :, 0].half(), nothing, nothing)
 
@@ -41,18 +45,26 @@ def test_features_learn_first_then_weights_alone_then_both(renders, learner):
     perceptual.feature_loss(learner, renders, torch.zeros(4, CODE_DIM - 1), draws, CPU).backward()
     assert learner.network.stem.weight.grad.abs().sum() > 0 and learner.network.log_weights[0].grad is None
     learner.zero_grad(set_to_none=True)
-    perceptual.ranking_loss(learner.network, perceptual.draw_triplets(renders, 3, draws), CPU, features=False).backward()
+    perceptual.ranking_loss(
+        learner.network, perceptual.draw_triplets(renders, 3, draws), CPU, features=False
+    ).backward()
     assert learner.network.stem.weight.grad is None and learner.network.log_weights[0].grad.abs().sum() > 0
-    perceptual.ranking_loss(learner.network, perceptual.draw_triplets(renders, 3, draws), CPU, features=True).backward()
+    perceptual.ranking_loss(
+        learner.network, perceptual.draw_triplets(renders, 3, draws), CPU, features=True
+    ).backward()
     assert learner.network.stem.weight.grad.abs().sum() > 0
 
 
 def test_two_heads_are_one_apart_on_average(renders, learner):
     perceptual.set_unit(learner.network, renders, CPU)
     front = F.interpolate(renders.rgb[:, 0].float() / 255, size=(128, 128), mode="bilinear", antialias=True)
-    assert perceptual_distance(learner.network, front, front.roll(1, 0)).mean().item() == pytest.approx(1, rel=1e-4)
+    assert perceptual_distance(learner.network, front, front.roll(1, 0)).mean().item() == pytest.approx(
+        1, rel=1e-4
+    )
 
 
 def test_the_held_out_figures_are_shares(renders, learner):
     figures = perceptual.validate(learner.network, renders, CPU, 24)
-    assert {"ours_all", "psnr_graded", "ssim_another_head"} <= set(figures) and all(0 <= v <= 1 for v in figures.values())
+    assert {"ours_all", "psnr_graded", "ssim_another_head"} <= set(figures) and all(
+        0 <= v <= 1 for v in figures.values()
+    )

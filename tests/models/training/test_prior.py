@@ -33,7 +33,16 @@ from portrait_diffusion.models.training.prior_rays import (
     surface_normals,
 )
 
-FIELD = FieldConfig(box_side=0.84, channels=4, depth=2, resolution=32, hidden=16, features=4, density_shift=-4.0, density_scale=100.0)
+FIELD = FieldConfig(
+    box_side=0.84,
+    channels=4,
+    depth=2,
+    resolution=32,
+    hidden=16,
+    features=4,
+    density_shift=-4.0,
+    density_scale=100.0,
+)
 CONFIG = replace(
     embedded_config(),
     w_dim=16,
@@ -63,7 +72,9 @@ def networks():
 
 def test_validation_is_of_whole_pictures(renders):
     figures = validate(networks()[0], renders, 2, "cpu")
-    assert set(figures) == {"front_psnr_db", "all_psnr_db"} and all(0 < value < 30 for value in figures.values())
+    assert set(figures) == {"front_psnr_db", "all_psnr_db"} and all(
+        0 < value < 30 for value in figures.values()
+    )
 
 
 def test_views_start_in_front_and_stay_where_they_should():
@@ -101,16 +112,26 @@ def test_samples_surround_the_surface_in_order(renders):
 def test_pictures_agree_with_their_rays(renders):
     generator, _ = networks()
     real = draw_pictures(renders, torch.tensor([1, 0]), generator, torch.Generator().manual_seed(3), "cpu")
-    assert real.image.shape == (2, 3, 64, 64) and real.raw.shape == (2, 3, 32, 32) and real.label.shape == (2, 25)
+    assert (
+        real.image.shape == (2, 3, 64, 64)
+        and real.raw.shape == (2, 3, 32, 32)
+        and real.label.shape == (2, 25)
+    )
     torch.testing.assert_close(F.interpolate(real.image, size=(32, 32), mode="area"), real.raw)
     hit = real.rays.mask > 0.5
     points = real.rays.origins + real.rays.directions * real.rays.distance[..., None]
     assert (points[hit].abs() < 0.42).all()
-    ws, planes = planes_of(generator, F.normalize(torch.randn(2, CODE_DIM, generator=torch.Generator().manual_seed(0))), None)
-    features = render_features(generator, planes, ws, real, GuidedSampling(), torch.Generator().manual_seed(0))
+    ws, planes = planes_of(
+        generator, F.normalize(torch.randn(2, CODE_DIM, generator=torch.Generator().manual_seed(0))), None
+    )
+    features = render_features(
+        generator, planes, ws, real, GuidedSampling(), torch.Generator().manual_seed(0)
+    )
     fake = super_resolved(generator, features, ws, real.label)
     assert fake.image.shape == real.image.shape and fake.raw.shape == real.raw.shape
-    larger = real.rays.mask.sum(1).argmax()  # the other picture's rays are padded with some of its background's
+    larger = real.rays.mask.sum(
+        1
+    ).argmax()  # the other picture's rays are padded with some of its background's
     far = ~(F.max_pool2d(real.rays.mask.view(2, 1, 32, 32), 9, 1, 4) > 0).expand(-1, 3, -1, -1)[larger]
     assert (fake.raw[larger][far] == 1).float().mean() > 0.95  # white where there is nothing
 
@@ -126,12 +147,16 @@ def test_the_gradient_penalty_is_that_of_the_real_pictures(renders):
 
 def test_a_few_steps_of_every_share_learn(renders):
     generator, critic = networks()
-    run = PriorRun(renders, PriorTraining(heads=2, views=2, rays=64, warm_up=1), torch.device("cpu"), generator, critic)
+    run = PriorRun(
+        renders, PriorTraining(heads=2, views=2, rays=64, warm_up=1), torch.device("cpu"), generator, critic
+    )
     early = [run.step(0.1)["distance"] for _ in range(80)]
     assert sum(early[-5:]) < 0.9 * sum(early[:5])
     before = [p.clone() for p in critic.parameters()]
     losses = [run.step(0.9) for _ in range(6)]
-    assert any("picture_adversary" in step for step in losses) and all(math.isfinite(v) for step in losses for v in step.values())
+    assert any("picture_adversary" in step for step in losses) and all(
+        math.isfinite(v) for step in losses for v in step.values()
+    )
     assert any(not torch.equal(a, b) for a, b in zip(before, critic.parameters(), strict=True))
 
 
@@ -158,15 +183,26 @@ def test_rays_that_just_miss_a_head_are_told_where_it_passes():
     distance[1, 6, 6] = 2.4
     told = reach_out(distance, mask, 2)
     assert torch.equal(told[mask > 0.5], distance[mask > 0.5])
-    assert told[0, 4, 4] == 2.5 and told[1, 4, 4] == pytest.approx(2.4) and told[0, 3, 7] == 0 and (told > 0).sum() == 2 * 49
+    assert (
+        told[0, 4, 4] == 2.5
+        and told[1, 4, 4] == pytest.approx(2.4)
+        and told[0, 3, 7] == 0
+        and (told > 0).sum() == 2 * 49
+    )
 
 
 def test_a_fat_shell_costs_a_ray_that_just_misses_the_head():
     """Samples fall where the limb passes, so matter there is seen however thin it is."""
-    origins, directions = torch.tensor([[[0.0, 0, 2.7]]]).expand(1, 64, 3), torch.tensor([[[0.0, 0, -1]]]).expand(1, 64, 3)
+    origins, directions = (
+        torch.tensor([[[0.0, 0, 2.7]]]).expand(1, 64, 3),
+        torch.tensor([[[0.0, 0, -1]]]).expand(1, 64, 3),
+    )
     empty = torch.zeros(1, 64)
     near, far = (RayBatch(origins, directions, torch.ones(1, 64, 3), empty, empty + d) for d in (2.6, 0.0))
-    close, wide = (guided_samples(batch, GuidedSampling(), 0.84, torch.Generator().manual_seed(0)) for batch in (near, far))
+    close, wide = (
+        guided_samples(batch, GuidedSampling(), 0.84, torch.Generator().manual_seed(0))
+        for batch in (near, far)
+    )
     inside = [((t > 2.58) & (t < 2.7)).sum(-1).float().mean() for t in (close, wide)]
     assert inside[0] > 7 and inside[1] < 4 and (close.diff(dim=-1) >= 0).all()
 
@@ -191,10 +227,15 @@ def test_relief_costs_what_the_slope_turns_from_the_normal():
             return -points.norm(dim=-1), None
 
     origins = torch.tensor([0.0, 0, 2.7]).expand(1, 4, 3)
-    directions = F.normalize(torch.tensor([[[0.0, 0, -1], [0.03, 0, -1], [0, 0.03, -1], [0.02, 0.02, -1]]]), dim=-1)
+    directions = F.normalize(
+        torch.tensor([[[0.0, 0, -1], [0.03, 0, -1], [0, 0.03, -1], [0.02, 0.02, -1]]]), dim=-1
+    )
     distance, mask = torch.full((1, 4), 2.4), torch.ones(1, 4)
     outwards = F.normalize(origins + directions * distance[..., None], dim=-1)
-    batch, draws = RayBatch(origins, directions, torch.ones(1, 4, 3), mask, distance, outwards), torch.Generator()
+    batch, draws = (
+        RayBatch(origins, directions, torch.ones(1, 4, 3), mask, distance, outwards),
+        torch.Generator(),
+    )
     assert relief_loss(Cone(), batch, 1.0, draws) < 1e-3
     assert relief_loss(Cone(), replace(batch, normal=-outwards), 1.0, draws) == pytest.approx(2, abs=1e-3)
     unknown = replace(batch, normal=-outwards * torch.tensor([0.0, 0, 0, 0])[:, None])

@@ -63,7 +63,13 @@ def test_the_block_alone_learns(small):
 
 def test_a_block_that_does_nothing_has_shares_of_one(small):
     figures = validate(new_block(FIELD), generator(), data())
-    assert set(figures) == {"whole_share", "doubled_share", "flattened_share", "dented_share", "slipped_share"}
+    assert set(figures) == {
+        "whole_share",
+        "doubled_share",
+        "flattened_share",
+        "dented_share",
+        "slipped_share",
+    }
     assert all(value == pytest.approx(1.0) for value in figures.values())
 
 
@@ -72,6 +78,7 @@ def test_what_is_whole_is_changed_at_ten_times_the_price(small):
     torch.nn.init.constant_(block.detail.bias, 0.1)
     one = torch.tensor([0])
     whole, spoilt = (
-        losses(block, generator(), data(), one, [fault], torch.Generator().manual_seed(0))["change"] for fault in (None, Fault("dented", 0.05))
+        losses(block, generator(), data(), one, [fault], torch.Generator().manual_seed(0))["change"]
+        for fault in (None, Fault("dented", 0.05))
     )
     assert whole.item() == pytest.approx(10 * spoilt.item(), rel=1e-2)

@@ -34,9 +34,14 @@ CPU = torch.device("cpu")
 def parts(seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        base = EmbeddedUNet(UNetConfig(channels=(8, 16, 16), heads=(1, 2, 2), context=8, tokens=2), torch.Generator().manual_seed(seed))
+        base = EmbeddedUNet(
+            UNetConfig(channels=(8, 16, 16), heads=(1, 2, 2), context=8, tokens=2),
+            torch.Generator().manual_seed(seed),
+        )
         vae = autoencoder(AutoencoderConfig(channels=(8, 8, 8, 8)))
-        critic = Discriminator(DiscriminatorConfig(resolution=64, raw_resolution=32, widths=(6, 6, 6), embedding=8))
+        critic = Discriminator(
+            DiscriminatorConfig(resolution=64, raw_resolution=32, widths=(6, 6, 6), embedding=8)
+        )
     return base.requires_grad_(False), vae.requires_grad_(False), critic
 
 
@@ -71,7 +76,12 @@ def test_a_few_steps_bring_the_views_nearer_to_the_truth():
 def test_every_kind_of_step_gives_finite_losses():
     run = training(replace(CONFIG, pictures_every=2))
     terms = [run.step(progress) for progress in (0.1, 0.2, 0.6, 0.7)]
-    assert {"critic"} <= set(terms[0]) and "adversary" not in terms[0] and "adversary" in terms[2] and "critic" not in terms[1]
+    assert (
+        {"critic"} <= set(terms[0])
+        and "adversary" not in terms[0]
+        and "adversary" in terms[2]
+        and "critic" not in terms[1]
+    )
     assert all(torch.tensor(value).isfinite() for one in terms for value in one.values())
 
 
@@ -80,8 +90,12 @@ def test_only_the_reference_and_the_other_views_are_mixed_in():
     other = replace(batch, reference=1 - batch.reference)
     r, noise = torch.zeros(2), torch.zeros(2, 2, 4, 8, 8)
     with torch.no_grad():
-        mixed, mixed_other = (refine_piece(full, one, r, noise, True, (0, 0), 64)[0] for one in (batch, other))
-        alone, alone_other = (refine_piece(full, one, r, noise, False, (0, 0), 64)[0] for one in (batch, other))
+        mixed, mixed_other = (
+            refine_piece(full, one, r, noise, True, (0, 0), 64)[0] for one in (batch, other)
+        )
+        alone, alone_other = (
+            refine_piece(full, one, r, noise, False, (0, 0), 64)[0] for one in (batch, other)
+        )
     assert (mixed - mixed_other).abs().max() > 1e-6
     assert_close(alone, alone_other)
 
@@ -102,8 +116,12 @@ def test_weights_come_back_and_are_bound_to_their_base(tmp_path):
     turbo = refiner(load_turbo(path, base.unet, vae), base.unet, vae, stable_diffusion_schedule())
     batch = draw_batch(data(), 1, 2, torch.Generator().manual_seed(1), CPU)
     with torch.no_grad():
-        ours = refine(turbo, batch.renders[0], batch.reference, generator=torch.Generator().manual_seed(0), r=0.0)
-        trained, _ = refine_piece(run.net, batch, torch.zeros(1), torch.zeros(1, 2, 4, 8, 8), True, (0, 0), 64)
+        ours = refine(
+            turbo, batch.renders[0], batch.reference, generator=torch.Generator().manual_seed(0), r=0.0
+        )
+        trained, _ = refine_piece(
+            run.net, batch, torch.zeros(1), torch.zeros(1, 2, 4, 8, 8), True, (0, 0), 64
+        )
     assert_close(ours, (trained.clamp(-1, 1) + 1) / 2, atol=5e-3, rtol=0)  # half precision
     other, _, _ = parts(seed=1)
     with pytest.raises(ValueError, match="another base"):
