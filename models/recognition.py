@@ -17,18 +17,10 @@ NAMES = {  # what a file is -> names that it has, as insightface, lpips, torchvi
     "brushnet": (r"conv_in_condition\.weight",),
     "niqe": (r"mu_pris_?param", r"cov_pris_?param"),
 }
-DAMAGED = (
-    OSError,
-    ValueError,
-    RecursionError,
-    EOFError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)  # locked archives, too
-OTHERS = {
-    "vgg": r"features\.(?:3\d|4\d)\.weight"
-}  # names that it has not: VGG19 and those with batch norm do
+# names that it has not: VGG19 and those with batch norm do
+OTHERS = {"vgg": r"features\.(?:3\d|4\d)\.weight"}
+# what reading a damaged or locked file raises
+DAMAGED = OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error
 
 
 def kind_of_file(path: Path) -> str | None:

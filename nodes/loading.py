@@ -61,7 +61,7 @@ def register_folder() -> None:
 
 
 def kind_of(path: Path, name: str = "") -> str:
-    """What a file of the user's is, by its contents; by its name where they do not tell (a damaged file's do not).
+    """What a file of the user's is, by its contents, or by its name where they do not tell.
 
     Args:
         name: below the folder where it lies, where folders in between say something, too.
@@ -71,12 +71,10 @@ def kind_of(path: Path, name: str = "") -> str:
 
 def kind_by_name(name: str) -> str:
     """What a file is called."""
+    if BRUSHNET in name.lower():
+        return BRUSHNET
     last = Path(name).name.lower()
-    return (
-        BRUSHNET
-        if BRUSHNET in name.lower()
-        else next((kind for begins, kind in NAMED.items() if last.startswith(begins)), PRIOR)
-    )
+    return next((kind for begins, kind in NAMED.items() if last.startswith(begins)), PRIOR)
 
 
 @lru_cache(maxsize=1024)
@@ -119,7 +117,7 @@ def hpdm_files() -> list[str]:
 def user_file(kind: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path | None:
     """The user's file of a kind in models/portrait_diffusion; None where there is none.
 
-    Of several, one that is called so goes before one that only is so, then the first suffix: who named a file meant it.
+    Of several, one that is called so goes before one that only is so, then the first suffix.
     """
     register_folder()
     folders = folder_paths.get_folder_paths(FOLDER)

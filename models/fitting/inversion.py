@@ -1,4 +1,4 @@
-"""Photo -> head: a start, the encoder's if there is one, then latents, then the generator, last the planes are fitted to the photo.
+"""Photo -> head: from a start, latents, then the generator, last the planes themselves are fitted to the photo.
 
 Pivotal tuning (Roich et al. 2022) in the extended latent space W+ (Abdal et al. 2019), on randomly drawn rays, and now and then on a
 piece of the super-resolved picture.

@@ -218,7 +218,7 @@ def picture_target(reference: AlignedPortrait, generator: HeadGenerator) -> Pict
 
 
 def on_white(picture: Tensor, opacity: Tensor, config: FieldConfig) -> Tensor:
-    """A picture [B, 3, S, S] in [-1, 1] through which nothing shines, over white where its opacity [B, 1, R, R] is low."""
+    """A picture [B, 3, S, S] in [-1, 1] with black behind, over white by its opacity [B, 1, R, R]."""
     mask = resized(opacity, picture.shape[-1])
     if config.activation == "sigmoid":
         return picture + 2 * (1 - mask)  # from black to white
@@ -242,7 +242,7 @@ def crop_loss(
     Convolutions do not mind where a piece was cut out; a pixel's width at its border is not compared.
 
     Args:
-        sampling: of the rays; what shines through is what the generator was trained with, and white is put there afterwards.
+        sampling: of the rays; what is behind them is what the generator knows, and white afterwards.
     """
     R, S = len(target.origins), generator.resolution
     grain = R // math.gcd(R, S)  # raw pixels between those that begin where a final one does

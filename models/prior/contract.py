@@ -91,7 +91,7 @@ class HeadGenerator(Protocol):
         ...
 
     def super_resolve_piece(self, rgb: Tensor, features: Tensor, ws: Tensor) -> Tensor:
-        """The same for a square piece of the raw picture, whose side is a multiple of 16 pixels or the whole: [B, 3, s, s], in proportion."""
+        """The same for a square piece of the raw picture, whose side is a multiple of 16 pixels or the whole."""
         ...
 
     def tuned_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:

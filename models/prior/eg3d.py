@@ -211,7 +211,7 @@ class SuperResolution(nn.Module):
     def piece(
         self, rgb: Tensor, features: Tensor, ws: Tensor, whole: int, noise_mode: str = "none"
     ) -> Tensor:
-        """As the call, for square pieces of pictures of `whole` pixels; resized alone, a piece is not exact along its border."""
+        """As the call, for square pieces of pictures of `whole` pixels; those resized alone are not exact at borders."""
         side = rgb.shape[-1] * self.worked_at(whole) // whole
         if side != rgb.shape[-1]:
             rgb, features = (resized(x, side, self.antialias) for x in (rgb, features))
@@ -383,12 +383,10 @@ class Generator(nn.Module):
         return self.superresolution(rgb, features, ws, self.config.sr_noise_mode)
 
     def super_resolve_piece(self, rgb: Tensor, features: Tensor, ws: Tensor) -> Tensor:
-        """As `super_resolve`, for square pieces [B, 3, s, s] and [B, F, s, s] of pictures of the raw size, without noise."""
-        return (
-            rgb
-            if self.superresolution is None
-            else self.superresolution.piece(rgb, features, ws, self.config.raw_resolution)
-        )
+        """As `super_resolve`, without noise, for square pieces [B, 3, s, s] and [B, F, s, s]."""
+        if self.superresolution is None:
+            return rgb
+        return self.superresolution.piece(rgb, features, ws, self.config.raw_resolution)
 
     def synthesis(
         self,

@@ -9,8 +9,6 @@ from .eg3d import Generator, GeneratorConfig
 from .panohead import PanoHeadGenerator
 
 EmbeddedGenerator = Generator  # what its training works on, which alone may know a generator's insides
-    Generator  # what the training of the prior that ships works on: it alone may know a generator's insides
-)
 
 
 def embedded_config() -> GeneratorConfig:
