@@ -1,4 +1,4 @@
-"""What a file's config may ask for: the kind and the bounds of every number, checked before anything is made of it.
+"""What a file's config may ask for: kind and bounds of every number, checked before anything is made of it.
 
 Bounds are wide enough for public models of the families and far below what would take a machine.
 """
@@ -36,7 +36,7 @@ def numbers(config: object, **bounds: tuple[float, float]) -> None:
 
 
 def integer_tuple(config: object, name: str, *, count: tuple[int, int], each: tuple[int, int]) -> None:
-    """Makes a field that JSON gives as a list a tuple: of so many whole numbers, or None where their type has it.
+    """Makes a list, as JSON has it, a tuple of so many whole numbers; or None where the field's type has it.
 
     Raises:
         ValueError: it is neither, too long, or an entry is out of bounds.
@@ -72,7 +72,7 @@ def configured(kind: type[Config], values: object, what: str, noun: str = "") ->
     """A config of the plain values that a file's JSON gives.
 
     Args:
-        kind: its dataclass. what: the file's role, for errors. noun: what is configured, as "of a generator ".
+        kind: its dataclass. what: the file's role, for errors. noun: what is configured: "of a generator ".
 
     Raises:
         ValueError: entries that are missing or unknown, or that the config itself refuses.

@@ -1,194 +1,31 @@
-"""Small files that ask for much: what each is, and who loads it. Nothing of the pack is imported before `write_all`."""
+"""Small files that ask for much: what each is, who loads it, and what it is told."""
 
 from __future__ import annotations
 
-import copy
 import json
-import struct
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
-BIG = 10**9
-ONE = {"a": torch.zeros(1)}
+from .hostile_files import (
+    BIG,
+    DEEP,
+    ONE,
+    Case,
+    empties,
+    entry,
+    first_version,
+    head,
+    head_with,
+    header,
+    weights,
+)
+from .hostile_networks import NETWORKS
 
-
-def raw(path: Path, header: dict | bytes, body: bytes = b"") -> None:
-    """A .safetensors of any header."""
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
-
-
-def entry(dtype: str, shape: list[int], begin: int = 0, end: int = 0) -> dict:
-    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
-
-
-def changed(config: dict, **changes) -> dict:
-    """A config with entries replaced; `field__hidden` is `hidden` in `field`."""
-    config = copy.deepcopy(config)
-    for name, value in changes.items():
-        *folders, last = name.split("__")
-        place = config
-        for folder in folders:
-            place = place[folder]
-        place[last] = value
-    return config
-
-
-def shipped_config(kind: str) -> dict:
-    from portrait_diffusion.models.checkpoint import read_tensors, shipped
-
-    return json.loads(read_tensors(shipped(kind), kind)[1]["config"])
-
-
-def weights(kind: str, config=None, **changes) -> Callable[[Path], None]:
-    """One tensor, and the config of the weights that ship with entries replaced (or a whole other one)."""
-
-    def write(path: Path) -> None:
-        said = changed(shipped_config(kind), **changes) if config is None else config
-        save_file(ONE, path, {"kind": kind, "config": said if isinstance(said, str) else json.dumps(said)})
-
-    return write
-
-
-def metadata_of(kind: str, **entries) -> Callable[[Path], None]:
-    """The weights that ship, with entries of their metadata replaced; None for none."""
-
-    def write(path: Path) -> None:
-        from portrait_diffusion.models.checkpoint import read_tensors, shipped
-
-        tensors, metadata = read_tensors(shipped(kind), kind)
-        save_file(
-            tensors, path, {key: value for key, value in (metadata | entries).items() if value is not None}
-        )
-
-    return write
-
-
-def tensors_of(kind: str, **tensors) -> Callable[[Path], None]:
-    """The weights that ship, with tensors replaced (a function: of the tensor that was there); None for none."""
-
-    def write(path: Path) -> None:
-        from portrait_diffusion.models.checkpoint import read_tensors, shipped
-
-        old, metadata = read_tensors(shipped(kind), kind)
-        for key, value in tensors.items():
-            name = next(name for name in old if name.endswith(key.replace("__", ".")))
-            old[name] = value(old[name]) if callable(value) else value
-        save_file({key: value for key, value in old.items() if value is not None}, path, metadata)
-
-    return write
-
-
-def head(
-    config: dict | None = None, generator: dict | None = None, tensors: dict | None = None, **entries
-) -> Callable[[Path], None]:
-    """The small head, with entries of its configs, tensors (by name; None for none) or metadata replaced."""
-
-    def write(path: Path) -> None:
-        from portrait_diffusion.models.checkpoint import read_tensors
-        from portrait_diffusion.models.head import save_head
-
-        from .small import head as small_head
-
-        save_head(small_head(), path)
-        old, metadata = read_tensors(path, "head")
-        old = {key: value.clone() for key, value in old.items()} | (tensors or {})
-        for key, changes in (("config", config), ("generator", generator)):
-            if changes:
-                metadata[key] = json.dumps(changed(json.loads(metadata[key]), **changes))
-        metadata |= entries
-        kept = {key: value for key, value in metadata.items() if value is not None}
-        save_file({key: value for key, value in old.items() if value is not None}, path, kept)
-
-    return write
-
-
-def brushnet(width: int = 32, level: str = "0", **more: torch.Tensor | None) -> Callable[[Path], None]:
-    """What a BrushNet's size is read off, and hardly more."""
-
-    def write(path: Path) -> None:
-        state = {
-            "conv_in_condition.weight": torch.zeros(width, 9, 1, 1),
-            f"down_blocks.{level}.resnets.0.conv2.weight": torch.zeros(width, 1, 1, 1),
-        }
-        state |= {key.replace("__", "."): value for key, value in more.items()}
-        save_file({key: value for key, value in state.items() if value is not None}, path)
-
-    return write
-
-
-def views(config="{}", **tensors: torch.Tensor) -> Callable[[Path], None]:
-    """A multi-view head file of one view."""
-
-    def write(path: Path) -> None:
-        parts = {
-            "rgb": torch.zeros(1, 2, 2, 3, dtype=torch.uint8),
-            "mask": torch.zeros(1, 2, 2, dtype=torch.uint8),
-            "ray_distance": torch.zeros(1, 2, 2),
-            "cam2world": torch.eye(4)[None],
-        }
-        save_file(parts | tensors, path, {"config": config})
-
-    return write
-
-
-def niqe(**config) -> Callable[[Path], None]:
-    return lambda path: save_file(
-        {"mean": torch.zeros(36), "covariance": torch.eye(36)}, path, {"config": json.dumps(config)}
-    )
-
-
-def header(tensors: dict | bytes, body: bytes = b"") -> Callable[[Path], None]:
-    return lambda path: raw(path, tensors, body)
-
-
-def packed(path: Path) -> None:
-    """An .npz that unpacks to a hundred times its length."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        start = b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (83886080,), }"
-        with archive.open("mu_prisparam.npy", "w") as part:
-            part.write(start.ljust(127) + b"\n")
-            for _ in range(640):
-                part.write(bytes(2**20))
-
-
-def expanded(path: Path) -> None:
-    """A .pth whose tensor is one number, seen ten billion times."""
-    torch.save(
-        {"features.0.weight": torch.zeros(1).expand(10**5, 10**5), "features.0.bias": torch.zeros(64)}, path
-    )
-
-
-def unpacking(path: Path) -> None:
-    """A .pth whose tensor is 640 MiB of zeros, compressed."""
-    torch.save({"features.0.weight": torch.zeros(4)}, path)
-    with zipfile.ZipFile(path) as archive:
-        parts = {part.filename: archive.read(part) for part in archive.infolist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, content in parts.items():
-            if not name.endswith("/data/0"):
-                archive.writestr(name, content)
-                continue
-            with archive.open(name, "w") as part:
-                for _ in range(640):
-                    part.write(bytes(2**20))
-
-
-def empties(count: int) -> Callable[[Path], None]:
-    """So many tensors without numbers."""
-    one = b'"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
-    return lambda path: raw(path, b"{" + b",".join(one % i for i in range(count)) + b"}")
-
-
-DEEP = "[" * 100_000 + "]" * 100_000
 WIDE = {"w_dim": 8192, "channel_max": 4096, "channel_base": 2**17, "mapping_layers": 32, "z_dim": 8192}
 
-# name -> (who loads it, what writes it, what the sentence holds)
-CASES: dict[str, tuple[str, Callable[[Path], None], list[str]]] = {
+CASES: dict[str, Case] = {
     # the header, whoever reads it
     "a million empty tensors": ("head", empties(10**6), ["names, shapes and metadata", "choose"]),
     "a hundred thousand empty tensors": ("head", empties(10**5), ["up to 20000 tensors", "100000"]),
@@ -352,6 +189,11 @@ CASES: dict[str, tuple[str, Callable[[Path], None], list[str]]] = {
         weights("prior", **WIDE, background=True, camera_offset=True, raw_rgb=True),
         ["missing"],
     ),
+    "prior of a very long family": (
+        "prior",
+        lambda path: save_file(ONE, path, {"kind": "prior", "config": "{}", "family": "x" * 10**6}),
+        ["expected a family"],
+    ),
     # heads
     "head whose decoder is 1e9 wide": ("head", head({"hidden": BIG}), ["FieldConfig: expected hidden"]),
     "head whose decoder is 4096 wide": (
@@ -362,6 +204,11 @@ CASES: dict[str, tuple[str, Callable[[Path], None], list[str]]] = {
     "head of 1e9 layers": ("head", head(None, {"mapping_layers": BIG}), ["mapping_layers"]),
     "head of 1e5 samples": ("head", head(None, {"render__coarse": 10**5}), ["coarse"]),
     "head with a large generator": ("head", head(None, WIDE), ["missing"]),
+    "head of a strange family": (
+        "head",
+        lambda path: head_with(path, family="nobody\n"),
+        ["expected a family"],
+    ),
     "generator that is a list": ("head", lambda path: head_with(path, generator="[]"), ["of this version"]),
     "generator that is null": ("head", lambda path: head_with(path, generator="null"), ["of this version"]),
     "generator of lists in lists": (
@@ -442,233 +289,8 @@ for i, value in enumerate(
         head(tensors={"latents": value}),
         ["latents", "save the head again"],
     )
-
-
-def head_with(path: Path, **entries: str | None) -> None:
-    """The small head with whole entries of its metadata replaced."""
-    from portrait_diffusion.models.checkpoint import read_tensors
-
-    head()(path)
-    tensors, metadata = read_tensors(path, "head")
-    kept = {key: value for key, value in (metadata | entries).items() if value is not None}
-    save_file({key: value.clone() for key, value in tensors.items()}, path, kept)
-
-
-def first_version(path: Path) -> None:
-    """A head of version 1 whose decoder is no matrix."""
-    head(format_version="1")(path)
-    from portrait_diffusion.models.checkpoint import read_tensors
-
-    tensors, metadata = read_tensors(path, "head")
-    wrong = {
-        f"decoder.{key}.{part}": torch.zeros(3) for key in ("hidden", "out") for part in ("weight", "bias")
-    }
-    save_file({key: value.clone() for key, value in tensors.items()} | wrong, path, metadata)
-
-
-def many_layers(path: Path) -> None:
-    """A BrushNet of 900 ResNets."""
-    state = {f"down_blocks.0.resnets.{i}.conv2.weight": torch.zeros(32, 1, 1, 1) for i in range(900)}
-    save_file(state | {"conv_in_condition.weight": torch.zeros(32, 9, 1, 1)}, path)
-
-
-CASES |= {
-    "head of version 1 with a strange decoder": ("head", first_version, ["another shape"]),
-    # branches
-    "branches of 3000 layers": (
-        "hpdm",
-        weights("hpdm", branch__layers=3000),
-        ["BranchConfig: expected layers", "3000"],
-    ),
-    "branches of 1e9 layers": ("hpdm", weights("hpdm", branch__layers=BIG), ["layers"]),
-    "branches of a million levels": ("hpdm", weights("hpdm", branch__channels=[8] * 10**5), ["channels"]),
-    "branches 1e9 wide": ("hpdm", weights("hpdm", branch__channels=[BIG]), ["channels"]),
-    "branches in no groups": ("hpdm", weights("hpdm", branch__groups=0), ["groups"]),
-    "branches that are a list": ("hpdm", weights("hpdm", branch=[]), ["of this version"]),
-    "branches that are null": ("hpdm", weights("hpdm", branch=None), ["of this version"]),
-    "branches with hidden 1e9": ("hpdm", weights("hpdm", hidden=BIG), ["HpdmConfig: expected hidden"]),
-    "branches of words": ("hpdm", weights("hpdm", branch__channels=["8"], kernel="3"), ["channels"]),
-    "branches as large as may be": (
-        "hpdm",
-        weights("hpdm", branch__channels=[4096] * 6, branch__layers=4, branch__groups=32),
-        ["missing"],
-    ),
-    "BrushNet 16384 wide": ("hpdm", brushnet(16384), ["channels", "16384"]),
-    "BrushNet 4096 wide": ("hpdm", brushnet(4096), ["missing"]),
-    "BrushNet of no width": (
-        "hpdm",
-        brushnet(
-            conv_in_condition__weight=torch.zeros(1, 9, 1, 1),
-            down_blocks__0__resnets__0__conv2__weight=torch.zeros(0, 1, 1, 1),
-        ),
-        ["channels"],
-    ),
-    "BrushNet of a level x": ("hpdm", brushnet(level="x"), ["BrushNet's weights"]),
-    "BrushNet of a level -1": ("hpdm", brushnet(level="-1"), ["BrushNet's weights"]),
-    "BrushNet of a level of digits": ("hpdm", brushnet(level="9" * 200), ["BrushNet's weights"]),
-    "BrushNet of a level of other digits": ("hpdm", brushnet(level="\u0663"), ["BrushNet's weights"]),
-    "BrushNet with a flat input": (
-        "hpdm",
-        brushnet(conv_in_condition__weight=torch.zeros(9)),
-        ["BrushNet's weights"],
-    ),
-    "BrushNet with one number": (
-        "hpdm",
-        brushnet(down_blocks__0__resnets__0__conv2__weight=torch.tensor(1.0)),
-        ["BrushNet's weights"],
-    ),
-    "BrushNet with a flat embedding": (
-        "hpdm",
-        brushnet(add_embedding__linear_1__weight=torch.zeros(4)),
-        ["BrushNet's weights"],
-    ),
-    "BrushNet with a small embedding": (
-        "hpdm",
-        brushnet(add_embedding__linear_1__weight=torch.zeros(4, 4)),
-        ["added_text"],
-    ),
-    "BrushNet of 900 ResNets": ("hpdm", many_layers, ["layers", "900"]),
-    # refiners and Zero-123
-    "refiner without bases": ("turbo", metadata_of("turbo", bases=None), ["no readable bases"]),
-    "refiner whose bases are null": ("turbo", metadata_of("turbo", bases="null"), ["a base's layout"]),
-    "refiner whose bases are words": (
-        "turbo",
-        metadata_of("turbo", bases='{"unet": ["a", "b"], "vae": 3}'),
-        ["a base's layout"],
-    ),
-    "refiner whose bases are huge": (
-        "turbo",
-        metadata_of("turbo", bases=json.dumps({"unet": ["a", [10**400]]})),
-        ["a base's layout"],
-    ),
-    "refiner whose bases are long": (
-        "turbo",
-        metadata_of("turbo", bases=json.dumps({key: ["a", [1.0] * 10**4] for key in ("unet", "vae")})),
-        ["another base"],
-    ),
-    "refiner of lists in lists": ("turbo", metadata_of("turbo", bases=DEEP), ["no readable bases"]),
-    "refiner without scales": ("turbo", metadata_of("turbo", scales="{}"), ["a scale for"]),
-    "refiner whose scales are a list": ("turbo", metadata_of("turbo", scales="[]"), ["a scale for"]),
-    "refiner whose gamma is a word": ("turbo", metadata_of("turbo", gamma='"1"'), ["gamma"]),
-    "refiner whose gamma is 1e999": ("turbo", metadata_of("turbo", gamma="1e999"), ["gamma"]),
-    "refiner without tokens": ("turbo", tensors_of("turbo", tokens=None), ["tokens"]),
-    "refiner of other tokens": (
-        "turbo",
-        tensors_of("turbo", tokens=torch.zeros(1, 4, 7)),
-        ["tokens", "[1, 4, 7]"],
-    ),
-    "refiner of a million tokens": (
-        "turbo",
-        tensors_of("turbo", tokens=torch.zeros(1, 10**5, 48).half()),
-        ["tokens"],
-    ),
-    "refiner of one factor": ("turbo", tensors_of("turbo", lora_A__weight=torch.tensor(1.0)), ["factors"]),
-    "refiner of no rank": ("turbo", tensors_of("turbo", lora_A__weight=lambda old: old[:0]), ["factors"]),
-    "refiner whose factors would be huge": (
-        "turbo",
-        tensors_of("turbo", lora_A__weight=torch.zeros(1, 10**5), lora_B__weight=torch.zeros(10**5, 1)),
-        ["LoRA: expected"],
-    ),
-    "refiner of another rank": (
-        "turbo",
-        tensors_of("turbo", lora_B__weight=lambda old: old[:, :-1].contiguous()),
-        ["factors"],
-    ),
-    "refiner of NaN": (
-        "turbo",
-        tensors_of("turbo", lora_A__weight=lambda old: old * float("nan")),
-        ["finite"],
-    ),
-    "Zero-123 without a base": ("zero123", metadata_of("zero123", base=None), ["no readable base"]),
-    "Zero-123 whose base is null": ("zero123", metadata_of("zero123", base="null"), ["a base's layout"]),
-    "Zero-123 whose base is a word": ("zero123", metadata_of("zero123", base='"ab"'), ["a base's layout"]),
-    "Zero-123 without scales": ("zero123", metadata_of("zero123", scales=None), ["no readable scales"]),
-    # the other networks
-    "autoencoder of 1e9 layers": (
-        "autoencoder",
-        weights("autoencoder", layers=BIG),
-        ["AutoencoderConfig: expected layers"],
-    ),
-    "autoencoder in no groups": ("autoencoder", weights("autoencoder", groups=0), ["groups"]),
-    "autoencoder 4096 wide": (
-        "autoencoder",
-        weights("autoencoder", channels=[4096] * 6, layers=4, groups=32),
-        ["missing"],
-    ),
-    "autoencoder of a huge scale": (
-        "autoencoder",
-        weights("autoencoder", '{"scaling_factor": 1e999}'),
-        ["scaling_factor"],
-    ),
-    "UNet of 1e9 layers": ("diffusion", weights("diffusion", layers=BIG), ["UNetConfig: expected layers"]),
-    "UNet of no heads": ("diffusion", weights("diffusion", heads=[0, 0, 0]), ["heads"]),
-    "UNet of one level": ("diffusion", weights("diffusion", channels=[8], heads=[1]), ["channels"]),
-    "UNet of 1e9 tokens": ("diffusion", weights("diffusion", tokens=BIG), ["tokens"]),
-    "UNet 4096 wide": (
-        "diffusion",
-        weights("diffusion", channels=[4096] * 6, heads=[8] * 6, layers=4, groups=32),
-        ["missing"],
-    ),
-    "block of 1e9": ("restoration", weights("restoration", hidden=BIG), ["hidden"]),
-    "block of a grid of 1e6": ("restoration", weights("restoration", grid=10**6), ["grid"]),
-    "block of one wide grid": ("restoration", weights("restoration", wide=[8]), ["wide"]),
-    "block as large as may be": (
-        "restoration",
-        weights("restoration", channels=98304, grid=1024, hidden=4096, wide=[4096, 4096], stride=64),
-        ["missing"],
-    ),
-    "encoder of 1e9": ("encoder", weights("encoder", hidden=BIG), ["hidden"]),
-    "encoder of 1e9 pixels": ("encoder", weights("encoder", size=2**30), ["size"]),
-    "encoder of channels that are no eights": ("encoder", weights("encoder", channels=[3]), ["eights"]),
-    "encoder as large as may be": (
-        "encoder",
-        weights("encoder", channels=[4096], size=1024, hidden=8192),
-        ["missing"],
-    ),
-    "discriminator of 1e9": ("discriminator", weights("discriminator", embedding=BIG), ["embedding"]),
-    "discriminator of no widths": ("discriminator", weights("discriminator", widths=[]), ["widths"]),
-    "alignment of 1e9 landmarks": ("alignment", weights("alignment", landmarks=BIG), ["landmarks"]),
-    "alignment of a picture of 1e6": ("alignment", weights("alignment", size=2**20), ["size"]),
-    "perceptual network of 1e9": ("perceptual", weights("perceptual", stem=BIG), ["stem"]),
-    "perceptual network of no channels": (
-        "perceptual",
-        weights("perceptual", channels=[]),
-        ["3 to 5 levels"],
-    ),
-    "identity network of 1e9": ("identity", weights("identity", dimensions=BIG), ["dimensions"]),
-    "identity network of a word": ("identity", weights("identity", channels="abc"), ["channels"]),
-    # judges and views
-    "statistics of patches of 1e9": ("niqe", niqe(patch=BIG), ["patches"]),
-    "statistics of patches of words": ("niqe", niqe(patch="32"), ["patches"]),
-    "statistics of no config": (
-        "niqe",
-        lambda path: save_file(
-            {"mean": torch.zeros(36), "covariance": torch.eye(36)}, path, {"config": "[]"}
-        ),
-        ["patches"],
-    ),
-    "statistics that unpack to 640 MiB": ("niqe", packed, ["niqe statistics", "cannot be read"]),
-    "VGG16 of one number seen often": ("vgg", expanded, ["another kind"]),
-    "VGG16 that unpacks to 640 MiB": ("vgg", unpacking, ["damaged or holds more"]),
-    "ArcFace of one number seen often": ("arcface", expanded, ["another kind"]),
-    "views whose config is a list": ("views", views("[]"), ["names and values"]),
-    "views of lists in lists": ("views", views(DEEP), ["no readable"]),
-    "views whose focal length is a list": ("views", views('{"focal": [1]}'), ["focal"]),
-    "views whose focal length is 1e999": ("views", views('{"focal": 1e999}'), ["focal"]),
-    "views that look at a word": ("views", views('{"focal": 4, "look_at": "abc"}'), ["look_at"]),
-    "views of a strange seed": ("views", views('{"focal": 4, "frame": "canonical", "seed": [1]}'), ["seed"]),
-    "views of strange parameters": (
-        "views",
-        views('{"focal": 4, "frame": "canonical", "parameters": {"a": 1}}'),
-        ["parameters"],
-    ),
-    "views that are complex": ("views", header({"rgb": entry("C64", [1], 0, 8)}, bytes(8)), ["C64"]),
-    "views without numbers": (
-        "views",
-        views('{"focal": 4}', mask=torch.zeros(0, 2, 2, dtype=torch.uint8)),
-        ["views are square"],
-    ),
-}
+CASES["head of version 1 with a strange decoder"] = ("head", first_version, ["another shape"])
+CASES |= NETWORKS
 SUFFIXES = {"statistics that unpack to 640 MiB": ".npz"} | dict.fromkeys(
     ("VGG16 of one number seen often", "VGG16 that unpacks to 640 MiB", "ArcFace of one number seen often"),
     ".pth",

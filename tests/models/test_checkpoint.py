@@ -2,11 +2,12 @@
 
 import json
 import pickle
+import struct
 from dataclasses import asdict
 
 import pytest
 import torch
-from portrait_diffusion.models.checkpoint import load_into, read, read_tensors, save_tensors, write
+from portrait_diffusion.models.checkpoint import build, load_into, read, read_tensors, save_tensors, write
 from portrait_diffusion.models.prior.families import generator_from
 from torch.testing import assert_close
 
@@ -66,6 +67,30 @@ def test_a_missing_file_and_another_kind_are_named(tmp_path):
     save_tensors(path, {"a": torch.zeros(1)}, {"kind": "prior", "config": "{"})
     with pytest.raises(ValueError, match="no readable config"):
         read(path, "prior")
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x0580, 0x4B50])
+def test_a_header_whose_length_begins_as_pickles_do_is_no_pickle(tmp_path, length):
+    path = tmp_path / "weights.safetensors"
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+    path.write_bytes(struct.pack("<Q", length) + header + bytes(4))
+    assert torch.equal(read_tensors(path, "head prior")[0]["a"], torch.zeros(1))
+
+
+def test_a_module_is_made_once_its_weights_fit_and_is_the_same():
+    good = generator().state_dict()
+    made = build(lambda: generator(seed=1), good, "head prior")
+    assert {key: value.device.type for key, value in made.state_dict().items()} == dict.fromkeys(good, "cpu")
+    assert all(torch.equal(value, good[key]) for key, value in made.state_dict().items())
+    calls = []
+
+    def make():
+        calls.append(torch.empty(0).device.type)
+        return generator()
+
+    with pytest.raises(ValueError, match="missing"):
+        build(make, {}, "head prior")
+    assert calls == ["meta"]
 
 
 def test_wrong_keys_shapes_and_nan_are_named():

@@ -1,4 +1,4 @@
-"""Small files that ask for much: each gets one sentence, in seconds, with little memory, and starts nothing."""
+"""Small files that ask for much: each gets one sentence, soon, with little memory, and starts nothing."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ def outcomes(tmp_path_factory) -> dict[str, dict]:
     files = write_all(tmp_path_factory.mktemp("hostile"))
     cases = "".join(json.dumps([name, loader, str(path)]) + "\n" for name, (loader, path) in files.items())
     command = [sys.executable, str(HERE / "loading_child.py"), str(HERE.parent / "conftest.py")]
-    done = subprocess.run(command, check=False, input=cases, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, check=False, input=cases, capture_output=True, text=True, timeout=600)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0 and len(lines) == len(files), f"after {lines[-1:]}: {done.stderr[-2000:]}"
     return {line["name"]: line for line in lines}

@@ -1,6 +1,6 @@
 """GLBs that a stranger could hand us: what they are called, how they are made, and the words of their refusal.
 
-Run as a program with a folder, it reads each case there in turn and prints its seconds, peak memory and words as JSON.
+Run as a program with a folder, it reads each case there in turn and prints its CPU seconds, peak memory and words as JSON.
 """
 
 import base64
@@ -354,7 +354,7 @@ HARMLESS = {  # what is read all the same, since nobody looks at the picture
     },
     "a TIFF as normals": lambda: textured(b"II*\0" + bytes(64), None, "normalTexture"),
     "one picture for 200 materials": lambda: same_texture(200),
-    "eight large textures": lambda: many_textures(8, 4096),
+    "six large textures": lambda: many_textures(6, 4096),
     "a large RGBA picture": lambda: textured(png(7000, 7000, 8, 6)),
     "a large RGB picture": lambda: textured(png(8192, 8192, 8, 2)),
 }
@@ -383,12 +383,12 @@ def main(root: str, folder: str) -> None:
     report = {}
     for path in sorted(Path(folder).glob("*.glb")):
         data = path.read_bytes()
-        start, clock = peak(reset=True), time.perf_counter()
+        start, clock = peak(reset=True), time.process_time()
         try:
             words = f"read {len(from_glb(data).faces)} faces"
         except ValueError as error:
             words = str(error)
-        report[path.stem] = {"seconds": time.perf_counter() - clock, "bytes": peak() - start, "words": words}
+        report[path.stem] = {"seconds": time.process_time() - clock, "bytes": peak() - start, "words": words}
     print(json.dumps(report))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from .hostile import CASES, HARMLESS
 
-SECONDS, BYTES = 5, 500 * 2**20
+SECONDS, BYTES = 5, 500 * 2**20  # of the processor: machines are shared
 
 
 @pytest.fixture(scope="module")
