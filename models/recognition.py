@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+import zlib
 from pathlib import Path
 
 HEADER = 16 * 2**20  # bytes of names that are looked through
@@ -16,9 +17,10 @@ NAMES = {  # what a file is -> names that it has, as insightface, lpips, torchvi
     "brushnet": (r"conv_in_condition\.weight",),
     "niqe": (r"mu_pris_?param", r"cov_pris_?param"),
 }
-OTHERS = {
-    "vgg": r"features\.(?:3\d|4\d)\.weight"
-}  # names that it has not: VGG19 and those with batch norm do
+# names that it has not: VGG19 and those with batch norm do
+OTHERS = {"vgg": r"features\.(?:3\d|4\d)\.weight"}
+# what reading a damaged or locked file raises
+DAMAGED = OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error
 
 
 def kind_of_file(path: Path) -> str | None:
@@ -33,12 +35,7 @@ def kind_of_file(path: Path) -> str | None:
         if path.suffix == ".mat":
             return _by_names(_matlab_names(path))
         return _by_text(_pickled_text(path))
-    except (
-        OSError,
-        ValueError,
-        zipfile.BadZipFile,
-        RecursionError,
-    ):  # a damaged file tells nothing: whoever loads it says why
+    except DAMAGED:  # it tells nothing: whoever loads it says why
         return None
 
 

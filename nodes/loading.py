@@ -60,14 +60,21 @@ def register_folder() -> None:
     )
 
 
-def kind_of(path: Path) -> str:
-    """What a file of the user's is, by its contents; by its name where they do not tell (a damaged file's do not)."""
-    known = _kind(path, *file_facts(path)[1:])
-    if known is not None:
-        return known
-    name = path.name.lower()
-    named = next((kind for begins, kind in NAMED.items() if name.startswith(begins)), PRIOR)
-    return BRUSHNET if BRUSHNET in name else named
+def kind_of(path: Path, name: str = "") -> str:
+    """What a file of the user's is, by its contents, or by its name where they do not tell.
+
+    Args:
+        name: below the folder where it lies, where folders in between say something, too.
+    """
+    return _kind(path, *file_facts(path)[1:]) or kind_by_name(name or path.name)
+
+
+def kind_by_name(name: str) -> str:
+    """What a file is called."""
+    if BRUSHNET in name.lower():
+        return BRUSHNET
+    last = Path(name).name.lower()
+    return next((kind for begins, kind in NAMED.items() if last.startswith(begins)), PRIOR)
 
 
 @lru_cache(maxsize=1024)
@@ -83,7 +90,7 @@ def files_of(*kinds: str) -> list[str]:
     return [
         name
         for name in names
-        if (path := folder_paths.get_full_path(FOLDER, name)) and kind_of(Path(path)) in kinds
+        if (path := folder_paths.get_full_path(FOLDER, name)) and kind_of(Path(path), name) in kinds
     ]
 
 
@@ -108,14 +115,21 @@ def hpdm_files() -> list[str]:
 
 
 def user_file(kind: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path | None:
-    """The user's file of a kind in models/portrait_diffusion, the first suffix first; None where there is none."""
+    """The user's file of a kind in models/portrait_diffusion; None where there is none.
+
+    Of several, one that is called so goes before one that only is so, then the first suffix.
+    """
     register_folder()
-    for suffix in suffixes:
-        for folder in folder_paths.get_folder_paths(FOLDER):
-            for path in sorted(Path(folder).glob(f"*{suffix}")):
-                if kind_of(path) == kind:
-                    return path
-    return None
+    folders = folder_paths.get_folder_paths(FOLDER)
+    paths = [
+        path
+        for suffix in suffixes
+        for folder in folders
+        for path in sorted(Path(folder).glob(f"*{suffix}"))
+        if path.is_file()
+    ]
+    paths.sort(key=lambda path: kind_by_name(path.name) != kind)
+    return next((path for path in paths if kind_of(path) == kind), None)
 
 
 def vgg_file() -> Path | None:

@@ -119,7 +119,16 @@ def run(arguments: list[str]) -> None:
         )
     )
     if options.inversion:
-        print(f"pictures compared by {weights.eyes().name}")
+        eyes, weight = weights.eyes(), PRESETS[options.inversion].perceptual
+        print(f"pictures compared by {eyes.name}")
+        rows.append(
+            Row(
+                f"inversion, pictures compared by {eyes.name}",
+                "weight of the features",
+                weight if eyes.distance else 0.0,
+                "",
+            )
+        )
     rows.append(Row("mesh", "faces", len(result.mesh.faces), ""))
     finish("run", rows, options.json)
     print(f"wrote portrait.glb, turntable.mp4, views.png, head.safetensors to {os.fspath(options.out)}")

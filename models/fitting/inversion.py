@@ -1,4 +1,4 @@
-"""Photo -> head: the encoder's start, then latents, then the generator, last the planes themselves are fitted to the photo.
+"""Photo -> head: from a start, latents, then the generator, last the planes themselves are fitted to the photo.
 
 Pivotal tuning (Roich et al. 2022) in the extended latent space W+ (Abdal et al. 2019), on randomly drawn rays, and now and then on a
 piece of the super-resolved picture.
@@ -43,7 +43,7 @@ class InversionConfig:
         latent_rate, tuning_rate, detail_rate: Adam's learning rates.
         size: pixels to which the photo is shrunk for fitting.
         rays: per step. coarse, fine: samples per ray.
-        keep_latents: weight of the latents' mean squared distance from the encoder's.
+        keep_latents: weight of the latents' mean squared distance from the start's.
         keep_shape, keep_colour: weights of the tuned field's distance from the untuned one at random points, which holds unseen sides.
         keep_surface: weight of its distance at the surface that `held_surface` names, in the planes' stage.
         crop_every: steps between those that look at a piece of the super-resolved picture; 0 for none. crop: its side in raw pixels.
@@ -251,7 +251,8 @@ def invert(
     """Fit a head to an aligned portrait: `first_styles`, W+ optimisation, pivotal tuning, then its planes for what these leave out.
 
     Args:
-        prior, encoder: on one device, with the reference; without an encoder (None) it begins at the mean of W. generator: a CPU generator; the seed of all draws.
+        prior, encoder: on one device, with the reference; without an encoder (None) it begins at the mean of W.
+        generator: a CPU generator; the seed of all draws.
         perceptual: a distance of pictures, as `photo_losses` has some; None for pixels alone.
         state: of an earlier call with the same arguments; it goes on there. callback: called after each step.
 

@@ -54,9 +54,13 @@ def eyes_for(
 ) -> Eyes:
     """The user's VGG16, or else a critic that was trained on pictures of the prior's sizes, or else nothing beside pixels.
 
+    Nothing, too, where the prior does not super-resolve: rays are compared then, and no pictures.
+
     Args:
         critic, vgg: None where there is none. name: of the VGG16, for people.
     """
+    if not prior.super_resolves:
+        return Eyes(None, "pixels alone, as the prior does not super-resolve")
     if vgg is not None:
         return Eyes(vgg_distance(vgg), name)
     if critic is not None and fits(critic, prior):

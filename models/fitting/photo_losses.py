@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor
 from ..camera import orbit, project, rays
 from ..field.casting import MarchingCaster, render_features
 from ..field.outline import outline
-from ..field.triplane import TriplaneField
+from ..field.triplane import FieldConfig, TriplaneField
 from ..field.volume_rendering import RenderConfig, draw, surface_normals
 from ..out_of_memory import Pieces
 from ..photo.alignment import AlignedPortrait
@@ -216,6 +217,14 @@ def picture_target(reference: AlignedPortrait, generator: HeadGenerator) -> Pict
     )
 
 
+def on_white(picture: Tensor, opacity: Tensor, config: FieldConfig) -> Tensor:
+    """A picture [B, 3, S, S] in [-1, 1] with black behind, over white by its opacity [B, 1, R, R]."""
+    mask = resized(opacity, picture.shape[-1])
+    if config.activation == "sigmoid":
+        return picture + 2 * (1 - mask)  # from black to white
+    return torch.lerp(torch.ones_like(picture), picture, mask)
+
+
 def crop_loss(
     generator: HeadGenerator,
     field: TriplaneField,
@@ -231,19 +240,27 @@ def crop_loss(
     """Raw and super-resolved error on a random square of `side` raw pixels, and `weight` times its perceptual distance.
 
     Convolutions do not mind where a piece was cut out; a pixel's width at its border is not compared.
+
+    Args:
+        sampling: of the rays; what is behind them is what the generator knows, and white afterwards.
     """
-    R, scale = len(target.origins), generator.resolution // generator.config.raw_resolution
-    side = min(side, R) // 16 * 16
-    top, left = (int(torch.randint(R - side + 1, (), generator=draws)) for _ in range(2))
+    R, S = len(target.origins), generator.resolution
+    grain = R // math.gcd(R, S)  # raw pixels between those that begin where a final one does
+    side = min(side, R) // math.lcm(16, grain) * math.lcm(16, grain) or R
+    top, left = (grain * int(torch.randint((R - side) // grain + 1, (), generator=draws)) for _ in range(2))
     piece = slice(top, top + side), slice(left, left + side)
+    sampling = replace(sampling, white_back=generator.config.render.white_back)
     origins, directions = (x[piece].reshape(1, -1, 3) for x in (target.origins, target.directions))
     jitter = draw(origins, sampling, draws)
     seen = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, jitter)
     features = generator.signed(seen.features.mT.unflatten(2, (side, side)))
     raw = generator.colours(features, latents)
     image = generator.super_resolve_piece(raw, features, latents)
+    if not sampling.white_back:
+        opacity = seen.opacity.view(1, 1, side, side)
+        raw, image = (on_white(picture, opacity, field.config) for picture in (raw, image))
     true_raw = target.raw[..., piece[0], piece[1]]
-    fine = tuple(slice(s.start * scale, s.stop * scale) for s in piece)
+    fine = tuple(slice(s.start * S // R, s.stop * S // R) for s in piece)
     true_image = target.image[..., fine[0], fine[1]]
     error = ((image - true_image) * target.compared[..., fine[0], fine[1]])[..., 2:-2, 2:-2]
     loss = (raw - true_raw).abs().mean() + error.abs().mean() + error.square().mean()

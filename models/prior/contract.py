@@ -91,13 +91,14 @@ class HeadGenerator(Protocol):
         ...
 
     def super_resolve_piece(self, rgb: Tensor, features: Tensor, ws: Tensor) -> Tensor:
-        """The same for a piece of the raw picture, of any size that is a multiple of 16."""
+        """The same for a square piece of the raw picture, whose side is a multiple of 16 pixels or the whole."""
         ...
 
     def tuned_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Those that the picture of one head depends on, by name: what pivotal tuning moves."""
         ...
 
+    def parameters(self) -> Iterator[nn.Parameter]: ...
     def state_dict(self) -> dict[str, Tensor]: ...
     def requires_grad_(self, requires_grad: bool = True) -> HeadGenerator: ...
     def to(self, *args) -> HeadGenerator: ...
@@ -117,6 +118,13 @@ def conditioning(generator: HeadGenerator, codes: Tensor) -> Tensor | None:
 def styles(generator: HeadGenerator, codes: Tensor) -> Tensor:
     """Identity codes [B, z_dim] -> styles [B, num_ws, w_dim], imagined from the front where the family asks from where."""
     return generator.mapping(codes, conditioning(generator, codes))
+
+
+@torch.no_grad()
+def average_styles(generator: HeadGenerator) -> Tensor:
+    """The mean style that a generator kept of its training, for every row: [1, num_ws, w_dim]."""
+    code = next(generator.parameters()).new_zeros(1, generator.config.z_dim)
+    return generator.mapping(code, conditioning(generator, code), psi=0.0)
 
 
 @torch.no_grad()

@@ -196,11 +196,25 @@ class SuperResolution(nn.Module):
             inputs = outputs
         self.resolution = size
 
+    def worked_at(self, raw: int) -> int:
+        """The pixels at which a raw picture of so many is worked on."""
+        return raw if self.enlarge_only and raw > self.input else self.input
+
+    def output(self, raw: int) -> int:
+        """The pixels of the image that is made of a raw picture of so many."""
+        return self.resolution // self.input * self.worked_at(raw)
+
     def forward(self, rgb: Tensor, features: Tensor, ws: Tensor, noise_mode: str = "none") -> Tensor:
-        """rgb [B, 3, H, W], features [B, F, H, W], ws [B, any, w_dim] -> [B, 3, resolution, resolution]."""
-        H = rgb.shape[-1]
-        if H < self.input or (H > self.input and not self.enlarge_only):
-            rgb, features = (resized(x, self.input, self.antialias) for x in (rgb, features))
+        """rgb [B, 3, H, W], features [B, F, H, W], ws [B, any, w_dim] -> [B, 3, S, S], S = `output` of H."""
+        return self.piece(rgb, features, ws, rgb.shape[-1], noise_mode)
+
+    def piece(
+        self, rgb: Tensor, features: Tensor, ws: Tensor, whole: int, noise_mode: str = "none"
+    ) -> Tensor:
+        """As the call, for square pieces of pictures of `whole` pixels; those resized alone are not exact at borders."""
+        side = rgb.shape[-1] * self.worked_at(whole) // whole
+        if side != rgb.shape[-1]:
+            rgb, features = (resized(x, side, self.antialias) for x in (rgb, features))
         return self.blocks(rgb, features, ws, noise_mode)
 
     def blocks(self, rgb: Tensor, features: Tensor, ws: Tensor, noise_mode: str = "none") -> Tensor:
@@ -268,7 +282,8 @@ class Generator(nn.Module):
     @property
     def resolution(self) -> int:
         """Pixels of the final image."""
-        return self.config.raw_resolution if self.superresolution is None else self.superresolution.resolution
+        R = self.config.raw_resolution
+        return R if self.superresolution is None else self.superresolution.output(R)
 
     @property
     def super_resolves(self) -> bool:
@@ -368,8 +383,10 @@ class Generator(nn.Module):
         return self.superresolution(rgb, features, ws, self.config.sr_noise_mode)
 
     def super_resolve_piece(self, rgb: Tensor, features: Tensor, ws: Tensor) -> Tensor:
-        """As `super_resolve`, for pieces [B, 3, h, w] and [B, F, h, w] at the size that the module works from."""
-        return rgb if self.superresolution is None else self.superresolution.blocks(rgb, features, ws)
+        """As `super_resolve`, without noise, for square pieces [B, 3, s, s] and [B, F, s, s]."""
+        if self.superresolution is None:
+            return rgb
+        return self.superresolution.piece(rgb, features, ws, self.config.raw_resolution)
 
     def synthesis(
         self,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from ..field.triplane import FieldConfig
 from ..field.volume_rendering import RenderConfig
 from ..synthetic.codes import CODE_DIM
-from .eg3d import GeneratorConfig
+from .eg3d import Generator, GeneratorConfig
 from .panohead import PanoHeadGenerator
+
+EmbeddedGenerator = Generator  # what its training works on, which alone may know a generator's insides
 
 
 def embedded_config() -> GeneratorConfig:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 
@@ -15,8 +16,32 @@ from .contract import HeadGenerator
 from .eg3d import Generator, GeneratorConfig
 from .panohead import PanoHeadGenerator
 
+
+@dataclass(frozen=True)
+class Family:
+    """How a file's generator is made. Attributes: config: of the plain values in the file. module: of that config."""
+
+    config: Callable[[object], GeneratorConfig]
+    module: type[Generator]
+
+
+def read_config(values: object) -> GeneratorConfig:
+    """EG3D's and PanoHead's config of plain values, nested.
+
+    Raises:
+        ValueError: they are not of this version.
+    """
+    what, noun = "head prior", "of a generator "
+    parts = values if isinstance(values, dict) else {}
+    own = {
+        "field": configured(FieldConfig, parts.get("field"), what, noun),
+        "render": configured(RenderConfig, parts.get("render"), what, noun),
+    }
+    return configured(GeneratorConfig, parts | own, what, noun)
+
+
 DEFAULT = "panohead"  # of files that were written before they named one
-FAMILIES: dict[str, type[Generator]] = {"panohead": PanoHeadGenerator, "eg3d": Generator}
+FAMILIES = {"panohead": Family(read_config, PanoHeadGenerator), "eg3d": Family(read_config, Generator)}
 
 
 def family_of(generator: HeadGenerator) -> str:
@@ -25,35 +50,29 @@ def family_of(generator: HeadGenerator) -> str:
     Raises:
         ValueError: it is of no family that can be loaded again.
     """
-    for name, kind in FAMILIES.items():
-        if type(generator) is kind:
+    for name, family in FAMILIES.items():
+        if type(generator) is family.module:
             return name
     raise ValueError(
         f"head prior: expected a generator of {', '.join(FAMILIES)}, got {type(generator).__name__}; add it to the families"
     )
 
 
-def generator_from(config: object, family: str = DEFAULT, *, operations=torch.nn) -> HeadGenerator:
+def generator_from(config: object, family: str = DEFAULT, *, operations=torch.nn) -> Generator:
     """A generator with the config (plain values, nested) that a file names, frozen, in evaluation mode.
 
     Raises:
         ValueError: no such family, or the config is not one of its own.
     """
-    what, noun = "head prior", "of a generator "
     if family not in FAMILIES:
         raise ValueError(
-            f"{what}: expected a family among {', '.join(FAMILIES)}, got {shown(family)}; update this pack"
+            f"head prior: expected a family among {', '.join(FAMILIES)}, got {shown(family)}; update this pack"
         )
-    parts = config if isinstance(config, dict) else {}
-    own = {
-        "field": configured(FieldConfig, parts.get("field"), what, noun),
-        "render": configured(RenderConfig, parts.get("render"), what, noun),
-    }
-    made = FAMILIES[family](configured(GeneratorConfig, parts | own, what, noun), operations=operations)
-    return cast(HeadGenerator, made.requires_grad_(False).eval())
+    kind = FAMILIES[family]
+    return kind.module(kind.config(config), operations=operations).requires_grad_(False).eval()
 
 
-def load_generator(path: Path) -> HeadGenerator:
+def load_generator(path: Path) -> Generator:
     """A generator from a weights file, frozen, on the CPU.
 
     Raises:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checkpoint import shipped, write
-from ..prior.contract import HeadGenerator
+from ..prior.embedded import EmbeddedGenerator
 from ..prior.encoder import EncoderConfig, PortraitEncoder
 from ..prior.families import load_generator
 from ..synthetic.codes import identity_codes, lift
@@ -92,7 +92,7 @@ def validate(encoder: PortraitEncoder, renders: Renders, device) -> dict[str, fl
 
 
 def rendered_loss(
-    prior: HeadGenerator, amounts: Tensor, truth: Renders, heads: Tensor, draws: torch.Generator
+    prior: EmbeddedGenerator, amounts: Tensor, truth: Renders, heads: Tensor, draws: torch.Generator
 ) -> Tensor:
     """How the heads of predicted codes [B, z_dim - 1] look on rays of their true views."""
     _, planes = planes_of(prior, lift(amounts), prior.backbone.synthesis.resolutions[-2])
@@ -104,7 +104,7 @@ def rendered_loss(
     return losses["colour"] + 0.05 * losses["opacity"]
 
 
-def shipped_prior(device) -> HeadGenerator | None:
+def shipped_prior(device) -> EmbeddedGenerator | None:
     """The prior that ships, frozen; None before there is one."""
     return load_generator(shipped("prior")).to(device) if shipped("prior").is_file() else None
 

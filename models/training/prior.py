@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from ..camera import orbit
 from ..checkpoint import shipped, write
-from ..field.casting import render
+from ..field.casting import MarchingCaster, render
 from ..head import Head
-from ..prior.contract import HeadGenerator, styles
+from ..prior.contract import styles
 from ..prior.discriminator import Discriminator, DiscriminatorConfig
-from ..prior.embedded import embedded_generator
+from ..prior.embedded import EmbeddedGenerator, embedded_generator
 from ..prior.families import family_of
 from ..synthetic.codes import identity_codes
 from ..synthetic.renders import Renders, cached_renders
@@ -68,7 +68,7 @@ class PriorTraining:
 class Pair(nn.Module):
     """Generator and discriminator under one state dict, for the local checkpoint."""
 
-    def __init__(self, generator: HeadGenerator, discriminator: Discriminator) -> None:
+    def __init__(self, generator: EmbeddedGenerator, discriminator: Discriminator) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
 
@@ -78,7 +78,7 @@ def fast_precision(device: torch.device) -> contextlib.AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16)
 
 
-def planes_of(generator: HeadGenerator, codes: Tensor, stop: int | None) -> tuple[Tensor, Tensor]:
+def planes_of(generator: EmbeddedGenerator, codes: Tensor, stop: int | None) -> tuple[Tensor, Tensor]:
     """Styles and float32 planes of codes [B, z_dim]."""
     ws = styles(generator, codes)
     with fast_precision(codes.device):
@@ -87,7 +87,7 @@ def planes_of(generator: HeadGenerator, codes: Tensor, stop: int | None) -> tupl
 
 
 def ray_step(
-    generator: HeadGenerator,
+    generator: EmbeddedGenerator,
     codes: Tensor,
     truth: Renders,
     index: Tensor,
@@ -104,7 +104,7 @@ def ray_step(
     return losses | {"relief": relief_loss(field, batch, config.relief_share, draws)}
 
 
-def begin_plain(generator: HeadGenerator) -> None:
+def begin_plain(generator: EmbeddedGenerator) -> None:
     """Let the finest planes and super-resolution begin as plain enlargements: what they then add is learnt, not unlearnt."""
     blocks = [generator.backbone.synthesis.get_submodule(f"b{generator.config.field.resolution}")]
     if generator.superresolution is not None:
@@ -131,14 +131,19 @@ def critic_loss(critic: Discriminator, fake: PictureBatch, real: PictureBatch, p
 
 
 @torch.no_grad()
-def validate(generator: HeadGenerator, renders: Renders, heads: int, device) -> dict[str, float]:
+def validate(generator: EmbeddedGenerator, renders: Renders, heads: int, device) -> dict[str, float]:
     """Mean PSNR in dB at 128 pixels over whole images of validation heads fed with their true codes: in front, and all views."""
     errors = []
     for i in range(heads):
         ws, planes = planes_of(generator, identity_codes(renders.parameters[i : i + 1]).to(device), None)
         camera = orbit(renders.yaw[i], renders.pitch[i]).to(device)
         picture = render(
-            generator.field(planes, ws), camera, 128, 128, generator.config.render, normals=False
+            MarchingCaster(generator.field(planes, ws)),
+            camera,
+            128,
+            128,
+            generator.config.render,
+            normals=False,
         )
         truth = F.interpolate(renders.rgb[i].to(device).float() / 255, size=(128, 128), mode="area")
         errors.append((picture.rgb - truth).square().mean((1, 2, 3)))
@@ -174,7 +179,7 @@ class PriorRun:
         truth: Renders,
         config: PriorTraining,
         device: torch.device,
-        generator: HeadGenerator,
+        generator: EmbeddedGenerator,
         critic: Discriminator,
     ) -> None:
         self.truth, self.config, self.device = truth, config, device
@@ -250,7 +255,7 @@ def finish(run: PriorRun, held_out: Renders) -> dict[str, float]:
 
 
 @torch.no_grad()
-def sample_sheet(generator: HeadGenerator, renders: Renders, path: Path, heads: int = 8) -> None:
+def sample_sheet(generator: EmbeddedGenerator, renders: Renders, path: Path, heads: int = 8) -> None:
     """Validation heads of true codes as the generator finally shows them, each row below its truth."""
     rows = []
     for i in range(heads):

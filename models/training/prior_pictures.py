@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..camera import RADIUS, Camera, label_from_camera, orbit, rays
 from ..fitting.perceptual import critic_distance
-from ..prior.contract import HeadGenerator
 from ..prior.discriminator import Discriminator
+from ..prior.embedded import EmbeddedGenerator
 from ..synthetic.renders import Renders
 from .prior_rays import GuidedSampling, RayBatch, draw_views, guided_samples, reach_out, render_guided
 
@@ -32,7 +32,7 @@ class PictureBatch:
 
 
 def draw_pictures(
-    renders: Renders, index: Tensor, generator: HeadGenerator, draws: torch.Generator, device
+    renders: Renders, index: Tensor, generator: EmbeddedGenerator, draws: torch.Generator, device
 ) -> PictureBatch:
     """A random view of each of the heads `index` [B]; distances of the raw picture's rays are the nearest fine pixel's."""
     pick = (index, draw_views(renders.yaw[index], 1, draws)[:, 0])
@@ -52,7 +52,7 @@ def draw_pictures(
 
 
 def render_features(
-    generator: HeadGenerator,
+    generator: EmbeddedGenerator,
     planes: Tensor,
     ws: Tensor,
     real: PictureBatch,
@@ -89,7 +89,7 @@ def render_features(
     return generator.signed(every.mT.unflatten(2, (R, R)))
 
 
-def super_resolved(generator: HeadGenerator, features: Tensor, ws: Tensor, label: Tensor) -> PictureBatch:
+def super_resolved(generator: EmbeddedGenerator, features: Tensor, ws: Tensor, label: Tensor) -> PictureBatch:
     """The generator's pictures of rendered features."""
     return PictureBatch(generator.super_resolve(features[:, :3], features, ws), features[:, :3], label)
 

@@ -45,10 +45,10 @@ CONFIG = GeneratorConfig(
     channel_base=256,
     channel_max=8,
     field=FIELD,
-    render=RenderConfig(coarse=8, fine=8, white_back=True),
+    render=RenderConfig(coarse=8, fine=8),  # black shines through, as in EG3D
     raw_resolution=32,
     super_resolution="4X",
-    sr_resolution=32,
+    sr_resolution=48,  # it enlarges what it is fed with
     sr_channels=(6, 4),
 )
 FIT = InversionConfig(
@@ -161,7 +161,13 @@ def test_it_becomes_a_mesh(head):
     assert len(mesh.faces) > 0 and mesh.texture.shape == (3, 64, 64) and mesh.vertices.isfinite().all()
 
 
-def test_a_smaller_super_resolution_is_another_raw_size(prior):
-    assert prior.resolution == 64 and prior.super_resolves and prior.config.raw_resolution == 32
+def test_its_sizes_are_its_own(prior):
+    assert prior.resolution == 96 and prior.super_resolves and prior.config.raw_resolution == 32
     plain = Generator(replace(CONFIG, super_resolution="none"))
     assert not plain.super_resolves and plain.resolution == 32
+
+
+def test_the_average_is_what_training_kept():
+    net = Generator(CONFIG)
+    net.backbone.mapping.w_avg.normal_(generator=torch.Generator().manual_seed(0))
+    assert torch.equal(contract.average_styles(net), net.backbone.mapping.w_avg.expand(1, net.num_ws, -1))

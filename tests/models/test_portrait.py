@@ -1,9 +1,11 @@
 """models/portrait.py: the mesh keeps to the head's own box and to the floor, the sheet shows the field, the user's VGG16 goes first."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
+from portrait_diffusion.models.fitting.perceptual import eyes_for
 from portrait_diffusion.models.metrics.vgg import VGG16
 from portrait_diffusion.models.portrait import (
     FLOOR,
@@ -71,6 +73,10 @@ def test_inversions_hear_the_users_vgg_where_there_is_one():
         weights.eyes().distance(*pair)
     assert heard == ["critic"] * 2 + ["vgg"] * 2
     assert Weights(None, prior, None, None).eyes().distance is None  # pixels alone
+    plain = small.generator(config=replace(small.CONFIG, super_resolution="none"))  # has no pieces to compare
+    assert (
+        eyes_for(plain, critic, vgg).distance is None and "pixels alone" in eyes_for(plain, critic, vgg).name
+    )
     larger = Discriminator(DiscriminatorConfig(resolution=64, raw_resolution=16, widths=(6, 6, 6)))
     assert (
         Weights(None, prior, None, larger).eyes().distance is None

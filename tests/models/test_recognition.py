@@ -1,6 +1,7 @@
 """models/recognition.py: files are told apart by what lies in them, whatever they are called, and nothing in them is run."""
 
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -66,6 +67,15 @@ def test_relatives_are_told_apart(tmp_path):
 def test_what_does_not_tell_is_none(content, suffix, tmp_path):
     (tmp_path / f"a{suffix}").write_bytes(content)
     assert kind_of_file(tmp_path / f"a{suffix}") is None
+
+
+def test_a_damaged_archive_tells_nothing(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", pickle.dumps([f"features.{n}.weight" for n in range(400)]))
+    content = bytearray((tmp_path / "a.pth").read_bytes())
+    content[60:200] = b"\xff" * 140
+    (tmp_path / "a.pth").write_bytes(content)
+    assert kind_of_file(tmp_path / "a.pth") is None
 
 
 def test_a_pickle_is_searched_not_run(tmp_path):

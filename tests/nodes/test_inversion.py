@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from portrait_diffusion.models.checkpoint import write
 from portrait_diffusion.models.metrics.vgg import VGG16
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
+from portrait_diffusion.models.prior.eg3d import Generator
 from safetensors.torch import save_file
 
 from ..models import small
+from ..models.test_foreign_family import CONFIG
 
 
 @pytest.fixture
@@ -67,3 +70,18 @@ def test_a_broken_vgg_stops_the_run_with_one_sentence(node, tmp_path):
         ValueError, match="vgg: expected safetensors, but vgg16.safetensors is truncated or of another format"
     ):
         run(node)
+
+
+def test_a_prior_of_another_family_is_inverted_from_its_file(node, tmp_path):
+    from portrait_diffusion.nodes import loading
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        write(tmp_path / "mine.safetensors", "prior", CONFIG, Generator(CONFIG), family="eg3d")
+    node.prior = loading.load_prior("mine.safetensors")
+    told = run(node)
+    assert "pictures compared by pixels alone" in told and told.endswith("for want of an encoder")
+    save_file(random_vgg(0), tmp_path / "mine-too.safetensors")
+    assert "pictures compared by mine-too.safetensors; begun at the mean" in run(node)
+    with pytest.raises(ValueError, match="expected a prior with an encoder of its own.*use Invert Portrait"):
+        node.FeedForwardHead.execute(node.prior, small.portrait())

@@ -136,6 +136,32 @@ def test_contents_go_before_names(loading, monkeypatch, tmp_path):
     assert sorted(loading.hpdm_files()[1:]) == ["diffusion_pytorch_model.safetensors", "face.safetensors"]
 
 
+@pytest.fixture
+def folder(loading, monkeypatch, tmp_path):
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", dict(folder_paths.folder_names_and_paths))
+    folder_paths.folder_names_and_paths[loading.FOLDER] = ([str(tmp_path)], {".safetensors"})
+    return tmp_path
+
+
+def test_of_several_the_one_that_is_called_so(loading, folder):
+    weights = {"conv1.weight": torch.zeros(1), "layer1.0.prelu.weight": torch.zeros(1)}
+    torch.save(weights, folder / "antelope.pth")
+    assert loading.judge_files()["arcface"] == folder / "antelope.pth"
+    torch.save(weights, folder / "arcface_r50.pth")
+    assert loading.judge_files()["arcface"] == folder / "arcface_r50.pth"
+    (folder / "antelope.pth").unlink()
+    (folder / "aaa.pth").symlink_to(folder / "nowhere.pth")
+    assert loading.judge_files()["arcface"] == folder / "arcface_r50.pth"
+
+
+def test_a_folder_s_name_tells_where_contents_do_not(loading, folder):
+    (folder / "BrushNet").mkdir()
+    (folder / "BrushNet" / "random_mask.safetensors").write_bytes(b"")
+    assert len(loading.hpdm_files()) == 2 and loading.user_weights() == []
+
+
 def test_output_files_are_numbered_inside_the_output_folder(loading):
     import folder_paths
 

@@ -22,7 +22,7 @@ from ...metrics.discriminator import discriminator_scores
 from ...metrics.geometry import depth_error, silhouette_iou
 from ...metrics.image import high_frequency, masked_psnr, psnr, ssim
 from ...portrait import Weights
-from ...prior.contract import styles
+from ...prior.contract import average_styles, styles
 from ...synthetic.multiview import MultiView
 from ...training.local import parsed
 from ..exact_heads import BINS, ExactHead, as_photo, bin_of, inverted
@@ -124,9 +124,7 @@ class Bench(HeadBench):
 
     def mean_head(self) -> Head:
         """The head of the mean style."""
-        return self.of_styles(
-            self.weights.prior.backbone.mapping.w_avg.expand(1, self.weights.prior.num_ws, -1).clone()
-        )
+        return self.of_styles(average_styles(self.weights.prior))
 
     def run(self, few: int) -> None:
         """All rows, the cheap ones first."""

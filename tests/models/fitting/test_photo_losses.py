@@ -15,11 +15,12 @@ from portrait_diffusion.models.fitting.photo_losses import (
     held_surface,
     picture_target,
 )
+from portrait_diffusion.models.head import Head
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
 
 from ..field.test_occupancy import ball_field
 from ..field.test_volume_rendering import RADIUS, Ball
-from ..small import generator, portrait
+from ..small import CONFIG, generator, portrait
 
 
 def critic():
@@ -57,6 +58,57 @@ def test_a_heads_own_picture_is_no_distance_away():
             )
 
         assert loss(target) < 0.1 * loss(blank)  # not 0: its rays' samples are jittered
+
+
+SIZES = [
+    {"raw_resolution": 16, "sr_resolution": 32},  # enlarged before
+    {"raw_resolution": 24, "sr_resolution": 32},  # a raw pixel is no whole number of final ones
+    {"raw_resolution": 20, "sr_resolution": 32},  # and no piece of them begins with both
+    {"raw_resolution": 48, "sr_resolution": 32, "super_resolution": "4X"},  # larger than it works from
+]
+
+
+@pytest.mark.parametrize("white", [True, False])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_pieces_fit_whatever_size_super_resolution_works_from(sizes, white):
+    """A head's own picture over white, as it is rendered, is near; another is not."""
+    config = replace(CONFIG, **sizes, render=replace(CONFIG.render, white_back=white))
+    net, reference = generator(config=config), portrait()
+    latents = net.mapping(torch.randn(1, 6, generator=torch.Generator().manual_seed(0)))
+    planes, blank = net.planes(latents), picture_target(reference, net)
+    own = Head(planes, net.decoder, config.field, reference, latents, net)
+    image, raw = (
+        own.render(reference.camera[None], size, normals=False).rgb * 2 - 1
+        for size in (net.resolution, config.raw_resolution)
+    )
+    true = replace(blank, image=image, raw=raw)
+
+    def loss(of):
+        draws = torch.Generator().manual_seed(0)
+        return crop_loss(
+            net,
+            net.field(planes, latents),
+            latents,
+            of,
+            RenderConfig(coarse=24, fine=24),
+            16,
+            draws,
+            None,
+            0.1,
+        )
+
+    assert net.resolution == image.shape[-1] and loss(true) < 0.15 * loss(blank)
+
+
+def test_a_whole_piece_is_the_whole():
+    for sizes in SIZES:
+        net = generator(config=replace(CONFIG, **sizes))
+        R, ws = net.config.raw_resolution, torch.randn(1, 2, 8, generator=torch.Generator().manual_seed(0))
+        features = torch.randn(1, 5, R, R, generator=torch.Generator().manual_seed(1))
+        whole = net.super_resolve(features[:, :3], features, ws)
+        assert whole.shape[-1] == net.resolution and torch.equal(
+            net.super_resolve_piece(features[:, :3], features, ws), whole
+        )
 
 
 def test_the_critics_distance_sees_differences_and_refuses_wrong_sizes():

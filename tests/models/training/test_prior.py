@@ -20,6 +20,7 @@ from portrait_diffusion.models.training.prior import (
     critic_loss,
     planes_of,
     step_rate,
+    validate,
 )
 from portrait_diffusion.models.training.prior_pictures import draw_pictures, render_features, super_resolved
 from portrait_diffusion.models.training.prior_rays import (
@@ -67,6 +68,13 @@ def networks():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return PanoHeadGenerator(CONFIG), Discriminator(CRITIC)
+
+
+def test_validation_is_of_whole_pictures(renders):
+    figures = validate(networks()[0], renders, 2, "cpu")
+    assert set(figures) == {"front_psnr_db", "all_psnr_db"} and all(
+        0 < value < 30 for value in figures.values()
+    )
 
 
 def test_views_start_in_front_and_stay_where_they_should():
