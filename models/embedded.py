@@ -14,14 +14,14 @@ from .diffusion.turbo import Turbo
 from .diffusion.turbo_weights import shipped_refiner
 from .distillation.refinement import PRESETS as REFINEMENTS
 from .distillation.restoration import Guides
-from .head import load_generator
 from .metrics.vgg import load_vgg
 from .photo.network import alignment_network_from
 from .portrait import Weights
+from .prior.contract import HeadGenerator
 from .prior.detail_block import learnt_block
 from .prior.discriminator import shipped_critic
 from .prior.encoder import shipped_encoder
-from .prior.panohead import PanoHeadGenerator
+from .prior.families import load_generator
 from .refinements import DistilledRefinement
 
 
@@ -42,7 +42,7 @@ def refiner_on(device: torch.device) -> Turbo:
     return turbo
 
 
-def distillation_on(device: torch.device, prior: PanoHeadGenerator, preset: str) -> DistilledRefinement:
+def distillation_on(device: torch.device, prior: HeadGenerator, preset: str) -> DistilledRefinement:
     """Portrait Diffusion's stages with what ships, on a device."""
     guides, network, block = Guides(embedded_model(), shipped_zero123()), shipped_hpdm(), learnt_block(prior.config.field)
     for module in (guides.model.vae, guides.model.denoiser.unet, guides.zero123, network):

@@ -12,20 +12,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .bounds import configured, shown
 from .camera import Camera
-from .checkpoint import load_into, read, read_tensors, save_tensors
+from .checkpoint import build, json_entry, kind_of, load_into, read_tensors, save_tensors
 from .field import occupancy
+from .field.casting import (
+    Caster,
+    MarchingCaster,
+    Rendering,
+    as_images,
+    camera_normals,
+    render,
+    render_features,
+)
 from .field.outline import outline, render_pixels
 from .field.triplane import Decoder, FieldConfig, TriplaneField
-from .field.volume_rendering import RayRendering, RenderConfig, Rendering, as_images, camera_normals, render, render_features
+from .field.volume_rendering import RenderConfig
 from .photo.alignment import AlignedPortrait
-from .prior.eg3d import Generator, GeneratorConfig
-from .prior.panohead import PanoHeadGenerator
+from .prior.contract import HeadGenerator
+from .prior.families import DEFAULT, family_of, generator_from
 
 FORMAT_VERSION = 2
 WHITE = (1.0, 1.0, 1.0)
 GRID = 64  # cells along each side of the grid that says where a head is
 WORTH_A_GRID = 30_000  # rays, of which that grid saves more than it costs
+REFERENCE = {"image": (3, None, None), "mask": (1, None, None), "cam2world": (4, 4), "intrinsics": (3, 3), "crop_to_photo": (2, 3)}
+PHOTO = 2**20  # pixels along a photo's side; files hold fewer
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class Head:
     config: FieldConfig
     reference: AlignedPortrait | None = None
     latents: Tensor | None = None
-    generator: Generator | None = None
+    generator: HeadGenerator | None = None
 
     def field(self) -> TriplaneField:
         """points [..., 3] -> (density [...], colour [..., 3])."""
@@ -94,17 +106,19 @@ class Head:
 
         Args:
             config: of the rays, None for `sampling`. raw: the field itself at every size, without super-resolution.
-            background, normals, callback: as `volume_rendering.render`.
+            background, normals, callback: as `casting.render`.
         """
         config, generator = config or self.sampling, self.generator
-        fine = generator is not None and generator.superresolution is not None and self.latents is not None
+        fine = generator is not None and generator.super_resolves and self.latents is not None
         if fine and not raw and size > generator.config.raw_resolution:
             return super_resolved(self, camera, size, config, background, normals, callback)
-        field, grid = self.field(), self.grid_for(len(camera.cam2world) * size**2) if camera.shape else None
-        options = {"background": background, "normals": normals, "callback": callback}
-        if grid is None:
-            return render(field, camera, size, size, config, **options)
-        return occupancy.render_fast(field, grid, camera, size, size, config, **options)
+        cast = self.caster(len(camera.cam2world) * size**2 if camera.shape else 0)
+        return render(cast, camera, size, size, config, background=background, normals=normals, callback=callback)
+
+    def caster(self, rays: int) -> Caster:
+        """Casts rays at it, `rays` of them in all: by its grid, where so many are worth it."""
+        grid = self.grid_for(rays)
+        return MarchingCaster(self.field()) if grid is None else occupancy.GridCaster(self.field(), grid)
 
 
 def super_resolved(
@@ -119,7 +133,8 @@ def super_resolved(
     """A head from V cameras through its generator's super-resolution; depth, opacity and normals are enlarged."""
     generator, field, R = head.generator, head.field(), head.generator.config.raw_resolution
     white = generator.config.render.white_back
-    seen = seen_features(head, camera, R, replace(config, white_back=white), callback)
+    cast = head.caster(len(camera.cam2world) * R**2)
+    seen = render_features(cast, camera, R, R, replace(config, white_back=white), callback=callback)
     features, opacity, depth = (as_images(x, R, R) for x in (seen.features, seen.opacity[..., None], seen.depth[..., None]))
     normal = camera_normals(field, camera, seen, R, R, config.normal_step) if normals else None
     signed, styles = generator.signed(features), head.latents.expand(len(features), -1, -1)
@@ -143,8 +158,8 @@ def with_outline(head: Head, camera: Camera, made: Rendering, chosen: Tensor, co
     """Pictures whose pixels [V, S, S] near an outline are the field's own."""
     if not chosen.any():
         return made
-    grid = head.grid_for(len(chosen) * head.generator.config.raw_resolution ** 2)
-    seen, rgb = render_pixels(head.field(), grid, camera, chosen, replace(config, white_back=False))
+    cast = head.caster(len(chosen) * head.generator.config.raw_resolution ** 2)
+    seen, rgb = render_pixels(cast, camera, chosen, replace(config, white_back=False))
     opacity = seen.opacity[0]
     shown = rgb + (1 - opacity[:, None]) * backdrop[:, 0, 0]
 
@@ -154,14 +169,6 @@ def with_outline(head: Head, camera: Camera, made: Rendering, chosen: Tensor, co
     return replace(
         made, rgb=put(made.rgb, shown.clamp(0, 1)), depth=put(made.depth, seen.depth[0, :, None]), opacity=put(made.opacity, opacity[:, None])
     )
-
-
-def seen_features(head: Head, camera: Camera, size: int, config: RenderConfig, callback: Callable[[int, int], None] | None) -> RayRendering:
-    """As `volume_rendering.render_features`, by the grid where that is worth it."""
-    grid = head.grid_for(len(camera.cam2world) * size**2)
-    if grid is None:
-        return render_features(head.field(), camera, size, size, config, callback=callback)
-    return occupancy.render_features_fast(head.field(), grid, camera, size, size, config, callback=callback)
 
 
 def enlarged(image: Tensor, size: int) -> Tensor:
@@ -177,7 +184,7 @@ def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> No
         tensors["latents"] = head.latents
     if head.generator is not None:
         tensors |= {f"generator.{key}": value for key, value in head.generator.state_dict().items()}
-        metadata["generator"] = json.dumps(asdict(head.generator.config))
+        metadata |= {"generator": json.dumps(asdict(head.generator.config)), "family": family_of(head.generator)}
     if (reference := head.reference) is not None:
         tensors |= {
             "reference.image": reference.image,
@@ -194,39 +201,70 @@ def load_head(path: Path) -> Head:
     """Read what `save_head` wrote, on the CPU. Heads of version 1 come without their generator, which is no more.
 
     Raises:
-        ValueError: not a head file, unknown version, NaN, or tensors that do not fit its config.
+        ValueError: not a head file, unknown version, NaN, or tensors that do not fit its config or each other.
     """
     name = Path(path).name
     tensors, metadata = read_tensors(path, "head file")
     if metadata.get("kind") != "head":
         raise ValueError(
-            f"head file: expected a head saved by this pack, but {name} holds {metadata.get('kind', 'something else')}; choose another"
+            f"head file: expected a head saved by this pack, but {name} holds {kind_of(metadata, 'something else')}; choose another"
         )
     version = metadata.get("format_version", "none")
     if version not in map(str, range(1, FORMAT_VERSION + 1)):
         raise ValueError(
-            f"head file: expected format version up to {FORMAT_VERSION}, but {name} has version {version}; "
+            f"head file: expected format version up to {FORMAT_VERSION}, but {name} has version {version[:20]}; "
             "update this pack or save the head again"
         )
     for key, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise ValueError(f"head file: expected finite numbers, but {key} in {name} contains NaN or infinity; save the head again")
-    try:
-        config = FieldConfig(**json.loads(metadata["config"]))
-        planes = tensors["planes"]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"head file: {name} lacks or garbles a part of a head ({error!r}); save the head again") from error
-    if planes.shape != (1, *config.planes_shape):
-        raise ValueError(f"head file: expected planes {[1, *config.planes_shape]}, got {list(planes.shape)} in {name}; save the head again")
+    config, planes = _field_of(tensors, metadata, name)
     if version == "1":
-        return Head(planes, first_decoder(config, tensors, name), config, _reference(tensors, metadata))
-    generator = None
+        return Head(planes, first_decoder(config, tensors, name), config, _reference(tensors, metadata, name))
+    generator, own = None, _below(tensors, "decoder.")
     if "generator" in metadata:
-        generator = generator_from(json.loads(metadata["generator"]))
-        load_into(generator, _below(tensors, "generator."), f"head file {name}")
-    decoder = Decoder(config) if generator is None else generator.decoder
-    load_into(decoder, _below(tensors, "decoder."), f"head file {name}")
-    return Head(planes, decoder.requires_grad_(False), config, _reference(tensors, metadata), tensors.get("latents"), generator)
+        sizes = json_entry(metadata, "generator", f"head file: {name}")
+        generator = build(lambda: generator_from(sizes, metadata.get("family", DEFAULT)), _below(tensors, "generator."), f"head file {name}")
+        load_into(generator.decoder, own, f"head file {name}")
+    decoder = build(lambda: Decoder(config), own, f"head file {name}") if generator is None else generator.decoder
+    latents = _latents(tensors, generator, config, name)
+    return Head(planes, decoder.requires_grad_(False), config, _reference(tensors, metadata, name), latents, generator)
+
+
+def _field_of(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> tuple[FieldConfig, Tensor]:
+    """Config and planes of a head file."""
+    values = json_entry(metadata, "config", f"head file: {name}")
+    if not isinstance(values, dict) or "planes" not in tensors:
+        lacks = "'planes'" if "planes" not in tensors else f"config {shown(values)}"
+        raise ValueError(f"head file: {name} lacks or garbles a part of a head ({lacks}); save the head again")
+    config, planes = configured(FieldConfig, values, f"head file: {name}", "of a field "), tensors["planes"]
+    _check_tensor(planes, "planes", (1, *config.planes_shape), name)
+    return config, planes
+
+
+def _check_tensor(value: Tensor | None, what: str, shape: tuple[int, ...], name: str) -> None:
+    """Raises ValueError unless a head file's tensor has this shape and may hold fractions."""
+    if value is None or tuple(value.shape) != shape or not value.is_floating_point():
+        got = "none" if value is None else f"{list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+        raise ValueError(f"head file: expected {what} {list(shape)} of floats, got {got} in {name}; save the head again")
+
+
+def _latents(tensors: dict[str, Tensor], generator: HeadGenerator | None, config: FieldConfig, name: str) -> Tensor | None:
+    """The styles in a head file, if it has any; with a generator they and the planes fit it."""
+    latents = tensors.get("latents")
+    if generator is None:
+        if latents is not None:
+            _check_tensor(latents, "latents", (1, *latents.shape[-2:]), name)
+        return latents
+    field = generator.config.field
+    if (field.channels, field.features) != (config.channels, config.features):
+        raise ValueError(
+            f"head file: expected {config.channels} channels and {config.features} features as its planes have, but the generator in {name} "
+            f"has {field.channels} and {field.features}; save the head again"
+        )
+    if latents is not None:
+        _check_tensor(latents, "latents", (1, generator.num_ws, generator.config.w_dim), name)
+    return latents
 
 
 def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) -> Decoder:
@@ -236,35 +274,9 @@ def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) ->
     for new, key in (("net.0", "hidden"), ("net.2", "out")):
         if f"{key}.weight" in old and f"{key}.bias" in old:
             weight = old[f"{key}.weight"]
-            state |= {f"{new}.weight": weight * weight.shape[1] ** 0.5, f"{new}.bias": old[f"{key}.bias"]}
-    decoder = Decoder(config)
-    load_into(decoder, state, f"head file {name}")
-    return decoder.requires_grad_(False)
-
-
-def generator_from(config: dict, *, operations=torch.nn) -> PanoHeadGenerator:
-    """A generator with the config (plain values, nested) that a weights file names, frozen, in evaluation mode.
-
-    Raises:
-        ValueError: the config is not one of ours.
-    """
-    try:
-        parts = {"field": FieldConfig(**config["field"]), "render": RenderConfig(**config["render"])}
-        return PanoHeadGenerator(GeneratorConfig(**config | parts), operations=operations).requires_grad_(False).eval()
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"head prior: expected a config of a generator of this version, got one that differs ({error!r})") from error
-
-
-def load_generator(path: Path) -> PanoHeadGenerator:
-    """A generator from a weights file, frozen, on the CPU.
-
-    Raises:
-        ValueError: as `checkpoint.read` and `load_into`.
-    """
-    config, state = read(path, "prior")
-    generator = generator_from(config)
-    load_into(generator, state, f"head prior {Path(path).name}")
-    return generator
+            rate = weight.shape[1] ** 0.5 if weight.ndim == 2 else 1  # another shape is named below
+            state |= {f"{new}.weight": weight * rate, f"{new}.bias": old[f"{key}.bias"]}
+    return build(lambda: Decoder(config), state, f"head file {name}").requires_grad_(False)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -272,10 +284,21 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _reference(tensors: dict[str, Tensor], metadata: dict[str, str]) -> AlignedPortrait | None:
+def _reference(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> AlignedPortrait | None:
     """The portrait in a head file, if it has one."""
     kept = _below(tensors, "reference.")
     if not kept:
         return None
+    image = kept.get("image")
+    side = image.shape[-1] if image is not None and image.ndim else 0
+    for part, shape in REFERENCE.items():
+        _check_tensor(kept.get(part), f"reference.{part}", tuple(side if axis is None else axis for axis in shape), name)
+    size = json_entry(metadata, "photo_size", f"head file: {name}")
+    whole = isinstance(size, list) and len(size) == 2 and all(type(pixels) is int and 1 <= pixels <= PHOTO for pixels in size)
+    if not whole or not side:
+        raise ValueError(
+            f"head file: expected a portrait with pixels and a photo_size of two numbers from 1 to {PHOTO}, got {side} pixels and "
+            f"{shown(size)} in {name}; save the head again"
+        )
     camera = Camera(kept["cam2world"], kept["intrinsics"])
-    return AlignedPortrait(kept["image"], kept["mask"], camera, kept["crop_to_photo"], tuple(json.loads(metadata["photo_size"])))
+    return AlignedPortrait(kept["image"], kept["mask"], camera, kept["crop_to_photo"], tuple(size))

@@ -11,20 +11,21 @@ import torch
 from torch import Tensor
 
 from .camera import orbit
-from .distillation.refinement import RefineProgress
-from .field.volume_rendering import RenderConfig, Rendering
+from .field.casting import Rendering
+from .field.volume_rendering import RenderConfig
 from .fitting.feed_forward import feed_forward_head
-from .fitting.inversion import FitProgress, InversionConfig, invert
-from .fitting.perceptual import Perceptual, critic_distance, vgg_distance
+from .fitting.inversion import InversionConfig, invert
+from .fitting.perceptual import Eyes, eyes_for
+from .fitting.run import Progress
 from .head import Head
 from .mesh import isosurface, texture, turntable
 from .mesh.mesh import Mesh
 from .metrics.vgg import VGG16
 from .photo.alignment import AlignedPortrait, align
 from .photo.network import AlignmentNetwork
+from .prior.contract import HeadGenerator
 from .prior.discriminator import Discriminator
 from .prior.encoder import PortraitEncoder
-from .prior.panohead import PanoHeadGenerator
 
 FLOOR = -0.33  # scene units: where shoulders are cut
 
@@ -58,7 +59,7 @@ class Refinement(Protocol):
         head: Head,
         *,
         generator: torch.Generator,
-        callback: Callable[[FitProgress | RefineProgress], None] | None,
+        callback: Callable[[Progress], None] | None,
         stage: Callable[[str], None],
     ) -> tuple[Head, Tensor | None]:
         """A head -> the refined one, and frames [F, 3, S, S] of its turntable where the refinement draws them.
@@ -71,17 +72,17 @@ class Refinement(Protocol):
 
 @dataclass(frozen=True)
 class Weights:
-    """The networks of the main path, on one device; vgg: the user's, where there is one."""
+    """The networks of the main path, on one device. Attributes: encoder, critic: None where the prior has none. vgg: the user's, or None."""
 
     aligner: AlignmentNetwork
-    prior: PanoHeadGenerator
-    encoder: PortraitEncoder
-    critic: Discriminator
+    prior: HeadGenerator
+    encoder: PortraitEncoder | None
+    critic: Discriminator | None
     vgg: VGG16 | None = None
 
-    def perceptual(self) -> Perceptual:
-        """What inversions hear: the user's VGG16, or else the prior's own discriminator."""
-        return critic_distance(self.critic) if self.vgg is None else vgg_distance(self.vgg)
+    def eyes(self) -> Eyes:
+        """What inversions compare pictures with."""
+        return eyes_for(self.prior, self.critic, self.vgg)
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def portrait_to_3d(
     generator: torch.Generator,
     alpha: Tensor | None = None,
     refinement: Refinement | None = None,
-    callback: Callable[[FitProgress | RefineProgress], None] | None = None,
+    callback: Callable[[Progress], None] | None = None,
     stage: Callable[[str], None] = lambda name: None,
 ) -> Portrait3D:
     """Photo [3, H, W] (and its alpha [1, H, W]) -> everything.
@@ -173,8 +174,7 @@ def portrait_to_3d(
         head = feed_forward_head(weights.prior, weights.encoder, reference)
     else:
         stage("inversion")
-        eyes = weights.perceptual()
-        head = invert(weights.prior, weights.encoder, reference, config, generator=generator, perceptual=eyes, callback=callback)
+        head = invert(weights.prior, weights.encoder, reference, config, generator=generator, perceptual=weights.eyes().distance, callback=callback)
     frames = None
     if refinement is not None:
         head, frames = refinement(head, generator=generator, callback=callback, stage=stage)

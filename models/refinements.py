@@ -16,14 +16,15 @@ from .camera import orbit
 from .diffusion.hpdm import Hpdm
 from .diffusion.temporal import SteadyConfig, steady
 from .diffusion.turbo import Turbo, refine_sequence
-from .distillation.refinement import RefineConfig, RefineProgress, refine
+from .distillation.head_scene import RefineConfig
+from .distillation.refinement import refine
 from .distillation.restoration import Guides, RestorationConfig, restore_geometry
 from .fitting.baking import BakeConfig, bake, with_reference
-from .fitting.inversion import FitProgress
+from .fitting.run import Progress
 from .head import Head
 from .prior.detail_block import DetailBlock
 
-Callback = Callable[[FitProgress | RefineProgress], None]
+Callback = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ def refined_turntable(head: Head, plan: TurboRefinement, *, generator: torch.Gen
 
 
 def baked_head(
-    head: Head, frames: Tensor, plan: TurboRefinement, *, generator: torch.Generator, callback: Callable[[FitProgress], None] | None
+    head: Head, frames: Tensor, plan: TurboRefinement, *, generator: torch.Generator, callback: Callable[[Progress], None] | None
 ) -> Head:
     """A head fitted to some frames of its refined turn, and to its photo."""
     yaw = turn(plan.frames)

@@ -9,11 +9,11 @@ import comfy.model_management as mm
 import torch
 
 from ..models.camera import orbit
-from ..models.distillation.refinement import RefineProgress
 from ..models.field.volume_rendering import RenderConfig
 from ..models.fitting.feed_forward import feed_forward_head
-from ..models.fitting.inversion import PRESETS, FitProgress, invert
-from ..models.fitting.perceptual import critic_distance, vgg_distance
+from ..models.fitting.inversion import PRESETS, invert
+from ..models.fitting.perceptual import eyes_for
+from ..models.fitting.run import Progress
 from ..models.metrics.image import masked_psnr
 from . import convert, loading
 from .optimising import fingerprint, optimise, private
@@ -34,7 +34,8 @@ class InvertPortrait(io.ComfyNode):
             category=CATEGORY,
             description="Finds the head in the prior that looks like the portrait, then tunes a copy of the generator to it. "
             "Shows a turning head while it works; an interrupted run goes on where it stopped when you run it again. "
-            "Pictures are compared in the features of the prior's discriminator, or of your VGG16 (models/portrait_diffusion/vgg16*).",
+            "Pictures are compared in the features of the prior's discriminator, or of your VGG16 (in models/portrait_diffusion). "
+            "A prior without an encoder is begun at the mean of its heads.",
             search_aliases=["gan inversion", "pivotal tuning", "pti", "photo to 3d", "portrait to head"],
             inputs=[
                 PriorWire.Input("prior", tooltip="From Load Head Prior."),
@@ -86,13 +87,14 @@ class InvertPortrait(io.ComfyNode):
             reference = private(aligned).to(device)
             draws = torch.Generator().manual_seed(seed)
             networks = private(prior.generator), private(prior.encoder)
-            eyes = critic_distance(private(prior.critic)) if judge is None else vgg_distance(private(judge.model))
+            eyes = eyes_for(networks[0], private(prior.critic), None if judge is None else private(judge.model)).distance
             return invert(*networks, reference, config, generator=draws, perceptual=eyes, state=state, callback=callback)
 
         key = fingerprint(aligned, config, seed, prior.generator, prior.encoder, prior.critic if judge is None else judge.model)
         wire = loading.wire_head(replace(optimise(run, key, picture, config.steps), reference=aligned))
-        seen_by = "the prior's discriminator" if vgg is None else vgg.name
-        return io.NodeOutput(wire, ui={"text": [f"{front_figure(wire)}; pictures compared by {seen_by}"]})
+        judged_by = eyes_for(prior.generator, prior.critic, None if judge is None else judge.model, "" if vgg is None else vgg.name).name
+        begun_at = "" if prior.encoder is not None else "; begun at the mean of the prior's heads, for want of an encoder"
+        return io.NodeOutput(wire, ui={"text": [f"{front_figure(wire)}; pictures compared by {judged_by}{begun_at}"]})
 
 
 class FeedForwardHead(io.ComfyNode):
@@ -124,17 +126,17 @@ class FeedForwardHead(io.ComfyNode):
         return io.NodeOutput(wire, ui={"text": [front_figure(wire)]})
 
 
-def picture(now: FitProgress):
+def picture(now: Progress):
     """The head as it stands, a little further round with every preview."""
     return seen_from(now, 0.8 * math.sin(now.step * 0.05))
 
 
-def turned(now: FitProgress | RefineProgress):
+def turned(now: Progress):
     """The head as it stands, once around in the course of a run: for stages that work on its back."""
     return seen_from(now, 2 * math.pi * now.step / now.steps)
 
 
-def seen_from(now: FitProgress | RefineProgress, yaw: float):
+def seen_from(now: Progress, yaw: float):
     """A picture of the head as it stands, from a yaw."""
     camera = orbit(torch.tensor([yaw]), 0.0)
     head = now.head()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import comfy.model_management as mm
@@ -13,20 +14,23 @@ import torch
 from torch import nn
 
 from ..models.checkpoint import read, shipped
-from ..models.head import Head, load_generator
+from ..models.fitting.perceptual import fits
+from ..models.head import Head
 from ..models.metrics.faces import FaceSimilarity
 from ..models.metrics.niqe import read_niqe
 from ..models.metrics.standard import load_arcface, load_lpips
 from ..models.metrics.vgg import SUFFIXES, load_vgg
 from ..models.photo.network import AlignmentNetwork, alignment_network_from
 from ..models.prior.discriminator import shipped_critic
-from ..models.prior.encoder import shipped_encoder
+from ..models.prior.encoder import encodes, shipped_encoder
+from ..models.prior.families import load_generator
+from ..models.recognition import kind_of_file
 from .types import HeadOnWire, PriorOnWire
 
 FOLDER = "portrait_diffusion"
 EMBEDDED = "embedded"
-VGG, LPIPS, ARCFACE, NIQE = "vgg16", "lpips", "arcface", "niqe"  # how the names of a user's judges begin
-TURBO, HPDM, BRUSHNET = "turbo", "hpdm", "brushnet"  # and those of a refiner and of branches; brushnet anywhere in it
+VGG, LPIPS, ARCFACE, NIQE, TURBO, HPDM, BRUSHNET, PRIOR = "vgg", "lpips", "arcface", "niqe", "turbo", "hpdm", "brushnet", "prior"
+NAMED = {"vgg16": VGG, LPIPS: LPIPS, ARCFACE: ARCFACE, NIQE: NIQE, TURBO: TURBO, HPDM: HPDM}  # beginnings of names, where contents do not tell
 STATISTICS = (".mat", ".npz", ".safetensors")  # of NIQE
 
 
@@ -37,47 +41,62 @@ def register_folder() -> None:
     folder_paths.folder_names_and_paths[FOLDER] = (paths + [default] * (default not in paths), {".safetensors"})
 
 
+def kind_of(path: Path) -> str:
+    """What a file of the user's is, by its contents; by its name where they do not tell (a damaged file's do not)."""
+    known = _kind(path, *file_facts(path)[1:])
+    if known is not None:
+        return known
+    name = path.name.lower()
+    named = next((kind for begins, kind in NAMED.items() if name.startswith(begins)), PRIOR)
+    return BRUSHNET if BRUSHNET in name else named
+
+
+@lru_cache(maxsize=1024)
+def _kind(path: Path, modified: int, size: int) -> str | None:
+    """`kind_of_file`, once for each state of a file."""
+    return kind_of_file(path)
+
+
+def files_of(*kinds: str) -> list[str]:
+    """Names of the user's .safetensors files of these kinds in models/portrait_diffusion."""
+    register_folder()
+    names = folder_paths.get_filename_list(FOLDER)
+    return [name for name in names if (path := folder_paths.get_full_path(FOLDER, name)) and kind_of(Path(path)) in kinds]
+
+
 def weight_files() -> list[str]:
-    """The embedded weights, then the user's files in models/portrait_diffusion."""
+    """The embedded prior, then the user's."""
     return [EMBEDDED, *user_weights()]
 
 
 def user_weights() -> list[str]:
-    """Names of the user's files in models/portrait_diffusion that may hold a prior."""
-    register_folder()
-    return [
-        name
-        for name in folder_paths.get_filename_list(FOLDER)
-        if not Path(name).name.lower().startswith((VGG, LPIPS, ARCFACE, NIQE, TURBO, HPDM)) and BRUSHNET not in name.lower()
-    ]
+    """Names of the user's priors."""
+    return files_of(PRIOR)
 
 
 def refiner_files() -> list[str]:
-    """The embedded refiner, then the user's turbo*.safetensors in models/portrait_diffusion."""
-    register_folder()
-    return [EMBEDDED, *(name for name in folder_paths.get_filename_list(FOLDER) if Path(name).name.lower().startswith(TURBO))]
+    """The embedded refiner, then the user's."""
+    return [EMBEDDED, *files_of(TURBO)]
 
 
 def hpdm_files() -> list[str]:
-    """The embedded branches, then the user's hpdm*.safetensors and *brushnet*.safetensors in models/portrait_diffusion."""
-    register_folder()
-    names = folder_paths.get_filename_list(FOLDER)
-    return [EMBEDDED, *(name for name in names if Path(name).name.lower().startswith(HPDM) or BRUSHNET in name.lower())]
+    """The embedded branches, then the user's, a BrushNet's among them."""
+    return [EMBEDDED, *files_of(HPDM, BRUSHNET)]
 
 
-def user_file(begins: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path | None:
-    """The user's file of such a name in models/portrait_diffusion, the first suffix first; None where there is none."""
+def user_file(kind: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path | None:
+    """The user's file of a kind in models/portrait_diffusion, the first suffix first; None where there is none."""
     register_folder()
     for suffix in suffixes:
         for folder in folder_paths.get_folder_paths(FOLDER):
             for path in sorted(Path(folder).glob(f"*{suffix}")):
-                if path.name.lower().startswith(begins):
+                if kind_of(path) == kind:
                     return path
     return None
 
 
 def vgg_file() -> Path | None:
-    """The user's VGG16, vgg16*.safetensors rather than vgg16*.pth."""
+    """The user's VGG16, a .safetensors rather than a .pth."""
     return user_file(VGG)
 
 
@@ -138,19 +157,17 @@ def single(module: nn.Module) -> comfy.model_patcher.ModelPatcher:
 
 
 def load_prior(name: str) -> PriorOnWire:
-    """A head prior with the embedded encoder and discriminator.
+    """A head prior, with the embedded encoder and discriminator where they fit it.
 
     Raises:
         ValueError: as `checkpoint.read` and `load_into`.
     """
     with torch.inference_mode(False):  # so that gradients can run through it later
-        generator, encoder, critic = load_generator(weights_path(name, "prior")), shipped_encoder(), shipped_critic()
-        if encoder.config.z_dim != generator.config.z_dim:
-            raise ValueError(
-                f"head prior {name}: expected identity codes of length {encoder.config.z_dim} for the embedded encoder, "
-                f"got {generator.config.z_dim}; use the prior that ships"
-            )
-        return PriorOnWire(generator, encoder, critic, name, patcher(generator, encoder, critic))
+        generator = load_generator(weights_path(name, "prior"))
+        encoder, critic = shipped_encoder(), shipped_critic()
+    encoder = encoder if encodes(encoder, generator) else None
+    critic = critic if fits(critic, generator) else None
+    return PriorOnWire(generator, encoder, critic, name, patcher(*(x for x in (generator, encoder, critic) if x is not None)))
 
 
 def wire_head(head: Head) -> HeadOnWire:

@@ -37,7 +37,7 @@ class LoadHPDM(io.ComfyNode):
                     "branches",
                     options=loading.hpdm_files(),
                     default=loading.EMBEDDED,
-                    tooltip="'embedded', or an hpdm*.safetensors or *brushnet*.safetensors from models/portrait_diffusion.",
+                    tooltip="'embedded', or branches of yours or a BrushNet file from models/portrait_diffusion.",
                 ),
             ],
             outputs=[HpdmWire.Output(display_name="hpdm", tooltip="For Generate View, Generate Ring and Refine Head.")],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -22,6 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..models.checkpoint import read_tensors, save_tensors
+from ..models.fitting.state import ForeignState
 
 SAVE_EVERY = 15.0  # seconds between resume states
 PREVIEW_EVERY = 15  # steps
@@ -97,6 +99,15 @@ class Resume:
             self.path.unlink()
             return None
 
+    def taken_up(self, run: Callable[[dict[str, Tensor] | None], object]):
+        """What `run` makes of the state; of none, where the state is another version's, which is then deleted."""
+        try:
+            return run(self.load())
+        except ForeignState as error:
+            logging.getLogger(__name__).warning("%s (%s); the run begins anew", error, self.path.name)
+            self.delete()
+        return run(None)
+
     def due(self) -> bool:
         """Whether it is time to save again."""
         return time.monotonic() - self._saved > SAVE_EVERY
@@ -132,8 +143,8 @@ def optimise(run: Callable, key: str, picture: Callable, steps: int, every: int 
     """Run an optimisation as a node should: `normally()`, with progress, pictures, interrupts and resume.
 
     Args:
-        run: called with `state` (tensors of an earlier run, or None) and `callback`, which it calls after each step with an
-            object that has `.step` and `.state()` (such as `FitProgress`); its result is returned.
+        run: called with `state` (tensors of an earlier run, or None) and `callback`, which it calls after each step with
+            something like `models.fitting.run.Progress`, of which `.step` and `.state()` are asked; its result is returned.
         key: from `fingerprint`. picture: that object -> PIL image of how it looks now. steps: in all. every: of them, a picture.
     """
     progress, resume = Progress(steps), Resume(key)
@@ -151,7 +162,7 @@ def optimise(run: Callable, key: str, picture: Callable, steps: int, every: int 
 
     with normally():
         try:
-            result = run(state=resume.load(), callback=after_step)
+            result = resume.taken_up(lambda state: run(state=state, callback=after_step))
         except mm.InterruptProcessingException:
             if latest is not None:
                 resume.save(latest.state())

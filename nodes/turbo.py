@@ -41,7 +41,7 @@ class LoadTurboRefiner(io.ComfyNode):
                     "refiner",
                     options=loading.refiner_files(),
                     default=loading.EMBEDDED,
-                    tooltip="'embedded', or a turbo*.safetensors from models/portrait_diffusion that `train turbo` wrote.",
+                    tooltip="'embedded', or a refiner from models/portrait_diffusion that `train turbo` wrote.",
                 ),
                 io.Model.Input("model", optional=True, tooltip="The base of a refiner of yours: Stable Diffusion 1.x, 2.x or SD-Turbo."),
                 io.Vae.Input("vae", optional=True, tooltip="The base's VAE; needed together with model."),

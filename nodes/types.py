@@ -14,9 +14,9 @@ from ..models.diffusion.new_views import DiffusionModel
 from ..models.diffusion.turbo import Turbo
 from ..models.head import Head
 from ..models.photo.alignment import AlignedPortrait
+from ..models.prior.contract import HeadGenerator
 from ..models.prior.discriminator import Discriminator
 from ..models.prior.encoder import PortraitEncoder
-from ..models.prior.panohead import PanoHeadGenerator
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -45,12 +45,12 @@ class PriorOnWire:
     """PORTRAIT_PRIOR: a head prior, the encoder that starts its inversions and the critic that they hear.
 
     Attributes:
-        generator, encoder, critic: frozen, in float32. name: of the file, for people. patcher: holds all, moves them together.
+        generator, encoder, critic: frozen, in float32; the latter two None where the pack's do not fit the generator. name: of the file, for people. patcher: holds all, moves them together.
     """
 
-    generator: PanoHeadGenerator
-    encoder: PortraitEncoder
-    critic: Discriminator
+    generator: HeadGenerator
+    encoder: PortraitEncoder | None
+    critic: Discriminator | None
     name: str
     patcher: ModelPatcher
 

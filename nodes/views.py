@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from ..models.camera import Camera
-from ..models.field.volume_rendering import RenderConfig, Rendering
+from ..models.field.casting import Rendering
+from ..models.field.volume_rendering import RenderConfig
 from ..models.portrait import contact_sheet, normals_picture
 from . import convert, loading
 from .optimising import Progress

@@ -46,7 +46,7 @@ class Golden:
 
 
 def recipe_value(seed: int, key: str, shape) -> np.ndarray:
-    """The weight of a key for fixtures that store none; README_gan_prior.md, "Weight recipe". The order of the branches matters."""
+    """The weight of a key for fixtures that store none, as their makers drew it. The order of the branches matters."""
     rng = np.random.RandomState(zlib.crc32(f"{seed}/{key}".encode()))
     n = np.asarray(rng.standard_normal(size=tuple(shape) or None), dtype=np.float64).reshape(tuple(shape))
     last = key.split(".")[-1]
@@ -106,7 +106,7 @@ def each(*patterns: str):
 
 
 def assert_near(ours: Tensor, theirs: Tensor, tolerance: float, what: str = "") -> None:
-    """README_gan_prior.md's measure: max |a - b| <= tolerance * max(1, max |b|)."""
+    """The fixtures' measure: max |a - b| <= tolerance * max(1, max |b|)."""
     assert ours.shape == theirs.shape, f"{what}: shape {list(ours.shape)} instead of {list(theirs.shape)}"
     error = relative_error(ours, theirs)
     assert error <= tolerance, f"{what}: relative error {error:.2e} is more than {tolerance:.0e}"

@@ -79,6 +79,16 @@ def test_pictures_are_opened_by_the_formats_named(path):
     assert all("formats" in {keyword.arg for keyword in call.keywords} for call in opened)
 
 
+FAMILY_CLASSES = {"Generator", "GeneratorConfig", "PanoHeadGenerator"}
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if ROOT / "models" / "prior" not in path.parents], ids=name_of)
+def test_no_family_of_generators_is_named_outside_their_room(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level for alias in node.names]
+    assert not set(names) & FAMILY_CLASSES
+
+
 def test_no_file_is_too_long():
     assert {name_of(path): count for path in ALL if (count := len(path.read_text(encoding="utf-8").splitlines())) >= 450} == {}
 
@@ -123,7 +133,7 @@ def test_weights_are_safetensors_only():
 
 def test_the_top_level_is_the_user_s():
     allowed = {"__init__.py", "nodes", "models", "workflows", "web", "tests", "pyproject.toml", "README.md"}
-    allowed |= {"LICENSE", "Makefile", "requirements.txt", "__main__.py", ".ci", ".gitignore", ".gitattributes", "locales", "subgraphs"}
+    allowed |= {"LICENSE", "py.typed", "Makefile", "requirements.txt", "__main__.py", ".ci", ".gitignore", ".gitattributes", "locales", "subgraphs"}
     assert {name.split("/")[0] for name in tracked()} <= allowed
 
 

@@ -1,4 +1,11 @@
-"""A small headless client of ComfyUI's API: upload, queue, follow, interrupt, fetch."""
+"""A small headless client of ComfyUI's API: upload, queue, follow, interrupt, fetch.
+
+    client = Client("http://127.0.0.1:8188")
+    graph = json.load(open("workflows/api/portrait_to_3d.json"))
+    graph["1"]["inputs"]["image"] = client.upload("me.jpg")
+    outcome = client.run(graph, watch=print)
+    open("head.glb", "wb").write(client.fetch(outcome.outputs["9"]["3d"][0]))
+"""
 
 from __future__ import annotations
 

@@ -79,7 +79,8 @@ def folder_heads(folder: Path, count: int) -> list[ExactHead]:
     paths = sorted(Path(folder).glob("*.safetensors"))[:count]
     if not paths:
         raise ValueError(
-            f"bench prior: expected multi-view head files (.safetensors) in {folder}, found none; see CONTRACTS.md for the format"
+            f"bench prior: expected multi-view head files (.safetensors) in {folder}, found none; name a "
+            "folder with such files, as models/synthetic/multiview.py describes and writes them"
         )
     heads = []
     for path in paths:

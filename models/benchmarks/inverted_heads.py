@@ -26,7 +26,7 @@ def as_photo(views: MultiView, index: int) -> AlignedPortrait:
 def inverted(weights: Weights, views: MultiView, index: int, preset: str) -> Head:
     """The main path's head from one exact view."""
     photo, draws = as_photo(views, index), torch.Generator().manual_seed(0)
-    return invert(weights.prior, weights.encoder, photo, PRESETS[preset], generator=draws, perceptual=weights.perceptual())
+    return invert(weights.prior, weights.encoder, photo, PRESETS[preset], generator=draws, perceptual=weights.eyes().distance)
 
 
 class InvertedHeads:

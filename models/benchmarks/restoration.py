@@ -73,8 +73,7 @@ class IntoPlanes(Restoration):
     def __init__(self, head: Head, guides: Guides, config: RestorationConfig, generator: torch.Generator) -> None:
         super().__init__([head], guides, config, generator)
         self.offset = torch.zeros_like(head.planes).requires_grad_()
-        self.learnt = {"offset": self.offset}
-        self.moments = {"offset": (torch.zeros_like(self.offset), torch.zeros_like(self.offset))}
+        self.learn({"offset": self.offset})
         self.block = lambda planes: planes + self.offset
 
 
@@ -88,8 +87,7 @@ class IntoGenerator(Restoration):
         with torch.no_grad():
             self.beside = head.planes - self.own.planes(head.latents)
         found = torch.autograd.grad(self.made(head).planes.sum(), list(weights.values()), allow_unused=True)
-        self.learnt = {k: p for (k, p), g in zip(weights.items(), found, strict=True) if g is not None or k.startswith("decoder")}
-        self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.learnt.items()}
+        self.learn({k: p for (k, p), g in zip(weights.items(), found, strict=True) if g is not None or k.startswith("decoder")})
 
     def made(self, head: Head) -> Head:
         """Of the generator as it stands, with a graph."""
@@ -105,10 +103,8 @@ class IntoGenerator(Restoration):
 
 def without_block(run: Restoration) -> Head:
     """A head restored otherwise."""
-    config = run.config
-    while run.step_count < config.steps:
-        run.step()
-    return run.restored(run.patients[0])
+    run.complete()
+    return run.head()
 
 
 class RestorationBench(HeadBench):

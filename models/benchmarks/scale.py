@@ -20,7 +20,8 @@ from ..diffusion.embedded import library
 from ..diffusion.hpdm import Hpdm, HpdmConfig
 from ..diffusion.new_views import DiffusionModel
 from ..diffusion.schedule import stable_diffusion_schedule
-from ..distillation.refinement import PRESETS, RefineConfig, Refinement
+from ..distillation.head_scene import RefineConfig
+from ..distillation.refinement import PRESETS, Refinement
 from ..field.triplane import Decoder, FieldConfig
 from ..head import Head
 from ..photo.alignment import AlignedPortrait

@@ -10,8 +10,10 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .results_page import write_page
+
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "models" / "benchmarks" / "results"  # reports written here are put on one page, too
+RESULTS = ROOT / "models" / "benchmarks" / "results"  # reports written here are on its page, too
 
 
 @dataclass(frozen=True)
@@ -87,27 +89,6 @@ def write_json(content: dict[str, object], path: Path | str) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def write_page(folder: Path) -> None:
-    """Write README.md of a folder of reports: all of them as tables."""
-    parts = [
-        "# Results",
-        "Written by the benches themselves: `bench NAME --json models/benchmarks/results/NAME.json`. Intervals are 95 %, over heads.",
-    ]
-    for path in sorted(folder.glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        machine = content["machine"]
-        where = f"{machine['cores']} cores, {machine['threads']} threads, {machine['accelerator'] or 'no accelerator'}"
-        parts.append(f"## {content['name']} ({path.name})\n\n`{content['command']}`, commit {content['commit']}, {where}.")
-        lines = ["| row | metric | value | interval | n |", "|---|---|---|---|---|"]
-        for row in content["rows"]:
-            value = f"{row['value']:.4g}" if isinstance(row["value"], float) else str(row["value"])
-            interval = "" if row["low"] is None else f"{row['low']:.4g} to {row['high']:.4g}"
-            count = "" if row["n"] is None else str(row["n"])
-            lines.append(f"| {row['row'].replace('|yaw|', 'yaw')} | {row['metric']} | {value} {row['unit']} | {interval} | {count} |")
-        parts.append("\n".join(lines))
-    (folder / "README.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def finish(name: str, rows: list[Row], json_path: str | None) -> None:

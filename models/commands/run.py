@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..distillation.refinement import PRESETS as REFINEMENTS
-from ..distillation.refinement import RefineProgress
 from ..embedded import distillation_on, load_weights, refiner_on
-from ..fitting.inversion import PRESETS, FitProgress
+from ..fitting.inversion import PRESETS
+from ..fitting.run import Progress
 from ..head import save_head
 from ..mesh.gltf import to_glb
 from ..mesh.video import write_mp4
@@ -73,9 +73,9 @@ def run(arguments: list[str]) -> None:
         marks.append((name, time.monotonic()))
         print(f"{name} ...", flush=True)
 
-    def step(now) -> None:
-        if now.step % 20 == 0 or now.step == now.steps or isinstance(now, RefineProgress):
-            told = f"  loss {now.loss:.4f}" if isinstance(now, FitProgress) else f"  {now.skipped} skipped"
+    def step(now: Progress) -> None:
+        if now.step % 20 == 0 or now.step == now.steps or now.loss is None:
+            told = f"  {now.skipped} skipped" if now.loss is None else f"  loss {now.loss:.4f}"
             print(f"  step {now.step} of {now.steps}{told}", flush=True)
 
     refinement = None
@@ -103,6 +103,8 @@ def run(arguments: list[str]) -> None:
     rows.append(
         Row("portrait's own view", "PSNR inside the mask", masked_psnr(view, reference.on_white()[None], reference.mask[None]), "dB")
     )
+    if options.inversion:
+        print(f"pictures compared by {weights.eyes().name}")
     rows.append(Row("mesh", "faces", len(result.mesh.faces), ""))
     finish("run", rows, options.json)
     print(f"wrote portrait.glb, turntable.mp4, views.png, head.safetensors to {os.fspath(options.out)}")

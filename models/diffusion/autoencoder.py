@@ -51,7 +51,9 @@ def encode_with_skips(vae: AutoencoderKL, image: Tensor, generator: torch.Genera
 
 def posterior_of(moments: Tensor) -> DiagonalGaussianDistribution:
     """The Gaussian of an encoder's moments [B, 2 C, h, w], in float32."""
-    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution  # here, so that the module loads without diffusers
+    from diffusers.models.autoencoders.vae import (
+        DiagonalGaussianDistribution,  # here, so that the module loads without diffusers
+    )
 
     return DiagonalGaussianDistribution(moments.float())
 

@@ -1,10 +1,12 @@
 """BrushNet's branch: a UNet without attention whose every feature is handed, through a zero convolution, to a frozen UNet.
 
-Ju et al. 2024, as released: MODELS_DIFFUSION (a). Modules of diffusers under BrushNet's key names, so that public files load.
+Ju et al. 2024, as released: no attention at all, neither cross nor self. Modules of diffusers under BrushNet's
+key names, so that public files load.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..bounds import integer_tuple, integers, numbers
+
+RESNET = re.compile(r"down_blocks\.([0-9]{1,3})\.resnets\.([0-9]{1,3})\.")  # level, layer
 Merge = Callable[[int, Tensor], Tensor]  # (number of the tap, its feature) -> what takes the feature's place
 
 
@@ -35,8 +40,11 @@ class BranchConfig:
     added_text: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        if not self.channels or self.layers < 1 or any(c % self.groups for c in self.channels):
+        integers(self, layers=(1, 8), groups=(1, 256), latent_channels=(1, 64), condition_channels=(0, 256))
+        integers(self, added_time=(0, 4096), added_text=(0, 16384))
+        integer_tuple(self, "channels", count=(1, 8), each=(1, 4096))
+        numbers(self, eps=(1e-12, 1))
+        if any(c % self.groups for c in self.channels):
             raise ValueError(
                 f"BranchConfig: expected levels with channels that are multiples of groups {self.groups}, got {self.channels}; "
                 "take the UNet's"
@@ -218,21 +226,22 @@ def branch_config_of(state: Mapping[str, Tensor], groups: int = 32) -> BranchCon
     Raises:
         ValueError: not a BrushNet's weights.
     """
-    levels = {int(key.split(".")[1]) for key in state if key.startswith("down_blocks.")}
-    first = state.get("conv_in_condition.weight")
-    widths = [state.get(f"down_blocks.{level}.resnets.0.conv2.weight") for level in sorted(levels)]
-    if not levels or first is None or any(width is None for width in widths):
+    resnets = [match.groups() for key in state if (match := RESNET.match(key))]
+    levels = range(len({level for level, _ in resnets}))
+    first, added = state.get("conv_in_condition.weight"), state.get("add_embedding.linear_1.weight")
+    widths = [state.get(f"down_blocks.{level}.resnets.0.conv2.weight") for level in levels]
+    four, two = (part is not None and part.ndim == axes for part, axes in ((first, 4), (added, 2)))
+    if not widths or not four or not (two or added is None) or any(width is None or width.ndim != 4 for width in widths):
         raise ValueError(
             "branch: expected a BrushNet's weights (conv_in_condition, down_blocks, brushnet_*), got others; "
             "choose BrushNet's diffusion_pytorch_model.safetensors"
         )
     latents, width = 4, len(widths[0])
-    added = state.get("add_embedding.linear_1.weight")
     time, text = (256, added.shape[1] - 6 * 256) if added is not None else (0, 0)
     return BranchConfig(
         channels=tuple(len(width) for width in widths),
-        layers=len({key.split(".")[3] for key in state if key.startswith("down_blocks.0.resnets.")}),
-        groups=min(groups, width),
+        layers=len({layer for level, layer in resnets if level == "0"}),
+        groups=max(min(groups, width), 1),
         latent_channels=latents,
         condition_channels=first.shape[1] - latents,
         added_time=time,

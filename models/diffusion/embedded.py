@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import load_into, read, shipped
+from ..bounds import configured, integer_tuple, integers, numbers
+from ..checkpoint import build, read, shipped
 from .denoiser import Conditioning, DiffusersDenoiser
 from .schedule import stable_diffusion_schedule
 
@@ -36,8 +37,10 @@ class AutoencoderConfig:
     scaling_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        if not self.channels or any(width % self.groups for width in self.channels):
+        integers(self, layers=(1, 4), groups=(1, 256), latent_channels=(1, 64))
+        integer_tuple(self, "channels", count=(1, 6), each=(1, 4096))
+        numbers(self, scaling_factor=(1e-6, 1e6))
+        if any(width % self.groups for width in self.channels):
             raise ValueError(f"AutoencoderConfig: expected channels that are multiples of groups {self.groups}, got {self.channels}")
 
 
@@ -57,8 +60,9 @@ class UNetConfig:
     tokens: int = 4
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        object.__setattr__(self, "heads", tuple(self.heads))
+        integers(self, layers=(1, 4), groups=(1, 256), in_channels=(1, 256), latent_channels=(1, 64), context=(1, 8192), tokens=(1, 4096))
+        integer_tuple(self, "channels", count=(2, 6), each=(1, 4096))
+        integer_tuple(self, "heads", count=(1, 6), each=(1, 256))
         if len(self.channels) != len(self.heads) or any(c % self.groups or c % h for c, h in zip(self.channels, self.heads, strict=False)):
             raise ValueError(
                 f"UNetConfig: expected as many channels as heads, multiples of groups {self.groups} and heads, got {self.channels} and {self.heads}"
@@ -183,9 +187,8 @@ def shipped_autoencoder(path: Path | None = None) -> AutoencoderKL:
         ValueError: as `checkpoint.read` and `load_into`.
     """
     config, state = read(path or shipped("autoencoder"), "autoencoder")
-    vae = autoencoder(AutoencoderConfig(**config)).requires_grad_(False).eval()
-    load_into(vae, state, "autoencoder")
-    return vae
+    sizes = configured(AutoencoderConfig, config, "autoencoder")
+    return build(lambda: autoencoder(sizes).requires_grad_(False).eval(), state, "autoencoder")
 
 
 def shipped_unet(path: Path | None = None) -> EmbeddedUNet:
@@ -195,6 +198,5 @@ def shipped_unet(path: Path | None = None) -> EmbeddedUNet:
         ValueError: as `checkpoint.read` and `load_into`.
     """
     config, state = read(path or shipped("diffusion"), "diffusion")
-    network = EmbeddedUNet(UNetConfig(**config)).requires_grad_(False).eval()
-    load_into(network, state, "diffusion")
-    return network
+    sizes = configured(UNetConfig, config, "diffusion")
+    return build(lambda: EmbeddedUNet(sizes).requires_grad_(False).eval(), state, "diffusion")

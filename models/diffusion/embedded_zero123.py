@@ -15,12 +15,23 @@ import torch
 from torch import Tensor, nn
 
 from ..camera import Camera, yaw_pitch
-from ..checkpoint import load_into, read_tensors, save_tensors, shipped
+from ..checkpoint import json_entry, kind_of, load_into, read_tensors, save_tensors, shipped
 from ..metrics.identity import IdentityNetwork, head_crop, shipped_identity
 from .autoencoder import encode
 from .denoiser import Conditioning, DiffusersDenoiser
 from .embedded import EmbeddedUNet, shipped_unet
-from .lora import UNET_TARGETS, Fingerprint, check_base, fingerprint, inject, injected, merge_, packed, target_names, unpacked
+from .lora import (
+    UNET_TARGETS,
+    check_base,
+    fingerprint,
+    fingerprint_from,
+    inject,
+    injected,
+    merge_,
+    packed,
+    target_names,
+    unpacked,
+)
 from .schedule import stable_diffusion_schedule
 from .zero123 import Pose, ViewConditioning, camera_vector, without_picture
 
@@ -157,14 +168,15 @@ def shipped_zero123(path: Path | None = None, base: EmbeddedUNet | None = None) 
     state, metadata = read_tensors(path, "zero123 weights")
     if metadata.get("kind") != KIND:
         raise ValueError(
-            f"zero123 weights: expected a file of kind {KIND}, but {Path(path).name} holds {metadata.get('kind', 'no kind of ours')}; "
+            f"zero123 weights: expected a file of kind {KIND}, but {Path(path).name} holds {kind_of(metadata)}; "
             "choose one that `train zero123` wrote"
         )
-    layout, samples = json.loads(metadata["base"])
+    what = f"zero123 weights: {Path(path).name}"
+    made_on, scales = fingerprint_from(json_entry(metadata, "base", what), what), json_entry(metadata, "scales", what)
     network = Zero123(base, shipped_identity())
-    check_base(Fingerprint(layout, tuple(samples)), network.base, Path(path).name)
+    check_base(made_on, network.base, Path(path).name)
     load_into(network.told, {key.removeprefix(TOLD): value.float() for key, value in state.items() if key.startswith(TOLD)}, "zero123")
-    merge_(network.unet, unpacked(state, json.loads(metadata["scales"])))
+    merge_(network.unet, unpacked(state, scales))
     with torch.no_grad():
         network.unet.conv_in.weight[:, -network.told.picture.shape[1] :] = network.told.picture
     return network.requires_grad_(False).eval()

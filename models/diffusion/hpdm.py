@@ -2,7 +2,7 @@
 
 Explicitly: what the driving view shows, projected to the target view, through BrushNet's branch (eqs. 6, 7). Implicitly: a second branch
 sees the driving view's latent whole; its features are projected and merged into the first one's (eq. 8). Geometry: the coarse render and
-its normals are merged into the projected latent (eq. 9). What the paper leaves open: MODELS_DIFFUSION (h), 1 to 11.
+its normals are merged into the projected latent (eq. 9). What the paper leaves open: models/README.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoint import load_into, read, read_tensors, shipped
+from ..bounds import configured, flags, integers, numbers
+from ..checkpoint import build, read, read_tensors, shipped
 from ..projection import Projector
 from .brushnet import Branch, BranchConfig, branch_config_of
 from .denoiser import Conditioning, InjectedDenoiser
@@ -40,8 +41,11 @@ class HpdmConfig:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.branch, dict):  # from a file's metadata
-            object.__setattr__(self, "branch", BranchConfig(**self.branch))
+        if not isinstance(self.branch, BranchConfig):  # from a file's metadata
+            object.__setattr__(self, "branch", configured(BranchConfig, self.branch, "hpdm", "of a branch "))
+        integers(self, hidden=(0, 4096), kernel=(0, 16))
+        numbers(self, weight=(-1e3, 1e3))
+        flags(self, "geometry", "implicit")
         if self.hidden < 1 or self.kernel not in (1, 3):
             raise ValueError(f"HpdmConfig: expected hidden channels and a kernel of 1 or 3, got {self.hidden} and {self.kernel}")
 
@@ -234,9 +238,9 @@ def load_branches(path: Path) -> Hpdm:
     branch = branch_config_of(tensors)
     if branch.added_time:
         raise ValueError(f"hpdm: expected branches for Stable Diffusion 1.x or 2.x, got BrushNet for XL in {path.name}; use another")
-    network = Hpdm(HpdmConfig(branch=branch, geometry=False, implicit=False)).requires_grad_(False).eval()
-    load_into(network, {f"explicit.{key}": value for key, value in tensors.items()}, path.name)
-    return network
+    config = HpdmConfig(branch=branch, geometry=False, implicit=False)
+    explicit = {f"explicit.{key}": value for key, value in tensors.items()}
+    return build(lambda: Hpdm(config).requires_grad_(False).eval(), explicit, path.name)
 
 
 def check_fits(network: Hpdm, denoiser: InjectedDenoiser) -> None:
@@ -257,6 +261,5 @@ def check_fits(network: Hpdm, denoiser: InjectedDenoiser) -> None:
 def shipped_hpdm(path: Path | None = None) -> Hpdm:
     """The branches that come with the pack, or others of their kind, frozen, on the CPU."""
     config, state = read(path or shipped("hpdm"), "hpdm")
-    network = Hpdm(HpdmConfig(**config)).requires_grad_(False).eval()
-    load_into(network, state, "hpdm")
-    return network
+    sizes = configured(HpdmConfig, config, "hpdm")
+    return build(lambda: Hpdm(sizes).requires_grad_(False).eval(), state, "hpdm")

@@ -1,7 +1,8 @@
 """Features added inside a frozen UNet at the places where BrushNet's land: hooks on a stock network, gone when the call is over.
 
-MODELS_DIFFUSION (a): the first is added to what runs on after the input convolution, not to the skip that is kept of it; the others after
-every ResNet with its attention, every down- and upsampler and the middle, before the sum is kept or passed on.
+As BrushNet's released code does: the first is added to what runs on after the input convolution, not to the skip
+that is kept of it; the others after every ResNet with its attention, every down- and upsampler and the middle,
+before the sum is kept or passed on.
 """
 
 from __future__ import annotations

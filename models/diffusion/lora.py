@@ -18,9 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..checkpoint import read_tensors, save_tensors
+from ..bounds import shown
+from ..checkpoint import json_entry, kind_of, read_tensors, save_tensors
 
 KIND = "lora"
+LARGEST = 1e9  # of a base's numbers and of scales
+RANK = 4096  # of an adapter: more than any layer is wide
 PEFT_ALPHA = 8.0  # peft's default, which Difix' files were made with and do not hold
 # img2img-turbo's list for the UNet, Difix' for the decoder: the last parts of modules' names
 UNET_TARGETS = (
@@ -91,7 +94,21 @@ def read_peft(state: dict[str, Tensor], alpha: float = PEFT_ALPHA) -> Lora:
             + (f" and no pair for {halves[0]}" if halves else "")
             + "; choose a file saved by peft"
         )
+    for name, pair in sides.items():
+        _check_factors(name, pair["A"], pair["B"])
     return Lora({name: Update(pair["A"], pair["B"], alpha / len(pair["A"])) for name, pair in sides.items()})
+
+
+def _check_factors(name: str, a: Tensor, b: Tensor) -> None:
+    """Raises ValueError unless two factors are finite and multiply to a linear or convolutional weight."""
+    fit = a.ndim == b.ndim and a.ndim in (2, 4) and b.shape[1] == len(a) and set(b.shape[2:]) <= {1} and 1 <= len(a) <= RANK
+    if not fit or 0 in a.shape + b.shape:
+        raise ValueError(
+            f"LoRA: expected factors A [rank, in] and B [out, rank] of one rank up to {RANK}, got {list(a.shape)} and {list(b.shape)} for "
+            f"{name}; choose a file saved by peft"
+        )
+    if not (a.isfinite().all() and b.isfinite().all()):
+        raise ValueError(f"LoRA: expected finite numbers, but the factors for {name} have others; choose another file")
 
 
 def _weight_of(module: nn.Module, name: str, update: Update) -> nn.Module:
@@ -238,6 +255,8 @@ class Fingerprint:
 
     def same(self, other: Fingerprint) -> bool:
         """Whether both are of one base; numbers may differ as bfloat16 does."""
+        if len(self.samples) != len(other.samples):
+            return False
         ours, theirs = torch.tensor(self.samples), torch.tensor(other.samples)
         return self.layout == other.layout and torch.allclose(ours, theirs, rtol=2**-7, atol=1e-6)
 
@@ -269,10 +288,31 @@ def unpacked(state: dict[str, Tensor], scales: dict[str, float]) -> Lora:
     """What `packed` took apart, in float32, out of a file that may hold more.
 
     Raises:
-        ValueError: as `read_peft`.
+        ValueError: as `read_peft`, or a module without a scale.
     """
     found = read_peft({key: value.float() for key, value in state.items() if ".lora_" in key})
+    bad = [name for name in found.updates if not isinstance(scales, dict) or not _is_number(scales.get(name))]
+    if bad:
+        got = shown(scales.get(bad[0]) if isinstance(scales, dict) else scales)
+        raise ValueError(f"LoRA: expected a scale for {bad[0]}, got {got}; choose a file made by this pack")
     return Lora({name: replace(update, scale=scales[name]) for name, update in found.updates.items()})
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value from JSON is a number of a size that weights have."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def fingerprint_from(values: object, what: str) -> Fingerprint:
+    """Of a layout and samples as JSON gives them.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    layout, samples = values if isinstance(values, list) and len(values) == 2 else (None, None)
+    if not isinstance(layout, str) or not isinstance(samples, list) or not all(_is_number(sample) for sample in samples):
+        raise ValueError(f"{what}: expected a base's layout and a few of its numbers, got {shown(values)}; choose a file made by this pack")
+    return Fingerprint(layout, tuple(samples))
 
 
 def save_lora(path: Path, lora: Lora, base: Fingerprint, **facts: str) -> None:
@@ -291,10 +331,12 @@ def load_lora(path: Path, base: Fingerprint) -> Lora:
     """
     state, metadata = read_tensors(path, "LoRA")
     if metadata.get("kind") != KIND:
-        raise ValueError(f"LoRA: expected a file of kind {KIND}, but {Path(path).name} holds {metadata.get('kind', 'no kind of ours')}")
-    bound = json.loads(metadata["base"])
-    check_base(Fingerprint(bound["layout"], tuple(bound["samples"])), base, Path(path).name)
-    return unpacked(state, json.loads(metadata["scales"]))
+        raise ValueError(f"LoRA: expected a file of kind {KIND}, but {Path(path).name} holds {kind_of(metadata)}")
+    what = f"LoRA: {Path(path).name}"
+    bound = json_entry(metadata, "base", what)
+    values = [bound.get("layout"), bound.get("samples")] if isinstance(bound, dict) else bound
+    check_base(fingerprint_from(values, what), base, Path(path).name)
+    return unpacked(state, json_entry(metadata, "scales", what))
 
 
 def check_base(made_on: Fingerprint, base: Fingerprint, what: str) -> None:

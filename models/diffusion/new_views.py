@@ -1,7 +1,8 @@
 """New views of a person by HPDM: one from a view that knows it, or a ring of them in chains outward from the photo.
 
-Portrait Diffusion, "Multi-view Status Consistency", and MODELS_DIFFUSION (h), 6: every view is driven by its neighbour nearer to the front;
-the back by the chain that comes nearer to it.
+Portrait Diffusion, "Multi-view Status Consistency". The paper drives each view by its neighbour (eqs. 6 and 8) and
+leaves the order open; here every view is driven by its neighbour nearer to the front, the back by the chain that
+comes nearer to it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Prompts by view, blended between front, side and back, with Perp-Neg against the views that a camera must not show.
 
-Armandpour et al. 2023, as threestudio has it: MODELS_DIFFUSION (e).
+Armandpour et al. 2023, as threestudio has it: uncond + s (pos + sum_i w_i perp(neg_i, pos)), with
+w_i = -(a exp(-b r) + c) of the share r of the nearer of two views.
 """
 
 from __future__ import annotations

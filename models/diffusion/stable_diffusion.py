@@ -1,6 +1,6 @@
 """Stable Diffusion's two layouts of weights: LDM's, as in single files and ComfyUI, <-> diffusers'. Pure renaming, both ways.
 
-MODELS_DIFFUSION (b). Keys come without a prefix such as `model.diffusion_model.` or `first_stage_model.`.
+Keys come without a prefix such as `model.diffusion_model.` or `first_stage_model.`.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def refine(
     generator: torch.Generator,
     r: float | None = None,
 ) -> Tensor:
-    """Views of a head, all refined in one UNet call beside its references (eqs. 1-3).
+    """Views of a head, all refined in one UNet call beside its references (TurboPortrait3D, section 3.2).
 
     Args:
         views: [V, 3, H, W] in [0, 1], any V >= 1, any size. references: [R, 3, h, w], any R >= 1 and size; fitted into the views' frame.

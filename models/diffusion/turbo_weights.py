@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from ..checkpoint import load_into, read_tensors, save_tensors, shipped
+from ..bounds import shown
+from ..checkpoint import json_entry, kind_of, load_into, read_tensors, save_tensors, shipped
 from .autoencoder import Skips, skips_for
 from .denoiser import Conditioning, DiffusersDenoiser
 from .embedded import shipped_autoencoder, shipped_unet
-from .lora import Fingerprint, Lora, check_base, fingerprint, merged, packed, unpacked
+from .lora import Fingerprint, Lora, check_base, fingerprint, fingerprint_from, merged, packed, unpacked
 from .schedule import Schedule
 from .turbo import Turbo, TurboConfig
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 KIND = "turbo"
 UNET, VAE, SKIPS = "unet.", "vae.", "skips."
+GAMMA, TOKENS = 1e3, 4096  # the most that a file may have: the skips' scale, length of the prompt
 
 
 @dataclass(frozen=True)
@@ -64,18 +66,36 @@ def load_turbo(path: Path, unet: nn.Module, vae: AutoencoderKL) -> TurboWeights:
     state, metadata = read_tensors(path, "turbo refiner")
     if metadata.get("kind") != KIND:
         raise ValueError(
-            f"turbo refiner: expected a file of kind {KIND}, but {Path(path).name} holds {metadata.get('kind', 'no kind of ours')}; "
+            f"turbo refiner: expected a file of kind {KIND}, but {Path(path).name} holds {kind_of(metadata)}; "
             "choose one that `train turbo` wrote"
         )
-    bases = {name: Fingerprint(layout, tuple(samples)) for name, (layout, samples) in json.loads(metadata["bases"]).items()}
+    what = f"turbo refiner: {Path(path).name}"
+    bases = json_entry(metadata, "bases", what)
+    bases = {name: fingerprint_from(bases.get(name) if isinstance(bases, dict) else bases, what) for name in ("unet", "vae")}
     check_base(bases["unet"], fingerprint(unet), f"the UNet's part of {Path(path).name}")
     check_base(bases["vae"], fingerprint(vae), f"the autoencoder's part of {Path(path).name}")
-    lora, gamma = unpacked(state, json.loads(metadata["scales"])), json.loads(metadata["gamma"])
+    lora, gamma = unpacked(state, json_entry(metadata, "scales", what)), json_entry(metadata, "gamma", what)
+    _check_rest(gamma, state.get("tokens"), unet, what)
     skips = None
     if gamma is not None:
         skips = skips_for(vae, gamma).requires_grad_(False)
         load_into(skips, {key.removeprefix(SKIPS): value.float() for key, value in state.items() if key.startswith(SKIPS)}, "turbo refiner")
     return TurboWeights(lora.within(UNET), lora.within(VAE), skips, state["tokens"].float(), bases["unet"], bases["vae"])
+
+
+def _check_rest(gamma: object, tokens: Tensor | None, unet: nn.Module | dict[str, Tensor], what: str) -> None:
+    """Raises ValueError unless the skips' scale is a number or none, and the prompt one that this UNet takes."""
+    if gamma is not None and (isinstance(gamma, bool) or not isinstance(gamma, int | float) or not abs(gamma) <= GAMMA):
+        raise ValueError(f"{what}: expected a gamma from {-GAMMA:g} to {GAMMA:g}, got {shown(gamma)}; choose a file made by this pack")
+    state = unet.state_dict() if isinstance(unet, nn.Module) else unet
+    widths = {value.shape[1] for key, value in state.items() if key.endswith("attn2.to_k.weight")}
+    fits = tokens is not None and tokens.ndim == 3 and len(tokens) == 1 and 1 <= tokens.shape[1] <= TOKENS
+    if not fits or not tokens.is_floating_point() or not tokens.isfinite().all() or not {tokens.shape[2]} >= widths:
+        got = "none" if tokens is None else f"{list(tokens.shape)} of {str(tokens.dtype).removeprefix('torch.')}"
+        raise ValueError(
+            f"{what}: expected finite tokens [1, L, {', '.join(map(str, sorted(widths)))}] with L up to {TOKENS}, got {got}; "
+            "choose a file made by this pack"
+        )
 
 
 def refiner(

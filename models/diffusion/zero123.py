@@ -1,7 +1,7 @@
 """Zero-123: a denoiser told of one picture and of how the camera moves away from it.
 
-Liu et al. 2023, and Stable-Zero123: MODELS_DIFFUSION (c). The picture's latent goes beside the noisy one; its CLIP embedding and four
-numbers of the camera, through `cc_projection`, are the only token.
+Liu et al. 2023, and Stable-Zero123. The picture's latent, which is not scaled, goes beside the noisy one, which is;
+its CLIP embedding and four numbers of the camera, through `cc_projection`, are the only token.
 """
 
 from __future__ import annotations

@@ -1,56 +1,101 @@
-"""A head as `noise_resampling` sees it: fixed cameras in chains, drawn pixels as pictures, the planes as parameters, HPDM as denoiser."""
+"""A head as `noise_resampling` sees it: fixed cameras in chains, drawn pixels as pictures, the planes as
+parameters,
+HPDM as denoiser."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..camera import Camera, orbit, rays, yaw_pitch
+from ..camera import Camera, rays
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.denoiser import guided
 from ..diffusion.hpdm import Hpdm, HpdmDenoiser, Priors
-from ..diffusion.new_views import Coarse, DiffusionModel, blended, chains, coarse_views
-from ..diffusion.schedule import add_noise, ddim
+from ..diffusion.new_views import Coarse, DiffusionModel, blended, coarse_views
+from ..diffusion.schedule import add_noise, annealed_t, ddim
 from ..diffusion.view_priors import ProjectedView, geometry_latents, view_priors
 from ..field.occupancy import render_rays_fast
-from ..field.volume_rendering import RenderConfig, render_rays
+from ..field.volume_rendering import Draws, RayRendering, RenderConfig, render_rays
+from ..fitting.rays import in_pieces
 from ..head import Head
-from ..out_of_memory import Halving
-from .noise_resampling import PHOTO
-
-if TYPE_CHECKING:
-    from .refinement import RefineConfig
+from ..out_of_memory import Halving, Pieces
+from .noise_resampling import PHOTO, STRATEGIES
 
 SEEN = ("rgb", "normal", "distance", "mask")  # of coarse views, in their order
-STEEP = math.radians(30)  # of pitch, from which on a camera is no part of the ring
 
 
-def refinement_cameras(count: int, device: torch.device) -> Camera:
-    """A ring of `count` views but for the front, then one camera above and one below."""
-    step = 2 * math.pi / count
-    yaw = torch.tensor([step * i for i in range(1, count)] + [0.0, 0.0])
-    pitch = torch.tensor([0.0] * (count - 1) + [math.radians(50), -math.radians(35)])
-    return orbit(yaw, pitch).to(device)
+@dataclass(frozen=True, kw_only=True)
+class RefineConfig:
+    """How a head is refined.
 
+    Attributes:
+        iterations: of all views. denoising_steps: K, from t to 0.
+        first_t, last_t: shares of the schedule that t is annealed between.
+        sigma: of eq. 10 at first; annealed to 0. strategy: of the noise, among STRATEGIES.
+        guidance, weight: of classifier-free guidance and w^Ex.
+        blend: share of the side over which what a driver shows is laid over the target that it drives; 0
+            leaves it out.
+        rate: of Adam. rays: drawn in each view and iteration; 0 for all.
+        coarse, fine: samples a ray, 0 for the head's own.
+        size: pixels of the views. views: in the ring.
+        image, reference, mask: weights of L_I, of L_ref's colours and of its silhouette.
+        keep_shape: weight of the surface's distance from the one before, at random points.
+        multi_step: weight of the paper's additional loss, image-supervised by K_multi more steps of
+            denoising; 0 for none.
+        multi_steps: K_multi.
+        refresh: iterations after which depth, coarse renders and normals are taken anew.
+        resolution: of the planes, which are enlarged to it at first; 0 to leave them.
+    """
 
-def view_order(cameras: Camera) -> list[tuple[int, int]]:
-    """Of cameras [V], the photo's first: (view, driver), drivers before those they drive; steep cameras last, each by its nearest."""
-    yaw, pitch = (x.cpu() for x in yaw_pitch(cameras))
-    ring = [i for i in range(1, len(yaw)) if abs(float(pitch[i])) < STEEP]
-    order = [(0, PHOTO)]
-    order += [(ring[view], 0 if driver < 0 else ring[driver]) for view, driver in chains(yaw[ring], float(yaw[0]))]
-    place = cameras.position
-    for i in range(1, len(yaw)):
-        if i not in ring:
-            near = [0, *ring]
-            order.append((i, near[int((place[near] - place[i]).norm(dim=-1).argmin())]))
-    return order
+    iterations: int = 12
+    denoising_steps: int = 4
+    first_t: float = 0.35
+    last_t: float = 0.15
+    sigma: float = 0.2
+    strategy: str = "mvnrs"
+    guidance: float = 1.0
+    weight: float = 1.0
+    blend: float = 0.012
+    rate: float = 0.07
+    rays: int = 4096
+    coarse: int = 0
+    fine: int = 0
+    size: int = 256
+    views: int = 8
+    image: float = 1.0
+    reference: float = 2.0
+    mask: float = 0.3
+    keep_shape: float = 4.0
+    multi_step: float = 0.0
+    multi_steps: int = 8
+    refresh: int = 10
+    resolution: int = 0
+
+    def __post_init__(self) -> None:
+        whole = (self.iterations, self.denoising_steps, self.views, self.refresh, self.multi_steps)
+        if (
+            min(whole) < 1
+            or not 0 < self.last_t <= self.first_t < 1
+            or not 0 <= self.sigma < 1
+            or self.strategy not in STRATEGIES
+        ):
+            raise ValueError(
+                "RefineConfig: expected whole numbers from 1, 0 < last_t <= first_t < 1, 0 <= sigma < 1 and a "
+                f"strategy among {', '.join(STRATEGIES)}, got {self}; use a preset"
+            )
+
+    def t(self, done: int, count: int) -> int:
+        """The one timestep of an iteration. Args: count: of the schedule's timesteps."""
+        share = done / max(self.iterations - 1, 1)
+        return annealed_t(share, round(self.first_t * count), round(self.last_t * count))
+
+    def noise(self, done: int) -> float:
+        """sigma of an iteration."""
+        return self.sigma * (1 - done / max(self.iterations, 1))
 
 
 def enlarged(head: Head, resolution: int) -> Head:
@@ -65,171 +110,263 @@ def enlarged(head: Head, resolution: int) -> Head:
 
 
 @dataclass
-class HeadScene:
-    """A head as `noise_resampling.Scene`: its planes are the parameters, its drawn pixels the pictures.
+class DrawnPixels:
+    """A head's views by some pixels of each, which are drawn anew in every iteration.
 
     Attributes:
-        head: whose planes are a leaf that needs gradients. cameras: [V], the photo's first. model, network: what denoises; network None
-            for the model alone. photo: [3, S, S] on white, and its mask [S, S].
-        coarse, geometry: what the head knew at the last `refresh`, and its latents.
-        pixels: of each view in this iteration; set by `begin`. frozen: the head as it was then, with its occupancy, which
-            so follows the field.
-        after_call: told after each of the denoiser's calls and each view's rendering; may raise to interrupt.
-        batch: how many views are denoised at once.
+        head: whose planes are a leaf that needs gradients. cameras: [V].
+        of_view: pixels [N] of each view in this iteration; set by `draw`.
+        frozen: the head as it was then, with its occupancy, which so follows the field.
+        after_call: told after each view's rendering; may raise to interrupt.
+        pieces: how many pixels are rendered at once.
     """
 
     head: Head
     cameras: Camera
-    order: list[tuple[int, int]]
-    model: DiffusionModel
-    network: Hpdm | None
     config: RefineConfig
-    photo: Tensor
-    photo_mask: Tensor
-    coarse: Coarse | None = None
-    geometry: Tensor | None = None
-    pixels: dict[int, Tensor] = field(default_factory=dict)
-    after_call: Callable[[], None] | None = None
+    of_view: dict[int, Tensor] = field(default_factory=dict)
     frozen: Head | None = None
-    batch: Halving = field(default_factory=Halving)
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        return [self.head.planes]
+    after_call: Callable[[], None] | None = None
+    pieces: Pieces = field(default_factory=Pieces)
 
     @property
     def sampling(self) -> RenderConfig:
-        """Of all rays, with gradient or without: other samples show another head, and targets would pull towards the difference."""
+        """Of all rays, with gradient or without: other samples show another head, and targets would pull
+        towards the difference."""
         own, config = self.head.sampling, self.config
-        return replace(own, coarse=config.coarse or own.coarse, fine=config.fine or own.fine, white_back=False)
-
-    def refresh(self) -> None:
-        """Take depth, coarse renders and normals of all views anew."""
-        heard = None if self.after_call is None else lambda done, total: self.after_call()
-        found = coarse_views(self.still(), self.cameras, self.config.size, raw=True, config=self.sampling, callback=heard)
-        seen = (getattr(found, name).contiguous() for name in SEEN)  # as from a file: another layout rounds otherwise
-        self.coarse = Coarse(*seen, self.cameras)
-        self.told_geometry()
-
-    def told_geometry(self) -> None:
-        """Latents of the coarse views."""
-
-        def some(rows: Sequence[int]) -> Tensor:
-            chosen = slice(rows[0], rows[-1] + 1)
-            return geometry_latents(self.model.vae, self.coarse.rgb[chosen], self.coarse.normal[chosen])
-
-        with torch.no_grad():
-            self.geometry = self.batch(some, len(self.coarse.rgb))
+        return replace(
+            own, coarse=config.coarse or own.coarse, fine=config.fine or own.fine, white_back=False
+        )
 
     def still(self) -> Head:
-        """The head as it stands, without a graph and without its generator's super-resolution, behind which every pixel
-        would need its neighbours: the field itself is refined, and what lies behind it follows.
+        """The head as it stands, without a graph and without its generator's super-resolution, behind which
+        every pixel would need its neighbours: the field itself is refined, and what lies behind it follows.
 
         A generator whose features become colours by its latents stays for that.
         """
         head = replace(self.head, planes=self.head.planes.detach())
         return head if head.field().to_rgb is not None else replace(head, latents=None, generator=None)
 
-    def begin(self, generator: torch.Generator) -> None:
-        """Draw the pixels of an iteration: those of the head, and of what is around it."""
-        S, count, self.frozen = self.config.size, self.config.rays, self.still()
-        for view, _ in self.order:
+    def draw(self, views: Sequence[int], mask: Tensor, generator: torch.Generator) -> None:
+        """Draw pixels of views, those of the head, and of what is around it. Args: mask: [V, S, S]."""
+        S, count = self.config.size, self.config.rays
+        self.frozen = self.still()
+        device = self.head.planes.device
+        for view in views:
             if count:
-                near = F.max_pool2d(self.coarse.mask[view][None, None], 9, 1, 4)[0, 0].flatten().cpu() + 0.05
-                self.pixels[view] = torch.multinomial(near, count, generator=generator).to(self.head.planes.device)
+                near = F.max_pool2d(mask[view][None, None], 9, 1, 4)[0, 0].flatten().cpu() + 0.05
+                self.of_view[view] = torch.multinomial(near, count, generator=generator).to(device)
             else:
-                self.pixels[view] = torch.arange(S * S, device=self.head.planes.device)
+                self.of_view[view] = torch.arange(S * S, device=device)
 
     def seen(self, view: int) -> tuple[Tensor, Tensor]:
         """Colours [N, 3] on white and opacity [N] of a view's drawn pixels, with a graph."""
-        S, head = self.config.size, self.head
+        S, own = self.config.size, self.head.field()
         if self.after_call is not None:
             self.after_call()
-        origins, directions = (x.reshape(-1, 3)[None, self.pixels[view]] for x in rays(self.cameras[view], S, S))
-        known = head.field()
-        if head.sampling.near is None:  # the box bounds it
-            found = render_rays_fast(known, self.frozen.occupancy, origins, directions, self.sampling)
-        else:
-            found = render_rays(known, origins, directions, self.sampling)
-        opacity = found.opacity[0]
-        return known.rgb(found.features, found.opacity[..., None])[0] + 1 - opacity[:, None], opacity
+        origins, directions = (
+            x.reshape(-1, 3)[None, self.of_view[view]] for x in rays(self.cameras[view], S, S)
+        )
 
-    def render(self, view: int) -> Tensor:
-        return self.seen(view)[0]
+        def cast(origins: Tensor, directions: Tensor, draws: Draws | None) -> RayRendering:
+            if self.head.sampling.near is None:  # the box bounds it
+                return render_rays_fast(own, self.frozen.occupancy, origins, directions, self.sampling)
+            return render_rays(own, origins, directions, self.sampling)
 
-    def loss(self, picture: Tensor, target: Tensor) -> Tensor:
-        """L_I: mean squared error on the drawn pixels."""
-        return self.config.image * (picture - target).square().mean()
+        shown = in_pieces(self.pieces, cast, origins, directions)
+        opacity = shown.opacity[0]
+        return own.rgb(shown.features, shown.opacity[..., None])[0] + 1 - opacity[:, None], opacity
 
     def taken(self, view: int, picture: Tensor) -> Tensor:
         """A whole picture's [3, S, S] drawn pixels [N, 3]."""
-        return picture.flatten(1)[:, self.pixels[view]].mT
+        return picture.flatten(1)[:, self.of_view[view]].mT
 
     def look(self, views: Sequence[int]) -> Tensor:
         """Whole pictures [N, 3, S, S] without graphs."""
         head = self.frozen or self.still()
-        return head.render(self.cameras[list(views)], self.config.size, self.sampling, raw=True, normals=False).rgb
+        return head.render(
+            self.cameras[list(views)], self.config.size, self.sampling, raw=True, normals=False
+        ).rgb
 
-    @torch.no_grad()
-    def denoise(self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None]) -> Tensor:
-        return self.denoised(views, noise, t, drivers, self.config.denoising_steps)
 
-    @torch.no_grad()
-    def denoised(self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int) -> Tensor:
-        """I^D [N, 3, S, S]: the views' renders, noisy at t, in `steps` deterministic steps to 0, told what their drivers show,
-        which `config.blend` lays over them. What the photo drives is the photo's own view, whose target is the photo.
+@dataclass
+class ViewDenoiser:
+    """What a diffusion model makes of a head's views, told what their drivers show and what the head knew of
+    all at the last `tell`.
 
-        Args:
-            noise: [N, C, h, w]. t: one timestep of all. drivers: their drivers' pictures [3, S, S], None for the photo's own.
+    Attributes:
+        model, network: what denoises; network None for the model alone.
+        cameras: [V]. driver_of: view -> its driver. look: views -> their renders [N, 3, S, S].
+        coarse, geometry: what the head knew, and its latents [V, 2 C, h, w].
+        after_call: told after each of the denoiser's calls; may raise to interrupt.
+        batch: how many views are denoised at once.
+    """
+
+    model: DiffusionModel
+    network: Hpdm | None
+    config: RefineConfig
+    cameras: Camera
+    driver_of: dict[int, int]
+    look: Callable[[Sequence[int]], Tensor]
+    coarse: Coarse | None = None
+    geometry: Tensor | None = None
+    after_call: Callable[[], None] | None = None
+    batch: Halving = field(default_factory=Halving)
+
+    def tell(self, coarse: Coarse) -> None:
+        """Take coarse views [V], and their latents.
+
+        Raises:
+            ValueError: there is no memory for one view's.
         """
-        targets = torch.stack([self.photo] * len(views))
-        asked = [i for i, picture in enumerate(drivers) if picture is not None]
+        self.coarse = coarse
 
         def some(rows: Sequence[int]) -> Tensor:
-            chosen = asked[rows[0] : rows[-1] + 1]
-            return self._denoised([views[i] for i in chosen], noise[chosen], t, [drivers[i] for i in chosen], steps)
+            chosen = slice(rows[0], rows[-1] + 1)
+            return geometry_latents(self.model.vae, coarse.rgb[chosen], coarse.normal[chosen])
 
-        if asked:
-            targets[asked] = self.batch(some, len(asked))
-        return targets
+        with torch.no_grad():
+            self.geometry = self.batch(some, len(coarse.rgb))
 
     def priors(self, views: list[int], drivers: Sequence[Tensor]) -> tuple[Priors, list[ProjectedView]]:
         """What views are told by their drivers' pictures [3, S, S]."""
-        driver_of = dict(self.order)
-        told = [self.coarse.driving(driver_of[view], picture) for view, picture in zip(views, drivers, strict=True)]
+        told = [
+            self.coarse.driving(self.driver_of[view], picture)
+            for view, picture in zip(views, drivers, strict=True)
+        ]
         coarse = self.coarse.rgb[views], self.coarse.normal[views]
         return view_priors(self.model.vae, told, self.cameras[views], *coarse, geometry=self.geometry[views])
 
-    def _denoised(self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor], steps: int) -> Tensor:
-        vae, base = self.model.vae, self.model.denoiser
-        cameras, place = self.cameras[views], (self.head.planes.device, torch.float32)
+    def in_batches(
+        self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor], steps: int
+    ) -> Tensor:
+        """As `denoised`, as many views at once as memory allows.
+
+        Raises:
+            ValueError: one view alone is too much.
+        """
+
+        def some(rows: Sequence[int]) -> Tensor:
+            chosen = slice(rows[0], rows[-1] + 1)
+            return self.denoised(views[chosen], noise[chosen], t, drivers[chosen], steps)
+
+        return self.batch(some, len(views))
+
+    def denoised(
+        self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor], steps: int
+    ) -> Tensor:
+        """I^D [N, 3, S, S]: the views' renders, noisy at t, in `steps` deterministic steps to 0, told what
+        their drivers show, which `config.blend` lays over them.
+
+        Args:
+            noise: [N, C, h, w]. t: one timestep of all. drivers: their drivers' pictures [3, S, S].
+        """
+        vae, base, guidance = self.model.vae, self.model.denoiser, self.config.guidance
+        cameras, renders = self.cameras[views], self.look(views)
+        place = renders.device, torch.float32
         priors, known = self.priors(views, drivers)
-        denoiser = base if self.network is None else HpdmDenoiser(base, self.network, priors, self.config.weight)
+        denoiser = (
+            base if self.network is None else HpdmDenoiser(base, self.network, priors, self.config.weight)
+        )
         given = self.model.prompts(cameras).to(*place)
         empty = self.model.empty.to(*place).repeated(len(given))
-        guidance = self.config.guidance
 
         def predict(z: Tensor, step: Tensor) -> Tensor:
-            return denoiser(z, step, given) if guidance == 1 else guided(denoiser, z, step, given, empty, guidance)
+            if guidance == 1:
+                return denoiser(z, step, given)
+            return guided(denoiser, z, step, given, empty, guidance)
 
-        z = add_noise(base.schedule, encode(vae, self.look(views)), noise.to(*place), t)
+        z = add_noise(base.schedule, encode(vae, renders), noise.to(*place), t)
         path = torch.linspace(t, 0, steps + 1).round().long()[:-1]
         callback = None if self.after_call is None else lambda done, total: self.after_call()
-        drawn = decode(vae, ddim(base.schedule, predict, z, path, callback))
-        return torch.stack([blended(one, view, self.config.blend) for one, view in zip(drawn, known, strict=True)])
+        pictures = decode(vae, ddim(base.schedule, predict, z, path, callback))
+        return torch.stack(
+            [blended(one, view, self.config.blend) for one, view in zip(pictures, known, strict=True)]
+        )
 
 
-class TakenPixels:
-    """A `HeadScene` whose losses look at drawn pixels while its targets are whole pictures."""
+@dataclass
+class HeadScene:
+    """A head as `noise_resampling.Scene`: its planes are the parameters, its drawn pixels the pictures, whole
+    pictures the targets.
 
-    def __init__(self, scene: HeadScene) -> None:
-        self.scene, self.view = scene, PHOTO
-        self.order, self.parameters = scene.order, scene.parameters
-        self.look, self.denoise = scene.look, scene.denoise
+    Attributes:
+        order: (view, driver). pixels, denoiser: of the same cameras, the photo's first.
+        photo: [3, S, S] on white.
+        latest: the view that was rendered last, with whose target its pixels are compared.
+    """
+
+    order: list[tuple[int, int]]
+    pixels: DrawnPixels
+    denoiser: ViewDenoiser
+    photo: Tensor
+    latest: int = PHOTO
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return [self.pixels.head.planes]
+
+    def refresh(self) -> None:
+        """Take depth, coarse renders and normals of all views anew."""
+        pixels = self.pixels
+        heard = None if pixels.after_call is None else lambda done, total: pixels.after_call()
+        size, sampling = pixels.config.size, pixels.sampling
+        now = coarse_views(pixels.still(), pixels.cameras, size, raw=True, config=sampling, callback=heard)
+        parts = (getattr(now, name).contiguous() for name in SEEN)  # as from a file: others round otherwise
+        self.denoiser.tell(Coarse(*parts, pixels.cameras))
+
+    def begin(self, generator: torch.Generator) -> None:
+        """Draw the pixels of an iteration."""
+        self.pixels.draw([view for view, _ in self.order], self.denoiser.coarse.mask, generator)
 
     def render(self, view: int) -> Tensor:
-        self.view = view
-        return self.scene.render(view)
+        self.latest = view
+        return self.pixels.seen(view)[0]
 
     def loss(self, picture: Tensor, target: Tensor) -> Tensor:
-        return self.scene.loss(picture, self.scene.taken(self.view, target))
+        """L_I []: mean squared error on the drawn pixels. Args: picture: [N, 3], of `render`. target: [3, S,
+        S]."""
+        return self.pixels.config.image * (picture - self.pixels.taken(self.latest, target)).square().mean()
+
+    def look(self, views: Sequence[int]) -> Tensor:
+        return self.pixels.look(views)
+
+    def denoise(
+        self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None]
+    ) -> Tensor:
+        return self.targets(views, noise, t, drivers, self.pixels.config.denoising_steps)
+
+    @torch.no_grad()
+    def targets(
+        self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None], steps: int
+    ) -> Tensor:
+        """I^D [N, 3, S, S], in `steps` of denoising. What the photo drives is the photo's own view, whose
+        target is the
+        photo.
+
+        Args:
+            noise: [N, C, h, w]. t: one timestep of all.
+            drivers: their drivers' pictures [3, S, S], None for the photo's own.
+        """
+        targets = torch.stack([self.photo] * len(views))
+        asked = [i for i, picture in enumerate(drivers) if picture is not None]
+        if asked:
+            told = [drivers[i] for i in asked]
+            targets[asked] = self.denoiser.in_batches([views[i] for i in asked], noise[asked], t, told, steps)
+        return targets
+
+
+def head_scene(
+    head: Head,
+    cameras: Camera,
+    order: list[tuple[int, int]],
+    model: DiffusionModel,
+    network: Hpdm | None,
+    config: RefineConfig,
+    photo: Tensor,
+) -> HeadScene:
+    """The scene of a head whose planes are a leaf, from cameras [V], the photo's first. Args: photo: [3, S,
+    S] on white."""
+    pixels = DrawnPixels(head, cameras, config)
+    denoiser = ViewDenoiser(model, network, config, cameras, dict(order), pixels.look)
+    return HeadScene(order, pixels, denoiser, photo)

@@ -2,7 +2,7 @@
 
 Every view keeps an anchor noise, which first is its driver's, projected (eq. 11), and a target picture. An iteration resamples the noise
 near the anchor (10), denoises the view's render from it, and keeps the new noise and target only if their gradient agrees better with the
-driver's (12 to 15). The gradients of all views are summed (16). What the paper leaves open: MODELS_DIFFUSION (h), 14 to 23.
+driver's (12 to 15). The gradients of all views are summed (16). What the paper leaves open, and how it is filled: models/README.md.
 
 `iterate` is the readable form, `iterate_fast` the same in fewer calls of denoiser and renderer; they give the same numbers.
 """

@@ -7,7 +7,7 @@ prompted by view with Perp-Neg against a second face, and the Zero-123, told of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
@@ -22,11 +22,11 @@ from ..diffusion.embedded_zero123 import Picture, Zero123, known_picture, told_o
 from ..diffusion.new_views import DiffusionModel
 from ..diffusion.perp_neg import PerpNegConfig, perp_neg_guided, view_prompt
 from ..diffusion.schedule import add_noise
-from ..field.volume_rendering import RenderConfig, draw, render_rays
-from ..fitting.finite import FiniteSteps
-from ..fitting.interrupts import taken_back
-from ..fitting.inversion import FitProgress, adam_step
+from ..field.volume_rendering import RenderConfig, draw
 from ..fitting.photo_losses import Target, photo_target, ray_loss
+from ..fitting.rays import render_in_pieces
+from ..fitting.run import Progress, Proposal, Run, falling
+from ..fitting.state import SavedState
 from ..head import Head
 from ..prior.detail_block import DetailBlock, new_block
 from .sds import annealed, sds_gradient, sds_loss
@@ -103,8 +103,11 @@ def restoration_cameras(azimuths: int, generator: torch.Generator) -> Camera:
     return orbit(yaw[order], pitch[order])
 
 
-class Restoration:
+class Restoration(Run[None]):
     """The variables of one restoration and its step; `restore_geometry` runs it."""
+
+    name = "restoration"
+    advice = "check the head and the diffusion model, or run them in float32"
 
     def __init__(
         self,
@@ -116,16 +119,14 @@ class Restoration:
     ) -> None:
         if not heads or any(head.reference is None for head in heads):
             raise ValueError("restoration: expected heads with their photos, got none or one without; use Invert Portrait's")
-        self.guides, self.config, self.generator = guides, config, generator
+        self.guides, self.config = guides, config
         device = heads[0].planes.device
         self.block = new_block(heads[0].config) if block is None else deepcopy(block)
         self.block.to(device).requires_grad_(True)
-        self.learnt = dict(self.block.named_parameters())
-        self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in self.learnt.items()}
+        super().__init__(config.steps, generator, dict(self.block.named_parameters()))
         self.patients = [self._patient(head) for head in heads]
-        self.finite = FiniteSteps("restoration", config.steps)
         self.after_call: Callable[[], None] = lambda: None
-        self.step_count, self.cameras = 0, restoration_cameras(config.azimuths, generator)
+        self.cameras = restoration_cameras(config.azimuths, generator)
 
     def _patient(self, head: Head) -> Patient:
         photo, guides = head.reference.to(head.planes.device), self.guides
@@ -146,8 +147,9 @@ class Restoration:
         self.after_call()
         S, sampling = self.config.size, RenderConfig(coarse=self.config.samples, fine=self.config.samples)
         origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, S, S))
-        found = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, self.generator))
-        colour = field.rgb(found.features, found.opacity[..., None]) + 1 - found.opacity[..., None]
+        draws = draw(origins, sampling, self.draws)
+        seen = render_in_pieces(self.pieces, field, origins, directions, sampling, draws)
+        colour = field.rgb(seen.features, seen.opacity[..., None]) + 1 - seen.opacity[..., None]
         image = colour[0].mT.view(1, 3, S, S).clamp(0, 1)
         return F.interpolate(image, size=(self.config.seen,) * 2, mode="bilinear", align_corners=False)
 
@@ -156,8 +158,8 @@ class Restoration:
         config, model, total = self.config, self.guides.model, torch.zeros_like(z)
         schedule = model.denoiser.schedule
         low, high = config.t_range(self.step_count, len(schedule))
-        t = torch.randint(low, high + 1, (1,), generator=self.generator).to(z.device)
-        noise = torch.randn(z.shape, generator=self.generator).to(z)
+        t = torch.randint(low, high + 1, (1,), generator=self.draws).to(z.device)
+        noise = torch.randn(z.shape, generator=self.draws).to(z)
         noisy = add_noise(schedule, z, noise, t)
         one = camera[None]
         self.after_call()
@@ -178,55 +180,44 @@ class Restoration:
             self.after_call()
         return total
 
-    def step(self) -> float:
-        """One step on one head from one camera; the loss. Where numbers are not finite, nothing is changed.
-
-        Raises:
-            ValueError: too many of those in a row.
-        """
-        config, patient = self.config, self.patients[self.step_count % len(self.patients)]
-        turn = (self.step_count // len(self.patients)) % len(self.cameras.cam2world)
-        if turn == 0 and self.step_count:
-            self.cameras = restoration_cameras(config.azimuths, self.generator)
+    def proposal(self) -> Proposal[None]:
+        """One step on one head from one camera."""
+        config, done = self.config, self.step_count
+        patient = self.patients[done % len(self.patients)]
+        turn = (done // len(self.patients)) % len(self.cameras.cam2world)
+        if turn == 0 and done:
+            self.cameras = restoration_cameras(config.azimuths, self.draws)
         camera = self.cameras[turn].to(patient.head.planes.device)
         field = self.field(patient)
         z = encode(self.guides.model.vae, self.view(field, camera))
         with torch.no_grad():
             change = self.gradient(z.detach(), camera, patient)
         sampling = RenderConfig(coarse=config.samples, fine=config.samples)
-        photo = ray_loss(field, patient.photo, sampling, config.rays, self.generator)
+        photo = ray_loss(field, patient.photo, sampling, config.rays, self.draws, self.pieces)
         moved = (field.planes - patient.begun).square().mean()
         loss = sds_loss(z, change) + config.reference * photo + config.keep * moved
-        gradients = torch.autograd.grad(loss, list(self.learnt.values()))
+        gradients = torch.autograd.grad(loss, list(self.variables.values()))
         norm = torch.stack([g.norm() for g in gradients]).norm()
-        self.step_count += 1
-        if not self.finite.accepts(loss, norm, change):
-            return loss.item()
-        rate = config.rate * min(1.0, 2 * (1 - (self.step_count - 1) / config.steps))
-        with torch.no_grad():
-            for (name, value), gradient in zip(self.learnt.items(), gradients, strict=True):
-                adam_step(value, gradient / norm.clamp_min(1.0), *self.moments[name], rate, self.step_count)
-        return loss.item()
+        return Proposal(
+            gradients={name: g / norm.clamp_min(1) for name, g in zip(self.variables, gradients, strict=True)},
+            rate=falling(config.rate, done, config.steps, 0.5),
+            count=done + 1,
+            numbers=(loss.detach(), norm, change),
+            loss=loss.item(),
+        )
 
-    def state(self) -> dict[str, Tensor]:
-        """Everything that `restore` needs to go on with the same bits."""
-        kept = {f"block.{name}": value.detach() for name, value in self.learnt.items()}
-        for i, name in enumerate(("first", "second")):
-            kept |= {f"{name}.{key}": pair[i] for key, pair in self.moments.items()}
-        numbers = torch.tensor([self.step_count, self.finite.skipped, self.finite.in_a_row])
-        kept |= {"cameras": self.cameras.cam2world, "intrinsics": self.cameras.intrinsics, "numbers": numbers}
-        return {"draws": self.generator.get_state(), **{key: value.clone() for key, value in kept.items()}}
+    def beside(self) -> dict[str, Tensor]:
+        return {"cameras": self.cameras.cam2world, "intrinsics": self.cameras.intrinsics}
 
-    @torch.no_grad()
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Go on from a `state`."""
-        self.step_count, self.finite.skipped, self.finite.in_a_row = tensors["numbers"].tolist()
-        self.generator.set_state(tensors["draws"])
-        self.cameras = Camera(tensors["cameras"], tensors["intrinsics"])
-        for key, value in self.learnt.items():
-            value.copy_(tensors[f"block.{key}"])
-            for own, name in zip(self.moments[key], ("first", "second"), strict=True):
-                own.copy_(tensors[f"{name}.{key}"])
+    def resume_beside(self, saved: SavedState) -> None:
+        parts = (("cameras", self.cameras.cam2world), ("intrinsics", self.cameras.intrinsics))
+        self.cameras = Camera(*(saved.take(name, own.shape) for name, own in parts))
+
+    def old_names(self) -> Mapping[str, str]:
+        return {f"block.{name}": f"value.{name}" for name in self.variables}
+
+    def head(self) -> Head:
+        return self.restored(self.patients[0])
 
     @torch.no_grad()
     def restored(self, patient: Patient) -> Head:
@@ -242,7 +233,7 @@ def restore_geometry(
     generator: torch.Generator,
     block: DetailBlock | None = None,
     state: dict[str, Tensor] | None = None,
-    callback: Callable[[FitProgress], None] | None = None,
+    callback: Callable[[Progress], None] | None = None,
     after_call: Callable[[], None] | None = None,
 ) -> tuple[list[Head], DetailBlock]:
     """Restore heads behind one block, which is trained on all of them in turns; one head is the paper's per-image case.
@@ -254,15 +245,10 @@ def restore_geometry(
         after_call: called around each rendering and each of the denoisers' calls; may raise to interrupt.
 
     Raises:
-        ValueError: a head without its photo, or numbers that are not finite in too many steps.
+        ValueError: a head without its photo, too many steps in a row whose numbers are not finite, a foreign state,
+            or too little memory.
     """
     run = Restoration(heads, guides, config, generator, block)
-    if state is not None:
-        run.restore(state)
     run.after_call = after_call or run.after_call
-    while run.step_count < config.steps:
-        with taken_back(generator):
-            loss = run.step()
-        if callback is not None:
-            callback(FitProgress(run.step_count, config.steps, loss, lambda: run.restored(run.patients[0]), run.state))
+    run.complete(state, callback)
     return [run.restored(patient) for patient in run.patients], run.block.requires_grad_(False)

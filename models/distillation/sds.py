@@ -1,6 +1,7 @@
 """Score distillation: what a denoiser would change in a picture, as a gradient (Poole et al. 2022, eq. 3).
 
-As threestudio and DreamCraft3D compute it: MODELS_DIFFUSION (e).
+As threestudio and DreamCraft3D compute it: weight 1 - a, the sum over the latents and the mean over the batch; it
+is clipped before the division by the batch.
 """
 
 from __future__ import annotations

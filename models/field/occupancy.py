@@ -6,25 +6,19 @@ images are, too; but only those in occupied cells that light still reaches are l
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ..camera import Camera, rays
-from .prepared import PreparedField, prepare
+from .prepared import prepare
 from .volume_rendering import (
     Draws,
     Field,
     RayRendering,
     RenderConfig,
-    Rendering,
-    as_images,
     at_ends,
     box_range,
-    camera_normals,
-    check_outside,
     coarse_samples,
     cut,
     importance_samples,
@@ -103,8 +97,7 @@ def refresh(
 
 def centres(n: int, cell: float, field: Field) -> Tensor:
     """[n^3, 3] scene units, of all cells; beyond the box far outside, where the planes along that axis are sure to be read as zero."""
-    device = field.table.device if isinstance(field, PreparedField) else None
-    axis = (torch.arange(n, device=device) + 0.5 - n / 2) * cell
+    axis = (torch.arange(n, device=field.device) + 0.5 - n / 2) * cell
     axis[[0, -1]] *= 2
     return torch.cartesian_prod(axis, axis, axis)
 
@@ -112,8 +105,7 @@ def centres(n: int, cell: float, field: Field) -> Tensor:
 def raw_at(field: Field, points: Tensor, config: RenderConfig | None = None) -> Tensor:
     """Raw densities [N] at points [N, 3], float32, without gradient; with what is not to be seen emptied."""
     with torch.no_grad():
-        raw = field.raw_density(points[None]) if isinstance(field, PreparedField) else field.raw(points[None])[0]
-        return cut(raw, points[None], field, config or RenderConfig())[0].float()
+        return cut(field.raw_density(points[None]), points[None], field, config or RenderConfig())[0].float()
 
 
 def grid_of(raw: Tensor, density: Tensor, cell: float) -> OccupancyGrid:
@@ -284,57 +276,17 @@ def some_rays(
     )
 
 
-def render_features_fast(
-    field: Field,
-    grid: OccupancyGrid,
-    camera: Camera,
-    height: int,
-    width: int,
-    config: RenderConfig,
-    *,
-    callback: Callable[[int, int], None] | None = None,
-) -> RayRendering:
-    """One head's features from V cameras; all as `volume_rendering.render_features`, with the field's grid.
+class GridCaster:
+    """Rays by `render_rays_fast`: only what the grid calls worth it is looked up. As `volume_rendering.Caster`."""
 
-    Raises:
-        ValueError: camera without batch, or inside the box.
-    """
-    if len(camera.shape) != 1:
-        raise ValueError(f"render: expected a batch of cameras [V], got batch dimensions {list(camera.shape)}; index or unsqueeze")
-    check_outside(camera, field.config.box_side)
-    field = prepare(field)
-    origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, height, width))
-    parts, total = [], origins.shape[1]
-    for start in range(0, total, CHUNK):
-        part = slice(start, start + CHUNK)
-        parts.append(render_rays_fast(field, grid, origins[:, part], directions[:, part], config))
-        if callback is not None:
-            callback(min(part.stop, total), total)
-    seen = RayRendering(*(torch.cat([getattr(x, name) for x in parts], 1) for name in ("features", "depth", "opacity")))
-    return replace(seen, depth=torch.where(seen.opacity > 1e-6, seen.depth, 0))
+    def __init__(self, field: Field, grid: OccupancyGrid) -> None:
+        self.field: Field = prepare(field)
+        self.grid = grid
 
+    def chunk(self, config: RenderConfig) -> int:
+        """Rays that are cast together."""
+        return CHUNK
 
-def render_fast(
-    field: Field,
-    grid: OccupancyGrid,
-    camera: Camera,
-    height: int,
-    width: int,
-    config: RenderConfig,
-    *,
-    background: tuple[float, float, float] = (1.0, 1.0, 1.0),
-    normals: bool = True,
-    callback: Callable[[int, int], None] | None = None,
-) -> Rendering:
-    """Whole images of one field from V cameras; all as `volume_rendering.render`, with the field's grid.
-
-    Raises:
-        ValueError: camera without batch, or inside the box.
-    """
-    field = prepare(field)
-    seen = render_features_fast(field, grid, camera, height, width, replace(config, white_back=False), callback=callback)
-    opacity = seen.opacity[..., None]
-    rgb = field.rgb(seen.features, opacity)
-    rgb = rgb + (1 - opacity) * torch.tensor(background, dtype=rgb.dtype, device=rgb.device)
-    normal = camera_normals(field, camera, seen, height, width, config.normal_step) if normals else None
-    return Rendering(*(as_images(x, height, width) for x in (rgb, seen.depth[..., None], opacity)), normal)
+    def __call__(self, origins: Tensor, directions: Tensor, config: RenderConfig) -> RayRendering:
+        """What rays [1, R, 3] see."""
+        return render_rays_fast(self.field, self.grid, origins, directions, config)

@@ -36,6 +36,11 @@ class PreparedField(TriplaneField):
     layers: tuple[Tensor, Tensor, Tensor, Tensor]
     lattice: Lattice
 
+    @property
+    def scattered(self) -> bool:
+        """It has `raw_of`."""
+        return True
+
     def raw(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """As `TriplaneField.raw`."""
         if points.requires_grad:

@@ -11,7 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .triplane import AXES, TriplaneField
-from .volume_rendering import Draws, Field, RayRendering, RenderConfig, coarse_samples, cut, importance_samples, middle_draws, ray_range
+from .volume_rendering import (
+    Draws,
+    Field,
+    RayRendering,
+    RenderConfig,
+    coarse_samples,
+    cut,
+    importance_samples,
+    middle_draws,
+    ray_range,
+)
 
 
 class ReadableField(TriplaneField):

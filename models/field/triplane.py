@@ -12,12 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..bounds import integers, numbers, shown
 from ..equalised import FullyConnected
 
 AXES = {"x": 0, "y": 1, "z": 2}
 OURS = ("xy", "xz", "yz")  # PanoHead's, too
 EG3D = ("xy", "xz", "zx")  # as released: no plane sees y and z together, and the weights need it so
 ACTIVATIONS = ("sigmoid", "lrelu", "none")
+MOST = 2**28  # numbers in one head's planes: 1 GiB, five times the largest public ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +55,23 @@ class FieldConfig:
     crop: float = 0.0
 
     def __post_init__(self) -> None:
+        triple = isinstance(self.plane_axes, list | tuple) and len(self.plane_axes) == 3
+        if not triple or not all(_pair_of_axes(axes) for axes in self.plane_axes):
+            raise ValueError(f"FieldConfig: expected three pairs of axes such as xy, got {shown(self.plane_axes)}; fix plane_axes")
         object.__setattr__(self, "plane_axes", tuple(self.plane_axes))  # JSON gives a list
-        valid = all(len(axes) == 2 and axes[0] != axes[1] and set(axes) <= set(AXES) for axes in self.plane_axes)
-        if len(self.plane_axes) != 3 or not valid:
-            raise ValueError(f"FieldConfig: expected three pairs of axes such as xy, got {self.plane_axes}; fix plane_axes")
+        integers(self, channels=(0, 512), depth=(0, 64), resolution=(0, 1024), hidden=(0, 4096), features=(0, 256))
+        numbers(self, box_side=(0, 1e3), density_shift=(-1e4, 1e4), density_scale=(0, 1e6), surface_density=(0, 1e6), crop=(0, 1e3))
+        if 3 * self.channels * max(self.depth, 1) * self.resolution**2 > MOST:
+            raise ValueError(
+                f"FieldConfig: expected planes of up to {MOST} numbers, got {list(self.planes_shape)}; choose a file made by this pack"
+            )
         if self.box_side <= 0 or min(self.channels, self.resolution, self.hidden) < 1 or self.depth < 0 or self.features < 3:
             raise ValueError(f"FieldConfig: sizes must be positive and features at least 3, got {self}; fix the checkpoint's config")
         if self.activation not in ACTIVATIONS:
-            raise ValueError(f"FieldConfig: expected activation to be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+            raise ValueError(
+                f"FieldConfig: expected activation to be one of {', '.join(ACTIVATIONS)}, got {shown(self.activation)}; "
+                "choose a file made by this pack"
+            )
         if not 0 <= self.crop < self.box_side / 2:
             raise ValueError(f"FieldConfig: expected a crop from 0 to half of box_side ({self.box_side / 2:g}), got {self.crop}")
 
@@ -69,6 +80,11 @@ class FieldConfig:
         """Shape of one head's planes, without the batch."""
         slices = (self.depth,) if self.depth else ()
         return (3, self.channels, *slices, self.resolution, self.resolution)
+
+
+def _pair_of_axes(axes: object) -> bool:
+    """Whether it is a word of two different axes."""
+    return isinstance(axes, str) and len(axes) == 2 and axes[0] != axes[1] and set(axes) <= set(AXES)
 
 
 def plane_features(planes: Tensor, points: Tensor, config: FieldConfig) -> list[Tensor]:
@@ -147,6 +163,21 @@ class TriplaneField:
         The family averages this density between samples; outside the box it is the decoder's constant.
         """
         return self.decoder(sample_planes(self.planes, points, self.config))
+
+    @property
+    def scattered(self) -> bool:
+        """Whether it has `PreparedField.raw_of`."""
+        return False
+
+    @property
+    def device(self) -> torch.device:
+        """Where its planes are."""
+        return self.planes.device
+
+    @torch.no_grad()
+    def raw_density(self, points: Tensor) -> Tensor:
+        """points [B, N, 3] -> density before its activation [B, N], without gradient."""
+        return self.raw(points)[0]
 
     def activate(self, raw: Tensor) -> Tensor:
         """Raw density -> density >= 0 per scene unit; exactly 0 below exp(-80), where numbers so small make processors slow."""

@@ -7,16 +7,15 @@ bound S - 1 intervals, raw densities and features are averaged over each, and th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..camera import Camera, rays
-from .prepared import PreparedField, prepare
+from ..bounds import flags, integers, numbers
+from .prepared import prepare
 from .triplane import FieldConfig
 
 EMPTY, SOLID = -1e3, 1e3  # raw densities
@@ -25,9 +24,14 @@ EMPTY, SOLID = -1e3, 1e3  # raw densities
 class Field(Protocol):
     """What can be rendered; `TriplaneField` says more of each."""
 
-    config: FieldConfig
-
+    @property
+    def config(self) -> FieldConfig: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def scattered(self) -> bool: ...  # whether it has `PreparedField.raw_of`, for points that lie in no order
     def raw(self, points: Tensor) -> tuple[Tensor, Tensor]: ...  # [B, N, 3] -> [B, N], [B, N, F]
+    def raw_density(self, points: Tensor) -> Tensor: ...  # [B, N, 3] -> [B, N], without gradient
     def activate(self, raw: Tensor) -> Tensor: ...
     def rgb(self, features: Tensor, opacity: Tensor) -> Tensor: ...  # [B, N, F], [B, N, 1] -> [B, N, 3]
     def density(self, points: Tensor) -> Tensor: ...  # [..., 3] -> [...]
@@ -62,6 +66,9 @@ class RenderConfig:
     normal_step: float = 0.006
 
     def __post_init__(self) -> None:
+        integers(self, coarse=(0, 512), fine=(0, 512), chunk_bytes=(1, 2**36))
+        numbers(self, near=(-1e4, 1e4), far=(-1e4, 1e4), cull=(0, 1), binarise=(0, 1), negligible=(0, 1), normal_step=(1e-9, 10))
+        flags(self, "disparity", "white_back")
         least = 4 if self.fine else 2
         if self.coarse < least or self.fine < 0:
             raise ValueError(f"RenderConfig: expected coarse >= {least} and fine >= 0 samples, got {self.coarse} and {self.fine}")
@@ -96,23 +103,6 @@ class RayRendering:
     features: Tensor
     depth: Tensor
     opacity: Tensor
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """Images of V cameras.
-
-    Attributes:
-        rgb: [V, 3, H, W] over the background.
-        depth: [V, 1, H, W] distance along the ray, the mean over its matter; 0 where a ray is empty.
-        opacity: [V, 1, H, W] in [0, 1].
-        normal: [V, 3, H, W] unit, camera space (OpenCV axes); zero where a ray is empty. None where not asked for.
-    """
-
-    rgb: Tensor
-    depth: Tensor
-    opacity: Tensor
-    normal: Tensor | None
 
 
 def ray_weights(density: Tensor, t: Tensor) -> Tensor:
@@ -251,8 +241,7 @@ def at_ends(weights: Tensor) -> Tensor:
 def raw_densities(field: Field, origins: Tensor, directions: Tensor, t: Tensor, config: RenderConfig) -> Tensor:
     """Raw densities [B, R, S] at distances t [B, R, S] along rays [B, R, 3], without gradient."""
     points = (origins[..., None, :] + directions[..., None, :] * t[..., None]).flatten(1, 2)
-    raw = field.raw_density(points) if isinstance(field, PreparedField) else field.raw(points)[0]
-    return cut(raw, points, field, config).view_as(t)
+    return cut(field.raw_density(points), points, field, config).view_as(t)
 
 
 def shade(field: Field, origins: Tensor, directions: Tensor, t: Tensor, raw: Tensor, config: RenderConfig) -> RayRendering:
@@ -265,7 +254,7 @@ def shade(field: Field, origins: Tensor, directions: Tensor, t: Tensor, raw: Ten
         What the rays saw, infinitely far where they are empty.
     """
     moving = origins.requires_grad or directions.requires_grad or t.requires_grad
-    if moving or not isinstance(field, PreparedField):
+    if moving or not field.scattered:
         points = (origins[..., None, :] + directions[..., None, :] * t[..., None]).flatten(1, 2)
         raw, features = field.raw(points)
         weights = interval_weights(field, cut(raw, points, field, config).view_as(t), t)
@@ -353,89 +342,3 @@ def chunks(origins: Tensor, config: RenderConfig, field: FieldConfig) -> list[sl
     B, R = origins.shape[:2]
     step = max(1, rays_per_chunk(config, field) // B)
     return [slice(start, start + step) for start in range(0, max(R, 1), step)]
-
-
-def render_features(
-    field: Field, camera: Camera, height: int, width: int, config: RenderConfig, *, callback: Callable[[int, int], None] | None = None
-) -> RayRendering:
-    """One head's features from V cameras, in chunks of rays: R = V * height * width, row by row.
-
-    Unlike in `render_rays`, rays that miss the box, where that bounds them, see nothing, and depth is 0 where a ray is empty:
-    neither other rays nor the chunks change a ray.
-
-    Args:
-        camera: [V]. callback: told (rays done, rays in all) after each chunk.
-
-    Returns:
-        features [1, R, F], depth [1, R], opacity [1, R].
-
-    Raises:
-        ValueError: camera without batch, or inside the box.
-    """
-    if len(camera.shape) != 1:
-        raise ValueError(f"render: expected a batch of cameras [V], got batch dimensions {list(camera.shape)}; index or unsqueeze")
-    check_outside(camera, field.config.box_side)
-    origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, height, width))
-    if config.near is None:
-        near, far = box_range(origins, directions, field.config.box_side)
-    else:
-        near, far = ray_range(origins, directions, config, field.config.box_side)
-    field, parts, total = prepare(field), [], origins.shape[1]
-    for part in chunks(origins, config, field.config):
-        seen, _ = march(field, origins[:, part], directions[:, part], near[:, part], far[:, part], config, None)
-        parts.append((seen.features, torch.where(seen.opacity > 1e-6, seen.depth, 0), seen.opacity))
-        if callback is not None:
-            callback(min(part.stop, total), total)
-    return RayRendering(*(torch.cat(part, 1) for part in zip(*parts, strict=True)))
-
-
-def render(
-    field: Field,
-    camera: Camera,
-    height: int,
-    width: int,
-    config: RenderConfig,
-    *,
-    background: tuple[float, float, float] = (1.0, 1.0, 1.0),
-    normals: bool = True,
-    callback: Callable[[int, int], None] | None = None,
-) -> Rendering:
-    """Whole images of one field from V cameras.
-
-    Args:
-        field: of one head. camera: [V]. background: sRGB, in the place of the config's. callback: as `render_features`.
-
-    Raises:
-        ValueError: as `render_features`.
-    """
-    field = prepare(field)
-    seen = render_features(field, camera, height, width, replace(config, white_back=False), callback=callback)
-    opacity = seen.opacity[..., None]
-    rgb = field.rgb(seen.features, opacity)
-    rgb = rgb + (1 - opacity) * torch.tensor(background, dtype=rgb.dtype, device=rgb.device)
-    normal = camera_normals(field, camera, seen, height, width, config.normal_step) if normals else None
-    return Rendering(*(as_images(x, height, width) for x in (rgb, seen.depth[..., None], opacity)), normal)
-
-
-def as_images(values: Tensor, height: int, width: int) -> Tensor:
-    """Values of rays [..., R, c] -> images [V, c, height, width]."""
-    return values.reshape(-1, height, width, values.shape[-1]).movedim(-1, 1)
-
-
-def camera_normals(field: Field, camera: Camera, seen: RayRendering, height: int, width: int, step: float) -> Tensor:
-    """Camera-space normals [V, 3, height, width] of what `render_features` saw; zero where a ray is almost empty."""
-    origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, height, width))
-    surface = (origins + directions * seen.depth[..., None]).detach()
-    parts = [surface_normals(field, part, step) for part in surface.split(1 << 16, dim=1)]
-    normal = as_images(torch.cat(parts, 1) * (seen.opacity > 0.05)[..., None], height, width)
-    return torch.einsum("vji,vjhw->vihw", camera.cam2world[:, :3, :3], normal)  # from world to camera axes
-
-
-def check_outside(camera: Camera, box_side: float) -> None:
-    """Raise a ValueError for a camera inside the box, from which a head cannot be seen."""
-    inside = (camera.position.abs() < box_side / 2).all(-1)
-    if inside.any():
-        position = [round(x, 3) for x in camera.position.reshape(-1, 3)[inside.reshape(-1)][0].tolist()]
-        raise ValueError(
-            f"camera: expected a position outside the head's box (side {box_side:g}), got {position}; use a larger radius (2.7 is usual)"
-        )

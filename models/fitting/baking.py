@@ -6,7 +6,7 @@ surfaces; where they do not, they only paint, and count less.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,8 +18,17 @@ from ..field.volume_rendering import RenderConfig
 from ..head import Head
 from ..metrics.flicker import warp
 from ..photo.alignment import AlignedPortrait, uncropped
-from .inversion import FitProgress, adam_step
-from .photo_losses import PictureTarget, Target, crop_loss, field_drift, photo_target, picture_target, ray_loss
+from .photo_losses import (
+    PictureTarget,
+    Target,
+    crop_loss,
+    field_drift,
+    photo_target,
+    picture_target,
+    ray_loss,
+)
+from .run import Progress, Proposal, Run, check_finite, falling
+from .state import PARTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +101,14 @@ def agreement(views: Tensor, distance: Tensor, cameras: Camera, tolerance: float
     return torch.stack(result)
 
 
-class Baking:
+class Baking(Run[None]):
     """The variables of one baking and its step; `bake` runs it."""
 
+    name = "bake"
+    advice = "check the views and the head"
+
     def __init__(self, head: Head, views: Tensor, cameras: Camera, config: BakeConfig, generator: torch.Generator) -> None:
-        self.head, self.config, self.draws = head, config, generator
+        self.original, self.config = head, config
         self.order = nearest_first(cameras)
         with torch.no_grad():
             seen = head.render(cameras, config.size, normals=False)
@@ -108,12 +120,11 @@ class Baking:
         self.pictures = self._pictures(photos)
         self.pivot = head.field()
         self.offset = torch.zeros_like(head.planes).requires_grad_()
-        self.moments = torch.zeros_like(head.planes), torch.zeros_like(head.planes)
-        self.step_count = 0
+        super().__init__(config.steps, generator, {"offset": self.offset})
 
     def _pictures(self, photos: list[AlignedPortrait]) -> list[PictureTarget] | None:
-        generator = self.head.generator
-        if not self.config.crop_every or generator is None or generator.superresolution is None:
+        generator = self.original.generator
+        if not self.config.crop_every or generator is None or not generator.super_resolves:
             return None
         return [picture_target(photo, generator) for photo in photos]
 
@@ -122,54 +133,36 @@ class Baking:
         ready = self.config.together * self.config.steps
         return len(self.order) if self.step_count >= ready else 1 + int((len(self.order) - 1) * self.step_count / ready)
 
-    def step(self) -> float:
-        """One step on one view of those that take part, in turns; the loss before it.
-
-        Raises:
-            ValueError: the loss is not finite.
-        """
-        config, head = self.config, self.head
-        view = self.order[self.step_count % self.joined()]
+    def proposal(self) -> Proposal[None]:
+        """One step on one view of those that take part, in turns."""
+        config, head, done = self.config, self.original, self.step_count
+        view = self.order[done % self.joined()]
         field = replace(self.pivot, planes=head.planes + self.offset)
-        if self.pictures is not None and self.step_count % config.crop_every == config.crop_every - 1:
+        if self.pictures is not None and done % config.crop_every == config.crop_every - 1:
             sampling = RenderConfig(coarse=config.coarse, fine=config.fine, white_back=True)
-            picture, latents = self.pictures[view], head.latents
-            loss = crop_loss(head.generator, field, latents, picture, sampling, config.crop, self.draws, None, 0.0)
+            where = field, head.latents, self.pictures[view], sampling, config.crop, self.draws
+            loss = crop_loss(head.generator, *where, None, 0.0, self.pieces)
         else:
-            loss = ray_loss(field, self.targets[view], RenderConfig(coarse=config.coarse, fine=config.fine), config.rays, self.draws)
+            sampling = RenderConfig(coarse=config.coarse, fine=config.fine)
+            loss = ray_loss(field, self.targets[view], sampling, config.rays, self.draws, self.pieces)
         shape, colour = field_drift(field, self.pivot, self.draws)
         loss = loss + config.keep_shape * shape + config.keep_colour * colour
-        if not torch.isfinite(loss):
-            raise ValueError(f"bake: expected a finite loss, got {loss.item()} at step {self.step_count}; check the views")
         (gradient,) = torch.autograd.grad(loss, [self.offset])
-        rate = config.rate * min(1, (1 - self.step_count / config.steps) / 0.25)
-        adam_step(self.offset, gradient, *self.moments, rate, self.step_count + 1)
-        self.step_count += 1
-        return loss.item()
+        return Proposal(
+            gradients={"offset": gradient},
+            rate=falling(config.rate, done, config.steps),
+            count=done + 1,
+            numbers=(loss.detach(), gradient),
+            loss=loss.item(),
+        )
 
     @torch.no_grad()
-    def baked(self) -> Head:
+    def head(self) -> Head:
         """The head as it stands, detached."""
-        return replace(self.head, planes=(self.head.planes + self.offset).detach())
+        return replace(self.original, planes=(self.original.planes + self.offset).detach())
 
-    def state(self) -> dict[str, Tensor]:
-        """Everything that `restore` needs to go on with the same bits."""
-        first, second = self.moments
-        return {
-            "step": torch.tensor(self.step_count),
-            "draws": self.draws.get_state(),
-            "offset": self.offset.detach().clone(),
-            "first": first.clone(),
-            "second": second.clone(),
-        }
-
-    @torch.no_grad()
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Go on from a `state`."""
-        self.step_count = int(tensors["step"])
-        self.draws.set_state(tensors["draws"])
-        for kept, name in ((self.offset, "offset"), (self.moments[0], "first"), (self.moments[1], "second")):
-            kept.copy_(tensors[name])
+    def old_names(self) -> Mapping[str, str]:
+        return {"offset": "value.offset", **{part: f"{part}.offset" for part in PARTS[1:]}}
 
 
 def weighed(target: Target, sure: Tensor) -> Target:
@@ -185,7 +178,7 @@ def bake(
     *,
     generator: torch.Generator,
     state: dict[str, Tensor] | None = None,
-    callback: Callable[[FitProgress], None] | None = None,
+    callback: Callable[[Progress], None] | None = None,
 ) -> Head:
     """Fit a head's planes to refined views of it, nearest to the front first.
 
@@ -198,20 +191,15 @@ def bake(
         The head with other planes; its decoder and super-resolution stay.
 
     Raises:
-        ValueError: not one square view per camera, numbers that are not finite, or a loss that is not.
+        ValueError: not one square view per camera, views or too many steps in a row whose numbers are not finite,
+            a foreign state, or too little memory.
     """
     if views.ndim != 4 or views.shape[1] != 3 or views.shape[-1] != views.shape[-2] or cameras.shape != (len(views),) or not len(views):
         raise ValueError(
             f"bake: expected square views [V, 3, S, S] and a camera for each, got {list(views.shape)} and {list(cameras.shape)} cameras; "
             "wire the views and the cameras that they were rendered from"
         )
-    if not torch.isfinite(views).all():
-        raise ValueError("bake: expected finite views, got NaN or infinity; check the node that made them")
+    check_finite("bake", "views", views)
     run = Baking(head, views, cameras, config, generator)
-    if state is not None:
-        run.restore(state)
-    while run.step_count < config.steps:
-        loss = run.step()
-        if callback is not None:
-            callback(FitProgress(run.step_count, config.steps, loss, run.baked, run.state))
-    return run.baked()
+    run.complete(state, callback)
+    return run.head()

@@ -10,19 +10,21 @@ import torch
 
 from ..head import Head
 from ..photo.alignment import AlignedPortrait
+from ..prior.contract import HeadGenerator, styles
 from ..prior.encoder import PortraitEncoder
-from ..prior.panohead import PanoHeadGenerator
 
 
 @torch.no_grad()
-def feed_forward_head(prior: PanoHeadGenerator, encoder: PortraitEncoder, reference: AlignedPortrait) -> Head:
+def feed_forward_head(prior: HeadGenerator, encoder: PortraitEncoder | None, reference: AlignedPortrait) -> Head:
     """The prior's head of the code that the encoder sees in a portrait.
 
     Raises:
-        ValueError: empty mask.
+        ValueError: empty mask, or a prior without an encoder.
     """
+    if encoder is None:
+        raise ValueError("avatar: expected a prior with an encoder of its own, got one without; use Invert Portrait, or the embedded prior")
     if reference.mask.max() < 0.5:
         raise ValueError("avatar: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1")
     code, _ = encoder(reference.on_white()[None])
-    ws = prior.mapping(code)
+    ws = styles(prior, code)
     return Head(prior.planes(ws), prior.decoder, prior.config.field, reference, ws, prior)

@@ -6,7 +6,7 @@ piece of the super-resolved picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -17,10 +17,21 @@ from ..field.triplane import TriplaneField
 from ..field.volume_rendering import RenderConfig
 from ..head import Head
 from ..photo.alignment import AlignedPortrait
+from ..prior.contract import HeadGenerator, mean_styles, styles
 from ..prior.encoder import PortraitEncoder
-from ..prior.panohead import PanoHeadGenerator
 from .perceptual import Perceptual
-from .photo_losses import HeldSurface, crop_loss, field_drift, held_drift, held_surface, photo_target, picture_target, ray_loss
+from .photo_losses import (
+    HeldSurface,
+    crop_loss,
+    field_drift,
+    held_drift,
+    held_surface,
+    photo_target,
+    picture_target,
+    ray_loss,
+)
+from .run import Progress, Proposal, Run, check_finite, falling
+from .state import PARTS, SavedState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,64 +83,43 @@ class InversionConfig:
         return self.latent_steps, self.tuning_steps, self.detail_steps
 
 
+START_SIZE = 64  # pixels of the photo that the starts of an inversion are held against
 PRESETS = {
     "quick": InversionConfig(),
     "full": InversionConfig(latent_steps=200, tuning_steps=300, detail_steps=500, tuning_rate=1e-3, rays=2048),
 }
 
 
-@dataclass(frozen=True)
-class FitProgress:
-    """What a callback of `invert`, or of `bake`, sees after each step.
+class Inversion(Run[None]):
+    """The variables of one inversion and one step of each stage; `invert` runs it."""
 
-    Attributes:
-        step: steps done. steps: in all. loss: of this step.
-        head: makes the head as it stands. state: makes tensors from which the call goes on.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    head: Callable[[], Head]
-    state: Callable[[], dict[str, Tensor]]
-
-
-def is_tuned(name: str) -> bool:
-    """Whether a generator's parameter is tuned: those that the head's picture depends on, but no strengths of noise, which fit nothing."""
-    elsewhere = ("backbone.mapping.", "bcg_synthesis.", "t_mapping.")
-    return not name.startswith(elsewhere) and not name.endswith("noise_strength")
-
-
-class Inversion:
-    """The variables of one inversion and one step of each stage; `invert` runs it.
-
-    Latents and Adam's moments are kept in plain tensors, so that a state is a flat dict that safetensors can hold.
-    """
+    name = "inversion"
+    advice = "check the photo and its mask, or run the prior in float32"
 
     def __init__(
         self,
-        prior: PanoHeadGenerator,
+        prior: HeadGenerator,
         start: Tensor,
         reference: AlignedPortrait,
         config: InversionConfig,
         generator: torch.Generator,
         perceptual: Perceptual | None = None,
     ) -> None:
-        self.config, self.reference, self.draws = config, reference, generator
+        check_finite("inversion", "a photo and a mask", reference.image, reference.mask)
+        self.config, self.reference = config, reference
         self.start = start.detach().clone()
         self.latents = start.detach().clone().requires_grad_()
         self.pivot_generator = prior
         self.generator = deepcopy(prior).requires_grad_(True)
         self.perceptual = perceptual
         self.target = photo_target(reference, config.size)
-        self.picture = picture_target(reference, prior) if config.crop_every and prior.superresolution is not None else None
-        self.step_count = 0
+        self.picture = picture_target(reference, prior) if config.crop_every and prior.super_resolves else None
         self.pivot: tuple[int, TriplaneField, HeldSurface] | None = None  # of which stage, the field that it is held to, its surface
         self._made: Tensor | None = None  # the generator's planes, once it is left alone
         with torch.no_grad():
             self.offset = torch.zeros_like(prior.planes(self.start)).requires_grad_()  # of the planes
-        self._tuned = [self.latents, *(p for name, p in self.generator.named_parameters() if is_tuned(name)), self.offset]
-        self._moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self._tuned]
+        tuned = {f"generator.{name}": p for name, p in self.generator.tuned_parameters()}
+        super().__init__(config.steps, generator, {"latents": self.latents, **tuned, "offset": self.offset})
 
     def stage(self) -> tuple[int, int]:
         """The stage that `step_count` is in (0 latents, 1 generator, 2 planes), and the steps that it has done."""
@@ -164,16 +154,13 @@ class Inversion:
         config = self.config
         if self.picture is not None and self.step_count % config.crop_every == config.crop_every - 1:
             sampling = RenderConfig(coarse=config.coarse, fine=config.fine, white_back=True)
-            side, weight = config.crop, config.perceptual
-            return crop_loss(self.generator, field, self.latents, self.picture, sampling, side, self.draws, self.perceptual, weight)
-        return ray_loss(field, self.target, RenderConfig(coarse=config.coarse, fine=config.fine), config.rays, self.draws)
+            where = field, self.latents, self.picture, sampling, config.crop, self.draws
+            return crop_loss(self.generator, *where, self.perceptual, config.perceptual, self.pieces)
+        sampling = RenderConfig(coarse=config.coarse, fine=config.fine)
+        return ray_loss(field, self.target, sampling, config.rays, self.draws, self.pieces)
 
-    def step(self) -> float:
-        """One step of the stage that `step_count` is in; the loss before it.
-
-        Raises:
-            ValueError: the loss is not finite.
-        """
+    def proposal(self) -> Proposal[None]:
+        """One step of the stage that `step_count` is in."""
         config, (stage, done) = self.config, self.stage()
         field = self.generator.field(self.planes(stage), self.latents)
         loss = self._photo_loss(field)
@@ -185,19 +172,17 @@ class Inversion:
                 loss = loss + config.keep_surface * held_drift(field, pivot, held, self.draws)
         else:
             loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
-        if not torch.isfinite(loss):
-            raise ValueError(
-                f"inversion: expected a finite loss, got {loss.item()} at step {self.step_count}; check the photo and its mask"
-            )
-        last = len(self._tuned) - 1
-        variables = (range(1), range(1, last), range(last, last + 1))[stage]
-        gradients = torch.autograd.grad(loss, [self._tuned[i] for i in variables], allow_unused=True)
-        rate = (config.latent_rate, config.tuning_rate, config.detail_rate)[stage] * min(1, (1 - done / config.stages[stage]) / 0.25)
-        for i, gradient in zip(variables, gradients, strict=True):
-            if gradient is not None:
-                adam_step(self._tuned[i], gradient, *self._moments[i], rate, done + 1)
-        self.step_count += 1
-        return loss.item()
+        names = list(self.variables)
+        names = (names[:1], names[1:-1], names[-1:])[stage]
+        gradients = torch.autograd.grad(loss, [self.variables[name] for name in names], allow_unused=True)
+        rate = (config.latent_rate, config.tuning_rate, config.detail_rate)[stage]
+        return Proposal(
+            gradients=dict(zip(names, gradients, strict=True)),
+            rate=falling(rate, done, config.stages[stage]),
+            count=done + 1,
+            numbers=(loss.detach(), *(gradient for gradient in gradients if gradient is not None)),
+            loss=loss.item(),
+        )
 
     @torch.no_grad()
     def head(self) -> Head:
@@ -207,51 +192,47 @@ class Inversion:
         planes = generator.planes(latents) + self.offset.detach()
         return Head(planes, generator.decoder, generator.config.field, self.reference, latents, generator)
 
-    def state(self) -> dict[str, Tensor]:
-        """Everything that `restore` needs to go on with the same bits."""
-        tensors = {"step": torch.tensor(self.step_count), "draws": self.draws.get_state()}
-        for i, (value, (first, second)) in enumerate(zip(self._tuned, self._moments, strict=True)):
-            tensors |= {f"{i}.value": value.detach().clone(), f"{i}.first": first.clone(), f"{i}.second": second.clone()}
-        return tensors
+    def old_names(self) -> Mapping[str, str]:
+        return {f"{i}.{part}": f"{part}.{name}" for i, name in enumerate(self.variables) for part in PARTS}
 
-    @torch.no_grad()
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Go on from a `state`."""
-        self.step_count, self.pivot, self._made = int(tensors["step"]), None, None
-        self.draws.set_state(tensors["draws"])
-        for i, (value, (first, second)) in enumerate(zip(self._tuned, self._moments, strict=True)):
-            value.copy_(tensors[f"{i}.value"])
-            first.copy_(tensors[f"{i}.first"])
-            second.copy_(tensors[f"{i}.second"])
+    def resume_beside(self, saved: SavedState) -> None:
+        self.pivot, self._made = None, None
 
 
 @torch.no_grad()
-def adam_step(value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, rate: float, count: int) -> None:
-    """Adam (Kingma and Ba 2015), algorithm 1, betas 0.9 and 0.999, in place.
-
-    Args:
-        value, gradient, first, second: one shape. count: of this step, from 1.
-    """
-    first.lerp_(gradient, 0.1)
-    second.lerp_(gradient.square(), 0.001)
-    value.sub_(rate * (first / (1 - 0.9**count)) / ((second / (1 - 0.999**count)).sqrt() + 1e-8))
+def first_styles(
+    prior: HeadGenerator, encoder: PortraitEncoder | None, reference: AlignedPortrait, config: InversionConfig, draws: torch.Generator
+) -> Tensor:
+    """The styles [1, num_ws, w_dim] that an inversion begins at: the encoder's; without one the nearest to the photo of a few, the mean
+    of W and points around it."""
+    if encoder is not None:
+        return styles(prior, encoder(reference.on_white()[None])[0])
+    candidates = mean_styles(prior, draws, reference.image)
+    target, sampling = photo_target(reference, START_SIZE), RenderConfig(coarse=config.coarse, fine=config.fine)
+    losses = []
+    for i in range(len(candidates)):
+        ws = candidates[i : i + 1]
+        field, same = prior.field(prior.planes(ws), ws), torch.Generator().manual_seed(0)  # one draw of rays for all
+        losses.append(float(ray_loss(field, target, sampling, config.rays, same)))
+    best = min(range(len(losses)), key=losses.__getitem__)
+    return candidates[best : best + 1]
 
 
 def invert(
-    prior: PanoHeadGenerator,
-    encoder: PortraitEncoder,
+    prior: HeadGenerator,
+    encoder: PortraitEncoder | None,
     reference: AlignedPortrait,
     config: InversionConfig,
     *,
     generator: torch.Generator,
     perceptual: Perceptual | None = None,
     state: dict[str, Tensor] | None = None,
-    callback: Callable[[FitProgress], None] | None = None,
+    callback: Callable[[Progress], None] | None = None,
 ) -> Head:
-    """Fit a head to an aligned portrait: encoder start, W+ optimisation, pivotal tuning, then its planes for what these leave out.
+    """Fit a head to an aligned portrait: `first_styles`, W+ optimisation, pivotal tuning, then its planes for what these leave out.
 
     Args:
-        prior, encoder: on one device, with the reference. generator: a CPU generator; the seed of all draws.
+        prior, encoder: on one device, with the reference; without an encoder (None) it begins at the mean of W. generator: a CPU generator; the seed of all draws.
         perceptual: a distance of pictures, as `photo_losses` has some; None for pixels alone.
         state: of an earlier call with the same arguments; it goes on there. callback: called after each step.
 
@@ -259,18 +240,12 @@ def invert(
         The head with its latents and its own tuned generator.
 
     Raises:
-        ValueError: empty mask or a loss that is not finite.
+        ValueError: an empty mask, a photo or too many steps in a row whose numbers are not finite, a foreign state,
+            or too little memory.
     """
     if reference.mask.max() < 0.5:
         raise ValueError("inversion: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1")
-    with torch.no_grad():
-        code, _ = encoder(reference.on_white()[None])
-        start = prior.mapping(code)
+    start = first_styles(prior, encoder, reference, config, generator)
     run = Inversion(prior, start, reference, config, generator, perceptual)
-    if state is not None:
-        run.restore(state)
-    while run.step_count < config.steps:
-        loss = run.step()
-        if callback is not None:
-            callback(FitProgress(run.step_count, config.steps, loss, run.head, run.state))
+    run.complete(state, callback)
     return run.head()

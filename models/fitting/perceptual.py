@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..metrics.vgg import VGG16, unit
+from ..prior.contract import HeadGenerator
 from ..prior.discriminator import Discriminator
 
 # (image, raw), (true image, true raw), all [B, 3, H, W] in [-1, 1] -> one number
@@ -35,3 +37,29 @@ def vgg_distance(network: VGG16) -> Perceptual:
         return sum((unit(x) - y).square().sum(1).mean() for x, y in zip(network(shown[0]), expected, strict=True))
 
     return distance
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """What an inversion sees with. Attributes: distance: of pictures; None for pixels alone. name: for people."""
+
+    distance: Perceptual | None
+    name: str
+
+
+def eyes_for(prior: HeadGenerator, critic: Discriminator | None, vgg: VGG16 | None, name: str = "your VGG16") -> Eyes:
+    """The user's VGG16, or else a critic that was trained on pictures of the prior's sizes, or else nothing beside pixels.
+
+    Args:
+        critic, vgg: None where there is none. name: of the VGG16, for people.
+    """
+    if vgg is not None:
+        return Eyes(vgg_distance(vgg), name)
+    if critic is not None and fits(critic, prior):
+        return Eyes(critic_distance(critic), "the prior's discriminator")
+    return Eyes(None, "pixels alone, as no discriminator of the prior's sizes and no VGG16 is there")
+
+
+def fits(critic: Discriminator, prior: HeadGenerator) -> bool:
+    """Whether a critic was trained on pictures of a prior's sizes."""
+    return (critic.config.resolution, critic.config.raw_resolution) == (prior.resolution, prior.config.raw_resolution)

@@ -9,12 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import orbit, project, rays
+from ..field.casting import MarchingCaster, render_features
 from ..field.outline import outline
 from ..field.triplane import TriplaneField
-from ..field.volume_rendering import RenderConfig, draw, render_features, render_rays, surface_normals
+from ..field.volume_rendering import RenderConfig, draw, surface_normals
+from ..out_of_memory import Pieces
 from ..photo.alignment import AlignedPortrait
-from ..prior.eg3d import Generator, resized
+from ..prior.contract import HeadGenerator
+from ..prior.eg3d import resized
 from .perceptual import Perceptual
+from .rays import render_in_pieces
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,24 @@ def photo_target(reference: AlignedPortrait, size: int) -> Target:
     return Target(origins.reshape(-1, 3), directions.reshape(-1, 3), rgb.flatten(1).mT, mask.flatten(), weight.flatten())
 
 
-def ray_loss(field: TriplaneField, target: Target, sampling: RenderConfig, count: int, generator: torch.Generator) -> Tensor:
-    """Colour and opacity error on `count` drawn rays, over a random backdrop so that white is not matter."""
+def ray_loss(
+    field: TriplaneField,
+    target: Target,
+    sampling: RenderConfig,
+    count: int,
+    generator: torch.Generator,
+    pieces: Pieces | None = None,
+) -> Tensor:
+    """Colour and opacity error [] on `count` drawn rays, over a random backdrop so that white is not matter.
+
+    Args:
+        pieces: how many rays are rendered at once; None for all.
+    """
     pick = torch.multinomial(target.weight.cpu(), count, generator=generator).to(target.rgb.device)
     backdrop = torch.rand(3, generator=generator).to(target.rgb)
     origins, directions = target.origins[None, pick], target.directions[None, pick]
-    seen = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, generator))
+    draws = draw(origins, sampling, generator)
+    seen = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, draws)
     opacity, mask = seen.opacity[0], target.mask[pick]
     colour = field.rgb(seen.features, seen.opacity[..., None])[0]
     truth = target.rgb[pick] * mask[:, None] + backdrop * (1 - mask[:, None])
@@ -103,10 +119,11 @@ def held_surface(field: TriplaneField, reference: AlignedPortrait, sampling: Ren
     camera, device = reference.camera, reference.image.device
     yaw, pitch = torch.tensor(AROUND).T
     around = orbit(torch.deg2rad(yaw), pitch).to(device)
-    seen = render_features(field, around, HELD_SIZE, HELD_SIZE, sampling)
+    cast = MarchingCaster(field)
+    seen = render_features(cast, around, HELD_SIZE, HELD_SIZE, sampling)
     origins, directions = (x.reshape(-1, 3) for x in rays(around, HELD_SIZE, HELD_SIZE))
     points = (origins + directions * seen.depth[0, :, None])[seen.opacity[0] > 0.5]
-    own = render_features(field, camera[None], HELD_SIZE, HELD_SIZE, sampling)
+    own = render_features(cast, camera[None], HELD_SIZE, HELD_SIZE, sampling)
     first = torch.where(own.opacity > 0.5, own.depth, torch.inf).view(1, 1, HELD_SIZE, HELD_SIZE)
     first = -F.max_pool2d(-first, 3, 1, 1)  # a pixel's edge sees a little past its centre
     where, _ = project(camera, points)
@@ -151,7 +168,7 @@ class PictureTarget:
     compared: Tensor
 
 
-def picture_target(reference: AlignedPortrait, generator: Generator) -> PictureTarget:
+def picture_target(reference: AlignedPortrait, generator: HeadGenerator) -> PictureTarget:
     """The photo on white at a generator's final and raw sizes."""
     R, white = generator.config.raw_resolution, reference.on_white()[None].clamp(0, 1) * 2 - 1  # from [0, 1] to [-1, 1]
     origins, directions = rays(reference.camera, R, R)
@@ -160,7 +177,7 @@ def picture_target(reference: AlignedPortrait, generator: Generator) -> PictureT
 
 
 def crop_loss(
-    generator: Generator,
+    generator: HeadGenerator,
     field: TriplaneField,
     latents: Tensor,
     target: PictureTarget,
@@ -169,6 +186,7 @@ def crop_loss(
     draws: torch.Generator,
     perceptual: Perceptual | None,
     weight: float,
+    pieces: Pieces | None = None,
 ) -> Tensor:
     """Raw and super-resolved error on a random square of `side` raw pixels, and `weight` times its perceptual distance.
 
@@ -179,10 +197,11 @@ def crop_loss(
     top, left = (int(torch.randint(R - side + 1, (), generator=draws)) for _ in range(2))
     piece = slice(top, top + side), slice(left, left + side)
     origins, directions = (x[piece].reshape(1, -1, 3) for x in (target.origins, target.directions))
-    seen = render_rays(field, origins, directions, sampling, draws=draw(origins, sampling, draws))
+    jitter = draw(origins, sampling, draws)
+    seen = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, jitter)
     features = generator.signed(seen.features.mT.unflatten(2, (side, side)))
     raw = generator.colours(features, latents)
-    image = generator.superresolution.blocks(raw, features, latents)
+    image = generator.super_resolve_piece(raw, features, latents)
     true_raw = target.raw[..., piece[0], piece[1]]
     fine = tuple(slice(s.start * scale, s.stop * scale) for s in piece)
     true_image = target.image[..., fine[0], fine[1]]

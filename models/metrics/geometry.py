@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MILLIMETRES_PER_UNIT = 700.0  # for printing; CONTRACTS.md: 0.7 metres per unit
+MILLIMETRES_PER_UNIT = 700.0  # for printing: a scene unit is about 0.7 metres
 
 
 def silhouette_iou(a: Tensor, b: Tensor) -> float:

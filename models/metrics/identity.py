@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoint import load_into, read, shipped
+from ..bounds import configured, integer_tuple, integers
+from ..checkpoint import build, read, shipped
 
 CROP_SIDE, CROP_TOP = 0.64, 0.16  # frame widths: the square around the head in a canonical frame, in the middle across
 CROP_SIZE = 128  # pixels
@@ -31,7 +32,8 @@ class IdentityConfig:
     dimensions: int = 64
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
+        integers(self, dimensions=(0, 8192))
+        integer_tuple(self, "channels", count=(1, 7), each=(1, 4096))
         if any(width % 8 for width in self.channels) or self.dimensions < 2 or CROP_SIZE % 2 ** len(self.channels):
             raise ValueError(f"IdentityConfig: expected channels in eights and 2 dimensions or more, got {self}; use the defaults")
 
@@ -96,6 +98,5 @@ def identity_similarity(network: IdentityNetwork, a: Tensor, b: Tensor) -> Tenso
 def shipped_identity() -> IdentityNetwork:
     """The network that comes with the pack, frozen, on the CPU."""
     config, state = read(shipped("identity"), "identity")
-    network = IdentityNetwork(IdentityConfig(**config)).requires_grad_(False).eval()
-    load_into(network, state, "identity")
-    return network
+    sizes = configured(IdentityConfig, config, "identity")
+    return build(lambda: IdentityNetwork(sizes).requires_grad_(False).eval(), state, "identity")

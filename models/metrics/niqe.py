@@ -10,6 +10,7 @@ pixels wide; figures by them compare with each other only. The paper's are of ph
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checkpoint import read_tensors, save_tensors, shipped
+from ..bounds import shown
+from ..checkpoint import json_entry, read_tensors, save_tensors, shipped
 from .image import luminance
 
 PAPER_PATCH, PATCH = 96, 32  # pixels a side
@@ -26,6 +28,7 @@ SHARP = 0.75  # of a picture's sharpest patch: pristine patches below are left o
 INSIDE = 0.75  # of a patch must lie in the mask, where there is one
 FEATURES = 36
 SHAPES = torch.arange(0.2, 10.0005, 0.001, dtype=torch.float64)  # generalised Gaussians' shape parameters that are tried
+LENGTH = 2**18  # bytes of a file of statistics; the paper's numbers are 11 kB
 NAMES = (("mu_prisparam", "cov_prisparam"), ("mu_pris_param", "cov_pris_param"), ("mean", "covariance"))
 
 
@@ -49,8 +52,10 @@ class NiqeModel:
             )
         if not (self.mean.isfinite().all() and self.covariance.isfinite().all()):
             raise ValueError("niqe: expected finite statistics, got NaN or infinity; fit them on more pictures, or choose another file")
-        if self.patch < 16 or self.patch % 2:
-            raise ValueError(f"niqe: expected patches of an even size of 16 pixels or more, got {self.patch}; the paper has {PAPER_PATCH}")
+        if type(self.patch) is not int or not 16 <= self.patch <= 1024 or self.patch % 2:
+            raise ValueError(
+                f"niqe: expected patches of an even size of 16 pixels or more, up to 1024, got {shown(self.patch)}; the paper has {PAPER_PATCH}"
+            )
 
 
 def niqe(image: Tensor, model: NiqeModel, mask: Tensor | None = None) -> Tensor:
@@ -211,7 +216,8 @@ def read_niqe(path: Path, patch: int | None = None) -> NiqeModel:
     arrays, metadata = _stored(path)
     for mean, covariance in NAMES:
         if mean in arrays and covariance in arrays:
-            said = json.loads(metadata.get("config", "{}")).get("patch", PAPER_PATCH)
+            said = json_entry(metadata, "config", f"niqe statistics: {path.name}") if "config" in metadata else {}
+            said = said.get("patch", PAPER_PATCH) if isinstance(said, dict) else said
             return NiqeModel(arrays[mean].double().flatten(), arrays[covariance].double(), patch or said)
     raise ValueError(f"niqe: expected mu_prisparam and cov_prisparam, but {path.name} has {sorted(arrays)[:4]}; choose statistics of NIQE")
 
@@ -223,19 +229,30 @@ def _stored(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if path.suffix not in (".mat", ".npz"):
         raise ValueError(f"niqe statistics: expected a .mat, .npz or .safetensors file, got {path.name}; choose another")
     try:
+        _check_length(path)
         found = _matlab(path) if path.suffix == ".mat" else _numpy(path)
     except ImportError as error:
         raise ValueError(f"niqe statistics: reading {path.name} needs scipy; install it, or save the file as .npz") from error
     except Exception as error:  # a damaged file fails in whatever way it likes
         raise ValueError(f"niqe statistics: {path.name} cannot be read ({error}); save it as .npz or .safetensors") from error
-    return {key: torch.as_tensor(value.astype("float64")) for key, value in found.items() if getattr(value, "dtype", "O") != "O"}, {}
+    return {key: torch.as_tensor(value.astype("float64")) for key, value in found.items() if value.dtype.kind in "fiu"}, {}
+
+
+def _check_length(path: Path) -> None:
+    """Raises ValueError for a file that holds, or unpacks to, far more than statistics."""
+    with path.open("rb") as file:
+        parts = zipfile.ZipFile(file).infolist() if path.suffix == ".npz" else []
+        length = max([path.stat().st_size, *(part.file_size for part in parts)])
+    if length > LENGTH:
+        raise ValueError(f"{length} bytes instead of up to {LENGTH}")
 
 
 def _matlab(path: Path) -> dict:
     """Arrays of a MATLAB file (up to version 7.2)."""
     from scipy.io import loadmat
 
-    return loadmat(path)
+    found = loadmat(path, variable_names=[name for names in NAMES for name in names])
+    return {key: value for key, value in found.items() if hasattr(value, "dtype")}
 
 
 def _numpy(path: Path) -> dict:
@@ -243,7 +260,7 @@ def _numpy(path: Path) -> dict:
     import numpy
 
     with numpy.load(path, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
+        return {key: file[key] for names in NAMES for key in names if key in file.files}
 
 
 def shipped_niqe() -> NiqeModel:

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoint import load_into, read, shipped
+from ..bounds import configured, integer_tuple, integers
+from ..checkpoint import build, read, shipped
 from .vgg import unit
 
 LEAST = 4  # pixels a side at the deepest level: less leaves no structure
@@ -32,8 +33,9 @@ class PerceptualConfig:
     channels: tuple[int, ...] = (24, 48, 80, 96)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        if min(self.stem, *self.channels) < 1 or not 3 <= len(self.channels) <= 5:
+        integers(self, stem=(0, 4096))
+        integer_tuple(self, "channels", count=(0, 8), each=(0, 4096))
+        if not 3 <= len(self.channels) <= 5 or min(self.stem, *self.channels) < 1:
             raise ValueError(f"PerceptualConfig: expected 3 to 5 levels of at least one channel, got {self.channels}; use the defaults")
 
 
@@ -117,6 +119,5 @@ def embedding(network: PerceptualNetwork, image: Tensor) -> Tensor:
 def shipped_perceptual() -> PerceptualNetwork:
     """The network that comes with the pack, frozen, on the CPU."""
     config, state = read(shipped("perceptual"), "perceptual")
-    network = PerceptualNetwork(PerceptualConfig(**config)).requires_grad_(False).eval()
-    load_into(network, state, "perceptual")
-    return network
+    sizes = configured(PerceptualConfig, config, "perceptual")
+    return build(lambda: PerceptualNetwork(sizes).requires_grad_(False).eval(), state, "perceptual")

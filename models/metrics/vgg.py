@@ -7,6 +7,7 @@ every channel counting alike.
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's sRGB in [0, 1], as its training saw it
 LEAST = 16  # pixels: four halvings must leave one
 SUFFIXES = (".safetensors", ".pth")
+TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 KEY = re.compile(r"(?:net\.)?(?:features\.|slice[1-5]\.)?(\d+)\.(weight|bias)")  # torchvision's; LPIPS' slices count as it does
 
 
@@ -79,7 +81,7 @@ def load_vgg(path: Path) -> VGG16:
     found = {}
     for key, value in stored_tensors(path).items():
         if match := KEY.fullmatch(key):
-            found[f"features.{match[1]}.{match[2]}"] = value.float()
+            found[f"features.{match[1]}.{match[2]}"] = value
     network = VGG16()
     state = network.state_dict()
     for key, value in state.items():
@@ -87,6 +89,7 @@ def load_vgg(path: Path) -> VGG16:
             raise _fault(path, f"{key} is missing")
         if found[key].shape != value.shape:
             raise _fault(path, f"{key} is {list(found[key].shape)} instead of {list(value.shape)}")
+        found[key] = found[key].float()
         if not bool(found[key].isfinite().all()):
             raise _fault(path, f"{key} holds NaN or infinity")
     network.load_state_dict({key: found[key] for key in state})
@@ -110,6 +113,7 @@ def stored_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors" or not path.is_file():
         return read_tensors(path, "vgg")[0]
     try:
+        _check_unpacked(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle fails in whatever way it likes
         first = str(error).strip().partition("\n")[0]
@@ -117,4 +121,25 @@ def stored_tensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"vgg: expected plain tensors, but {path.name} {what}; save its state dict as .safetensors") from error
     if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
         raise ValueError(f"vgg: expected named tensors, but {path.name} holds something else; save its state dict as .safetensors")
+    strange = [key for key, value in state.items() if not _plain(value)]
+    if strange:
+        raise ValueError(
+            f"vgg: expected plain tensors, but {strange[0]} in {path.name} is of another kind; save its state dict as .safetensors"
+        )
     return state
+
+
+def _check_unpacked(path: Path) -> None:
+    """Raises ValueError for an archive that unpacks to far more than it is long: tensors are not compressed in torch's."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        length = sum(part.file_size for part in archive.infolist())
+    if length > 2 * path.stat().st_size + 2**20:
+        raise ValueError(f"{length} bytes in {path.stat().st_size}")
+
+
+def _plain(value: Tensor) -> bool:
+    """Whether a tensor is a dense one of ordinary numbers that are all there."""
+    dense = value.layout == torch.strided and not value.is_meta and not value.is_quantized and not value.is_complex()
+    return dense and value.dtype in TYPES and value.untyped_storage().nbytes() >= value.numel() * value.element_size()

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoint import load_into
+from ..bounds import configured, integer_tuple, integers
+from ..checkpoint import build
 
 LANDMARKS = ("right_pupil", "left_pupil", "nose_tip", "right_mouth", "left_mouth", "chin")  # right: the subject's
 
@@ -26,8 +27,9 @@ class AlignmentConfig:
     landmarks: int = len(LANDMARKS)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        if not self.channels or self.size % 2 ** len(self.channels):
+        integers(self, size=(1, 1024), landmarks=(1, 1024))
+        integer_tuple(self, "channels", count=(1, 8), each=(0, 4096))
+        if self.size % 2 ** len(self.channels):
             raise ValueError(f"AlignmentConfig: size {self.size} does not halve {len(self.channels)} times; choose a multiple")
         if any(c < 1 or c % 4 for c in self.channels):
             raise ValueError(f"AlignmentConfig: expected channels in multiples of 4, got {self.channels}; round them up")
@@ -124,10 +126,5 @@ def alignment_network_from(config: dict, state: dict[str, Tensor]) -> AlignmentN
     Raises:
         ValueError: the config or the weights are not those of an alignment network.
     """
-    try:
-        sizes = AlignmentConfig(**config)
-    except TypeError as error:
-        raise ValueError(f"alignment network: the config has wrong entries ({error}); choose a file made by this pack") from error
-    network = AlignmentNetwork(sizes).requires_grad_(False).eval()
-    load_into(network, state, "alignment network")
-    return network
+    sizes = configured(AlignmentConfig, config, "alignment network")
+    return build(lambda: AlignmentNetwork(sizes).requires_grad_(False).eval(), state, "alignment network")

@@ -1,6 +1,7 @@
 """The Detail Preservation Block: what geometry restoration trains, between a generator's planes and their renderer.
 
-Portrait Diffusion, eqs. 3 and 4, which give no architecture; ours: MODELS_DIFFUSION (h), 25. The generator itself never changes.
+Portrait Diffusion, eqs. 3 and 4, which give no architecture; ours is a residual of convolutions on the planes. The
+generator itself never changes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoint import load_into, read, shipped
+from ..bounds import configured, integer_tuple, integers
+from ..checkpoint import build, read, shipped
 from ..field.triplane import FieldConfig
 
 
@@ -28,7 +30,8 @@ class DetailConfig:
     stride: int = 4
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "wide", tuple(self.wide))  # a file gives a list
+        integers(self, channels=(0, 98304), grid=(0, 1024), hidden=(0, 4096), stride=(0, 64))
+        integer_tuple(self, "wide", count=(2, 2), each=(0, 4096))
         if min(self.channels, self.grid, self.hidden, *self.wide, self.stride) < 1:
             raise ValueError(f"DetailConfig: expected positive sizes, got {self}; take them from the field")
 
@@ -93,9 +96,8 @@ def shipped_detail_block(path: Path | None = None) -> DetailBlock:
         ValueError: as `checkpoint.read` and `load_into`.
     """
     config, state = read(path or shipped("restoration"), "restoration")
-    block = DetailBlock(DetailConfig(**config)).requires_grad_(False).eval()
-    load_into(block, state, "restoration")
-    return block
+    sizes = configured(DetailConfig, config, "restoration")
+    return build(lambda: DetailBlock(sizes).requires_grad_(False).eval(), state, "restoration")
 
 
 def learnt_block(field: FieldConfig) -> DetailBlock | None:

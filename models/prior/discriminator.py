@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoint import load_into, read, shipped
+from ..bounds import configured, integer_tuple, integers
+from ..checkpoint import build, read, shipped
 from ..equalised import FullyConnected, normalize
 
 
@@ -34,7 +35,8 @@ class DiscriminatorConfig:
     embedding: int = 64
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))
+        integers(self, resolution=(1, 4096), raw_resolution=(1, 4096), c_dim=(1, 1024), embedding=(1, 8192))
+        integer_tuple(self, "widths", count=(1, 12), each=(1, 4096))
         if self.resolution % 2 ** (len(self.widths) - 1):
             raise ValueError(f"DiscriminatorConfig: {self.resolution} pixels do not halve {len(self.widths) - 1} times; give fewer widths")
 
@@ -105,6 +107,5 @@ class Discriminator(nn.Module):
 def shipped_critic() -> Discriminator:
     """The discriminator that comes with the pack, frozen, on the CPU."""
     config, state = read(shipped("discriminator"), "discriminator")
-    critic = Discriminator(DiscriminatorConfig(**config)).requires_grad_(False).eval()
-    load_into(critic, state, "discriminator")
-    return critic
+    sizes = configured(DiscriminatorConfig, config, "discriminator")
+    return build(lambda: Discriminator(sizes).requires_grad_(False).eval(), state, "discriminator")

@@ -6,16 +6,20 @@ EG3D (Chan et al. 2022), sections 4 and 5; keys and shapes of the parameters are
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..bounds import flags, integer_tuple, integers, numbers, shown
 from ..camera import camera_from_label, rays
 from ..field.triplane import Decoder, FieldConfig, TriplaneField
 from ..field.volume_rendering import Draws, RenderConfig, render_rays
 from .stylegan2 import NOISE_MODES, MappingNetwork, SynthesisBlock, SynthesisNetwork, fir_taps
+
+CHUNK = 2**30  # bytes that a file may have a chunk of rays take; whoever renders may take more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,16 +94,35 @@ class GeneratorConfig:
     camera_offset: bool = False
 
     def __post_init__(self) -> None:
-        if self.sr_channels is not None:
-            object.__setattr__(self, "sr_channels", tuple(self.sr_channels))  # JSON gives a list
+        integers(self, z_dim=(0, 8192), w_dim=(0, 8192), c_dim=(0, 1024), mapping_layers=(1, 32))
+        integers(self, embed_features=(1, 8192), layer_features=(1, 8192), channel_base=(1, 2**17), channel_max=(1, 4096))
+        integers(self, base_resolution=(1, 512), mean_resolution=(0, 1024), raw_resolution=(0, 512), sr_resolution=(1, 512))
+        integer_tuple(self, "sr_channels", count=(2, 2), each=(1, 4096))
+        numbers(self, conv_clamp=(0, 1e9), sr_clamp=(0, 1e9), c_scale=(-1e6, 1e6))
+        flags(self, "sr_antialias", "conditioning_zero", "background", "raw_rgb", "camera_offset")
+        self._check_parts()
         if self.super_resolution not in (*UPSCALINGS, "none"):
             raise ValueError(
-                f"GeneratorConfig: expected super_resolution to be none or one of {', '.join(UPSCALINGS)}, got {self.super_resolution!r}"
+                f"GeneratorConfig: expected super_resolution to be none or one of {', '.join(UPSCALINGS)}, got {shown(self.super_resolution)}; "
+                "choose a file made by this pack"
             )
         if self.sr_noise_mode not in NOISE_MODES:
-            raise ValueError(f"GeneratorConfig: expected sr_noise_mode to be one of {', '.join(NOISE_MODES)}, got {self.sr_noise_mode!r}")
+            raise ValueError(
+                f"GeneratorConfig: expected sr_noise_mode to be one of {', '.join(NOISE_MODES)}, got {shown(self.sr_noise_mode)}; "
+                "choose a file made by this pack"
+            )
         if min(self.z_dim, self.w_dim, self.mapping_layers, self.raw_resolution) < 1 or self.c_dim not in (0, 25):
             raise ValueError(f"GeneratorConfig: sizes must be positive and c_dim 0 or 25, got {self}; fix the checkpoint's config")
+
+    def _check_parts(self) -> None:
+        if not isinstance(self.field, FieldConfig) or not isinstance(self.render, RenderConfig):
+            raise ValueError(
+                f"GeneratorConfig: expected configs of field and render, got {shown(self.field)} and {shown(self.render)}; make both"
+            )
+        if self.render.chunk_bytes > CHUNK:
+            raise ValueError(
+                f"GeneratorConfig: expected chunks of rays of up to {CHUNK} bytes, got {self.render.chunk_bytes}; choose a file made by this pack"
+            )
 
     @property
     def feature_resolution(self) -> int:
@@ -220,6 +243,18 @@ class Generator(nn.Module):
         """Pixels of the final image."""
         return self.config.raw_resolution if self.superresolution is None else self.superresolution.resolution
 
+    @property
+    def super_resolves(self) -> bool:
+        """Whether the final image is made by super-resolution."""
+        return self.superresolution is not None
+
+    def tuned_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """All that a head's picture depends on, by name, but no strengths of noise, which fit nothing."""
+        elsewhere = ("backbone.mapping.", "bcg_synthesis.", "t_mapping.")
+        for name, parameter in self.named_parameters():
+            if not name.startswith(elsewhere) and not name.endswith("noise_strength"):
+                yield name, parameter
+
     def _conditioning(self, c: Tensor | None) -> Tensor | None:
         """The label as the mappings see it."""
         if c is None:
@@ -285,6 +320,10 @@ class Generator(nn.Module):
         if self.superresolution is None:
             return rgb
         return self.superresolution(rgb, features, ws, self.config.sr_noise_mode)
+
+    def super_resolve_piece(self, rgb: Tensor, features: Tensor, ws: Tensor) -> Tensor:
+        """As `super_resolve`, for pieces [B, 3, h, w] and [B, F, h, w] at the size that the module works from."""
+        return rgb if self.superresolution is None else self.superresolution.blocks(rgb, features, ws)
 
     def synthesis(
         self,

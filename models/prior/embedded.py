@@ -6,6 +6,7 @@ from ..field.triplane import FieldConfig
 from ..field.volume_rendering import RenderConfig
 from ..synthetic.codes import CODE_DIM
 from .eg3d import GeneratorConfig
+from .panohead import PanoHeadGenerator
 
 
 def embedded_config() -> GeneratorConfig:
@@ -33,3 +34,8 @@ def embedded_config() -> GeneratorConfig:
         sr_channels=(24, 16),
         sr_clamp=None,
     )
+
+
+def embedded_generator() -> PanoHeadGenerator:
+    """A generator of that config with random weights, to be trained."""
+    return PanoHeadGenerator(embedded_config())

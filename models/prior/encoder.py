@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoint import load_into, read, shipped
+from ..bounds import configured, integer_tuple, integers
+from ..checkpoint import build, read, shipped
 from ..synthetic.codes import lift
+from .contract import HeadGenerator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,10 @@ class EncoderConfig:
     hidden: int = 224
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
+        integers(self, size=(1, 1024), z_dim=(2, 8192), hidden=(1, 8192))
+        integer_tuple(self, "channels", count=(1, 8), each=(1, 4096))
+        if any(width % 8 for width in self.channels):
+            raise ValueError(f"EncoderConfig: expected channels in eights, got {self.channels}; round them up")
         if self.size % 2 ** len(self.channels):
             raise ValueError(f"EncoderConfig: size {self.size} does not halve {len(self.channels)} times; choose a multiple")
 
@@ -65,6 +70,10 @@ class PortraitEncoder(nn.Module):
 def shipped_encoder() -> PortraitEncoder:
     """The encoder that comes with the pack, frozen, on the CPU."""
     config, state = read(shipped("encoder"), "encoder")
-    encoder = PortraitEncoder(EncoderConfig(**config)).requires_grad_(False).eval()
-    load_into(encoder, state, "encoder")
-    return encoder
+    sizes = configured(EncoderConfig, config, "encoder")
+    return build(lambda: PortraitEncoder(sizes).requires_grad_(False).eval(), state, "encoder")
+
+
+def encodes(encoder: PortraitEncoder, generator: HeadGenerator) -> bool:
+    """Whether an encoder's codes can be a generator's: of one length, and imagined from nowhere in particular."""
+    return encoder.config.z_dim == generator.config.z_dim and not generator.config.c_dim

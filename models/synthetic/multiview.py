@@ -1,6 +1,6 @@
-"""The multi-view head file (`.safetensors`, CONTRACTS.md): many views of one head, with masks and exact distances.
+"""The multi-view head file (`.safetensors`): many views of one head, with masks and exact distances.
 
-Files in another frame carry their own cameras. The canonical frame is reached by one similarity, point -> scale * R (point
+What a file holds is in models/README.md. Files in another frame carry their own cameras. The canonical frame is reached by one similarity, point -> scale * R (point
 - centre):
 
 - R: a file whose cameras have +y above them on the whole has our axes; one with +z above is taken for Blender's world, whose
@@ -23,9 +23,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..bounds import shown
 from ..camera import FOCAL, RADIUS, Camera, intrinsics_from_focal
+from ..checkpoint import json_entry, read_tensors
 from .rendering import Views
 
+LARGEST, PARAMETERS = 1e6, 65536  # of a config's numbers, and how many they may be
 CANONICAL_EXTENT = RADIUS / FOCAL  # scene units that a frontal frame shows at the origin
 
 
@@ -86,7 +89,7 @@ def read_views(path: str | Path) -> MultiView:
     pose = tensors["cam2world"].float()
     scale = 1.0
     if config.get("frame") != "canonical":
-        look_at = torch.tensor(config["look_at"], dtype=torch.float32) if "look_at" in config else _meeting_point(pose)
+        look_at = torch.tensor(_numbers(config, "look_at", path, 3)) if "look_at" in config else _meeting_point(pose)
         pose, scale = to_canonical(pose, look_at, focal)
     mask = tensors["mask"][:, None].float()
     normal = tensors.get("normal")
@@ -97,8 +100,8 @@ def read_views(path: str | Path) -> MultiView:
         normal=torch.zeros(tensors["rgb"].shape).permute(0, 3, 1, 2) if normal is None else normal.permute(0, 3, 1, 2).float(),
     )
     camera = Camera(pose, intrinsics_from_focal(torch.full((len(pose),), focal), like=pose))
-    parameters = torch.tensor(config["parameters"]) if config.get("parameters") is not None else None
-    return MultiView(views=views, camera=camera, frontal=frontal_view(pose), seed=config.get("seed"), parameters=parameters)
+    parameters = torch.tensor(_numbers(config, "parameters", path)) if config.get("parameters") is not None else None
+    return MultiView(views=views, camera=camera, frontal=frontal_view(pose), seed=_seed(config, path), parameters=parameters)
 
 
 def frontal_view(cam2world: Tensor) -> int:
@@ -134,12 +137,35 @@ def _meeting_point(cam2world: Tensor) -> Tensor:
     return torch.linalg.lstsq(across.sum(0), (across @ cam2world[:, :3, 3:]).sum(0), driver="gelsd").solution[:, 0]
 
 
+def _numbers(config: dict, name: str, path: str | Path, count: int | None = None) -> list[float]:
+    """A list of so many numbers (None: up to `PARAMETERS`) in a file's config."""
+    values = config[name]
+    if not isinstance(values, list) or not (len(values) == count or (count is None and len(values) <= PARAMETERS)):
+        raise ValueError(f"read_views: expected {name} to be {count or f'up to {PARAMETERS}'} numbers in {path}, got {shown(values)}; repair it")
+    return [_number(value, name, path) for value in values]
+
+
+def _number(value: object, name: str, path: str | Path) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+        raise ValueError(f"read_views: expected numbers up to {LARGEST:g} for {name} in {path}, got {shown(value)}; repair its config")
+    return float(value)
+
+
+def _seed(config: dict, path: str | Path) -> int | None:
+    """Of a factory head."""
+    seed = config.get("seed")
+    if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
+        raise ValueError(f"read_views: expected a seed from 0 to {2**63 - 1} in {path}, got {shown(seed)}; repair its config")
+    return seed
+
+
 def _focal(config: dict, path: str | Path) -> float:
     """Image widths."""
     if "focal" in config:
-        focal = float(config["focal"])
+        focal = _number(config["focal"], "focal", path)
     elif "fov_degrees" in config:
-        focal = 0.5 / math.tan(math.radians(float(config["fov_degrees"])) / 2)
+        degrees = _number(config["fov_degrees"], "fov_degrees", path)
+        focal = 0.5 / math.tan(math.radians(degrees) / 2) if degrees else math.inf
     else:
         raise ValueError(f"read_views: {path} names neither focal nor fov_degrees in its config; add one")
     if not (math.isfinite(focal) and focal > 0):
@@ -149,17 +175,19 @@ def _focal(config: dict, path: str | Path) -> float:
 
 def _load(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """The file's tensors, of shapes that fit each other, and its config."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(str(path), framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            config = json.loads((file.metadata() or {}).get("config", "{}"))
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        tensors, metadata = read_tensors(Path(path), "multi-view head")
+        config = json_entry(metadata, "config", "the file") if "config" in metadata else {}
+    except (ValueError, OSError) as error:
         raise ValueError(f"read_views: {path} is no readable multi-view head file ({error}); write it with write_views") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"read_views: expected a config of names and values in {path}, got {shown(config)}; write it with write_views")
     missing = {"rgb", "mask", "ray_distance", "cam2world"} - tensors.keys()
     if missing:
-        raise ValueError(f"read_views: {path} lacks {', '.join(sorted(missing))}; see CONTRACTS.md for the format")
+        raise ValueError(
+            f"read_views: {path} lacks {', '.join(sorted(missing))}; a file has rgb and mask (uint8, [V, S, S, 3] and [V, S, S]), "
+            "ray_distance ([V, S, S]) and cam2world ([V, 4, 4]); write it with write_views"
+        )
     shape = tensors["mask"].shape
     if len(shape) != 3 or 0 in shape or shape[1] != shape[2]:
         raise ValueError(f"read_views: expected mask [V, S, S] in {path}, got {list(shape)}; views are square")

@@ -1,4 +1,4 @@
-"""Which seeds may be used for what. Ranges of CONTRACTS.md; they never overlap."""
+"""Which seeds may be used for what. The ranges never overlap."""
 
 PRIOR = range(0, 50_000)  # prior and encoder
 UPPER = range(50_000, 70_000)  # everything trained on top of the prior: diffusion, HPDM, Turbo, metric networks

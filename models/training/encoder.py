@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checkpoint import shipped, write
-from ..head import load_generator
-from ..prior.eg3d import Generator
+from ..prior.contract import HeadGenerator
 from ..prior.encoder import EncoderConfig, PortraitEncoder
+from ..prior.families import load_generator
 from ..synthetic.codes import identity_codes, lift
 from ..synthetic.renders import Renders, cached_renders
 from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
@@ -80,7 +80,7 @@ def validate(encoder: PortraitEncoder, renders: Renders, device) -> dict[str, fl
     return {"code_r2_front": 1 - left.item(), "pose_error_degrees": math.degrees((pose - angles).abs().mean().item())}
 
 
-def rendered_loss(prior: Generator, amounts: Tensor, truth: Renders, heads: Tensor, draws: torch.Generator) -> Tensor:
+def rendered_loss(prior: HeadGenerator, amounts: Tensor, truth: Renders, heads: Tensor, draws: torch.Generator) -> Tensor:
     """How the heads of predicted codes [B, z_dim - 1] look on rays of their true views."""
     _, planes = planes_of(prior, lift(amounts), prior.backbone.synthesis.resolutions[-2])
     batch = draw_rays(truth, heads, 1, 256, draws, amounts.device)
@@ -89,7 +89,7 @@ def rendered_loss(prior: Generator, amounts: Tensor, truth: Renders, heads: Tens
     return losses["colour"] + 0.05 * losses["opacity"]
 
 
-def shipped_prior(device) -> Generator | None:
+def shipped_prior(device) -> HeadGenerator | None:
     """The prior that ships, frozen; None before there is one."""
     return load_generator(shipped("prior")).to(device) if shipped("prior").is_file() else None
 

@@ -52,7 +52,7 @@ def ablation_path(name: str) -> Path:
     return cache_folder() / "ablations" / f"hpdm-{name}.safetensors"
 
 
-def embedded_config(base: EmbeddedUNet, *, geometry: bool = True, implicit: bool = True) -> HpdmConfig:
+def branches_config(base: EmbeddedUNet, *, geometry: bool = True, implicit: bool = True) -> HpdmConfig:
     """Branches of the embedded UNet's size."""
     size = base.config
     branch = BranchConfig(channels=size.channels, layers=size.layers, groups=size.groups, latent_channels=size.latent_channels)
@@ -152,7 +152,7 @@ def run(arguments: list[str]) -> None:
     data = cached_latents(stage, range(UPPER.start, UPPER.start + options.heads), damage=True)
     held_out = cached_latents(stage, range(VALIDATION.start, VALIDATION.start + 25), damage=False)
     base = shipped_unet().to(device)
-    network = begun(base, embedded_config(base, geometry=plan.geometry_from < 1, implicit=plan.implicit_from < 1)).to(device)
+    network = begun(base, branches_config(base, geometry=plan.geometry_from < 1, implicit=plan.implicit_from < 1)).to(device)
     state = HpdmRun(network, base, plan, data, device)
     path = ablation_path(options.ablation) if options.ablation else shipped("hpdm")
     local = LocalRun(path.stem, network, state.optimiser, options.minutes, {"": "hpdm"} if options.ablation is None else {})

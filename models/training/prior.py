@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from ..camera import orbit
 from ..checkpoint import shipped, write
-from ..field.volume_rendering import render
+from ..field.casting import render
 from ..head import Head
+from ..prior.contract import HeadGenerator, styles
 from ..prior.discriminator import Discriminator, DiscriminatorConfig
-from ..prior.eg3d import Generator
-from ..prior.embedded import embedded_config
-from ..prior.panohead import PanoHeadGenerator
+from ..prior.embedded import embedded_generator
+from ..prior.families import family_of
 from ..synthetic.codes import identity_codes
 from ..synthetic.renders import Renders, cached_renders
 from .local import LocalRun, descend, parsed, pick_device, training_parser
@@ -68,7 +68,7 @@ class PriorTraining:
 class Pair(nn.Module):
     """Generator and discriminator under one state dict, for the local checkpoint."""
 
-    def __init__(self, generator: Generator, discriminator: Discriminator) -> None:
+    def __init__(self, generator: HeadGenerator, discriminator: Discriminator) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
 
@@ -78,16 +78,16 @@ def fast_precision(device: torch.device) -> contextlib.AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16)
 
 
-def planes_of(generator: Generator, codes: Tensor, stop: int | None) -> tuple[Tensor, Tensor]:
+def planes_of(generator: HeadGenerator, codes: Tensor, stop: int | None) -> tuple[Tensor, Tensor]:
     """Styles and float32 planes of codes [B, z_dim]."""
-    ws = generator.mapping(codes)
+    ws = styles(generator, codes)
     with fast_precision(codes.device):
         planes = generator.planes(ws, "none", stop=stop)
     return ws, planes.float()
 
 
 def ray_step(
-    generator: Generator, codes: Tensor, truth: Renders, index: Tensor, config: PriorTraining, stop: int | None, draws: torch.Generator
+    generator: HeadGenerator, codes: Tensor, truth: Renders, index: Tensor, config: PriorTraining, stop: int | None, draws: torch.Generator
 ) -> dict[str, Tensor]:
     """Reconstruction losses on rays of the heads `index` [B] with codes [B, z_dim]."""
     batch = draw_rays(truth, index, config.views, config.rays, draws, codes.device)
@@ -98,7 +98,7 @@ def ray_step(
     return losses | {"relief": relief_loss(field, batch, config.relief_share, draws)}
 
 
-def begin_plain(generator: Generator) -> None:
+def begin_plain(generator: HeadGenerator) -> None:
     """Let the finest planes and super-resolution begin as plain enlargements: what they then add is learnt, not unlearnt."""
     blocks = [generator.backbone.synthesis.get_submodule(f"b{generator.config.field.resolution}")]
     if generator.superresolution is not None:
@@ -119,7 +119,7 @@ def critic_loss(critic: Discriminator, fake: PictureBatch, real: PictureBatch, p
 
 
 @torch.no_grad()
-def validate(generator: Generator, renders: Renders, heads: int, device) -> dict[str, float]:
+def validate(generator: HeadGenerator, renders: Renders, heads: int, device) -> dict[str, float]:
     """Mean PSNR in dB at 128 pixels over whole images of validation heads fed with their true codes: in front, and all views."""
     errors = []
     for i in range(heads):
@@ -151,7 +151,7 @@ def optimisers(pair: Pair, config: PriorTraining) -> tuple[torch.optim.Optimizer
 class PriorRun:
     """One training: its networks, data and draws, and what a step does at each share of the run."""
 
-    def __init__(self, truth: Renders, config: PriorTraining, device: torch.device, generator: Generator, critic: Discriminator) -> None:
+    def __init__(self, truth: Renders, config: PriorTraining, device: torch.device, generator: HeadGenerator, critic: Discriminator) -> None:
         self.truth, self.config, self.device = truth, config, device
         self.codes = identity_codes(truth.parameters).to(device)
         self.generator, self.critic = generator, critic
@@ -210,13 +210,13 @@ def finish(run: PriorRun, held_out: Renders) -> dict[str, float]:
         run.generator.backbone.mapping.w_avg.copy_(styles.mean(0))
     figures = validate(run.generator, held_out, len(held_out.parameters), run.device)
     notes = {key: f"{value:.3f}" for key, value in figures.items()} | {"steps": str(run.step_count)}
-    write(shipped("prior"), "prior", run.generator.config, run.generator, **notes)
+    write(shipped("prior"), "prior", run.generator.config, run.generator, family=family_of(run.generator), **notes)
     write(shipped("discriminator"), "discriminator", run.critic.config, run.critic, steps=str(run.step_count))
     return figures
 
 
 @torch.no_grad()
-def sample_sheet(generator: Generator, renders: Renders, path: Path, heads: int = 8) -> None:
+def sample_sheet(generator: HeadGenerator, renders: Renders, path: Path, heads: int = 8) -> None:
     """Validation heads of true codes as the generator finally shows them, each row below its truth."""
     rows = []
     for i in range(heads):
@@ -237,7 +237,7 @@ def run(arguments: list[str]) -> None:
     truth, held_out = cached_renders(range(options.heads)), cached_renders(range(90_000, 90_025))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the initial weights
-        generator = PanoHeadGenerator(embedded_config()).to(device)
+        generator = embedded_generator().to(device)
         begin_plain(generator)
         critic = Discriminator(DiscriminatorConfig()).to(device)
     state = PriorRun(truth, PriorTraining(), device, generator, critic)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..camera import RADIUS, Camera, label_from_camera, orbit, rays
 from ..fitting.perceptual import critic_distance
+from ..prior.contract import HeadGenerator
 from ..prior.discriminator import Discriminator
-from ..prior.eg3d import Generator
 from ..synthetic.renders import Renders
 from .prior_rays import GuidedSampling, RayBatch, draw_views, guided_samples, reach_out, render_guided
 
@@ -31,7 +31,7 @@ class PictureBatch:
     rays: RayBatch | None = None
 
 
-def draw_pictures(renders: Renders, index: Tensor, generator: Generator, draws: torch.Generator, device) -> PictureBatch:
+def draw_pictures(renders: Renders, index: Tensor, generator: HeadGenerator, draws: torch.Generator, device) -> PictureBatch:
     """A random view of each of the heads `index` [B]; distances of the raw picture's rays are the nearest fine pixel's."""
     pick = (index, draw_views(renders.yaw[index], 1, draws)[:, 0])
     image = renders.rgb[pick].to(device).float() / 127.5 - 1
@@ -48,7 +48,7 @@ def draw_pictures(renders: Renders, index: Tensor, generator: Generator, draws: 
 
 
 def render_features(
-    generator: Generator, planes: Tensor, ws: Tensor, real: PictureBatch, sampling: GuidedSampling, draws: torch.Generator
+    generator: HeadGenerator, planes: Tensor, ws: Tensor, real: PictureBatch, sampling: GuidedSampling, draws: torch.Generator
 ) -> Tensor:
     """What super-resolution is fed with [B, F, R, R], from the cameras of `real`; rendered where its surface is and a margin around."""
     B, R = len(ws), generator.config.raw_resolution
@@ -67,7 +67,7 @@ def render_features(
     return generator.signed(every.mT.unflatten(2, (R, R)))
 
 
-def super_resolved(generator: Generator, features: Tensor, ws: Tensor, label: Tensor) -> PictureBatch:
+def super_resolved(generator: HeadGenerator, features: Tensor, ws: Tensor, label: Tensor) -> PictureBatch:
     """The generator's pictures of rendered features."""
     return PictureBatch(generator.super_resolve(features[:, :3], features, ws), features[:, :3], label)
 

@@ -15,8 +15,8 @@ from ..camera import frontal
 from ..checkpoint import shipped, write
 from ..fitting.feed_forward import feed_forward_head
 from ..photo.alignment import uncropped
+from ..prior.contract import HeadGenerator, styles
 from ..prior.detail_block import DetailBlock, new_block
-from ..prior.panohead import PanoHeadGenerator
 from ..synthetic.codes import identity_codes
 from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
@@ -52,7 +52,7 @@ def plane_data(stage: Stage, truth: Renders) -> PlaneData:
             rgb, mask = truth.rgb[i, 0].to(device).float() / 255, truth.mask[i, :1].to(device).float()
             made = feed_forward_head(stage.prior, stage.encoder, uncropped(rgb, mask, frontal().to(device))).planes
         else:
-            made = stage.prior.planes(stage.prior.mapping(codes[i : i + 1].to(device)))
+            made = stage.prior.planes(styles(stage.prior, codes[i : i + 1].to(device)))
         planes.append(made[0].half().cpu())
     return PlaneData(torch.stack(planes), truth)
 
@@ -68,7 +68,7 @@ def drawn_fault(draws: torch.Generator) -> Fault | None:
 
 
 def losses(
-    block: DetailBlock, prior: PanoHeadGenerator, data: PlaneData, heads: Tensor, faults: list[Fault | None], draws: torch.Generator
+    block: DetailBlock, prior: HeadGenerator, data: PlaneData, heads: Tensor, faults: list[Fault | None], draws: torch.Generator
 ) -> dict[str, Tensor]:
     """How heads look behind the block, with such faults, on rays of their exact views. Args: heads: [B] indices. faults: B of them."""
     device = next(block.parameters()).device
@@ -90,7 +90,7 @@ def total(found: dict[str, Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def validate(block: DetailBlock, prior: PanoHeadGenerator, data: PlaneData) -> dict[str, float]:
+def validate(block: DetailBlock, prior: HeadGenerator, data: PlaneData) -> dict[str, float]:
     """On validation heads, the same draws every time: each fault's loss behind the block over its loss without."""
     figures = {}
     nothing = new_block(prior.config.field).to(next(block.parameters()).device)

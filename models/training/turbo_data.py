@@ -16,10 +16,11 @@ from torch import Tensor
 from ..camera import Camera, frontal, orbit
 from ..checkpoint import shipped
 from ..fitting.feed_forward import feed_forward_head
-from ..head import Head, load_generator
+from ..head import Head
 from ..photo.alignment import uncropped
+from ..prior.contract import HeadGenerator, styles
 from ..prior.encoder import PortraitEncoder, shipped_encoder
-from ..prior.panohead import PanoHeadGenerator
+from ..prior.families import load_generator
 from ..synthetic.codes import identity_codes
 from ..synthetic.head import sample_parameters
 from ..synthetic.renders import FACTORY_VERSION, Renders, cache_folder, cached_renders, cached_shards, stacked
@@ -57,7 +58,7 @@ class TurboData:
 class Stage:
     """The feed-forward stage. Attributes: prior, encoder: frozen, on one device. key: of their weights."""
 
-    prior: PanoHeadGenerator
+    prior: HeadGenerator
     encoder: PortraitEncoder
     key: str
 
@@ -93,7 +94,7 @@ def factory_pair(stage: Stage, truth: Renders, i: int) -> dict[str, Tensor]:
 def own_pair(stage: Stage, seed: int) -> dict[str, Tensor]:
     """A head of the prior's own: its views are the truth, and the encoder sees its front."""
     device, draws = next(stage.prior.parameters()).device, torch.Generator().manual_seed(seed)
-    ws = stage.prior.mapping(identity_codes(sample_parameters(seed)[None]).to(device))
+    ws = styles(stage.prior, identity_codes(sample_parameters(seed)[None]).to(device))
     own = Head(stage.prior.planes(ws), stage.prior.decoder, stage.prior.config.field, None, ws, stage.prior)
     turn = (torch.rand(OWN_VIEWS, generator=draws) * 2 - 1) * math.radians(75)
     lift = (torch.rand(OWN_VIEWS, generator=draws) * 2 - 1) * math.radians(20)

@@ -30,14 +30,28 @@ from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.diffusion.brushnet import Branch, BranchConfig
 from portrait_diffusion.models.diffusion.denoiser import Conditioning, DiffusersDenoiser, guided
 from portrait_diffusion.models.diffusion.hpdm import Hpdm, HpdmConfig, Priors, Warp, check_fits
-from portrait_diffusion.models.diffusion.lora import UNET_TARGETS, Lora, Update, fingerprint, merged, target_names
+from portrait_diffusion.models.diffusion.lora import (
+    UNET_TARGETS,
+    Lora,
+    Update,
+    fingerprint,
+    merged,
+    target_names,
+)
 from portrait_diffusion.models.diffusion.new_views import NewViewConfig, generate
 from portrait_diffusion.models.diffusion.schedule import stable_diffusion_schedule
 from portrait_diffusion.models.diffusion.stable_diffusion import unet_to_ldm, vae_to_ldm
 from portrait_diffusion.models.diffusion.turbo import Turbo, refine_sequence
-from portrait_diffusion.models.distillation.refinement import RefineConfig, refine
+from portrait_diffusion.models.distillation.head_scene import RefineConfig
+from portrait_diffusion.models.distillation.refinement import refine
 from portrait_diffusion.models.distillation.restoration import Guides, RestorationConfig, restore_geometry
-from portrait_diffusion.nodes.denoising import ComfyDenoiser, autoencoder, diffusers_state, mix_views, with_lora
+from portrait_diffusion.nodes.denoising import (
+    ComfyDenoiser,
+    autoencoder,
+    diffusers_state,
+    mix_views,
+    with_lora,
+)
 from portrait_diffusion.nodes.diffusion import LoadViewDiffusion, on_model
 
 spec = importlib.util.spec_from_file_location("neighbour", Path(__file__).with_name("neighbour.py"))

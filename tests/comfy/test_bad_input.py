@@ -10,7 +10,20 @@ from portrait_diffusion.models import checkpoint
 from safetensors.torch import load_file, save_file
 
 from ..models.mesh import hostile
-from .graphs import ALIGN, MESH, ORBIT, PACK, TURNTABLE, VIEWS, by_hand, chain, number, only, small, view_of_a_head
+from .graphs import (
+    ALIGN,
+    MESH,
+    ORBIT,
+    PACK,
+    TURNTABLE,
+    VIEWS,
+    by_hand,
+    chain,
+    number,
+    only,
+    small,
+    view_of_a_head,
+)
 from .messages import refused
 
 SMALL_HEAD = "small.safetensors"

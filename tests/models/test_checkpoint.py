@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 import torch
 from portrait_diffusion.models.checkpoint import load_into, read, read_tensors, save_tensors, write
-from portrait_diffusion.models.head import generator_from
+from portrait_diffusion.models.prior.families import generator_from
 from torch.testing import assert_close
 
 from .small import CONFIG, generator

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from portrait_diffusion.models.out_of_memory import Halving, ran_out
+from portrait_diffusion.models.out_of_memory import LEAST, Halving, Pieces, ran_out
+from torch.testing import assert_close
 
 
 def hungry(room, asked):
@@ -44,3 +45,45 @@ def test_other_errors_are_not_swallowed():
     with pytest.raises(RuntimeError, match="shapes differ"):
         Halving()(broken, 2)
     assert ran_out(MemoryError()) and ran_out(RuntimeError("DefaultCPUAllocator: not enough")) and not ran_out(RuntimeError("x"))
+
+
+def waiting(pieces, factor):
+    """A gradient through 1000 rows, and the numbers that wait for the backward pass."""
+    kept = []
+    rows = torch.linspace(0, 1, 1000)[None]
+
+    def work(part):
+        seen = rows[:, part] * factor
+        for _ in range(8):
+            seen = seen.sin() * factor
+        return (seen,)
+
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+        (result,) = pieces(work, 1000)
+    return torch.autograd.grad(result.square().sum(), factor)[0], sum(kept)
+
+
+def test_pieces_give_the_same_gradient_and_keep_little_for_the_backward_pass():
+    factor, whole, cut = torch.tensor(0.9, requires_grad=True), Pieces(), Pieces()
+    cut.rows = 300
+    (gradient, much), (same, little) = waiting(whole, factor), waiting(cut, factor)
+    assert_close(same, gradient)
+    assert little < 0.2 * much and whole.most == cut.most == 1000
+
+
+def test_pieces_are_halved_down_to_a_few_rows():
+    pieces, sizes = Pieces(), []
+    pieces.most = 100
+    for _ in range(3):
+        pieces.halve("test", MemoryError())
+        sizes.append(pieces.rows)
+    assert sizes == [50, 25, LEAST]
+    with pytest.raises(ValueError, match=f"test: expected memory for {LEAST} rays at once, but it ran out; free some"):
+        pieces.halve("test", MemoryError())
+
+
+def test_pieces_of_work_that_asked_for_less_are_halved_from_there():
+    pieces = Pieces()
+    pieces.rows, pieces.most = 1000, 200
+    pieces.halve("test", MemoryError())
+    assert pieces.rows == 100

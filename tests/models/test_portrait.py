@@ -5,7 +5,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from portrait_diffusion.models.metrics.vgg import VGG16
-from portrait_diffusion.models.portrait import FLOOR, MeshConfig, Weights, contact_sheet, eight_views, head_to_mesh
+from portrait_diffusion.models.portrait import (
+    FLOOR,
+    MeshConfig,
+    Weights,
+    contact_sheet,
+    eight_views,
+    head_to_mesh,
+)
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
 
 from . import small
@@ -55,6 +62,10 @@ def test_inversions_hear_the_users_vgg_where_there_is_one():
     vgg = VGG16()
     vgg.register_forward_pre_hook(lambda *_: heard.append("vgg"))
     critic.from_rgb.register_forward_pre_hook(lambda *_: heard.append("critic"))
-    for weights in (Weights(None, None, None, critic), Weights(None, None, None, critic, vgg)):
-        weights.perceptual()(*pair)
+    prior = small.generator()  # of the critic's sizes
+    for weights in (Weights(None, prior, None, critic), Weights(None, prior, None, critic, vgg)):
+        weights.eyes().distance(*pair)
     assert heard == ["critic"] * 2 + ["vgg"] * 2
+    assert Weights(None, prior, None, None).eyes().distance is None  # pixels alone
+    larger = Discriminator(DiscriminatorConfig(resolution=64, raw_resolution=16, widths=(6, 6, 6)))
+    assert Weights(None, prior, None, larger).eyes().distance is None and "no discriminator" in Weights(None, prior, None, larger).eyes().name

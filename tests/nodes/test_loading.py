@@ -113,6 +113,21 @@ def test_the_user_s_judges_are_found_and_are_no_priors(loading, monkeypatch, tmp
         loading.user_judges()
 
 
+def test_contents_go_before_names(loading, monkeypatch, tmp_path):
+    import folder_paths
+    from safetensors.torch import save_file
+
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", dict(folder_paths.folder_names_and_paths))
+    folder_paths.folder_names_and_paths[loading.FOLDER] = ([str(tmp_path)], {".safetensors"})
+    checkpoint.write(tmp_path / "vgg16-of-mine.safetensors", "prior", small.CONFIG, small.generator())
+    (tmp_path / "prior.safetensors").write_bytes(checkpoint.shipped("turbo").read_bytes())
+    (tmp_path / "face.safetensors").write_bytes(checkpoint.shipped("hpdm").read_bytes())
+    save_file({"conv_in_condition.weight": torch.zeros(1)}, tmp_path / "diffusion_pytorch_model.safetensors")
+    assert loading.user_weights() == ["vgg16-of-mine.safetensors"] and loading.vgg_file() is None
+    assert loading.refiner_files() == [loading.EMBEDDED, "prior.safetensors"]
+    assert sorted(loading.hpdm_files()[1:]) == ["diffusion_pytorch_model.safetensors", "face.safetensors"]
+
+
 def test_output_files_are_numbered_inside_the_output_folder(loading):
     import folder_paths
 
@@ -129,10 +144,12 @@ def test_a_prefix_stays_inside(prefix, loading):
         loading.output_file(prefix, ".glb")
 
 
-def test_an_encoder_for_another_prior_is_named(loading, tmp_path, monkeypatch):
+def test_a_prior_of_other_sizes_comes_without_encoder_and_critic(loading, tmp_path, monkeypatch):
     import folder_paths
 
-    checkpoint.write(tmp_path / "other.safetensors", "prior", small.CONFIG, small.generator())
+    checkpoint.write(tmp_path / "other.safetensors", "prior", small.CONFIG, small.generator(), family="panohead")
     monkeypatch.setattr(folder_paths, "get_full_path_or_raise", lambda folder, name: str(tmp_path / name))
-    with pytest.raises(ValueError, match=r"identity codes of length \d+ for the embedded encoder, got 6; use the prior that ships"):
-        loading.load_prior("other.safetensors")
+    prior = loading.load_prior("other.safetensors")
+    assert prior.encoder is None and prior.critic is None and prior.generator.config.z_dim == small.CONFIG.z_dim
+    embedded = loading.load_prior(loading.EMBEDDED)
+    assert embedded.encoder is not None and embedded.critic is not None

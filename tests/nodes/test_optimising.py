@@ -180,6 +180,19 @@ def test_an_interrupted_optimisation_goes_on(optimising, monkeypatch):
     assert (began, began_again) == ([0], [5]) and optimising.Resume("f" * 32).load() is None
 
 
+def test_a_state_of_another_version_is_thrown_away(optimising):
+    run, began = steps_of(3)
+
+    def picky(*, state, callback):
+        if state is not None:
+            raise optimising.ForeignState("run: expected a state of another version, got this one; begin anew without that state")
+        return run(state=state, callback=callback)
+
+    optimising.Resume("1" * 32).save({"step": torch.tensor(2)})
+    assert optimising.optimise(picky, "1" * 32, lambda now: None, 3) == "done"
+    assert began == [0] and optimising.Resume("1" * 32).load() is None
+
+
 def test_an_optimisation_that_fails_keeps_what_was_saved(optimising, monkeypatch):
     monkeypatch.setattr(optimising, "SAVE_EVERY", -1.0)
 

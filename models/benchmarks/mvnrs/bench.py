@@ -18,8 +18,10 @@ from ...camera import label_from_camera
 from ...commands.report import Row, finish
 from ...diffusion.hpdm import shipped_hpdm
 from ...diffusion.new_views import embedded_model
-from ...distillation.noise_resampling import renewed_share
-from ...distillation.refinement import PRESETS, RefineConfig, RefineProgress, refine
+from ...distillation.head_scene import RefineConfig
+from ...distillation.noise_resampling import Iteration, renewed_share
+from ...distillation.refinement import PRESETS, refine
+from ...fitting.run import Progress
 from ...head import Head
 from ...metrics.discriminator import discriminator_score
 from ...metrics.evaluate import evaluate, shipped_judges
@@ -81,7 +83,7 @@ class MvnrsBench(HeadBench):
         """One row."""
         draws, shares = torch.Generator().manual_seed(0), []
 
-        def after(now: RefineProgress) -> None:
+        def after(now: Progress[Iteration]) -> None:
             if now.report is not None:
                 shares.append(renewed_share(now.report.judged))
 

@@ -12,7 +12,8 @@ from ...diffusion.autoencoder import encode
 from ...diffusion.hpdm import shipped_hpdm
 from ...diffusion.new_views import embedded_model
 from ...diffusion.schedule import add_noise
-from ...distillation.refinement import RefineConfig, Refinement
+from ...distillation.head_scene import RefineConfig
+from ...distillation.refinement import Refinement
 from ...distillation.sds import sds_gradient, sds_loss
 from ..exact_heads import ExactHead
 from ..inverted_heads import InvertedHeads
@@ -25,15 +26,16 @@ def plain_gradient(run: Refinement, t: int, generator: torch.Generator) -> Tenso
     Args:
         run: whose scene has been begun and looks at whole pictures.
     """
-    scene, model, S = run.scene, run.scene.model, run.config.size
-    schedule, total = model.denoiser.schedule, torch.zeros_like(scene.head.planes)
+    scene, model, S = run.scene, run.scene.denoiser.model, run.config.size
+    planes, cameras = scene.pixels.head.planes, scene.pixels.cameras
+    schedule, total = model.denoiser.schedule, torch.zeros_like(planes)
     for view, _ in scene.order[1:]:  # the photo's own is not denoised in MV-NRS either
         z = encode(model.vae, scene.render(view).mT.view(1, 3, S, S).clamp(0, 1))
         noise, step = torch.randn(z.shape, generator=generator).to(z), torch.full((1,), t, device=z.device)
         with torch.no_grad():
-            predicted = model.denoiser(add_noise(schedule, z, noise, step), step, model.prompts(scene.cameras[[view]]))
+            predicted = model.denoiser(add_noise(schedule, z, noise, step), step, model.prompts(cameras[[view]]))
         loss = sds_loss(z, sds_gradient(schedule, predicted, noise, step))
-        total += torch.autograd.grad(loss, scene.head.planes)[0]
+        total += torch.autograd.grad(loss, planes)[0]
     return total
 
 
@@ -44,7 +46,7 @@ def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
         whole = replace(config, denoising_steps=steps, rays=0, iterations=1000, guidance=1.0)
         run = Refinement(head, model, network, whole, torch.Generator().manual_seed(0))
         ours = median_seconds(run.iteration, repeats=2)
-        cameras, side = run.scene.cameras[1:], whole.size // 8
+        cameras, side = run.scene.pixels.cameras[1:], whole.size // 8
         z, t = torch.randn(len(cameras.cam2world), 4, side, side), torch.full((len(cameras.cam2world),), 400)
         told, draws = model.prompts(cameras), torch.Generator().manual_seed(0)
         with torch.no_grad():

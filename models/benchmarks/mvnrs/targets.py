@@ -17,8 +17,9 @@ from ...commands.report import Row
 from ...diffusion.autoencoder import decode, encode
 from ...diffusion.hpdm import shipped_hpdm
 from ...diffusion.new_views import blended, embedded_model
+from ...distillation.head_scene import RefineConfig
 from ...distillation.noise_resampling import PHOTO
-from ...distillation.refinement import RefineConfig, Refinement
+from ...distillation.refinement import Refinement
 from ...metrics.evaluate import evaluate, shipped_judges
 from ...metrics.image import high_frequency, masked_psnr
 from ...metrics.niqe import niqe, shipped_niqe
@@ -54,17 +55,17 @@ class TargetBench(HeadBench):
         seen = {view: scene.look([view])[0] for view, _ in scene.order} | {0: scene.photo}
         told, noise = [seen[driver[view]] for view in views], torch.stack([run.kept[view].anchor for view in views])
         renders = torch.stack([seen[view] for view in views])
-        truth = render_head(sample_parameters(exact.exact.seed), scene.cameras[views], self.config.size)
+        truth = render_head(sample_parameters(exact.exact.seed), scene.pixels.cameras[views], self.config.size)
 
         def through(pictures: Tensor) -> Tensor:
             return torch.cat([decode(vae, encode(vae, one[None])) for one in pictures])
 
         def laid(pictures: Tensor) -> Tensor:
-            known = scene.priors(views, told)[1]
+            known = scene.denoiser.priors(views, told)[1]
             return torch.stack([blended(one, view, self.config.blend) for one, view in zip(pictures, known, strict=True)])
 
         found = {RENDER: renders, ROUND_TRIP: through(renders), EXACT: through(truth.rgb), LAID: laid(renders)}
-        scene.config = replace(self.config, blend=0.0)
+        scene.denoiser.config = replace(self.config, blend=0.0)
         for share in SHARES:
             drawn = scene.denoise(views, noise, round(share * len(self.model.denoiser.schedule)), told)
             found |= {f"drawn from t = {share}": drawn, f"target from t = {share}": laid(drawn)}

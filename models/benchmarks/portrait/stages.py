@@ -14,9 +14,10 @@ from ...diffusion.embedded_zero123 import shipped_zero123
 from ...diffusion.hpdm import shipped_hpdm
 from ...diffusion.new_views import embedded_model
 from ...diffusion.turbo_weights import shipped_refiner
-from ...distillation.head_scene import refinement_cameras
-from ...distillation.refinement import PRESETS, RefineConfig, refine
+from ...distillation.head_scene import RefineConfig
+from ...distillation.refinement import PRESETS, refine
 from ...distillation.restoration import Guides, RestorationConfig, restore_geometry
+from ...distillation.views import refinement_cameras
 from ...fitting.baking import BakeConfig, bake, with_reference
 from ...head import Head
 from ...metrics.evaluate import evaluate, shipped_judges

@@ -12,7 +12,7 @@ from ...checkpoint import read_tensors, save_tensors
 from ...commands.report import Row
 from ...head import Head
 from ...metrics.back_face import BackFace, back_face, cameras, control, thresholds
-from ...prior.eg3d import Generator
+from ...prior.contract import HeadGenerator, styles
 from ...synthetic.codes import identity_codes
 from ...synthetic.head import sample_parameters
 from ...synthetic.rendering import render_head
@@ -23,7 +23,7 @@ from ..keys import code_key
 SIZE = 128
 
 
-def back_rows(prior: Generator, count: int) -> list[Row]:
+def back_rows(prior: HeadGenerator, count: int) -> list[Row]:
     """Figures of the prior's heads of `count` validation codes, beside the exact heads with the same codes."""
     seeds = list(VALIDATION[:count])
     folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"backs-{code_key(__file__)}"
@@ -70,8 +70,8 @@ def _exact_views(folder: Path, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _sampled(prior: Generator, seed: int) -> BackFace:
-    ws = prior.mapping(identity_codes(sample_parameters(seed)[None]))
+def _sampled(prior: HeadGenerator, seed: int) -> BackFace:
+    ws = styles(prior, identity_codes(sample_parameters(seed)[None]))
     head = Head(prior.planes(ws), prior.decoder, prior.config.field, None, ws, prior)
     seen = head.render(cameras(), SIZE, normals=False)
     return of_views(seen.rgb, seen.opacity, seen.depth)

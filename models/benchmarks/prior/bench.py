@@ -21,6 +21,7 @@ from ...metrics.discriminator import discriminator_scores
 from ...metrics.geometry import depth_error, silhouette_iou
 from ...metrics.image import high_frequency, masked_psnr, psnr, ssim
 from ...portrait import Weights
+from ...prior.contract import styles
 from ...synthetic.multiview import MultiView
 from ..exact_heads import BINS, ExactHead, bin_of
 from ..inverted_heads import as_photo, inverted
@@ -115,7 +116,7 @@ class Bench(HeadBench):
     def encoded(self, views: MultiView) -> Head:
         """The feed-forward head of the frontal view."""
         code, _ = self.weights.encoder(as_photo(views, views.frontal).on_white()[None])
-        return self.of_styles(self.weights.prior.mapping(code))
+        return self.of_styles(styles(self.weights.prior, code))
 
     def mean_head(self) -> Head:
         """The head of the mean style."""

@@ -12,7 +12,15 @@ from ...camera import rays
 from ...field.triplane import TriplaneField
 from ...head import Head
 from ...synthetic.multiview import MultiView
-from ...training.prior_rays import GuidedSampling, RayBatch, guided_samples, interest, ray_losses, reach_out, render_guided
+from ...training.prior_rays import (
+    GuidedSampling,
+    RayBatch,
+    guided_samples,
+    interest,
+    ray_losses,
+    reach_out,
+    render_guided,
+)
 
 ORACLE_STEPS = 250
 RAYS = 3000

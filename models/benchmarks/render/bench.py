@@ -27,9 +27,10 @@ from ...field.prepared import prepare
 from ...field.readable import ReadableField
 from ...field.triplane import TriplaneField
 from ...field.volume_rendering import RayRendering, RenderConfig
-from ...head import load_generator
 from ...metrics.image import psnr
+from ...prior.contract import styles
 from ...prior.embedded import embedded_config
+from ...prior.families import load_generator
 from ...synthetic.codes import identity_codes
 from ...synthetic.head import sample_parameters
 from ...synthetic.splits import SHIPPED
@@ -62,7 +63,7 @@ def _embedded() -> TriplaneField:
         print(f"tri-grid: fitted instead of the prior's, since that is not of this version ({error})", flush=True)
         return fitted_field(SHIPPED, wanted, Fit())
     with torch.no_grad():
-        ws = generator.mapping(identity_codes(sample_parameters(SHIPPED)[None]))
+        ws = styles(generator, identity_codes(sample_parameters(SHIPPED)[None]))
         return replace(generator.field(generator.planes(ws), ws), to_rgb=None)
 
 

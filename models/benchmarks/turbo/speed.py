@@ -19,7 +19,15 @@ from ...diffusion.denoiser import Conditioning, DiffusersDenoiser
 from ...diffusion.embedded import library, shipped_autoencoder, shipped_unet
 from ...diffusion.lora import attach
 from ...diffusion.schedule import stable_diffusion_schedule
-from ...diffusion.turbo import Turbo, TurboConfig, encode_views, mix_noise, predict_clean, refine, refine_sequence
+from ...diffusion.turbo import (
+    Turbo,
+    TurboConfig,
+    encode_views,
+    mix_noise,
+    predict_clean,
+    refine,
+    refine_sequence,
+)
 from ...diffusion.turbo_weights import load_turbo, shipped_refiner
 from ...embedded import load_weights
 from ...fitting.feed_forward import feed_forward_head

@@ -69,6 +69,6 @@ def test_targets_of_other_files_are_refused(tmp_path):
 def test_plain_distillation_is_repeatable_and_moves_the_planes():
     run = Refinement(ball_head(), model(), None, replace(CONFIG, rays=0), torch.Generator().manual_seed(0))
     run.scene.refresh()
-    run.scene.begin(run.generator)
+    run.scene.begin(run.draws)
     one, same, other = (plain_gradient(run, 400, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert one.isfinite().all() and one.abs().max() > 0 and torch.equal(one, same) and not torch.equal(one, other)

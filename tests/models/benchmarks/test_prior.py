@@ -8,7 +8,7 @@ from portrait_diffusion.models.benchmarks.exact_heads import ExactHead, bin_of, 
 from portrait_diffusion.models.benchmarks.inverted_heads import as_photo
 from portrait_diffusion.models.benchmarks.prior import bench as bench
 from portrait_diffusion.models.camera import orbit
-from portrait_diffusion.models.field.volume_rendering import Rendering
+from portrait_diffusion.models.field.casting import Rendering
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
 from portrait_diffusion.models.synthetic.head import sample_parameters
 from portrait_diffusion.models.synthetic.multiview import MultiView, write_views

@@ -9,7 +9,7 @@ from portrait_diffusion.models.benchmarks.turbo.pictures import STYLES, filtered
 from portrait_diffusion.models.benchmarks.turbo.speed import view_by_view
 from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.diffusion.turbo import refine
-from portrait_diffusion.models.field.volume_rendering import Rendering
+from portrait_diffusion.models.field.casting import Rendering
 from portrait_diffusion.models.synthetic.multiview import MultiView
 
 from ..diffusion import tiny

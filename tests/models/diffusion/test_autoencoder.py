@@ -1,6 +1,13 @@
 import pytest
 import torch
-from portrait_diffusion.models.diffusion.autoencoder import decode, decode_signed, decode_with_skips, encode, encode_with_skips, skips_for
+from portrait_diffusion.models.diffusion.autoencoder import (
+    decode,
+    decode_signed,
+    decode_with_skips,
+    encode,
+    encode_with_skips,
+    skips_for,
+)
 from torch.testing import assert_close
 
 from . import tiny

@@ -2,7 +2,13 @@
 
 import torch
 from diffusers import UNet2DConditionModel
-from portrait_diffusion.models.diffusion.brushnet import Branch, BranchConfig, guess_scales, known_mask, masked_image
+from portrait_diffusion.models.diffusion.brushnet import (
+    Branch,
+    BranchConfig,
+    guess_scales,
+    known_mask,
+    masked_image,
+)
 from portrait_diffusion.models.diffusion.injection import diffusers_sites, injected
 
 from ...golden_fixtures import assert_near, each

@@ -19,7 +19,12 @@ from portrait_diffusion.models.diffusion.new_views import (
     ring,
 )
 from portrait_diffusion.models.diffusion.schedule import add_noise
-from portrait_diffusion.models.diffusion.view_priors import DrivingView, ProjectedView, normal_map, view_priors
+from portrait_diffusion.models.diffusion.view_priors import (
+    DrivingView,
+    ProjectedView,
+    normal_map,
+    view_priors,
+)
 from torch.testing import assert_close
 
 from ..small import head as small_head

@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 from portrait_diffusion.models.camera import frontal, orbit, yaw_pitch
-from portrait_diffusion.models.distillation.head_scene import HeadScene, TakenPixels, enlarged, refinement_cameras, view_order
+from portrait_diffusion.models.distillation import head_scene
+from portrait_diffusion.models.distillation.head_scene import HeadScene, RefineConfig, ViewDenoiser, enlarged
 from portrait_diffusion.models.distillation.noise_resampling import PHOTO, STRATEGIES, iterate, iterate_fast
-from portrait_diffusion.models.distillation.refinement import PRESETS, RefineConfig, Refinement, refine
+from portrait_diffusion.models.distillation.refinement import PRESETS, Refinement, refine
+from portrait_diffusion.models.distillation.views import refinement_cameras, view_order
 from portrait_diffusion.models.field.triplane import FieldConfig
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
 from portrait_diffusion.models.head import Head
@@ -18,6 +20,7 @@ from torch.testing import assert_close
 
 from ..diffusion.test_hpdm import network
 from ..diffusion.test_new_views import model
+from ..hungry import starve
 
 FIELD = FieldConfig(channels=4, depth=0, resolution=24, hidden=8, features=3, density_shift=0.0, density_scale=100.0)
 CONFIG = RefineConfig(iterations=4, size=32, views=3, rays=48, coarse=8, fine=8, refresh=2, keep_shape=0.0)
@@ -76,7 +79,7 @@ def test_every_strategy_runs_and_reports(strategy):
 
 
 def test_the_photo_is_held(monkeypatch):
-    monkeypatch.setattr(HeadScene, "denoised", lambda self, views, *rest: torch.ones(len(views), 3, 32, 32))  # which count nothing
+    monkeypatch.setattr(HeadScene, "targets", lambda self, views, *rest: torch.ones(len(views), 3, 32, 32))  # which count nothing
     config = replace(CONFIG, iterations=30, image=0.0, rate=0.2)
     before, after = (red(head, frontal()) for head in (ball_head(), run(config)))
     truth = torch.tensor([0.9, 0.2, 0.1])
@@ -85,7 +88,7 @@ def test_the_photo_is_held(monkeypatch):
 
 def test_views_follow_their_targets(monkeypatch):
     green = torch.tensor([0.1, 0.8, 0.1])[:, None, None].expand(3, 32, 32)
-    monkeypatch.setattr(HeadScene, "denoised", lambda self, views, *rest: torch.stack([green] * len(views)))
+    monkeypatch.setattr(HeadScene, "targets", lambda self, views, *rest: torch.stack([green] * len(views)))
     config = replace(CONFIG, iterations=24, reference=0.0, mask=0.0, rate=0.2)
     made = run(config)
     for yaw in (1.6, -1.6, 3.1):
@@ -132,8 +135,8 @@ def test_the_readable_form_gives_the_same_on_a_head(strategy):
         one.start()
         found, kept = [], one.kept
         for t in (350, 250, 150):
-            one.scene.begin(one.generator)
-            found.append(form(TakenPixels(one.scene), kept, t=t, sigma=0.2, generator=one.generator, strategy=strategy))
+            one.scene.begin(one.draws)
+            found.append(form(one.scene, kept, t=t, sigma=0.2, generator=one.draws, strategy=strategy))
             kept = found[-1].kept
         return found
 
@@ -160,7 +163,7 @@ def test_scores_and_targets_are_those_of_the_whole_run():
 
 
 def test_where_memory_runs_out_fewer_views_are_denoised_at_once(monkeypatch):
-    once, honest, asked = replace(CONFIG, iterations=1), HeadScene._denoised, []
+    once, honest, asked = replace(CONFIG, iterations=1), ViewDenoiser.denoised, []
     whole = run(once).planes
 
     def hungry(self, views, *rest):
@@ -169,9 +172,40 @@ def test_where_memory_runs_out_fewer_views_are_denoised_at_once(monkeypatch):
             raise torch.OutOfMemoryError("out of memory")
         return honest(self, views, *rest)
 
-    monkeypatch.setattr(HeadScene, "_denoised", hungry)
+    monkeypatch.setattr(ViewDenoiser, "denoised", hungry)
     assert_close(run(once).planes, whole, rtol=1e-3, atol=1e-3)
     assert asked == [4, 2, 2]
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_where_memory_runs_out_pixels_are_rendered_in_pieces(way, monkeypatch):
+    config = replace(CONFIG, keep_shape=1.0, multi_step=0.5, multi_steps=1)
+
+    def first():
+        one = Refinement(ball_head(), model(), network(), config, torch.Generator().manual_seed(0))
+        return one, one.step()
+
+    whole, _ = first()
+    starve(monkeypatch, head_scene, "render_rays_fast", 30, way)
+    short, progress = first()
+    assert short.pieces.rows == 24 and progress.skipped == 0 and torch.equal(short.draws.get_state(), whole.draws.get_state())
+    assert all(torch.equal(one.anchor, whole.kept[view].anchor) for view, one in short.kept.items())
+    assert_close(short.moments["planes"][0], whole.moments["planes"][0], rtol=1e-3, atol=1e-6)
+
+
+def in_version_1(state):
+    """A state of `Refinement` as the pack wrote it before states had versions."""
+    own = {"planes": state["value.planes"], "first": state["first.planes"], "second": state["second.planes"]}
+    same = {key: tensor for key, tensor in state.items() if key.startswith(("anchor.", "target.", "coarse.", "scores", "draws"))}
+    return {"numbers": state["numbers"][:3], **own, **same}
+
+
+def test_a_state_of_before_resumes_with_the_same_bits():
+    states = {}
+    whole = run(callback=lambda now: states.setdefault(now.step, now.state()))
+    assert torch.equal(run(state=from_file(in_version_1(states[2])), seed=99).planes, whole.planes)
+    with pytest.raises(ValueError, match="refine: expected 'anchor.0' of shape"):
+        run(state=states[2] | {"anchor.0": torch.zeros(3)})
 
 
 def test_one_seed_one_result():
@@ -181,7 +215,7 @@ def test_one_seed_one_result():
 
 def test_numbers_that_are_not_finite_are_skipped_and_then_named(monkeypatch):
     bad = {"from": 1, "to": 1, "calls": -1}
-    honest = HeadScene.denoised
+    honest = HeadScene.targets
 
     def sometimes(self, views, *rest):
         bad["calls"] += 1
@@ -189,7 +223,7 @@ def test_numbers_that_are_not_finite_are_skipped_and_then_named(monkeypatch):
             return torch.full((len(views), 3, 32, 32), float("nan"))
         return honest(self, views, *rest)
 
-    monkeypatch.setattr(HeadScene, "denoised", sometimes)
+    monkeypatch.setattr(HeadScene, "targets", sometimes)
     reports = []
     made = run(callback=lambda now: reports.append(now))
     assert [now.report is None for now in reports] == [False, True, False, False] and reports[-1].skipped == 1
@@ -200,19 +234,19 @@ def test_numbers_that_are_not_finite_are_skipped_and_then_named(monkeypatch):
 
 
 def test_a_run_of_few_iterations_without_numbers_is_named_too(monkeypatch):
-    monkeypatch.setattr(HeadScene, "denoised", lambda self, views, *rest: torch.full((len(views), 3, 32, 32), float("nan")))
+    monkeypatch.setattr(HeadScene, "targets", lambda self, views, *rest: torch.full((len(views), 3, 32, 32), float("nan")))
     with pytest.raises(ValueError, match="4 steps in a row"):
         run()
 
 
 def test_a_diffusion_model_that_loses_its_numbers_is_noticed(monkeypatch):
-    honest, calls = HeadScene._denoised, []
+    honest, calls = ViewDenoiser.denoised, []
 
     def later(self, views, *rest):
         calls.append(len(views))
         return honest(self, views, *rest) * (1 if len(calls) == 1 else float("nan"))
 
-    monkeypatch.setattr(HeadScene, "_denoised", later)
+    monkeypatch.setattr(ViewDenoiser, "denoised", later)
     reports = []
     run(callback=lambda now: reports.append(now))
     assert [now.report is None for now in reports] == [False, True, True, True] and reports[-1].skipped == 3

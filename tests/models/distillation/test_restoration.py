@@ -13,9 +13,12 @@ from portrait_diffusion.models.distillation.restoration import (
     restoration_cameras,
     restore_geometry,
 )
+from portrait_diffusion.models.fitting import rays
 from portrait_diffusion.models.prior.detail_block import new_block
+from torch.testing import assert_close
 
 from ..diffusion.test_new_views import model
+from ..hungry import starve
 from .test_refinement import ball_head, from_file
 
 CONFIG = RestorationConfig(steps=3, azimuths=2, size=16, seen=32, samples=8, rays=32, picture=0.0)
@@ -60,6 +63,31 @@ def test_killed_and_resumed_is_the_same_to_the_bit(stop):
     (whole,), _ = run(callback=lambda now: states.setdefault(now.step, now.state()))
     (resumed,), _ = run(state=from_file(states[stop]), seed=5)
     assert torch.equal(resumed.planes, whole.planes)
+
+
+def in_version_1(state):
+    """A state of `Restoration` as the pack wrote it before states had versions."""
+    parts = {"numbers": state["numbers"][:3], **{key: state[key] for key in ("draws", "cameras", "intrinsics")}}
+    parts |= {key: tensor for key, tensor in state.items() if key.startswith(("first.", "second."))}
+    return parts | {f"block.{key.removeprefix('value.')}": tensor for key, tensor in state.items() if key.startswith("value.")}
+
+
+def test_a_state_of_before_resumes_with_the_same_bits():
+    states = {}
+    (whole,), _ = run(callback=lambda now: states.setdefault(now.step, now.state()))
+    (resumed,), _ = run(state=in_version_1(states[2]), seed=5)
+    assert torch.equal(resumed.planes, whole.planes)
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_where_memory_runs_out_rays_are_rendered_in_pieces(way, monkeypatch):
+    whole, short = (Restoration([ball_head()], Guides(model()), CONFIG, torch.Generator().manual_seed(0)) for _ in range(2))
+    whole.step()
+    starve(monkeypatch, rays, "render_rays", 100, way)
+    short.step()
+    assert short.pieces.rows == 64  # of 256 that a view has
+    for name, (first, _) in whole.moments.items():
+        assert_close(short.moments[name][0], first, rtol=2e-3, atol=1e-5)
 
 
 def test_one_seed_one_result():
@@ -115,7 +143,7 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="use the defaults"):
         RestorationConfig(steps=0)
     head = ball_head()
-    with pytest.raises(ValueError, match="restoration: 20 steps in a row"):
+    with pytest.raises(ValueError, match="restoration: expected finite numbers, but 20 steps in a row"):
         run(replace(CONFIG, steps=30), heads=[replace(head, planes=head.planes * float("nan"))])
 
 
@@ -135,7 +163,7 @@ def test_a_step_without_numbers_is_left_out():
     good = begun.gradient
     begun.gradient = lambda z, camera, patient: z * float("nan")
     begun.step()
-    assert begun.finite.skipped == 1 and not begun.block.shape.weight.any() and begun.state()["numbers"].tolist() == [1, 1, 1]
+    assert begun.finite.skipped == 1 and not begun.block.shape.weight.any() and begun.state()["numbers"].tolist() == [1, 1, 1, 0]
     begun.gradient = good
     begun.step()
     assert begun.finite.in_a_row == 0 and begun.block.shape.weight.any()

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from portrait_diffusion.models.camera import orbit, rays
-from portrait_diffusion.models.field import occupancy, readable, volume_rendering
+from portrait_diffusion.models.field import casting, occupancy, readable, volume_rendering
 from portrait_diffusion.models.field.readable import ReadableField
 from portrait_diffusion.models.field.triplane import OURS, Decoder, FieldConfig, TriplaneField
 from portrait_diffusion.models.field.volume_rendering import RenderConfig, draw
 from torch.testing import assert_close
+
+from .toy import Toy
 
 CONFIG = RenderConfig(coarse=48, fine=48)
 NAMES = ("features", "depth", "opacity")
@@ -20,7 +22,7 @@ SOFT = FieldConfig(density_shift=0.0, density_scale=30.0)
 
 
 @dataclass(frozen=True)
-class Ball:
+class Ball(Toy):
     """A soft ball as a field, of the colours of its places."""
 
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -131,7 +133,7 @@ def test_an_empty_field_is_an_empty_image():
     assert not grid.occupied.any()
     seen = occupancy.render_rays_fast(field, grid, origins, directions, replace(CONFIG, white_back=True))
     assert seen.opacity.max() == 0 and (seen.features == 1).all()
-    picture = occupancy.render_fast(field, grid, orbit(torch.zeros(1), torch.zeros(1)), 8, 8, CONFIG, background=(0.2, 0.4, 0.6))
+    picture = casting.render(occupancy.GridCaster(field, grid), orbit(torch.zeros(1), torch.zeros(1)), 8, 8, CONFIG, background=(0.2, 0.4, 0.6))
     assert_close(picture.rgb[0, :, 0, 0], torch.tensor([0.2, 0.4, 0.6]))
     assert picture.depth.max() == 0 and picture.normal.abs().max() == 0
 
@@ -151,9 +153,10 @@ def test_neither_chunks_nor_other_rays_change_a_ray(monkeypatch):
 
 def test_whole_images_are_the_slow_ones():
     field, camera = ball_field(2), orbit(torch.tensor([0.0, 2.0]), torch.tensor([0.1, -0.1]))
-    slow = volume_rendering.render(field, camera, 24, 24, CONFIG)
+    slow = casting.render(casting.MarchingCaster(field), camera, 24, 24, CONFIG)
     calls = []
-    fast = occupancy.render_fast(field, occupancy.build(field, 48), camera, 24, 24, CONFIG, callback=lambda *x: calls.append(x))
+    cast = occupancy.GridCaster(field, occupancy.build(field, 48))
+    fast = casting.render(cast, camera, 24, 24, CONFIG, callback=lambda *x: calls.append(x))
     assert decibels(fast.rgb, slow.rgb) > 45 and calls[-1] == (2 * 24 * 24, 2 * 24 * 24)
     solid = slow.opacity > 0.5
     assert (fast.depth - slow.depth)[solid].abs().max() < 1e-3

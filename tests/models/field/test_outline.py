@@ -3,9 +3,10 @@
 import pytest
 import torch
 from portrait_diffusion.models.camera import orbit
-from portrait_diffusion.models.field.occupancy import build
+from portrait_diffusion.models.field.casting import MarchingCaster, render
+from portrait_diffusion.models.field.occupancy import GridCaster, build
 from portrait_diffusion.models.field.outline import outline, render_pixels
-from portrait_diffusion.models.field.volume_rendering import RenderConfig, render
+from portrait_diffusion.models.field.volume_rendering import RenderConfig
 from torch.testing import assert_close
 
 from .test_occupancy import Ball
@@ -30,9 +31,10 @@ def test_an_outline_is_where_neighbours_differ():
 @pytest.mark.parametrize("fast", [False, True])
 def test_chosen_pixels_are_those_of_the_whole_picture(fast):
     ball, size = Ball(), 24
-    whole = render(ball, cameras(), size, size, CONFIG, background=(0, 0, 0), normals=False)
+    whole = render(MarchingCaster(ball), cameras(), size, size, CONFIG, background=(0, 0, 0), normals=False)
     chosen = outline(whole.opacity, size)
-    seen, rgb = render_pixels(ball, build(ball, config=CONFIG) if fast else None, cameras(), chosen, CONFIG)
+    cast = GridCaster(ball, build(ball, config=CONFIG)) if fast else MarchingCaster(ball)
+    seen, rgb = render_pixels(cast, cameras(), chosen, CONFIG)
     assert 0 < chosen.sum() < chosen.numel() / 2
     assert_close(rgb, whole.rgb.movedim(1, -1)[chosen], atol=2e-3, rtol=0)
     assert_close(seen.opacity[0], whole.opacity[:, 0][chosen], atol=2e-3, rtol=0)

@@ -8,7 +8,14 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from portrait_diffusion.models.field.triplane import EG3D, OURS, Decoder, FieldConfig, TriplaneField, sample_planes
+from portrait_diffusion.models.field.triplane import (
+    EG3D,
+    OURS,
+    Decoder,
+    FieldConfig,
+    TriplaneField,
+    sample_planes,
+)
 from torch.testing import assert_close
 
 seeds = st.integers(0, 2**31)

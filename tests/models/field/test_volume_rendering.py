@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from portrait_diffusion.models.camera import orbit, rays
+from portrait_diffusion.models.field.casting import MarchingCaster, render
 from portrait_diffusion.models.field.triplane import FieldConfig
 from portrait_diffusion.models.field.volume_rendering import (
     Draws,
@@ -20,10 +21,11 @@ from portrait_diffusion.models.field.volume_rendering import (
     ray_range,
     ray_weights,
     rays_per_chunk,
-    render,
     render_rays,
 )
 from torch.testing import assert_close
+
+from .toy import Toy
 
 seeds = st.integers(0, 2**31)
 RADIUS = 0.2
@@ -31,7 +33,7 @@ UNIT_BOX = FieldConfig()
 
 
 @dataclass(frozen=True)
-class Ball:
+class Ball(Toy):
     """A ball as a field. Attributes: peak: density inside. blur: scene units over which it fades."""
 
     peak: float = 400.0
@@ -52,7 +54,7 @@ class Ball:
 
 
 @dataclass(frozen=True)
-class Fog:
+class Fog(Toy):
     """The same density and features everywhere."""
 
     amount: float
@@ -194,7 +196,7 @@ def test_empty_rays_lie_at_the_farthest_sample_of_all_rays():
 
 def test_a_ball_has_the_depth_silhouette_colour_and_normals_of_a_ball():
     camera = orbit(torch.tensor([0.0, 0.8]), torch.tensor([0.0, 0.3]))
-    picture = render(Ball(), camera, 48, 48, RenderConfig(coarse=96, fine=64))
+    picture = render(MarchingCaster(Ball()), camera, 48, 48, RenderConfig(coarse=96, fine=64))
     origins, directions = rays(camera, 48, 48)
     along = -(origins * directions).sum(-1)
     miss = (origins + along[..., None] * directions).norm(dim=-1)
@@ -213,8 +215,8 @@ def test_a_ball_has_the_depth_silhouette_colour_and_normals_of_a_ball():
 def test_neither_chunks_nor_other_views_change_an_image(focal):
     camera = orbit(torch.tensor([0.3, 2.0]), torch.tensor([0.0, 0.4]), focal=focal)
     ball, config = Ball(blur=0.05, peak=20.0), RenderConfig(chunk_bytes=2**30)
-    whole, pieces = (render(ball, camera, 20, 20, replace(config, chunk_bytes=size)) for size in (2**30, 1))
-    alone = render(ball, camera[1:], 20, 20, config)
+    whole, pieces = (render(MarchingCaster(ball), camera, 20, 20, replace(config, chunk_bytes=size)) for size in (2**30, 1))
+    alone = render(MarchingCaster(ball), camera[1:], 20, 20, config)
     assert rays_per_chunk(RenderConfig(chunk_bytes=1), ball.config) == 64
     for name in ("rgb", "depth", "opacity", "normal"):
         assert_close(getattr(whole, name), getattr(pieces, name))
@@ -223,14 +225,14 @@ def test_neither_chunks_nor_other_views_change_an_image(focal):
 
 def test_empty_rays_show_the_background_and_no_depth():
     camera = orbit(torch.zeros(1), torch.zeros(1))
-    picture = render(Fog(0.0), camera, 4, 4, RenderConfig(white_back=True), background=(0.2, 0.4, 0.6))
+    picture = render(MarchingCaster(Fog(0.0)), camera, 4, 4, RenderConfig(white_back=True), background=(0.2, 0.4, 0.6))
     assert_close(picture.rgb[0, :, 0, 0], torch.tensor([0.2, 0.4, 0.6]))
     assert picture.depth.max() == 0 and picture.opacity.max() == 0 and picture.normal.abs().max() == 0
 
 
 def test_rays_past_the_box_see_nothing_of_it():
     camera = orbit(torch.zeros(1), torch.zeros(1), focal=1.0)
-    picture = render(Fog(5.0), camera, 9, 9, RenderConfig())
+    picture = render(MarchingCaster(Fog(5.0)), camera, 9, 9, RenderConfig())
     assert picture.opacity[0, 0, 0, 0] == 0 and picture.depth[0, 0, 0, 0] == 0 and picture.opacity[0, 0, 4, 4] > 0.99
 
 
@@ -253,7 +255,7 @@ def test_gradients_reach_the_field(fine):
 
 
 @dataclass(frozen=True)
-class FieldOf:
+class FieldOf(Toy):
     """A field of two functions."""
 
     raw: object
@@ -306,9 +308,9 @@ def test_clouds_are_culled_and_made_solid():
 
 def test_a_camera_inside_the_box_and_an_unbatched_one_are_named():
     with pytest.raises(ValueError, match="outside the head's box"):
-        render(Ball(), orbit(torch.zeros(1), torch.zeros(1), radius=0.3), 4, 4, RenderConfig())
+        render(MarchingCaster(Ball()), orbit(torch.zeros(1), torch.zeros(1), radius=0.3), 4, 4, RenderConfig())
     with pytest.raises(ValueError, match=r"batch of cameras \[V\]"):
-        render(Ball(), orbit(0.0, 0.0), 4, 4, RenderConfig())
+        render(MarchingCaster(Ball()), orbit(0.0, 0.0), 4, 4, RenderConfig())
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 from portrait_diffusion.models.camera import orbit
+from portrait_diffusion.models.fitting import rays
 from portrait_diffusion.models.fitting.baking import BakeConfig, Baking, agreement, bake, nearest_first
 from portrait_diffusion.models.head import Head
 from torch.testing import assert_close
 
 from ..field.test_occupancy import ball_field
+from ..hungry import starve
 from ..small import head
 
 CONFIG = BakeConfig(steps=30, size=32, rays=128, coarse=8, fine=4, rate=0.05, crop_every=5, crop=16)
@@ -84,6 +86,50 @@ def test_the_same_seed_gives_the_same_bits_also_when_stopped_and_resumed():
         bake(of, views, cameras(), CONFIG, generator=torch.Generator().manual_seed(0), callback=stop)
     resumed = bake(of, views, cameras(), CONFIG, generator=torch.Generator().manual_seed(0), state=kept[-1])
     assert torch.equal(resumed.planes, baked()[2].planes)
+
+
+def in_version_1(state):
+    """A state of `Baking` as the pack wrote it before states had versions."""
+    parts = {"offset": state["value.offset"], "first": state["first.offset"], "second": state["second.offset"]}
+    return {"step": state["numbers"][0], "draws": state["draws"], **parts}
+
+
+def test_a_state_of_before_resumes_with_the_same_bits():
+    of, states = head(), {}
+    views = darker(of, YAWS)
+
+    def again(**more):
+        return bake(of, views, cameras(), CONFIG, generator=torch.Generator().manual_seed(0), **more).planes
+
+    whole = again(callback=lambda now: states.setdefault(now.step, now.state()))
+    assert torch.equal(again(state=in_version_1(states[9])), whole)
+
+
+def begun(at):
+    of = head()
+    run = Baking(of, darker(of, YAWS), cameras(), CONFIG, torch.Generator().manual_seed(0))
+    run.step_count = at
+    return run
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+@pytest.mark.parametrize("at", [0, 4])  # rays, and a piece of the super-resolved picture
+def test_where_memory_runs_out_rays_are_rendered_in_pieces(at, way, monkeypatch):
+    whole, short = begun(at), begun(at)
+    whole.step()
+    starve(monkeypatch, rays, "render_rays", 64, way)
+    short.step()
+    assert short.pieces.rows == 64
+    assert_close(short.moments["offset"][0], whole.moments["offset"][0], rtol=1e-3, atol=1e-6)
+
+
+def test_a_step_without_numbers_is_skipped():
+    run = begun(0)
+    honest = run.targets
+    run.targets = [replace(target, rgb=target.rgb * torch.nan) for target in honest]
+    assert run.step().skipped == 1 and not run.offset.any()
+    run.targets = honest
+    assert run.step().skipped == 1 and run.offset.any()
 
 
 def test_decoder_and_super_resolution_stay():

@@ -7,7 +7,14 @@ import torch
 from portrait_diffusion.models.camera import label_from_camera
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
 from portrait_diffusion.models.fitting.perceptual import critic_distance
-from portrait_diffusion.models.fitting.photo_losses import PictureTarget, crop_loss, field_drift, held_drift, held_surface, picture_target
+from portrait_diffusion.models.fitting.photo_losses import (
+    PictureTarget,
+    crop_loss,
+    field_drift,
+    held_drift,
+    held_surface,
+    picture_target,
+)
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
 
 from ..field.test_occupancy import ball_field

@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from portrait_diffusion.models.metrics.back_face import FAINT, LEAST, BackFace, back_face, cameras, control, thresholds
+from portrait_diffusion.models.metrics.back_face import (
+    FAINT,
+    LEAST,
+    BackFace,
+    back_face,
+    cameras,
+    control,
+    thresholds,
+)
 from portrait_diffusion.models.metrics.image import masked_blur
 from portrait_diffusion.models.synthetic.anatomy import anatomy
 from portrait_diffusion.models.synthetic.head import sample_parameters

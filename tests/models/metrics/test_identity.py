@@ -4,7 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from portrait_diffusion.models.camera import orbit, project
-from portrait_diffusion.models.metrics.identity import CROP_SIZE, IdentityConfig, IdentityNetwork, head_crop, identity_similarity
+from portrait_diffusion.models.metrics.identity import (
+    CROP_SIZE,
+    IdentityConfig,
+    IdentityNetwork,
+    head_crop,
+    identity_similarity,
+)
 from portrait_diffusion.models.training.identity import crop_camera
 from torch.testing import assert_close
 

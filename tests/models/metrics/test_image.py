@@ -6,7 +6,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from portrait_diffusion.models.metrics.image import blur, detail, high_frequency, luminance, masked_blur, masked_psnr, psnr, ssim
+from portrait_diffusion.models.metrics.image import (
+    blur,
+    detail,
+    high_frequency,
+    luminance,
+    masked_blur,
+    masked_psnr,
+    psnr,
+    ssim,
+)
 from torch.testing import assert_close
 
 

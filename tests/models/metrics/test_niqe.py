@@ -7,7 +7,16 @@ import torch
 import torch.nn.functional as F
 from portrait_diffusion.models.metrics import niqe as module
 from portrait_diffusion.models.metrics.image import blur
-from portrait_diffusion.models.metrics.niqe import NiqeModel, fit_asymmetric, fit_niqe, mscn, niqe, patch_features, read_niqe, write_niqe
+from portrait_diffusion.models.metrics.niqe import (
+    NiqeModel,
+    fit_asymmetric,
+    fit_niqe,
+    mscn,
+    niqe,
+    patch_features,
+    read_niqe,
+    write_niqe,
+)
 from safetensors.torch import save_file
 from torch.testing import assert_close
 

@@ -5,7 +5,12 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from portrait_diffusion.models.metrics.perceptual import PerceptualConfig, PerceptualNetwork, embedding, perceptual_distance
+from portrait_diffusion.models.metrics.perceptual import (
+    PerceptualConfig,
+    PerceptualNetwork,
+    embedding,
+    perceptual_distance,
+)
 from torch.testing import assert_close
 
 

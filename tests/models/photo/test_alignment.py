@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from portrait_diffusion.models.camera import orbit, project, yaw_pitch
 from portrait_diffusion.models.photo import alignment
-from portrait_diffusion.models.photo.alignment import AlignedPortrait, ManualCrop, Pose, align, fit_pose, resample
+from portrait_diffusion.models.photo.alignment import (
+    AlignedPortrait,
+    ManualCrop,
+    Pose,
+    align,
+    fit_pose,
+    resample,
+)
 from portrait_diffusion.models.synthetic import head, rendering, splits
 from torch.testing import assert_close
 

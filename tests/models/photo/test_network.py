@@ -3,7 +3,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from portrait_diffusion.models import checkpoint
-from portrait_diffusion.models.photo.network import LANDMARKS, AlignmentConfig, AlignmentNetwork, alignment_network_from, soft_argmax
+from portrait_diffusion.models.photo.network import (
+    LANDMARKS,
+    AlignmentConfig,
+    AlignmentNetwork,
+    alignment_network_from,
+    soft_argmax,
+)
 from torch.testing import assert_close
 
 SMALL = AlignmentConfig(size=32, channels=(4, 8, 8))

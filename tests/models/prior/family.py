@@ -1,4 +1,4 @@
-"""Builds our modules from what golden fixtures say of the reference's; see shared README_gan_prior.md for the names."""
+"""Builds our modules from what golden fixtures say of the reference's, under its names."""
 
 from portrait_diffusion.models.field.triplane import EG3D, OURS, FieldConfig
 from portrait_diffusion.models.field.volume_rendering import Draws, RenderConfig

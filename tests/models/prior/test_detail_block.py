@@ -4,7 +4,13 @@ import pytest
 import torch
 from portrait_diffusion.models.checkpoint import write
 from portrait_diffusion.models.field.triplane import FieldConfig
-from portrait_diffusion.models.prior.detail_block import DetailBlock, DetailConfig, detail_config, new_block, shipped_detail_block
+from portrait_diffusion.models.prior.detail_block import (
+    DetailBlock,
+    DetailConfig,
+    detail_config,
+    new_block,
+    shipped_detail_block,
+)
 
 GRID = FieldConfig(channels=4, depth=2, resolution=16, hidden=8, features=5)
 

@@ -8,9 +8,9 @@ import torch
 from portrait_diffusion.models.camera import label_from_camera, orbit
 from portrait_diffusion.models.field.triplane import EG3D, FieldConfig
 from portrait_diffusion.models.field.volume_rendering import RenderConfig, draw
-from portrait_diffusion.models.head import generator_from
 from portrait_diffusion.models.prior.eg3d import UPSCALINGS, Generator, GeneratorConfig, SuperResolution
 from portrait_diffusion.models.prior.embedded import embedded_config
+from portrait_diffusion.models.prior.families import generator_from
 from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
 from torch.testing import assert_close
 
@@ -41,7 +41,7 @@ def channels(resolution, base=32768):
 
 
 def synthesis_rows(prefix, top, outputs, base):
-    """MODELS_GAN.md, section 3, of a synthesis network."""
+    """Names and shapes of the reference's synthesis network."""
     rows, r = {}, 4
     while r <= top:
         C = channels(r, base)

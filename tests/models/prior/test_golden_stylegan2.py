@@ -6,7 +6,14 @@ from copy import deepcopy
 
 import pytest
 import torch
-from portrait_diffusion.models.prior.stylegan2 import SynthesisBlock, SynthesisLayer, SynthesisNetwork, ToRGB, fir_taps, upsample
+from portrait_diffusion.models.prior.stylegan2 import (
+    SynthesisBlock,
+    SynthesisLayer,
+    SynthesisNetwork,
+    ToRGB,
+    fir_taps,
+    upsample,
+)
 
 from ...golden_fixtures import assert_near, each
 from . import family

@@ -4,7 +4,12 @@ import math
 
 import torch
 from portrait_diffusion.models.camera import orbit
-from portrait_diffusion.models.diffusion.embedded import AutoencoderConfig, EmbeddedUNet, UNetConfig, autoencoder
+from portrait_diffusion.models.diffusion.embedded import (
+    AutoencoderConfig,
+    EmbeddedUNet,
+    UNetConfig,
+    autoencoder,
+)
 from portrait_diffusion.models.training import hpdm, hpdm_data
 from portrait_diffusion.models.training.hpdm_data import PairData
 
@@ -79,7 +84,7 @@ def test_mirrored_pairs_are_the_same_heads_seen_from_the_other_side():
 def test_parts_join_one_after_the_other_and_a_few_steps_learn():
     frozen, data, plan = base(), latents(), hpdm.HpdmTraining()
     before = {key: value.clone() for key, value in frozen.state_dict().items()}
-    network = hpdm.begun(frozen, hpdm.embedded_config(frozen))
+    network = hpdm.begun(frozen, hpdm.branches_config(frozen))
     run = hpdm.HpdmRun(network, frozen, plan, data, CPU)
     assert run.parts(0.1) == {"geometry": False, "implicit": False} and run.parts(0.5) == {"geometry": True, "implicit": False}
     start = hpdm.validate(network, frozen, data, CPU)

@@ -13,7 +13,14 @@ from portrait_diffusion.models.prior.embedded import embedded_config
 from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
 from portrait_diffusion.models.synthetic.codes import CODE_DIM
 from portrait_diffusion.models.synthetic.renders import Renders, render_seed, view_angles
-from portrait_diffusion.models.training.prior import PriorRun, PriorTraining, begin_plain, critic_loss, planes_of, step_rate
+from portrait_diffusion.models.training.prior import (
+    PriorRun,
+    PriorTraining,
+    begin_plain,
+    critic_loss,
+    planes_of,
+    step_rate,
+)
 from portrait_diffusion.models.training.prior_pictures import draw_pictures, render_features, super_resolved
 from portrait_diffusion.models.training.prior_rays import (
     GuidedSampling,

@@ -4,13 +4,26 @@ from dataclasses import replace
 
 import pytest
 import torch
-from portrait_diffusion.models.diffusion.embedded import AutoencoderConfig, EmbeddedUNet, UNetConfig, autoencoder
+from portrait_diffusion.models.diffusion.embedded import (
+    AutoencoderConfig,
+    EmbeddedUNet,
+    UNetConfig,
+    autoencoder,
+)
 from portrait_diffusion.models.diffusion.schedule import stable_diffusion_schedule
 from portrait_diffusion.models.diffusion.turbo import refine
 from portrait_diffusion.models.diffusion.turbo_weights import load_turbo, refiner, save_turbo
 from portrait_diffusion.models.metrics.perceptual import PerceptualConfig, PerceptualNetwork
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
-from portrait_diffusion.models.training.turbo import ABLATIONS, Refining, TurboRun, TurboTraining, draw_batch, refine_piece, validate
+from portrait_diffusion.models.training.turbo import (
+    ABLATIONS,
+    Refining,
+    TurboRun,
+    TurboTraining,
+    draw_batch,
+    refine_piece,
+    validate,
+)
 from portrait_diffusion.models.training.turbo_data import TurboData
 from torch.testing import assert_close
 

@@ -1,0 +1,129 @@
+"""What every later stage may ask of a generator of heads, whatever its family, and no more; `families` has them.
+
+A generator maps identity codes to styles, styles to planes, and reads planes as a field; it may super-resolve what that field shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..camera import frontal, label_from_camera
+from ..field.triplane import FieldConfig, TriplaneField
+from ..field.volume_rendering import RenderConfig
+
+MEAN_CODES = 4096  # that the mean of W is taken over
+TRUNCATION = 0.5  # of the other starts of an inversion, around that mean
+
+
+class GeneratorSizes(Protocol):
+    """What a generator's config says to everybody.
+
+    Attributes:
+        z_dim: length of an identity code. w_dim: of a style. c_dim: of the camera label that its mapping takes, 0 for none.
+        raw_resolution: pixels of a picture before super-resolution. field: how planes are read. render: how rays are sampled.
+    """
+
+    @property
+    def z_dim(self) -> int: ...
+    @property
+    def w_dim(self) -> int: ...
+    @property
+    def c_dim(self) -> int: ...
+    @property
+    def raw_resolution(self) -> int: ...
+    @property
+    def field(self) -> FieldConfig: ...
+    @property
+    def render(self) -> RenderConfig: ...
+
+
+class HeadGenerator(Protocol):
+    """A module that makes heads.
+
+    Attributes:
+        config: its sizes. decoder: features -> raw density and features. num_ws: rows of styles. resolution: pixels of the final picture.
+        super_resolves: whether that is larger than, or other than, the raw one.
+    """
+
+    @property
+    def config(self) -> GeneratorSizes: ...
+    @property
+    def decoder(self) -> nn.Module: ...
+    @property
+    def num_ws(self) -> int: ...
+    @property
+    def resolution(self) -> int: ...
+    @property
+    def super_resolves(self) -> bool: ...
+
+    def mapping(self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """Codes [B, z_dim], labels [B, c_dim] where the family has them -> styles [B, num_ws, w_dim]."""
+        ...
+
+    def planes(self, ws: Tensor) -> Tensor:
+        """Styles [B, num_ws, w_dim] -> planes [B, 3, C, (D,) H, W]."""
+        ...
+
+    def field(self, planes: Tensor, ws: Tensor | None = None) -> TriplaneField:
+        """Planes as a field; its colours need the styles where they have a layer of their own."""
+        ...
+
+    def colour_layer(self, ws: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What `TriplaneField.to_rgb` wants of styles [B, any, w_dim]."""
+        ...
+
+    def signed(self, features: Tensor) -> Tensor:
+        """Composited features [B, F, R, R] as later layers take them."""
+        ...
+
+    def colours(self, features: Tensor, ws: Tensor) -> Tensor:
+        """Signed features [B, F, R, R] -> the raw picture [B, 3, R, R], about -1 .. 1."""
+        ...
+
+    def super_resolve(self, rgb: Tensor, features: Tensor, ws: Tensor) -> Tensor:
+        """Raw picture [B, 3, R, R], signed features [B, F, R, R] -> [B, 3, resolution, resolution], about -1 .. 1."""
+        ...
+
+    def super_resolve_piece(self, rgb: Tensor, features: Tensor, ws: Tensor) -> Tensor:
+        """The same for a piece of the raw picture, of any size that is a multiple of 16."""
+        ...
+
+    def tuned_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Those that the picture of one head depends on, by name: what pivotal tuning moves."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+    def requires_grad_(self, requires_grad: bool = True) -> HeadGenerator: ...
+    def to(self, *args) -> HeadGenerator: ...
+
+
+def conditioning(generator: HeadGenerator, codes: Tensor) -> Tensor | None:
+    """The camera label [B, 25] that heads of codes [B, z_dim] are imagined for, or None for a family without.
+
+    It is the frontal camera's, whichever camera renders: EG3D (Chan et al. 2022), section 4.3, keeps the two apart at inference, or the
+    face would turn with the camera.
+    """
+    if not generator.config.c_dim:
+        return None
+    return label_from_camera(frontal()).to(codes).expand(len(codes), -1)
+
+
+def styles(generator: HeadGenerator, codes: Tensor) -> Tensor:
+    """Identity codes [B, z_dim] -> styles [B, num_ws, w_dim], imagined from the front where the family asks from where."""
+    return generator.mapping(codes, conditioning(generator, codes))
+
+
+@torch.no_grad()
+def mean_styles(generator: HeadGenerator, draws: torch.Generator, like: Tensor, others: int = 7) -> Tensor:
+    """The mean of W over MEAN_CODES codes, and `others` codes' styles drawn half-way to it: [1 + others, num_ws, w_dim].
+
+    Args:
+        draws: a CPU generator. like: whose device and type the codes take.
+    """
+    codes = torch.randn(MEAN_CODES, generator.config.z_dim, generator=draws).to(like)
+    mean = torch.stack([styles(generator, part).mean(0) for part in codes.split(256)]).mean(0, keepdim=True)
+    return torch.cat([mean, torch.lerp(mean, styles(generator, codes[:others]), TRUNCATION)])
