@@ -1,23 +1,21 @@
-"""Heads with exact views for `bench prior`: the factory's, rendered once and cached, or a folder's multi-view files."""
+"""Heads with exact views: the factory's, rendered once and cached, or a folder's multi-view files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
 
 from ..camera import orbit
-from ..fitting.inversion import PRESETS, invert
-from ..head import Head
-from ..photo.alignment import AlignedPortrait, uncropped
-from ..portrait import Weights
 from ..synthetic.head import sample_parameters
 from ..synthetic.multiview import MultiView, read_views, write_views
 from ..synthetic.rendering import render_head
 from ..synthetic.renders import FACTORY_VERSION, cache_folder
 from ..synthetic.splits import SPLITS
+from .keys import code_key, content_key
 
 SIZE = 256
 BINS = (0, 30, 45, 60, 90, 120, 180)  # degrees of |yaw|
@@ -37,6 +35,26 @@ class ExactHead:
     exact: MultiView
     inputs: dict[str, MultiView]
 
+    @cached_property
+    def key(self) -> str:
+        """What figures are filed under: the name, and all numbers of all views."""
+        return f"{self.name} {content_key(*(tensor for views in (self.exact, *self.inputs.values()) for tensor in tensors_of(views)))}"
+
+
+def tensors_of(views: MultiView) -> list[torch.Tensor]:
+    """All numbers of some views."""
+    pictures = [getattr(views.views, name) for name in ("rgb", "mask", "ray_distance", "normal")]
+    named = [torch.tensor([views.frontal, -1 if views.seed is None else views.seed]), views.parameters]
+    return [
+        one for one in (*pictures, views.camera.cam2world, views.camera.intrinsics, *named) if one is not None
+    ]
+
+
+@cache  # of a running program, the code stays
+def renders_key() -> str:
+    """Of the code that renders exact views."""
+    return code_key(__file__)
+
 
 def factory_heads(split: str, count: int) -> list[ExactHead]:
     """The first heads of a split; made once, kept in the cache."""
@@ -45,7 +63,7 @@ def factory_heads(split: str, count: int) -> list[ExactHead]:
 
 def factory_head(seed: int) -> ExactHead:
     """One head of the factory; made once, kept in the cache."""
-    folder = cache_folder() / f"factory-{FACTORY_VERSION}" / "bench"
+    folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"bench-{renders_key()}"
     folder.mkdir(parents=True, exist_ok=True)
     files = {"exact": [(yaw, 0) for yaw in YAWS], **{name: [angles] for name, angles in INPUTS.items()}}
     paths = {name: folder / f"{seed}-{name.replace(' ', '-')}.safetensors" for name in files}
@@ -119,21 +137,3 @@ def _seen_from(views: MultiView, yaw: float, pitch: float, tolerance: float = 3.
     yaws, pitches = angles_degrees(views)
     away = torch.maximum((yaws.abs() - yaw).abs(), (pitches - pitch).abs())
     return only(views, int(away.argmin())) if float(away.min()) < tolerance else None
-
-
-def inverted(weights: Weights, views: MultiView, index: int, preset: str) -> Head:
-    """The main path's head from one exact view."""
-    photo, draws = as_photo(views, index), torch.Generator().manual_seed(0)
-    return invert(
-        weights.prior,
-        weights.encoder,
-        photo,
-        PRESETS[preset],
-        generator=draws,
-        perceptual=weights.eyes().distance,
-    )
-
-
-def as_photo(views: MultiView, index: int) -> AlignedPortrait:
-    """One exact view as the portrait that an inversion starts from: exact mask and camera, a crop that is the photo itself."""
-    return uncropped(views.views.rgb[index], views.views.mask[index], views.camera[index])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from pathlib import Path
@@ -11,33 +10,35 @@ import torch
 from PIL import Image
 
 from ..camera import frontal, orbit
-from ..commands.report import Row, print_table, report, write_json
+from ..commands.report import Row, finish
 from ..synthetic.head import sample_parameters
 from ..synthetic.rendering import render_head
 from ..synthetic.splits import SHIPPED, VALIDATION
+from .options import bench_parser, called, positive
 
 SIZES = (128, 256)
 VIEWS = 8  # of each head, traced together: how the trainers ask for them
 
 
-def run(arguments: list[str]) -> dict:
-    """Print images per second at 128 and 256 pixels; returns the report."""
-    options = _parser().parse_args(arguments)
-    before = torch.get_num_threads()
-    torch.set_num_threads(options.threads or before)
-    try:
-        rows = [_measure(size, options.count) for size in SIZES]
-    finally:
-        torch.set_num_threads(before)
+def run(arguments: list[str]) -> None:
+    """Print images per second at 128 and 256 pixels."""
+    parser = bench_parser("heads", __doc__)
+    parser.add_argument(
+        "--count",
+        type=positive,
+        default=6,
+        help=f"heads to render, {VIEWS} views each (6; at most {len(VALIDATION)})",
+    )
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="also draw 32 validation heads")
+    parser.add_argument(
+        "--portrait", type=Path, metavar="FILE", help="also draw the portrait that ships, 512 pixels"
+    )
+    with called(parser, arguments) as options:
+        finish("heads", [_measure(size, options.count) for size in SIZES], options.json)
     if options.sheet:
         sheet(options.sheet)
     if options.portrait:
         save(render_head(sample_parameters(SHIPPED), frontal()[None], 512).rgb[0], options.portrait)
-    result = report("heads", rows)
-    print_table(result)
-    if options.json:
-        write_json(result, options.json)
-    return result
 
 
 def sheet(path: Path, columns: int = 8, rows: int = 4) -> None:
@@ -76,27 +77,3 @@ def _measure(size: int, count: int) -> Row:
         high=float(speed.max()),
         n=len(speeds),
     )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bench heads", description=__doc__)
-    parser.add_argument(
-        "--count",
-        type=_positive,
-        default=6,
-        help=f"heads to render, {VIEWS} views each (6; at most {len(VALIDATION)})",
-    )
-    parser.add_argument("--threads", type=_positive, default=None, help="torch threads (as torch finds them)")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="also draw 32 validation heads")
-    parser.add_argument(
-        "--portrait", type=Path, metavar="FILE", help="also draw the portrait that ships, 512 pixels"
-    )
-    parser.add_argument("--json", metavar="FILE", help="also write the report here")
-    return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
-    return value

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 
 import torch
 
-from ..checkpoint import shipped
 from ..embedded import load_weights
+from ..fitting.inversion import PRESETS, invert
 from ..head import Head, load_head, save_head
+from ..photo.alignment import AlignedPortrait, uncropped
+from ..portrait import Weights
+from ..synthetic.multiview import MultiView
 from ..synthetic.renders import cache_folder
-from .exact_heads import ExactHead, inverted
+from .exact_heads import ExactHead
+from .keys import bench_key, content_key
+
+
+def as_photo(views: MultiView, index: int) -> AlignedPortrait:
+    """One exact view as the portrait that an inversion starts from: exact mask and camera, a crop that is the photo itself."""
+    return uncropped(views.views.rgb[index], views.views.mask[index], views.camera[index])
+
+
+def inverted(weights: Weights, views: MultiView, index: int, preset: str) -> Head:
+    """The main path's head from one exact view."""
+    photo, draws = as_photo(views, index), torch.Generator().manual_seed(0)
+    return invert(
+        weights.prior,
+        weights.encoder,
+        photo,
+        PRESETS[preset],
+        generator=draws,
+        perceptual=weights.eyes().distance,
+    )
 
 
 class InvertedHeads:
-    """Inversions by the weights that they depend on.
+    """Inversions by the code, the weights and the settings that they depend on, and by the frontal view.
 
     Args:
         preset: of the inversion.
@@ -24,22 +45,18 @@ class InvertedHeads:
 
     def __init__(self, preset: str = "quick") -> None:
         self.weights, self.preset = load_weights(torch.device("cpu")), preset
-        digest = hashlib.sha256(preset.encode())
-        for name in ("prior", "encoder", "discriminator"):
-            digest.update(shipped(name).read_bytes())
-        self.folder = cache_folder() / "bench" / f"heads-{digest.hexdigest()[:12]}"
+        self.folder = cache_folder() / "bench" / f"heads-{bench_key(__file__, (preset, PRESETS[preset]))}"
 
     def timed(self, exact: ExactHead) -> tuple[Head, float]:
         """The inversion of one head's frontal picture, and the seconds that it took when it was made."""
-        path = (
-            self.folder
-            / f"{hashlib.sha256(exact.exact.views.rgb.numpy().tobytes()).hexdigest()[:12]}.safetensors"
-        )
+        views, index = exact.exact, exact.exact.frontal
+        photo, camera = (views.views.rgb[index], views.views.mask[index]), views.camera[index]
+        path = self.folder / f"{content_key(*photo, camera.cam2world, camera.intrinsics)}.safetensors"
         seconds = path.with_suffix(".json")
         if not (path.is_file() and seconds.is_file()):
             started = time.perf_counter()
             with torch.enable_grad():  # who asks may be looking without
-                head = inverted(self.weights, exact.exact, exact.exact.frontal, self.preset)
+                head = inverted(self.weights, views, index, self.preset)
             took = time.perf_counter() - started
             path.parent.mkdir(parents=True, exist_ok=True)
             save_head(head, path)

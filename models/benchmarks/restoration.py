@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoint import load_into, read_tensors, save_tensors, shipped
-from ..commands.report import Row, finish
+from ..checkpoint import load_into, read_tensors, save_tensors
+from ..commands.report import Row
 from ..diffusion.embedded_zero123 import shipped_zero123
 from ..diffusion.new_views import embedded_model
 from ..distillation.restoration import Guides, Patient, Restoration, RestorationConfig, restore_geometry
@@ -28,12 +28,11 @@ from ..metrics import back_face
 from ..metrics.geometry import depth_error, normal_error
 from ..metrics.image import masked_psnr
 from ..prior.detail_block import DetailBlock, new_block, shipped_detail_block
-from ..training import spoilt
-from ..training.local import parsed
 from ..training.spoilt import KINDS, spoil
 from .exact_heads import ExactHead, factory_heads, views_at
 from .inverted_heads import InvertedHeads
-from .store import HeadBench, head_parser, heads_of, mean_row, store_path
+from .options import called, head_parser, heads_of
+from .store import HeadBench, difference_rows, mean_row, mean_rows, store_path
 
 AROUND = (60, -60, 90, -90, 120, -120, 180)  # degrees of yaw
 UNITS = {
@@ -141,7 +140,7 @@ class RestorationBench(HeadBench):
         super().__init__(heads, store, minutes)
         self.config, self.inverted = config, InvertedHeads()
         self.guides, self.learnt = Guides(embedded_model(), shipped_zero123()), shipped_detail_block()
-        self.own = {head.name: KINDS[i % len(KINDS)] for i, head in enumerate(heads)}
+        self.own = {head.key: KINDS[i % len(KINDS)] for i, head in enumerate(heads)}
 
     @cached_property
     def several(self) -> DetailBlock:
@@ -188,7 +187,7 @@ class RestorationBench(HeadBench):
         """Head by head."""
         for head in self.heads:
             for kind in (*KINDS, HONEST):
-                for row in ROWS if kind in (HONEST, self.own[head.name]) else QUICK:
+                for row in ROWS if kind in (HONEST, self.own[head.key]) else QUICK:
                     self.fill(
                         f"{kind}: {row}",
                         [head],
@@ -200,33 +199,29 @@ class RestorationBench(HeadBench):
         if kind != SPOILT:
             return self.done.get(f"{kind}: {row}", {})
         return {
-            name: kept[name]
-            for name, own in self.own.items()
-            if name in (kept := self.done.get(f"{own}: {row}", {}))
+            key: kept[key]
+            for key, own in self.own.items()
+            if key in (kept := self.done.get(f"{own}: {row}", {}))
         }
 
     def rows(self) -> list[Row]:
         """Means, and rows less or over others."""
         rows = [
-            mean_row(
-                f"{kind}: {row}", metric, torch.tensor([figures[metric] for figures in heads.values()]), unit
-            )
+            one
             for kind in (SPOILT, HONEST, *KINDS)
             for row in ROWS
-            if (heads := self.found(kind, row))
-            for metric, unit in UNITS.items()
+            for one in mean_rows(f"{kind}: {row}", self.found(kind, row), UNITS)
         ]
         for kind in (SPOILT, HONEST):
             for ours, other in COMPARED:
                 after, before = self.found(kind, ours), self.found(kind, other)
-                both = [head for head in after if head in before]
-                for metric, unit in UNITS.items():
-                    pairs = [after[head][metric] - before[head][metric] for head in both]
-                    if pairs and metric != "time":
-                        rows.append(
-                            mean_row(f"{kind}: {ours} less {other}", metric, torch.tensor(pairs), unit)
-                        )
-                shares = [after[head]["depth error"] / before[head]["depth error"] for head in both]
+                units = {metric: unit for metric, unit in UNITS.items() if metric != "time"}
+                rows += difference_rows(f"{kind}: {ours} less {other}", after, before, units)
+                shares = [
+                    after[head]["depth error"] / before[head]["depth error"]
+                    for head in after
+                    if head in before
+                ]
                 if shares:
                     rows.append(
                         mean_row(f"{kind}: {ours} over {other}", "depth error", torch.tensor(shares), "")
@@ -238,13 +233,7 @@ def run(arguments: list[str]) -> None:
     """Print the table; what the clock cuts off, the next call goes on with."""
     parser = head_parser("restoration", __doc__)
     parser.add_argument("--steps", type=int, default=RestorationConfig.steps)
-    options = parsed(parser, arguments)
-    config, heads = RestorationConfig(steps=options.steps), heads_of(options)
-    weights = sorted(shipped("prior").parent.glob("*.safetensors"))
-    rooms = ["field", "prior", "metrics", "synthetic", "diffusion", "distillation"]
-    code = [Path(__file__), Path(spoilt.__file__)]
-    bench = RestorationBench(
-        heads, store_path("restoration", options, repr(config), weights, rooms, code), options.minutes, config
-    )
-    bench.run()
-    finish(f"restoration, {options.steps} steps", bench.rows(), options.json)
+    with called(parser, arguments) as options:
+        config, heads = RestorationConfig(steps=options.steps), heads_of(options)
+        bench = RestorationBench(heads, store_path("restoration", __file__, config), options.minutes, config)
+        bench.tell(f"restoration, {options.steps} steps", options)

@@ -7,7 +7,6 @@ with ten times our presets' iterations: a guess, for the paper tells hours and n
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import replace
 
@@ -27,6 +26,7 @@ from ..field.triplane import Decoder, FieldConfig
 from ..head import Head
 from ..photo.alignment import AlignedPortrait
 from ..training.local import pick_device
+from .options import bench_parser, called
 from .turbo.speed import SD_VAE
 
 SD_15 = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
@@ -119,15 +119,10 @@ def rows_of(
 
 def run(arguments: list[str]) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="portrait-diffusion bench scale", description=__doc__)
+    parser = bench_parser("scale", __doc__)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--json", metavar="FILE")
-    options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
     device, rows = pick_device(), []
-    with torch.random.fork_rng(devices=[]):
+    with called(parser, arguments) as options, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if device.type == "cpu":
             rows = rows_of(replace(PRESETS["fast"], **REDUCED), "reduced, cpu", device, torch.float32, 0)
@@ -137,4 +132,4 @@ def run(arguments: list[str]) -> None:
                     PRESETS[preset], size=512, resolution=0, iterations=10 * PRESETS[preset].iterations
                 )
                 rows += rows_of(config, f"{preset}, 512 pixels", device, torch.bfloat16, options.repeats)
-    finish("scale", rows, options.json)
+        finish("scale", rows, options.json)

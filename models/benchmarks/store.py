@@ -1,95 +1,107 @@
-"""What benches over heads share: options, heads, a store that a stopped bench goes on from, means with intervals."""
+"""What benches over heads share: a store that a stopped bench goes on from, means and differences with intervals."""
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..commands.report import ROOT, Row
+from ..commands.report import Row, finish
 from ..metrics.bootstrap import interval
 from ..synthetic.renders import cache_folder
-from .exact_heads import ExactHead, factory_heads, folder_heads
+from .exact_heads import ExactHead
+from .keys import bench_key
+
+Figures = Mapping[Any, dict[str, float]]  # head -> metric -> figure
 
 
-def head_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """The options that benches over heads have in common; `--sheet` is left to the bench."""
-    made = argparse.ArgumentParser(prog=f"portrait-diffusion bench {name}", description=description)
-    made.add_argument(
-        "--heads", type=Path, metavar="DIR", help="multi-view head files in place of the factory's heads"
-    )
-    made.add_argument("--count", type=int, default=24)
-    made.add_argument("--split", choices=["held_out", "validation"], default="held_out")
-    made.add_argument("--minutes", type=float, default=40)
-    made.add_argument("--threads", type=int, default=0)
-    made.add_argument("--json", metavar="FILE")
-    return made
+def store_path(name: str, entry: str, settings: object = "", files: Iterable[Path] = ()) -> Path:
+    """Where a bench keeps its figures; the arguments after the name are those of `bench_key`."""
+    return cache_folder() / "bench" / f"{name}-{bench_key(entry, settings, files)}.json"
 
 
-def heads_of(options: argparse.Namespace) -> list[ExactHead]:
-    """The heads asked for."""
-    return (
-        folder_heads(options.heads, options.count)
-        if options.heads
-        else factory_heads(options.split, options.count)
-    )
-
-
-def store_path(
-    name: str,
-    options: argparse.Namespace,
-    settings: str,
-    weights: list[Path],
-    rooms: list[str],
-    files: list[Path],
-) -> Path:
-    """Where a bench keeps its figures: by heads, settings, and the bytes of weights and code that they depend on.
-
-    Args:
-        rooms: of models/, whole. files: beside them; head.py and this one are always counted.
-    """
-    where = str(options.heads.resolve()) if options.heads else options.split
-    digest = hashlib.sha256(f"{settings} {where}".encode())
-    code = [path for room in rooms for path in sorted((ROOT / "models" / room).glob("*.py"))]
-    for path in [*weights, *code, ROOT / "models" / "head.py", Path(__file__), *files]:
-        digest.update(path.read_bytes())
-    return cache_folder() / "bench" / f"{name}-{digest.hexdigest()[:16]}.json"
-
-
-class HeadBench:
+class HeadBench(ABC):
     """Rows of figures by head, kept in a file after every head.
 
     Args:
         store: the file. minutes: after which no head is begun.
+
+    Attributes:
+        stored: all figures of the file, also of heads that earlier calls were about. done: those of the heads that this call asks for,
+            which alone are reported; row -> head's key -> figures.
     """
 
     def __init__(self, heads: list[ExactHead], store: Path, minutes: float) -> None:
         self.heads, self.store = heads, store
-        self.done: dict[str, dict[str, dict]] = json.loads(store.read_text()) if store.is_file() else {}
+        self.stored: dict[str, dict[str, dict]] = json.loads(store.read_text()) if store.is_file() else {}
+        self.done: dict[str, dict[str, dict]] = {}
         self.until = time.monotonic() + 60 * minutes
 
     def fill(self, name: str, heads: list[ExactHead], measure: Callable[[ExactHead], dict | None]) -> None:
         """Figures of one row for the heads that have none yet; None for a head that the row does not have."""
-        kept = self.done.setdefault(name, {})
+        stored, done = (rows.setdefault(name, {}) for rows in (self.stored, self.done))
         for head in heads:
-            if head.name in kept or time.monotonic() > self.until:
-                continue
-            started, figures = time.monotonic(), measure(head)
-            if figures is None:
-                continue
-            kept[head.name] = figures
-            self.store.parent.mkdir(parents=True, exist_ok=True)
-            self.store.write_text(json.dumps(self.done))
-            print(f"{name}: {head.name} ({time.monotonic() - started:.0f} s)", flush=True)
+            if head.key not in stored and time.monotonic() <= self.until:
+                started, figures = time.monotonic(), measure(head)
+                if figures is not None:
+                    stored[head.key] = figures
+                    self.save()
+                    print(f"{name}: {head.name} ({time.monotonic() - started:.0f} s)", flush=True)
+            if head.key in stored:
+                done[head.key] = stored[head.key]
+
+    def save(self) -> None:
+        """Write the file, through a neighbour: a call that is killed leaves the old one whole."""
+        self.store.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.store.with_name(f"{self.store.name}.partial")
+        partial.write_text(json.dumps(self.stored), encoding="utf-8")
+        partial.replace(self.store)
+
+    @abstractmethod
+    def run(self) -> None:
+        """Fill all rows, as far as the time goes."""
+
+    @abstractmethod
+    def rows(self) -> list[Row]:
+        """The table."""
+
+    def tell(self, title: str, options: argparse.Namespace) -> None:
+        """Run, and print the table; what the clock cuts off, the next call goes on with."""
+        self.run()
+        finish(title, self.rows(), options.json)
 
 
 def mean_row(name: str, metric: str, values: Tensor, unit: str) -> Row:
     """The mean of one value a head, with its 95 % interval."""
     mean, low, high = interval(values, torch.Generator().manual_seed(0))
     return Row(name, metric, mean, unit, low, high, len(values))
+
+
+def mean_rows(name: str, heads: Figures, units: dict[str, str]) -> list[Row]:
+    """The mean of every metric over the heads that have it."""
+    values = {
+        metric: torch.tensor([figures[metric] for figures in heads.values() if metric in figures])
+        for metric in units
+    }
+    return [mean_row(name, metric, some, units[metric]) for metric, some in values.items() if len(some)]
+
+
+def difference_rows(name: str, ours: Figures, other: Figures, units: dict[str, str]) -> list[Row]:
+    """A row less another, over the heads that both have."""
+    less = {
+        head: {
+            metric: value - other[head][metric]
+            for metric, value in figures.items()
+            if metric in units and metric in other[head]
+        }
+        for head, figures in ours.items()
+        if head in other
+    }
+    return mean_rows(name, less, units)

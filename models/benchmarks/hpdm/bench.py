@@ -17,9 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ... import camera, projection
-from ...checkpoint import shipped
-from ...commands.report import Row, finish
+from ...commands.report import Row
 from ...commands.run import to_pil
 from ...diffusion.autoencoder import decode, encode
 from ...diffusion.hpdm import Hpdm, shipped_hpdm
@@ -27,11 +25,10 @@ from ...diffusion.new_views import Coarse, NewView, NewViewConfig, coarse_views,
 from ...diffusion.view_priors import projected_view
 from ...metrics.evaluate import evaluate, shipped_judges
 from ...training.hpdm import ABLATIONS, ablation_path
-from ...training.local import parsed
 from ..exact_heads import ExactHead, angles_degrees
 from ..inverted_heads import InvertedHeads
-from ..store import HeadBench, head_parser, heads_of, mean_row, store_path
-from . import robust as hpdm_robust
+from ..options import called, factory_only, head_parser, heads_of
+from ..store import HeadBench, difference_rows, mean_rows, store_path
 from .robust import RobustBench, expressive_heads
 
 ANGLES = (30, 45)  # degrees of yaw, to both sides
@@ -137,12 +134,7 @@ class HpdmBench(HeadBench):
 
     def rows(self) -> list[Row]:
         """The table, and every step less the one before it, with 95 % intervals over heads."""
-        rows = [
-            mean_row(name, metric, torch.tensor([figures[metric] for figures in heads.values()]), unit)
-            for name, heads in self.done.items()
-            for metric, unit in UNITS.items()
-            if heads and all(metric in figures for figures in heads.values())
-        ]
+        rows = [row for name, heads in self.done.items() for row in mean_rows(name, heads, UNITS)]
         steps = [name for name in (ALONE, *STEPS.values()) if name in self.ways]
         pairs = [(b, a) for a, b in pairwise(steps)]
         for angle in ANGLES:
@@ -153,19 +145,7 @@ class HpdmBench(HeadBench):
     def differences(self, ours: str, other: str) -> list[Row]:
         """A row less another, over the heads that both have."""
         a, b = self.done.get(ours, {}), self.done.get(other, {})
-        both = [head for head in a if head in b]
-        values = {
-            metric: torch.tensor(
-                [a[h][metric] - b[h][metric] for h in both if metric in a[h] and metric in b[h]]
-            )
-            for metric in UNITS
-        }
-        short = other.partition(": ")[2]
-        return [
-            mean_row(f"{ours} less {short}", metric, x, UNITS[metric])
-            for metric, x in values.items()
-            if len(x)
-        ]
+        return difference_rows(f"{ours} less {other.partition(': ')[2]}", a, b, UNITS)
 
 
 def beside(head: ExactHead, angle: int) -> list[int] | None:
@@ -214,39 +194,22 @@ def run(arguments: list[str]) -> None:
         action="store_true",
         help="instead: non-frontal drivers, high and low targets, strong expressions",
     )
-    options = parsed(parser, arguments)
-    config, heads = (
-        NewViewConfig(steps=options.steps, guidance=options.guidance, strength=options.strength),
-        heads_of(options),
-    )
-    files = [
-        *sorted(shipped("prior").parent.glob("*.safetensors")),
-        *(p for p in map(ablation_path, ABLATIONS) if p.is_file()),
-    ]
-    rooms = ["field", "prior", "metrics", "synthetic", "diffusion"]
-    code = [Path(module.__file__) for module in (camera, projection, hpdm_robust)] + [Path(__file__)]
-    if options.robust:
-        if options.heads:
-            raise ValueError(
-                "bench hpdm --robust: expected the factory's heads, whose other views are rendered; leave --heads out"
+    with called(parser, arguments) as options:
+        config = NewViewConfig(steps=options.steps, guidance=options.guidance, strength=options.strength)
+        ablations = [path for path in map(ablation_path, ABLATIONS) if path.is_file()]
+        if options.robust:
+            factory_only(options, "hpdm --robust")
+            heads, expressive = heads_of(options), expressive_heads(options.split, options.count)
+            robust = RobustBench(
+                heads, expressive, store_path("hpdm-robust", __file__, config), options.minutes, config
             )
-        expressive = expressive_heads(options.split, options.count)
-        robust = RobustBench(
-            heads,
-            expressive,
-            store_path("hpdm-robust", options, repr(config), files, rooms, code),
-            options.minutes,
-            config,
+            robust.tell("hpdm, robust", options)
+            if options.sheet:
+                robust.draw_sheet(options.sheet)
+            return
+        bench = HpdmBench(
+            heads_of(options), store_path("hpdm", __file__, config, ablations), options.minutes, config
         )
-        robust.run()
-        finish("hpdm, robust", robust.rows(), options.json)
+        bench.tell("hpdm", options)
         if options.sheet:
-            robust.draw_sheet(options.sheet)
-        return
-    bench = HpdmBench(
-        heads, store_path("hpdm", options, repr(config), files, rooms, code), options.minutes, config
-    )
-    bench.run()
-    finish("hpdm", bench.rows(), options.json)
-    if options.sheet:
-        draw_sheet(bench, heads[:6], options.sheet)
+            draw_sheet(bench, bench.heads[:6], options.sheet)

@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 
 from ...camera import label_from_camera
-from ...checkpoint import shipped
 from ...commands.report import Row, finish
 from ...diffusion.hpdm import shipped_hpdm
 from ...diffusion.new_views import embedded_model
@@ -29,12 +28,12 @@ from ...metrics.evaluate import evaluate, shipped_judges
 from ...metrics.image import high_frequency
 from ...metrics.niqe import niqe, shipped_niqe
 from ...prior.discriminator import shipped_critic
-from ...training.local import parsed
 from ..exact_heads import YAWS, ExactHead, views_at
 from ..inverted_heads import InvertedHeads
-from ..store import HeadBench, head_parser, heads_of, mean_row, store_path
-from . import speed as mvnrs_speed
-from . import targets as mvnrs_targets
+from ..options import called, factory_only, head_parser, heads_of
+from ..store import HeadBench, difference_rows, mean_rows, store_path
+from .speed import speed_rows
+from .targets import TargetBench
 
 APART = 10  # least degrees of yaw between a view that is judged and those that are optimised
 UNITS = {
@@ -130,31 +129,15 @@ class MvnrsBench(HeadBench):
 
     def rows(self) -> list[Row]:
         """Means, and MV-NRS less every other row, over the heads that both have."""
-        rows = [
-            mean_row(
-                name,
-                metric,
-                torch.tensor([figures[metric] for figures in heads.values() if metric in figures]),
-                UNITS.get(metric, ""),
-            )
-            for name, heads in self.done.items()
-            for metric in (*UNITS, "renewed")
-            if any(metric in figures for figures in heads.values())
-        ]
         ours = self.done.get(ROWS["mvnrs"], {})
+        rows = [
+            row
+            for name, heads in self.done.items()
+            for row in mean_rows(name, heads, UNITS | {"renewed": ""})
+        ]
         for name, heads in self.done.items():
-            both = [head for head in ours if head in heads]
-            for metric, unit in UNITS.items() if name != ROWS["mvnrs"] else ():
-                pairs = [(ours[h][metric], heads[h][metric]) for h in both if metric in heads[h]]
-                if pairs:
-                    rows.append(
-                        mean_row(
-                            f"{ROWS['mvnrs']} less {name}",
-                            metric,
-                            torch.tensor([a - b for a, b in pairs]),
-                            unit,
-                        )
-                    )
+            if name != ROWS["mvnrs"]:
+                rows += difference_rows(f"{ROWS['mvnrs']} less {name}", ours, heads, UNITS)
         return rows
 
 
@@ -171,32 +154,19 @@ def run(arguments: list[str]) -> None:
     parser.add_argument(
         "--targets", action="store_true", help="instead: how good the first targets are, beside the renders"
     )
-    options = parsed(parser, arguments)
-    if options.targets and options.heads:
-        raise ValueError(
-            "bench mvnrs --targets: expected the factory's heads, whose other views are rendered; leave --heads out"
-        )
-    config, heads = PRESETS[options.preset], heads_of(options)
-    if options.iterations:
-        config = replace(config, iterations=options.iterations)
-    if options.speed:
-        finish("mvnrs, speed", mvnrs_speed.speed_rows(heads[0], config), options.json)
-        return
-    weights = sorted(shipped("prior").parent.glob("*.safetensors"))
-    rooms = ["field", "prior", "metrics", "synthetic", "diffusion", "distillation"]
-    if options.targets:
-        store = store_path(
-            "mvnrs-targets", options, repr(config), weights, rooms, [Path(mvnrs_targets.__file__)]
-        )
-        targets = mvnrs_targets.TargetBench(heads, store, options.minutes, config)
-        targets.run()
-        finish(f"mvnrs, targets, {options.preset}", targets.rows(), options.json)
-        return
-    bench = MvnrsBench(
-        heads,
-        store_path("mvnrs", options, repr(config), weights, rooms, [Path(__file__)]),
-        options.minutes,
-        config,
-    )
-    bench.run()
-    finish(f"mvnrs, {options.preset}, {config.iterations} iterations", bench.rows(), options.json)
+    with called(parser, arguments) as options:
+        if options.targets:
+            factory_only(options, "mvnrs --targets")
+        config, heads = PRESETS[options.preset], heads_of(options)
+        if options.iterations:
+            config = replace(config, iterations=options.iterations)
+        if options.speed:
+            finish("mvnrs, speed", speed_rows(heads[0], config), options.json)
+        elif options.targets:
+            store = store_path("mvnrs-targets", __file__, config)
+            TargetBench(heads, store, options.minutes, config).tell(
+                f"mvnrs, targets, {options.preset}", options
+            )
+        else:
+            bench = MvnrsBench(heads, store_path("mvnrs", __file__, config), options.minutes, config)
+            bench.tell(f"mvnrs, {options.preset}, {config.iterations} iterations", options)

@@ -27,7 +27,7 @@ from ...synthetic.head import sample_parameters
 from ...synthetic.rendering import render_head
 from ..exact_heads import ExactHead
 from ..inverted_heads import InvertedHeads
-from ..store import HeadBench, mean_row
+from ..store import HeadBench, difference_rows, mean_rows
 
 UNITS = {"PSNR": "dB", "perceptual": "", "NIQE": "", "detail, share": "", "detail, right": ""}
 SHARES = (0.05, 0.15, 0.35)  # of the schedule
@@ -112,15 +112,11 @@ class TargetBench(HeadBench):
 
     def rows(self) -> list[Row]:
         """Means, and each row less the render."""
-        heads = list(self.done.get("targets", {}).values())
-        values = {
-            (row, metric): torch.tensor([found[row][metric] for found in heads])
-            for row in (heads[0] if heads else ())
-            for metric in UNITS
-        }
-        rows = [mean_row(row, metric, value, UNITS[metric]) for (row, metric), value in values.items()]
-        return rows + [
-            mean_row(f"{row} less {RENDER}", metric, value - values[RENDER, metric], UNITS[metric])
-            for (row, metric), value in values.items()
-            if row not in (RENDER, EXACT)
-        ]
+        heads = self.done.get("targets", {})
+        names = next(iter(heads.values()), {})
+        figures = {row: {head: rows[row] for head, rows in heads.items()} for row in names}
+        rows = [one for row in names for one in mean_rows(row, figures[row], UNITS)]
+        for row in names:
+            if row not in (RENDER, EXACT):
+                rows += difference_rows(f"{row} less {RENDER}", figures[row], figures[RENDER], UNITS)
+        return rows

@@ -9,20 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from ...checkpoint import shipped
-from ...commands.report import Row, finish
+from ...commands.report import Row
 from ...distillation.refinement import PRESETS
 from ...distillation.restoration import RestorationConfig
-from ...training.local import parsed
-from .. import restoration
 from ..exact_heads import ExactHead
-from ..store import HeadBench, head_parser, heads_of, mean_row, store_path
-from . import robust as portrait_robust
-from . import stages as portrait_stages
+from ..options import called, factory_only, head_parser, heads_of
+from ..store import HeadBench, difference_rows, mean_rows, store_path
 from .robust import RobustPortraitBench
-from .stages import DETAIL, FAST, PRIOR, RESTORED, SDS, TURBO, PortraitStages, unit_of
+from .stages import DETAIL, FAST, PRIOR, RESTORED, SDS, TURBO, PortraitStages, units_of
 
 
 class PortraitBench(HeadBench):
@@ -47,17 +41,7 @@ class PortraitBench(HeadBench):
 
     def rows(self) -> list[Row]:
         """Means, and each stage of the paper less the one before."""
-        rows = []
-        for name, heads in self.done.items():
-            for metric in next(iter(heads.values()), {}):
-                rows.append(
-                    mean_row(
-                        name,
-                        metric,
-                        torch.tensor([found[metric] for found in heads.values()]),
-                        unit_of(metric),
-                    )
-                )
+        rows = [row for name, heads in self.done.items() for row in mean_rows(name, heads, units_of(heads))]
         for ours, other in (
             (RESTORED, PRIOR),
             (FAST, RESTORED),
@@ -66,12 +50,9 @@ class PortraitBench(HeadBench):
             (FAST, PRIOR),
             (DETAIL, FAST),
         ):
-            a, b = self.done.get(ours, {}), self.done.get(other, {})
-            both = [head for head in a if head in b]
-            for metric in a[both[0]] if both else ():
-                if metric != "time":
-                    values = torch.tensor([a[head][metric] - b[head][metric] for head in both])
-                    rows.append(mean_row(f"{ours} less {other}", metric, values, unit_of(metric)))
+            after, before = (self.done.get(name, {}) for name in (ours, other))
+            units = {metric: unit for metric, unit in units_of(after).items() if metric != "time"}
+            rows += difference_rows(f"{ours} less {other}", after, before, units)
         return rows
 
 
@@ -90,29 +71,19 @@ def run(arguments: list[str]) -> None:
         metavar="FILE",
         help="with --robust, PNG: photo, every row's views and the exact ones",
     )
-    options = parsed(parser, arguments)
-    if options.robust and options.heads:
-        raise ValueError(
-            "bench portrait --robust: expected the factory's heads, whose other views are rendered; leave --heads out"
+    with called(parser, arguments) as options:
+        name = "portrait, robust" if options.robust else "portrait"
+        title = name if options.iterations is None else f"{name}, {options.iterations} iterations"
+        if options.robust:
+            factory_only(options, "portrait --robust")
+        store = store_path(
+            name.replace(", ", "-"), __file__, (options.iterations, PRESETS, RestorationConfig())
         )
-    name = "portrait, robust" if options.robust else "portrait"
-    settings = f"{options.iterations} {PRESETS} {RestorationConfig()}"
-    weights = sorted(shipped("prior").parent.glob("*.safetensors"))
-    rooms = ["field", "prior", "metrics", "synthetic", "diffusion", "distillation"]
-    modules = [portrait_stages, restoration] + ([portrait_robust] if options.robust else [])
-    code = [Path(__file__), *(Path(module.__file__) for module in modules)]
-    store = store_path(name.replace(", ", "-"), options, settings, weights, rooms, code)
-    heads, stages = heads_of(options), PortraitStages(options.iterations)
-    bench = (
-        RobustPortraitBench(heads, store, options.minutes, stages, options.split)
-        if options.robust
-        else PortraitBench(heads, store, options.minutes, stages)
-    )
-    bench.run()
-    finish(
-        name if options.iterations is None else f"{name}, {options.iterations} iterations",
-        bench.rows(),
-        options.json,
-    )
-    if options.robust and options.sheet:
-        bench.draw_sheet(options.sheet)
+        heads, stages = heads_of(options), PortraitStages(options.iterations)
+        if not options.robust:
+            PortraitBench(heads, store, options.minutes, stages).tell(title, options)
+            return
+        bench = RobustPortraitBench(heads, store, options.minutes, stages, options.split)
+        bench.tell(title, options)
+        if options.sheet:
+            bench.draw_sheet(options.sheet)

@@ -24,8 +24,8 @@ from ...synthetic.multiview import MultiView
 from ...synthetic.rendering import render_head
 from ..exact_heads import SIZE, ExactHead, views_at
 from ..hpdm.robust import expressive_heads
-from ..store import HeadBench, mean_row
-from .stages import EXACT_UNITS, FAST, PRIOR, PortraitStages, unit_of
+from ..store import HeadBench, difference_rows, mean_rows
+from .stages import EXACT_UNITS, FAST, PRIOR, PortraitStages, units_of
 
 SIDE, ABOVE, EXPRESSION, PAINTED = (
     "photo from 20 degrees aside",
@@ -103,7 +103,7 @@ class RobustPortraitBench(HeadBench):
 
     def kept(self, case: str, exact: ExactHead, row: str) -> Path:
         """Where a row's views of one head are."""
-        return self.store.with_suffix("") / f"{case} {exact.name} {row}.safetensors".replace(" ", "-")
+        return self.store.with_suffix("") / f"{case} {exact.key} {row}.safetensors".replace(" ", "-")
 
     def run(self) -> None:
         """Head by head."""
@@ -115,7 +115,7 @@ class RobustPortraitBench(HeadBench):
                     lambda head, case=case, photo=photo, row=row: self.measured(case, photo, head, row),
                 )
 
-    def found(self, case: str | None, row: str) -> dict[tuple[str, str], dict[str, float]]:
+    def of_case(self, case: str | None, row: str) -> dict[tuple[str, str], dict[str, float]]:
         """Figures by case and head; of all cases where `case` is None."""
         wanted = CASES if case is None else (case,)
         return {
@@ -128,19 +128,12 @@ class RobustPortraitBench(HeadBench):
         """Of all cases together and of each; `fast` less the prior."""
         rows = []
         for case in (None, *CASES):
-            before, after = (self.found(case, row) for row in (PRIOR, FAST))
-            both = [key for key in after if key in before]
-            for metric in after[both[0]] if both else ():
-                unit, name = unit_of(metric), case or "all"
-                old, new = (
-                    torch.tensor([figures[key][metric] for key in both]) for figures in (before, after)
-                )
-                rows += [
-                    mean_row(f"{name}: {PRIOR}", metric, old, unit),
-                    mean_row(f"{name}: {FAST}", metric, new, unit),
-                ]
-                if metric != "time":
-                    rows.append(mean_row(f"{name}: {FAST} less {PRIOR}", metric, new - old, unit))
+            before, after = (self.of_case(case, row) for row in (PRIOR, FAST))
+            units, name = units_of(after), case or "all"
+            rows += mean_rows(f"{name}: {PRIOR}", {key: before[key] for key in after if key in before}, units)
+            rows += mean_rows(f"{name}: {FAST}", {key: after[key] for key in after if key in before}, units)
+            compared = {metric: unit for metric, unit in units.items() if metric != "time"}
+            rows += difference_rows(f"{name}: {FAST} less {PRIOR}", after, before, compared)
         return rows
 
     def draw_sheet(self, path: Path, tile: int = 160) -> None:

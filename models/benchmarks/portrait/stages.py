@@ -120,6 +120,11 @@ class PortraitStages:
         return {f"{metric} {against}": found[metric] for metric in units if metric in found}
 
 
+def units_of(heads: dict[str, dict[str, float]]) -> dict[str, str]:
+    """Of the figures that the first of some heads has."""
+    return {metric: unit_of(metric) for metric in next(iter(heads.values()), {})}
+
+
 def unit_of(metric: str) -> str:
     """Of a figure."""
     return "s" if metric == "time" else EXACT_UNITS.get(metric.partition(" against")[0], "")

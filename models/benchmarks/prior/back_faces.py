@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from ...synthetic.head import sample_parameters
 from ...synthetic.rendering import render_head
 from ...synthetic.renders import FACTORY_VERSION, cache_folder
 from ...synthetic.splits import VALIDATION
+from ..keys import code_key
 
 SIZE = 128
 
@@ -24,7 +26,8 @@ SIZE = 128
 def back_rows(prior: HeadGenerator, count: int) -> list[Row]:
     """Figures of the prior's heads of `count` validation codes, beside the exact heads with the same codes."""
     seeds = list(VALIDATION[:count])
-    views = [_exact_views(seed) for seed in seeds]
+    folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"backs-{code_key(__file__)}"
+    views = [_exact_views(folder, seed) for seed in seeds]
     exact = joined([of_views(*one) for one in views])
     limits = thresholds(joined([of_views(*one, control) for one in views]))
     sampled = joined([_sampled(prior, seed) for seed in seeds])
@@ -66,9 +69,9 @@ def of_views(
     return metric(rgb[None], mask[None], distance[None])
 
 
-def _exact_views(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def _exact_views(folder: Path, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """rgb, mask, distance of the exact head's front and back; made once, kept in the cache."""
-    path = cache_folder() / f"factory-{FACTORY_VERSION}" / "backs" / f"{seed}.safetensors"
+    path = folder / f"{seed}.safetensors"
     if not path.is_file():
         views = render_head(sample_parameters(seed), cameras(), SIZE)
         save_tensors(

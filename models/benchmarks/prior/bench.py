@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ...camera import label_from_camera
-from ...checkpoint import shipped
 from ...commands.report import Row, finish
 from ...embedded import load_weights
 from ...fitting.inversion import PRESETS
@@ -22,11 +21,12 @@ from ...metrics.discriminator import discriminator_scores
 from ...metrics.geometry import depth_error, silhouette_iou
 from ...metrics.image import high_frequency, masked_psnr, psnr, ssim
 from ...portrait import Weights
-from ...prior.contract import average_styles, styles
+from ...prior.contract import styles
 from ...synthetic.multiview import MultiView
-from ...training.local import parsed
-from ..exact_heads import BINS, ExactHead, as_photo, bin_of, inverted
-from ..store import HeadBench, head_parser, heads_of, mean_row, store_path
+from ..exact_heads import BINS, ExactHead, bin_of
+from ..inverted_heads import as_photo, inverted
+from ..options import called, head_parser, heads_of
+from ..store import HeadBench, mean_row, mean_rows, store_path
 from .back_faces import back_rows
 from .oracle import ORACLE_STEPS, fit_oracle
 
@@ -89,13 +89,19 @@ def averaged(many: list[dict[str, float]]) -> dict[str, float]:
 
 
 class Bench(HeadBench):
-    """Weights, and how a head is made from a picture."""
+    """Weights, and how a head is made from a picture. Args: few: heads of the costly rows."""
 
     def __init__(
-        self, weights: Weights, preset: str, heads: list[ExactHead], store: Path, minutes: float
+        self,
+        weights: Weights,
+        preset: str,
+        heads: list[ExactHead],
+        store: Path,
+        minutes: float,
+        few: int = FEW,
     ) -> None:
         super().__init__(heads, store, minutes)
-        self.weights, self.preset = weights, preset
+        self.weights, self.preset, self.few = weights, preset, heads[:few]
 
     def row(self, name: str, make: Callable[[ExactHead], Head | None], heads: list[ExactHead]) -> None:
         """Figures of one row for the heads that have none yet; stops at the clock."""
@@ -124,9 +130,11 @@ class Bench(HeadBench):
 
     def mean_head(self) -> Head:
         """The head of the mean style."""
-        return self.of_styles(average_styles(self.weights.prior))
+        return self.of_styles(
+            self.weights.prior.backbone.mapping.w_avg.expand(1, self.weights.prior.num_ws, -1).clone()
+        )
 
-    def run(self, few: int) -> None:
+    def run(self) -> None:
         """All rows, the cheap ones first."""
         self.row("mean head", lambda head: self.mean_head(), self.heads)
         self.row("encoder alone", lambda head: self.encoded(head.exact), self.heads)
@@ -135,16 +143,13 @@ class Bench(HeadBench):
             lambda head: self.inverted(head.exact, head.exact.frontal),
             self.heads,
         )
-        self.row(
-            f"oracle, {ORACLE_STEPS} steps on all views",
-            lambda head: fit_oracle(self.encoded(head.exact), head.exact),
-            self.heads[:few],
-        )
+        oracle = f"oracle, {ORACLE_STEPS} steps on all views"
+        self.row(oracle, lambda head: fit_oracle(self.encoded(head.exact), head.exact), self.few)
         for name in sorted({key for head in self.heads for key in head.inputs}):
             self.row(
                 f"from {name}",
                 lambda head, name=name: self.inverted(head.inputs[name], 0) if name in head.inputs else None,
-                self.heads[:few],
+                self.few,
             )
 
     def rows(self) -> list[Row]:
@@ -152,11 +157,9 @@ class Bench(HeadBench):
         rows = []
         for name, heads in self.done.items():
             for b in map(str, BINS):
-                having = [figures[b] for figures in heads.values() if b in figures]
-                for metric in [m for m in UNITS if any(m in figures for figures in having)]:
-                    values = torch.tensor([figures[metric] for figures in having if metric in figures])
-                    rows.append(mean_row(f"{name}, |yaw| {b}", metric, values, UNITS[metric]))
-        return rows
+                having = {key: figures[b] for key, figures in heads.items() if b in figures}
+                rows += mean_rows(f"{name}, |yaw| {b}", having, UNITS)
+        return rows + against_goals(self.done, f"inversion, {self.preset}")
 
 
 def against_goals(done: dict[str, dict[str, Figures]], row: str) -> list[Row]:
@@ -197,21 +200,16 @@ def run(arguments: list[str]) -> None:
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", help="PNG: eight heads beside their truth at seven yaws"
     )
-    options, weights = parsed(parser, arguments), load_weights(torch.device("cpu"))
-    if options.backs:
-        finish("prior, backs", back_rows(weights.prior, options.backs), options.json)
-        return
-    heads, files = heads_of(options), [shipped(name) for name in ("prior", "encoder", "discriminator")]
-    code = [Path(__file__).with_name("oracle.py"), Path(__file__)]
-    store = store_path(
-        "prior", options, options.preset, files, ["field", "prior", "metrics", "synthetic"], code
-    )
-    bench = Bench(weights, options.preset, heads, store, options.minutes)
-    bench.run(options.few)
-    finish("prior", bench.rows() + against_goals(bench.done, f"inversion, {options.preset}"), options.json)
-    if options.sheet:
-        from .sheet import draw_sheet  # inverts eight heads again
+    with called(parser, arguments) as options:
+        weights = load_weights(torch.device("cpu"))
+        if options.backs:
+            finish("prior, backs", back_rows(weights.prior, options.backs), options.json)
+            return
+        store = store_path("prior", __file__, (options.preset, PRESETS[options.preset]))
+        bench = Bench(weights, options.preset, heads_of(options), store, options.minutes, options.few)
+        bench.tell("prior", options)
+        if options.sheet:
+            from .sheet import draw_sheet  # inverts eight heads again
 
-        draw_sheet(
-            [(head, bench.inverted(head.exact, head.exact.frontal)) for head in heads[:8]], options.sheet
-        )
+            pairs = [(head, bench.inverted(head.exact, head.exact.frontal)) for head in bench.heads[:8]]
+            draw_sheet(pairs, options.sheet)

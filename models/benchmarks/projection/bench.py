@@ -6,7 +6,6 @@ point covers, and the warping that ComfyUI carries for video, along the flow of 
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from ...commands.report import Row, finish
 from ...metrics.image import masked_psnr
 from ...projection import projector
 from ...synthetic.splits import SPLITS
+from ..options import add_split, bench_parser, called
 from ..store import mean_row
 from ..turbo.speed import median_seconds
 from .noise import noise_rows
@@ -108,20 +108,12 @@ def comfyui_folder() -> Path | None:
 
 def run(arguments: list[str]) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="portrait-diffusion bench projection", description=__doc__)
-    parser.add_argument("--count", type=int, default=24)
-    parser.add_argument("--split", choices=["held_out", "validation"], default="held_out")
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--json", metavar="FILE")
+    parser = bench_parser("projection", __doc__)
+    add_split(parser)
     parser.add_argument(
         "--comfyui", type=Path, default=comfyui_folder(), metavar="DIR", help="ComfyUI, for its noise warping"
     )
-    options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    seeds = SPLITS[options.split][1 : options.count + 1]  # the first is the portrait that ships
-    finish(
-        "projection",
-        view_rows(seeds) + noise_rows(seeds[:NOISE_HEADS], options.comfyui) + speed_rows(seeds[0]),
-        options.json,
-    )
+    with called(parser, arguments) as options:
+        seeds = SPLITS[options.split][1 : options.count + 1]  # the first is the portrait that ships
+        rows = view_rows(seeds) + noise_rows(seeds[:NOISE_HEADS], options.comfyui) + speed_rows(seeds[0])
+        finish("projection", rows, options.json)

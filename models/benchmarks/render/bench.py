@@ -35,6 +35,7 @@ from ...synthetic.codes import identity_codes
 from ...synthetic.head import sample_parameters
 from ...synthetic.splits import SHIPPED
 from ..memory import added_bytes, told_by_process
+from ..options import bench_parser, called
 from .fitted import TRIPLANE, Fit, fitted_field, load_field, save_field
 
 RENDERERS = ("readable", "exact-fast", "occupancy")
@@ -131,9 +132,8 @@ def time_rows(name: str, field: TriplaneField, size: int, repeats: int) -> list[
         for turn in range(repeats + 1):
             for kind, render in calls.items():
                 spent = seconds(
-                    lambda render=render, backward=backward: once(render, field.planes, bool(backward)),
-                    field.planes.device,
-                )
+                    lambda render=render: once(render, field.planes, bool(backward)), field.planes.device
+                )  # noqa: B023
                 if turn:  # the first warms up
                     taken[kind].append(spent)
         for kind, values in taken.items():
@@ -229,26 +229,26 @@ def measure(name: str, options: argparse.Namespace, device: torch.device, end: f
 
 def run(arguments: list[str]) -> None:
     """Measure all, here and on an accelerator where there is one; print a table."""
-    options = _parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    if options.memory_of:
-        path, size, kind, backward, device = options.memory_of
-        print(added_memory(Path(path), int(size), kind, backward == "1", torch.device(device)))
-        return
-    devices = [torch.device("cpu")]
-    if torch.accelerator.is_available():
-        devices.append(torch.accelerator.current_accelerator())
-    end = time.monotonic() + 60 * options.minutes
-    finish(
-        "render",
-        [row for device in devices for name in options.fields for row in measure(name, options, device, end)],
-        options.json,
-    )
+    with called(_parser(), arguments) as options:
+        if options.memory_of:
+            path, size, kind, backward, device = options.memory_of
+            print(added_memory(Path(path), int(size), kind, backward == "1", torch.device(device)))
+            return
+        devices = [torch.device("cpu")]
+        if torch.accelerator.is_available():
+            devices.append(torch.accelerator.current_accelerator())
+        end = time.monotonic() + 60 * options.minutes
+        rows = [
+            row
+            for device in devices
+            for name in options.fields
+            for row in measure(name, options, device, end)
+        ]
+        finish("render", rows, options.json)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="portrait-diffusion bench render", description=__doc__)
-    parser.add_argument("--threads", type=int, default=1, help="torch threads (1)")
+    parser = bench_parser("render", __doc__, threads=1)
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[64, 128, 256], metavar="S", help="pixels (64 128 256)"
     )
@@ -259,6 +259,5 @@ def _parser() -> argparse.ArgumentParser:
         "--repeats", type=int, default=3, help="measurements of each, of which the median is taken (3)"
     )
     parser.add_argument("--minutes", type=float, default=40, help="start nothing new after so long (40)")
-    parser.add_argument("--json", metavar="FILE", help="also write the report here")
     parser.add_argument("--memory-of", nargs=5, help=argparse.SUPPRESS)
     return parser

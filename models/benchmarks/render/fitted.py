@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -17,6 +16,7 @@ from ...field.prepared import prepare
 from ...field.triplane import Decoder, FieldConfig, TriplaneField
 from ...synthetic.renders import FACTORY_VERSION, Renders, cache_folder, render_seed
 from ...training.prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
+from ..keys import code_key
 
 TRIPLANE = FieldConfig(
     box_side=0.84, channels=32, depth=0, resolution=128, hidden=64, features=32
@@ -44,8 +44,11 @@ class Fit:
 
 def fitted_field(seed: int, config: FieldConfig, fit: Fit) -> TriplaneField:
     """A field of the head `seed`, from the cache, or fitted and put there; prints progress."""
-    key = hashlib.sha256(repr((config, fit)).encode()).hexdigest()[:12]
-    path = cache_folder() / f"fitted-{FACTORY_VERSION}" / f"{seed}-{key}.safetensors"
+    path = (
+        cache_folder()
+        / f"fitted-{FACTORY_VERSION}"
+        / f"{seed}-{code_key(__file__, (config, fit))}.safetensors"
+    )
     if not path.is_file():
         save_field(fit_field(exact_views(seed, fit), config, fit), path)
     return load_field(path)

@@ -15,16 +15,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...checkpoint import shipped
 from ...commands.report import Row, finish
 from ...diffusion.turbo_weights import shipped_refiner
 from ...metrics.distribution import kernel_distance
 from ...metrics.evaluate import Judges, evaluate, shipped_judges
 from ...metrics.perceptual import embedding
-from ...training.local import parsed
 from ...training.turbo import ABLATIONS, ablation_path
 from ..exact_heads import ExactHead
-from ..store import HeadBench, head_parser, heads_of, mean_row, store_path
+from ..options import called, head_parser, heads_of
+from ..store import HeadBench, difference_rows, mean_row, mean_rows, store_path
 from .bake import bake_rows
 from .flicker import flicker_rows
 from .methods import STEPS, Alone, Made, Methods, novel
@@ -113,12 +112,8 @@ class TurboBench(HeadBench):
         """The tables, with 95 % intervals over heads."""
         rows = []
         for name, heads in self.done.items():
-            for metric, unit in UNITS.items():
-                values = torch.tensor([figures[metric] for figures in heads.values() if metric in figures])
-                if len(values) and name != "exact views":
-                    rows.append(mean_row(name, metric, values, unit))
             if name != "exact views":
-                rows += self.kernel_row(name)
+                rows += mean_rows(name, heads, UNITS) + self.kernel_row(name)
         return rows + self.against_goals()
 
     def kernel_row(self, name: str) -> list[Row]:
@@ -155,27 +150,19 @@ class TurboBench(HeadBench):
             )
         ]
 
-    def paired(self, metric: str, ours: str, other: str) -> Row | None:
+    def paired(self, metric: str, ours: str, other: str) -> list[Row]:
         """A row's figure less another's, over the heads that both have."""
-        a, b = self.done.get(ours, {}), self.done.get(other, {})
-        values = torch.tensor(
-            [
-                a[head][metric] - b[head][metric]
-                for head in a
-                if head in b and metric in a[head] and metric in b[head]
-            ]
-        )
-        if not len(values):
-            return None
-        return mean_row(f"{ours} less {other}", metric, values, UNITS[metric])
+        heads = (self.done.get(name, {}) for name in (ours, other))
+        return difference_rows(f"{ours} less {other}", *heads, {metric: UNITS[metric]})
 
     def against_goals(self) -> list[Row]:
         """Refined views against every other row, PSNR against the lower of renders and ceiling, and table 2's spread."""
         others = [name for name in self.done if name not in (REFINED, "exact views") and ":" not in name]
         rows = [
-            self.paired(metric, REFINED, other)
+            row
             for metric in ("PSNR", "perceptual", "identity")
             for other in others
+            for row in self.paired(metric, REFINED, other)
         ]
         refined, renders, ceiling = (self.done.get(name, {}) for name in (REFINED, RENDERS, CEILING))
         both = [head for head in refined if head in renders and head in ceiling]
@@ -192,16 +179,16 @@ class TurboBench(HeadBench):
                 )
             )
         distances = [
-            torch.tensor([f["perceptual"] for f in heads.values()]).mean()
-            for n, heads in self.done.items()
-            if n.startswith("table 2")
+            torch.tensor([figures["perceptual"] for figures in heads.values()]).mean()
+            for name, heads in self.done.items()
+            if name.startswith("table 2") and heads
         ]
         if len(distances) == len(SHARES):
             spread = (max(distances) / min(distances) - 1).item()
             rows.append(
                 Row("goal, table 2", f"spread of the perceptual distance over r, goal {SPREAD}", spread, "")
             )
-        return [row for row in rows if row is not None]
+        return rows
 
 
 def run(arguments: list[str]) -> None:
@@ -231,27 +218,24 @@ def run(arguments: list[str]) -> None:
     parser.add_argument(
         "--memory-of", type=int, nargs=2, help=argparse.SUPPRESS
     )  # --speed calls this in a process of its own
-    options = parsed(parser, arguments)
-    if options.memory_of:
-        print(added_memory(*options.memory_of))
-        return
-    if options.speed:
-        finish("turbo, speed", speed_rows(), options.json)
-        return
-    heads = heads_of(options)
-    if options.flicker:
-        finish("turbo, flicker", flicker_rows(Methods(), heads, options.minutes, options.sheet), options.json)
-        return
-    if options.bake:
-        finish("turbo, baked", bake_rows(Methods(), heads, options.minutes), options.json)
-        return
-    code = [Path(__file__), Path(__file__).with_name("methods.py")]
-    weights = sorted(shipped("prior").parent.glob("*.safetensors"))
-    store = store_path(
-        "turbo", options, "", weights, ["field", "prior", "metrics", "synthetic", "diffusion"], code
-    )
-    bench = TurboBench(heads, store, options.minutes)
-    bench.run()
-    finish("turbo", bench.rows(), options.json)
-    if options.sheet:
-        draw_sheet(bench.methods, heads[:8], options.sheet)
+    with called(parser, arguments) as options:
+        if options.memory_of:
+            print(added_memory(*options.memory_of))
+        elif options.speed:
+            finish("turbo, speed", speed_rows(), options.json)
+        elif options.flicker:
+            finish(
+                "turbo, flicker",
+                flicker_rows(Methods(), heads_of(options), options.minutes, options.sheet),
+                options.json,
+            )
+        elif options.bake:
+            finish("turbo, baked", bake_rows(Methods(), heads_of(options), options.minutes), options.json)
+        else:
+            ablations = [path for path in map(ablation_path, ABLATIONS) if path.is_file()]
+            bench = TurboBench(
+                heads_of(options), store_path("turbo", __file__, "", ablations), options.minutes
+            )
+            bench.tell("turbo", options)
+            if options.sheet:
+                draw_sheet(bench.methods, bench.heads[:8], options.sheet)

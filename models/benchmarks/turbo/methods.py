@@ -17,8 +17,8 @@ from ...diffusion.turbo import Turbo, refine_sequence
 from ...diffusion.turbo_weights import shipped_refiner
 from ...fitting.feed_forward import feed_forward_head
 from ...head import Head
-from ..exact_heads import ExactHead, angles_degrees, as_photo, views_at
-from ..inverted_heads import InvertedHeads
+from ..exact_heads import ExactHead, angles_degrees, views_at
+from ..inverted_heads import InvertedHeads, as_photo
 
 STEPS, STRENGTH = 20, 0.5  # of img2img, the usual share of the way that is walked back
 

@@ -57,14 +57,11 @@ def test_targets_are_of_all_views_but_the_photo_s(tmp_path):
 
 def test_target_rows_are_less_the_render(tmp_path):
     one = bare(targets.TargetBench, tmp_path)
-    one.done = {
-        "targets": {
-            "a": {
-                row: dict.fromkeys(targets.UNITS, value)
-                for row, value in ((targets.RENDER, 1.0), (targets.LAID, 3.0))
-            }
-        }
+    figures = {
+        row: dict.fromkeys(targets.UNITS, value)
+        for row, value in ((targets.RENDER, 1.0), (targets.LAID, 3.0))
     }
+    one.done = {"targets": {"a": figures}}
     rows = {(row.row, row.metric): row.value for row in one.rows()}
     assert (
         rows[f"{targets.LAID} less {targets.RENDER}", "PSNR"] == 2

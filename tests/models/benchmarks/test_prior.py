@@ -4,14 +4,8 @@ import json
 
 import pytest
 import torch
-from portrait_diffusion.models.benchmarks.exact_heads import (
-    ExactHead,
-    as_photo,
-    bin_of,
-    folder_heads,
-    only,
-    views_at,
-)
+from portrait_diffusion.models.benchmarks.exact_heads import ExactHead, bin_of, folder_heads, only, views_at
+from portrait_diffusion.models.benchmarks.inverted_heads import as_photo
 from portrait_diffusion.models.benchmarks.prior import bench as bench
 from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.field.casting import Rendering
@@ -81,7 +75,7 @@ def test_a_stopped_bench_goes_on_where_it_was(views, tmp_path):
 
     first = bench.Bench(weights, "quick", heads, store, minutes=1)
     first.row("a row", make, heads[:1])
-    assert json.loads(store.read_text())["a row"].keys() == {"head 0"}
+    assert json.loads(store.read_text())["a row"].keys() == {heads[0].key}
     out_of_time = bench.Bench(weights, "quick", heads, store, minutes=0)
     out_of_time.row("a row", make, heads)
     second = bench.Bench(weights, "quick", heads, store, minutes=1)
