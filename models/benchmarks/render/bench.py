@@ -132,8 +132,9 @@ def time_rows(name: str, field: TriplaneField, size: int, repeats: int) -> list[
         for turn in range(repeats + 1):
             for kind, render in calls.items():
                 spent = seconds(
-                    lambda render=render: once(render, field.planes, bool(backward)), field.planes.device
-                )  # noqa: B023
+                    lambda render=render, backward=backward: once(render, field.planes, bool(backward)),
+                    field.planes.device,
+                )
                 if turn:  # the first warms up
                     taken[kind].append(spent)
         for kind, values in taken.items():
