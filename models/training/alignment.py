@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,8 @@ from torch import Tensor
 from ..checkpoint import shipped, write
 from ..photo.network import AlignmentConfig, AlignmentNetwork, Finding
 from ..synthetic.renders import cached_renders
-from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
+from ..synthetic.splits import PRIOR, VALIDATION
+from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 from .scenes import Scenes, Stage, draw_scenes, set_stage
 
 BATCH, RATE = 32, 2e-3
@@ -65,19 +67,15 @@ def validate(network: AlignmentNetwork, stage: Stage, device) -> dict[str, float
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    options, device = (
-        parsed(training_parser("alignment", __doc__, minutes=20, heads=800), arguments),
-        pick_device(),
-    )
-    stage = set_stage(cached_renders(range(options.heads)), 400, seed=1)
-    held_out = set_stage(cached_renders(range(90_000, 90_025)), 60, seed=90_000)
+    options, device = sitting(training_parser("alignment", __doc__, minutes=20, heads=800), arguments)
+    stage = set_stage(cached_renders(PRIOR[: options.heads]), 400, seed=1)
+    held_out = set_stage(cached_renders(VALIDATION[:25]), 60, seed=90_000)
     config = AlignmentConfig()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)  # the initial weights
+    with initial_weights(1):
         network = AlignmentNetwork(config).to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-4)
     local = LocalRun("alignment", network, optimiser, options.minutes)
-    draws = torch.Generator().manual_seed(1 + local.resume())
+    draws = local.draws(1)
 
     def step(done: int, progress: float) -> dict[str, float]:
         scenes = draw_scenes(stage, BATCH, draws)
@@ -88,9 +86,5 @@ def run(arguments: list[str]) -> None:
         descend(loss, optimiser, RATE * rate_share(done, progress, least=0.01))
         return {"loss": loss.item()}
 
-    steps = local.train(step, options, judge=lambda: validate(network, held_out, device))
-    figures = validate(network, held_out, device)
-    if options.end >= 1:
-        facts = {key: f"{value:.3f}" for key, value in figures.items()}
-        write(shipped("alignment"), "alignment", config, network, **facts, steps=str(steps))
-    print(f"{steps} steps; validation {figures}", flush=True)
+    ship = partial(write, shipped("alignment"), "alignment", config, network)
+    local.run(step, options, lambda: validate(network, held_out, device), ship)

@@ -10,6 +10,7 @@ the run most are cut around the head, and errors count more where the picture is
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from ..diffusion.embedded import AutoencoderConfig, autoencoder
 from ..metrics.perceptual import perceptual_distance, shipped_perceptual
 from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
-from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
+from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -151,17 +152,15 @@ def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = training_parser("autoencoder", __doc__, minutes=40, heads=600)
     parser.add_argument("--sheet", type=Path, help="PNG of validation heads below their truth")
-    options, device = parsed(parser, arguments), pick_device()
-    truth = cached_renders(range(UPPER.start, UPPER.start + options.heads))
-    held_out = cached_renders(range(VALIDATION.start, VALIDATION.start + 25))
+    options, device = sitting(parser, arguments)
+    truth, held_out = (cached_renders(seeds) for seeds in (UPPER[: options.heads], VALIDATION[:25]))
     config = AutoencoderConfig()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)  # the initial weights
+    with initial_weights(2):
         vae = autoencoder(config).to(device)
     eyes = shipped_perceptual().to(device)
     optimiser = torch.optim.AdamW(vae.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
     local = LocalRun("autoencoder", vae, optimiser, options.minutes)
-    draws = torch.Generator().manual_seed(2 + local.resume())
+    draws = local.draws(2)
 
     def step(done: int, progress: float) -> dict[str, float]:
         side, count = next(stage[1:] for stage in STAGES if progress < stage[0] or stage == STAGES[-1])
@@ -183,18 +182,9 @@ def run(arguments: list[str]) -> None:
         descend(loss, optimiser, RATE * rate_share(done, progress, warm_up=200))
         return terms
 
-    steps = local.train(step, options, save_every=1000, judge=lambda: validate(vae, held_out, device))
+    local.train(step, options, save_every=1000, judge=lambda: validate(vae, held_out, device))
     figures = validate(vae, held_out, device)
-    if options.end >= 1:
-        scaled = replace(config, scaling_factor=round(1 / figures["latent_std"], 5))
-        write(
-            shipped("autoencoder"),
-            "autoencoder",
-            scaled,
-            vae,
-            **{k: f"{v:.3f}" for k, v in figures.items()},
-            steps=str(steps),
-        )
+    scaled = replace(config, scaling_factor=round(1 / figures["latent_std"], 5))
+    local.conclude(options, figures, partial(write, shipped("autoencoder"), "autoencoder", scaled, vae))
     if options.sheet:
         sheet(vae, held_out, options.sheet, device)
-    print(f"{steps} steps; validation {figures}", flush=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from ..diffusion.embedded import PROMPTS, EmbeddedUNet, UNetConfig, prompt_index
 from ..diffusion.schedule import add_noise, ddim, timesteps
 from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
-from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
+from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 
 BATCH = 24
 RATE = 1e-3
@@ -105,11 +106,10 @@ def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = training_parser("diffusion", __doc__, minutes=60, heads=600)
     parser.add_argument("--sheet", type=Path, help="PNG of samples, a row per view prompt")
-    options, device = parsed(parser, arguments), pick_device()
-    data = latent_data(cached_renders(range(UPPER.start, UPPER.start + options.heads)), device, True)
-    held_out = latent_data(cached_renders(range(VALIDATION.start, VALIDATION.start + 25)), device, False)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)  # the initial weights
+    options, device = sitting(parser, arguments)
+    data = latent_data(cached_renders(UPPER[: options.heads]), device, True)
+    held_out = latent_data(cached_renders(VALIDATION[:25]), device, False)
+    with initial_weights(3):
         network = EmbeddedUNet(UNetConfig(), torch.Generator().manual_seed(3)).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
     local = LocalRun("diffusion", network, optimiser, options.minutes)
@@ -123,17 +123,7 @@ def run(arguments: list[str]) -> None:
         follow(mean, network, done - first)
         return {"loss": loss.item()}
 
-    steps = local.train(step, options, save_every=1000, judge=lambda: validate(mean, held_out, device))
-    figures = validate(mean, held_out, device)
-    if options.end >= 1:
-        write(
-            shipped("diffusion"),
-            "diffusion",
-            network.config,
-            mean,
-            **{k: f"{v:.4f}" for k, v in figures.items()},
-            steps=str(steps),
-        )
+    ship = partial(write, shipped("diffusion"), "diffusion", network.config, mean)
+    local.run(step, options, lambda: validate(mean, held_out, device), ship, save_every=1000, digits=4)
     if options.sheet:
         sheet(mean, options.sheet, device)
-    print(f"{steps} steps; validation {figures}", flush=True)

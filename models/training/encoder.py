@@ -6,6 +6,7 @@ By regression on the factory's renders, augmented; then, for the last part of th
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,8 @@ from ..prior.encoder import EncoderConfig, PortraitEncoder
 from ..prior.families import load_generator
 from ..synthetic.codes import identity_codes, lift
 from ..synthetic.renders import Renders, cached_renders
-from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
+from ..synthetic.splits import PRIOR, VALIDATION
+from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 from .prior import planes_of
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
 
@@ -111,19 +113,15 @@ def shipped_prior(device) -> EmbeddedGenerator | None:
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    options, device = (
-        parsed(training_parser("encoder", __doc__, minutes=45, heads=3000), arguments),
-        pick_device(),
-    )
-    truth = cached_renders(range(options.heads), views=3, size=128, faces=True)
-    held_out = cached_renders(range(90_000, 90_050), views=3, size=128, faces=True)
+    options, device = sitting(training_parser("encoder", __doc__, minutes=45, heads=3000), arguments)
+    truth = cached_renders(PRIOR[: options.heads], views=3, size=128, faces=True)
+    held_out = cached_renders(VALIDATION[:50], views=3, size=128, faces=True)
     codes = identity_codes(truth.parameters)[:, :-1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)  # the initial weights
+    with initial_weights(1):
         encoder = PortraitEncoder(EncoderConfig(z_dim=codes.shape[1] + 1)).to(device)
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-3, weight_decay=0.02)
     local = LocalRun("encoder", encoder, optimiser, options.minutes)
-    draws = torch.Generator().manual_seed(1 + local.resume())
+    draws = local.draws(1)
     prior = shipped_prior(device) if options.end > END_TO_END_FROM else None
 
     def step(done: int, progress: float) -> dict[str, float]:
@@ -140,15 +138,5 @@ def run(arguments: list[str]) -> None:
         descend(loss, optimiser, 1e-3 * rate_share(done, progress))
         return {"loss": loss.item()}
 
-    steps = local.train(step, options, save_every=1000, judge=lambda: validate(encoder, held_out, device))
-    figures = validate(encoder, held_out, device)
-    if options.end >= 1:
-        write(
-            shipped("encoder"),
-            "encoder",
-            encoder.config,
-            encoder,
-            **{k: f"{v:.3f}" for k, v in figures.items()},
-            steps=str(steps),
-        )
-    print(f"{steps} steps; validation {figures}", flush=True)
+    ship = partial(write, shipped("encoder"), "encoder", encoder.config, encoder)
+    local.run(step, options, lambda: validate(encoder, held_out, device), ship, save_every=1000)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from ..diffusion.schedule import add_noise
 from ..synthetic.renders import cache_folder
 from ..synthetic.splits import UPPER, VALIDATION
 from .hpdm_data import LatentPairs, cached_latents
-from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
+from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 from .turbo_data import shipped_stage
 
 BATCH = 8
@@ -63,8 +64,7 @@ def branches_config(base: EmbeddedUNet, *, geometry: bool = True, implicit: bool
 
 def begun(base: EmbeddedUNet, config: HpdmConfig) -> Hpdm:
     """An HPDM whose branches have the UNet's own weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(5)  # the initial weights of what the UNet does not have
+    with initial_weights(5):
         network = Hpdm(config)
     for branch in (network.explicit, network.implicit):
         if branch is not None:
@@ -172,10 +172,10 @@ def run(arguments: list[str]) -> None:
     parser.add_argument(
         "--ablation", choices=ABLATIONS, help="leave parts out; the result is cached and does not ship"
     )
-    options, device = parsed(parser, arguments), pick_device()
+    options, device = sitting(parser, arguments)
     plan, stage = ABLATIONS[options.ablation or "whole"](HpdmTraining()), shipped_stage(device)
-    data = cached_latents(stage, range(UPPER.start, UPPER.start + options.heads), damage=True)
-    held_out = cached_latents(stage, range(VALIDATION.start, VALIDATION.start + 25), damage=False)
+    data = cached_latents(stage, UPPER[: options.heads], damage=True)
+    held_out = cached_latents(stage, VALIDATION[:25], damage=False)
     base = shipped_unet().to(device)
     network = begun(
         base, branches_config(base, geometry=plan.geometry_from < 1, implicit=plan.implicit_from < 1)
@@ -186,19 +186,5 @@ def run(arguments: list[str]) -> None:
         path.stem, network, state.optimiser, options.minutes, {"": "hpdm"} if options.ablation is None else {}
     )
     state.draws.manual_seed(5 + local.resume())
-
-    def judge() -> dict[str, float]:
-        return validate(network, base, held_out, device)
-
-    steps = local.train(state.step, options, judge=judge)
-    figures = judge()
-    if options.end >= 1:
-        write(
-            path,
-            "hpdm",
-            network.config,
-            network,
-            **{k: f"{v:.4f}" for k, v in figures.items()},
-            steps=str(steps),
-        )
-    print(f"{steps} steps; validation {figures}", flush=True)
+    ship = partial(write, path, "hpdm", network.config, network)
+    local.run(state.step, options, lambda: validate(network, base, held_out, device), ship, digits=4)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,8 +19,9 @@ from ..metrics.identity import CROP_SIDE, CROP_SIZE, CROP_TOP, IdentityConfig, I
 from ..synthetic.head import PARAMETER_NAMES, sample_parameters
 from ..synthetic.rendering import render_head
 from ..synthetic.renders import FACTORY_VERSION, cache_folder, cached_shards
+from ..synthetic.splits import UPPER, VALIDATION
 from .degradations import KINDS, degrade, draw_chance
-from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
+from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 
 PAIRS, LOOKS, RATE = 16, 3, 1.5e-3  # a batch: pairs of siblings, and looks of each head
 TEMPERATURE = 0.1
@@ -167,19 +169,19 @@ def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = training_parser("identity", __doc__, minutes=30, heads=600)
     parser.add_argument("--held-out", type=int, default=60, help="validation heads")
-    options, device = parsed(parser, arguments), pick_device()
+    options, device = sitting(parser, arguments)
     if options.heads < 4 or options.held_out < 8:
         raise ValueError(
             f"train identity: expected 4 heads or more and 8 held-out ones, got {options.heads} and {options.held_out}; raise --heads"
         )
-    truth = cached_looks(range(50_000, 50_000 + options.heads))
-    held_out = cached_looks(range(90_000, 90_000 + options.held_out))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(4)  # the initial weights
+    truth, held_out = (
+        cached_looks(seeds) for seeds in (UPPER[: options.heads], VALIDATION[: options.held_out])
+    )
+    with initial_weights(4):
         network = IdentityNetwork(IdentityConfig()).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.03)
     local = LocalRun("identity", network, optimiser, options.minutes)
-    draws = torch.Generator().manual_seed(4 + local.resume())  # a sitting that goes on sees other draws
+    draws = local.draws(4)
 
     def step(done: int, progress: float) -> dict[str, float]:
         batch = draw_batch(truth, draws).to(device)
@@ -191,15 +193,9 @@ def run(arguments: list[str]) -> None:
         descend(loss, optimiser, RATE * rate_share(done, progress))
         return {"loss": loss.item()}
 
-    steps = local.train(step, options)
-    figures = validate(network, held_out, device)
-    if options.end >= 1:
-        write(
-            shipped("identity"),
-            "identity",
-            network.config,
-            network,
-            **{k: f"{v:.3f}" for k, v in figures.items()},
-            steps=str(steps),
-        )
-    print(f"{steps} steps; validation {figures}", flush=True)
+    local.train(step, options)
+    local.conclude(
+        options,
+        validate(network, held_out, device),
+        partial(write, shipped("identity"), "identity", network.config, network),
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -38,12 +39,20 @@ def training_parser(name: str, description: str, *, minutes: float, heads: int) 
     return parser
 
 
-def parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    """The options, with torch's threads set."""
+def sitting(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argparse.Namespace, torch.device]:
+    """The options, with torch's threads set, and the device to train on."""
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    return options
+    return options, pick_device()
+
+
+@contextmanager
+def initial_weights(seed: int) -> Iterator[None]:
+    """Modules that are built inside begin with the weights of a seed; torch's own generator is then as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def rate_share(step: int, progress: float, *, warm_up: int = 100, least: float = 0.02) -> float:
@@ -138,6 +147,41 @@ class LocalRun:
                     print("validation", judge(), flush=True)
         self.save(self.step)
         return self.step
+
+    def draws(self, seed: int) -> torch.Generator:
+        """`resume`, and what the sitting draws from: one that goes on sees other draws."""
+        return torch.Generator().manual_seed(seed + self.resume())
+
+    def run(
+        self,
+        step: Callable[[int, float], dict[str, float]],
+        options: argparse.Namespace,
+        judge: Callable[[], dict[str, float]],
+        ship: Callable[..., None],
+        *,
+        save_every: int = 500,
+        digits: int = 3,
+    ) -> None:
+        """`train`, then `conclude` with the held-out figures that `judge` gives; the arguments are theirs."""
+        self.train(step, options, save_every=save_every, judge=judge)
+        self.conclude(options, judge(), ship, digits=digits)
+
+    def conclude(
+        self,
+        options: argparse.Namespace,
+        figures: dict[str, float],
+        ship: Callable[..., None],
+        *,
+        digits: int = 3,
+    ) -> None:
+        """Print the held-out figures; at the end of the whole run, write the weights with them.
+
+        Args:
+            ship: takes facts for the file's metadata. digits: of the figures in it.
+        """
+        if options.end >= 1:
+            ship(**{key: f"{value:.{digits}f}" for key, value in figures.items()}, steps=str(self.step))
+        print(f"{self.step} steps; validation {figures}", flush=True)
 
     def _from_shipped(self) -> None:
         """Load the weights that ship, unless they are of another architecture or absent."""

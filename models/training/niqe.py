@@ -10,6 +10,7 @@ from ..checkpoint import shipped
 from ..metrics.image import blur
 from ..metrics.niqe import PATCH, fit_niqe, niqe, write_niqe
 from ..synthetic.renders import Renders, cached_renders
+from ..synthetic.splits import UPPER, VALIDATION
 
 
 def pictures(renders: Renders) -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,9 +25,9 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--held-out", type=int, default=25, help="validation heads")
     parser.add_argument("--patch", type=int, default=PATCH, help="pixels")
     options = parser.parse_args(arguments)
-    images, masks = pictures(cached_renders(range(50_000, 50_000 + options.heads), views=4, size=256))
+    images, masks = pictures(cached_renders(UPPER[: options.heads]))
     model = fit_niqe(images, options.patch, masks)
-    held_out, inside = pictures(cached_renders(range(90_000, 90_000 + options.held_out), views=4, size=256))
+    held_out, inside = pictures(cached_renders(VALIDATION[: options.held_out]))
     noise = torch.randn(held_out.shape, generator=torch.Generator().manual_seed(5))
     damaged = {
         "exact": held_out,

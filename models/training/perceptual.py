@@ -8,6 +8,7 @@ little shift, another person furthest; at last both, in turns (the ways "lin" an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +19,9 @@ from ..metrics.image import psnr, ssim
 from ..metrics.perceptual import PerceptualConfig, PerceptualNetwork, feature_distance, perceptual_distance
 from ..synthetic.codes import CODE_DIM, identity_codes
 from ..synthetic.renders import Renders, cached_renders
+from ..synthetic.splits import UPPER, VALIDATION
 from .degradations import GENTLE, HARSH, KINDS, degrade, draw_chance, draw_pictures
-from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
+from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 
 BATCH, SIZE, RATE = 24, 128, 1.5e-3
 WEIGHTS_FROM, BOTH_FROM = 0.5, 0.6  # shares of the run
@@ -180,14 +182,15 @@ def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = training_parser("perceptual", __doc__, minutes=30, heads=600)
     parser.add_argument("--held-out", type=int, default=50, help="validation heads")
-    options, device = parsed(parser, arguments), pick_device()
-    truth = cached_renders(range(50_000, 50_000 + options.heads), views=4, size=256)
-    held_out = cached_renders(range(90_000, 90_000 + options.held_out), views=4, size=256)
+    options, device = sitting(parser, arguments)
+    truth, held_out = (
+        cached_renders(seeds) for seeds in (UPPER[: options.heads], VALIDATION[: options.held_out])
+    )
     codes = identity_codes(truth.parameters)[:, :-1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)  # the initial weights
+    with initial_weights(3):
         learner = Learner().to(device)
-    counts = list(learner.network.log_weights)
+    network = learner.network
+    counts = list(network.log_weights)
     others = [p for p in learner.parameters() if all(p is not count for count in counts)]
     groups = [
         {"params": counts, "scale": 10},
@@ -196,7 +199,7 @@ def run(arguments: list[str]) -> None:
     optimiser = torch.optim.AdamW(groups, lr=RATE, weight_decay=0.01)
     local = LocalRun("perceptual", learner, optimiser, options.minutes)
     if local.resume() == 0:
-        _from_shipped(learner.network)
+        _from_shipped(network)
     draws = torch.Generator().manual_seed(3 + local.step)  # a sitting that goes on sees other draws
 
     def step(done: int, progress: float) -> dict[str, float]:
@@ -204,25 +207,17 @@ def run(arguments: list[str]) -> None:
             loss = feature_loss(learner, truth, codes, draws, device)
         else:
             loss = ranking_loss(
-                learner.network, draw_triplets(truth, BATCH, draws), device, features=progress >= BOTH_FROM
+                network, draw_triplets(truth, BATCH, draws), device, features=progress >= BOTH_FROM
             )
         begun = WEIGHTS_FROM if progress >= WEIGHTS_FROM else 0.0
         ends = 1.0 if begun else WEIGHTS_FROM
         descend(loss, optimiser, RATE * rate_share(done, (progress - begun) / (ends - begun)))
         return {"loss": loss.item()}
 
-    steps = local.train(step, options)
-    set_unit(learner.network, truth, device)
-    local.save(steps)
-    figures = validate(learner.network, held_out, device, 480)
-    if options.end >= 1:
-        facts = {k: f"{v:.3f}" for k, v in figures.items()}
-        write(
-            shipped("perceptual"),
-            "perceptual",
-            learner.network.config,
-            learner.network,
-            **facts,
-            steps=str(steps),
-        )
-    print(f"{steps} steps; share of triplets ranked rightly {figures}", flush=True)
+    local.train(step, options)
+    set_unit(network, truth, device)
+    local.save(local.step)
+    figures = validate(network, held_out, device, 480)  # shares of triplets that are ranked rightly
+    local.conclude(
+        options, figures, partial(write, shipped("perceptual"), "perceptual", network.config, network)
+    )

@@ -26,7 +26,8 @@ from ..prior.embedded import EmbeddedGenerator, embedded_generator
 from ..prior.families import family_of
 from ..synthetic.codes import identity_codes
 from ..synthetic.renders import Renders, cached_renders
-from .local import LocalRun, descend, parsed, pick_device, training_parser
+from ..synthetic.splits import PRIOR, VALIDATION
+from .local import LocalRun, descend, initial_weights, sitting, training_parser
 from .prior_pictures import PictureBatch, draw_pictures, picture_losses, render_features, super_resolved
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, relief_loss, render_guided
 
@@ -276,10 +277,9 @@ def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = training_parser("prior", __doc__, minutes=80, heads=1000)
     parser.add_argument("--sheet", type=Path, help="PNG of validation heads below their truth")
-    options, device = parsed(parser, arguments), pick_device()
-    truth, held_out = cached_renders(range(options.heads)), cached_renders(range(90_000, 90_025))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # the initial weights
+    options, device = sitting(parser, arguments)
+    truth, held_out = (cached_renders(seeds) for seeds in (PRIOR[: options.heads], VALIDATION[:25]))
+    with initial_weights(0):
         generator = embedded_generator().to(device)
         begin_plain(generator)
         critic = Discriminator(DiscriminatorConfig()).to(device)

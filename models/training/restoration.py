@@ -7,6 +7,7 @@ spoilt at random or not at all, are rendered behind the block and compared on ra
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from ..prior.detail_block import DetailBlock, new_block
 from ..synthetic.codes import identity_codes
 from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
-from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
+from .local import LocalRun, descend, rate_share, sitting, training_parser
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
 from .spoilt import AMOUNTS, LEARNT, Fault, spoilt_planes
 from .turbo_data import Stage, shipped_stage
@@ -123,10 +124,11 @@ def validate(block: DetailBlock, prior: HeadGenerator, data: PlaneData) -> dict[
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = training_parser("restoration", __doc__, minutes=40, heads=600)
-    options, device = parsed(parser, arguments), pick_device()
+    options, device = sitting(parser, arguments)
     stage = shipped_stage(device)
-    data = plane_data(stage, cached_renders(range(UPPER.start, UPPER.start + options.heads)))
-    held_out = plane_data(stage, cached_renders(range(VALIDATION.start, VALIDATION.start + 12)))
+    data, held_out = (
+        plane_data(stage, cached_renders(seeds)) for seeds in (UPPER[: options.heads], VALIDATION[:12])
+    )
     prior = stage.prior.requires_grad_(False)
     block = new_block(prior.config.field, seed=7).to(device)
     named = [(p, name.startswith(("downs", "wide", "ups"))) for name, p in block.named_parameters()]
@@ -136,7 +138,7 @@ def run(arguments: list[str]) -> None:
     ]
     optimiser = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
     local = LocalRun("restoration", block, optimiser, options.minutes, {})
-    draws = torch.Generator().manual_seed(7 + local.resume())
+    draws = local.draws(7)
 
     def step(done: int, progress: float) -> dict[str, float]:
         heads = torch.randint(len(data.planes), (BATCH,), generator=draws)
@@ -144,15 +146,5 @@ def run(arguments: list[str]) -> None:
         descend(total(found), optimiser, RATE * rate_share(done, progress, warm_up=100, least=0.03))
         return {key: value.item() for key, value in found.items()}
 
-    steps = local.train(step, options, judge=lambda: validate(block, prior, held_out))
-    figures = validate(block, prior, held_out)
-    if options.end >= 1:
-        write(
-            shipped("restoration"),
-            "restoration",
-            block.config,
-            block,
-            **{k: f"{v:.3f}" for k, v in figures.items()},
-            steps=str(steps),
-        )
-    print(f"{steps} steps; validation {figures}", flush=True)
+    ship = partial(write, shipped("restoration"), "restoration", block.config, block)
+    local.run(step, options, lambda: validate(block, prior, held_out), ship)

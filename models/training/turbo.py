@@ -29,7 +29,7 @@ from ..metrics.perceptual import PerceptualNetwork, perceptual_distance, shipped
 from ..prior.discriminator import Discriminator, shipped_critic
 from ..synthetic.renders import cache_folder
 from ..synthetic.splits import UPPER, VALIDATION
-from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
+from .local import LocalRun, descend, rate_share, sitting, training_parser
 from .prior import critic_loss
 from .prior_pictures import PictureBatch
 from .turbo_data import TurboData, shipped_stage, turbo_data
@@ -292,12 +292,12 @@ def run(arguments: list[str]) -> None:
     parser.add_argument(
         "--ablation", choices=ABLATIONS, help="leave something out; the result is cached and does not ship"
     )
-    options, device = parsed(parser, arguments), pick_device()
+    options, device = sitting(parser, arguments)
     config = ABLATIONS[options.ablation or "baseline"](TurboTraining())
     stage = shipped_stage(device)
-    own = turbo_data(stage, range(UPPER.start + OWN_FIRST, UPPER.start + OWN_FIRST + options.own), own=True)
-    truth = turbo_data(stage, range(UPPER.start, UPPER.start + options.heads))
-    held_out = turbo_data(stage, range(VALIDATION.start, VALIDATION.start + 25))
+    own = turbo_data(stage, UPPER[OWN_FIRST:][: options.own], own=True)
+    truth = turbo_data(stage, UPPER[: options.heads])
+    held_out = turbo_data(stage, VALIDATION[:25])
     net = Refining(
         config, shipped_unet(), shipped_autoencoder(), shipped_critic(), torch.Generator().manual_seed(4)
     ).to(device)
@@ -308,14 +308,10 @@ def run(arguments: list[str]) -> None:
     )
     local = LocalRun(path.stem, net, state.optimiser, options.minutes, {})
     state.step_count = local.resume()
-    local.train(
+    local.run(
         lambda done, progress: state.step(progress),
         options,
-        judge=lambda: validate(net, held_out, config, eyes, device),
+        lambda: validate(net, held_out, config, eyes, device),
+        lambda **facts: save_turbo(path, net.weights(), **facts),
+        digits=4,
     )
-    figures = validate(net, held_out, config, eyes, device)
-    if options.end >= 1:
-        save_turbo(
-            path, net.weights(), **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(state.step_count)
-        )
-    print(f"{state.step_count} steps; validation {figures}", flush=True)

@@ -6,6 +6,7 @@ Liu et al. 2023: noise prediction of one view, told of another; one row in ten i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from ..diffusion.zero123 import Pose
 from ..metrics.identity import head_crop, shipped_identity
 from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
-from .local import LocalRun, descend, parsed, pick_device, rate_share, training_parser
+from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 
 BATCH = 16
 RATE = 1e-3
@@ -102,18 +103,18 @@ def validate(network: Zero123, data: Pairs, scaling: float, device: torch.device
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = training_parser("zero123", __doc__, minutes=45, heads=600)
-    options, device = parsed(parser, arguments), pick_device()
-    data = pairs_of(cached_renders(range(UPPER.start, UPPER.start + options.heads)), device)
-    held_out = pairs_of(cached_renders(range(VALIDATION.start, VALIDATION.start + 25)), device)
+    options, device = sitting(parser, arguments)
+    data, held_out = (
+        pairs_of(cached_renders(seeds), device) for seeds in (UPPER[: options.heads], VALIDATION[:25])
+    )
     scaling = shipped_autoencoder().config.scaling_factor
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(6)  # the initial weights of the projections
+    with initial_weights(6):
         network = Zero123(shipped_unet(), shipped_identity())
     learnt = trainable(network, torch.Generator().manual_seed(6))
     network = network.to(device)
     optimiser = torch.optim.AdamW(learnt, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
     local = LocalRun("zero123", network, optimiser, options.minutes, {})
-    draws = torch.Generator().manual_seed(6 + local.resume())
+    draws = local.draws(6)
 
     def step(done: int, progress: float) -> dict[str, float]:
         heads = torch.randint(len(data), (BATCH,), generator=draws)
@@ -121,10 +122,5 @@ def run(arguments: list[str]) -> None:
         descend(loss, optimiser, RATE * rate_share(done, progress, warm_up=200, least=0.05))
         return {"loss": loss.item()}
 
-    steps = local.train(step, options, judge=lambda: validate(network, held_out, scaling, device))
-    figures = validate(network, held_out, scaling, device)
-    if options.end >= 1:
-        save_zero123(
-            shipped("zero123"), network, **{k: f"{v:.4f}" for k, v in figures.items()}, steps=str(steps)
-        )
-    print(f"{steps} steps; validation {figures}", flush=True)
+    ship = partial(save_zero123, shipped("zero123"), network)
+    local.run(step, options, lambda: validate(network, held_out, scaling, device), ship, digits=4)

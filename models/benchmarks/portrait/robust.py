@@ -92,7 +92,9 @@ class RobustPortraitBench(HeadBench):
         with torch.no_grad():
             views = exact.exact.camera[views_at(exact, SHOWN)]
             save_tensors(
-                self.kept(case, exact, row), {"rgb": made.render(views, SIZE, normals=False).rgb}, {}
+                self.kept(case, exact, row),
+                {"rgb": made.render(views, SIZE, normals=False).rgb.contiguous()},
+                {},
             )
         taken = photo.exact.views.rgb[photo.exact.frontal]
         return (

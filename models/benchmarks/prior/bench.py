@@ -21,7 +21,7 @@ from ...metrics.discriminator import discriminator_scores
 from ...metrics.geometry import depth_error, silhouette_iou
 from ...metrics.image import high_frequency, masked_psnr, psnr, ssim
 from ...portrait import Weights
-from ...prior.contract import styles
+from ...prior.contract import average_styles, styles
 from ...synthetic.multiview import MultiView
 from ..exact_heads import BINS, ExactHead, bin_of
 from ..inverted_heads import as_photo, inverted
@@ -130,9 +130,7 @@ class Bench(HeadBench):
 
     def mean_head(self) -> Head:
         """The head of the mean style."""
-        return self.of_styles(
-            self.weights.prior.backbone.mapping.w_avg.expand(1, self.weights.prior.num_ws, -1).clone()
-        )
+        return self.of_styles(average_styles(self.weights.prior))
 
     def run(self) -> None:
         """All rows, the cheap ones first."""

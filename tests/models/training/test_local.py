@@ -3,7 +3,7 @@
 import torch
 from portrait_diffusion.models.checkpoint import read, shipped
 from portrait_diffusion.models.prior.encoder import EncoderConfig, PortraitEncoder
-from portrait_diffusion.models.training.local import LocalRun, descend, parsed, rate_share, training_parser
+from portrait_diffusion.models.training.local import LocalRun, descend, rate_share, sitting, training_parser
 from torch import nn
 
 
@@ -43,14 +43,16 @@ def test_without_a_local_checkpoint_the_shipped_weights_are_the_start(tmp_path, 
 
 def test_a_sitting_trains_by_the_clock_prints_saves_and_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    options = parsed(training_parser("toy", "a toy", minutes=1, heads=3), ["--begin", "0.5", "--end", "0.75"])
+    options, _ = sitting(
+        training_parser("toy", "a toy", minutes=1, heads=3), ["--begin", "0.5", "--end", "0.75"]
+    )
     seen = []
 
-    def sitting() -> tuple[nn.Module, LocalRun]:
+    def one_more() -> tuple[nn.Module, LocalRun]:
         module = nn.Linear(3, 1)
         return module, LocalRun("toy", module, torch.optim.SGD(module.parameters(), lr=0.1), minutes=0.02)
 
-    module, local = sitting()
+    module, local = one_more()
     optimiser = local.optimiser
 
     def step(done: int, progress: float) -> dict[str, float]:
@@ -65,7 +67,7 @@ def test_a_sitting_trains_by_the_clock_prints_saves_and_goes_on(tmp_path, monkey
     assert steps == len(seen) > 100 and [done for done, _ in seen] == list(range(steps))
     assert all(0.5 <= progress < 0.76 for _, progress in seen) and seen[-1][1] > 0.7
     assert "step 100  " in printed and "loss" in printed and "validation well" in printed
-    again, other = sitting()
+    again, other = one_more()
     assert other.resume() == steps and torch.equal(again.weight, module.weight)
 
 
