@@ -68,9 +68,9 @@ def validate(network: AlignmentNetwork, stage: Stage, device) -> dict[str, float
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     options, device = sitting(training_parser("alignment", __doc__, minutes=20, heads=800), arguments)
-    stage = set_stage(cached_renders(PRIOR[: options.heads]), 400, seed=1)
-    held_out = set_stage(cached_renders(VALIDATION[:25]), 60, seed=90_000)
     config = AlignmentConfig()
+    stage = set_stage(cached_renders(PRIOR[: options.heads], size=config.size), 400, seed=1)
+    held_out = set_stage(cached_renders(VALIDATION[:25], size=config.size), 60, seed=90_000)
     with initial_weights(1):
         network = AlignmentNetwork(config).to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-4)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from portrait_diffusion.models.synthetic.renders import Renders, render_seed
-from portrait_diffusion.models.training import scenes
+from portrait_diffusion.models.training import alignment, scenes
 from portrait_diffusion.models.training.alignment import heatmap_targets
 from torch.testing import assert_close
 
@@ -56,3 +56,19 @@ def test_heatmap_targets_are_distributions_around_the_place():
         atol=1e-4,
         rtol=0,
     )
+
+
+def test_alignment_learns_from_renders_of_its_network_s_size(stage, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    sizes = []
+
+    def rendered(seeds, *, views=4, size=256):
+        sizes.append(size)
+        return stage.renders
+
+    monkeypatch.setattr(alignment, "cached_renders", rendered)
+    monkeypatch.setattr(alignment, "set_stage", lambda *_, **__: stage)
+    monkeypatch.setattr(alignment, "BATCH", 4)
+    monkeypatch.setattr(alignment, "validate", lambda *_: {"error": 0.0})
+    alignment.run(["--minutes", "0.001", "--end", "0.5"])
+    assert sizes == [alignment.AlignmentConfig().size] * 2
