@@ -10,7 +10,6 @@ pixels wide; figures by them compare with each other only. The paper's are of ph
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from ..bounds import shown
 from ..checkpoint import json_entry, read_tensors, save_tensors, shipped
+from ..foreign_files import check_archive, check_matlab
 from .image import luminance
 
 PAPER_PATCH, PATCH = 96, 32  # pixels a side
@@ -249,8 +249,8 @@ def _stored(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"niqe statistics: expected a .mat, .npz or .safetensors file, got {path.name}; choose another"
         )
     try:
-        _check_length(path)
         found = _matlab(path) if path.suffix == ".mat" else _numpy(path)
+        return {key: torch.as_tensor(value.astype("float64")) for key, value in found.items()}, {}
     except ImportError as error:
         raise ValueError(
             f"niqe statistics: reading {path.name} needs scipy; install it, or save the file as .npz"
@@ -259,36 +259,35 @@ def _stored(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ValueError(
             f"niqe statistics: {path.name} cannot be read ({error}); save it as .npz or .safetensors"
         ) from error
-    return {
-        key: torch.as_tensor(value.astype("float64"))
-        for key, value in found.items()
-        if value.dtype.kind in "fiu"
-    }, {}
-
-
-def _check_length(path: Path) -> None:
-    """Raises ValueError for a file that holds, or unpacks to, far more than statistics."""
-    with path.open("rb") as file:
-        parts = zipfile.ZipFile(file).infolist() if path.suffix == ".npz" else []
-        length = max([path.stat().st_size, *(part.file_size for part in parts)])
-    if length > LENGTH:
-        raise ValueError(f"{length} bytes instead of up to {LENGTH}")
 
 
 def _matlab(path: Path) -> dict:
     """Arrays of a MATLAB file (up to version 7.2)."""
     from scipy.io import loadmat
 
+    check_matlab(path, LENGTH)
     found = loadmat(path, variable_names=[name for names in NAMES for name in names])
-    return {key: value for key, value in found.items() if hasattr(value, "dtype")}
+    return _numbers(found)
 
 
 def _numpy(path: Path) -> dict:
     """Arrays of an .npz file, pickled ones refused."""
     import numpy as np
 
+    check_archive(path, most=2 * LENGTH, part=LENGTH)
     with np.load(path, allow_pickle=False) as file:
-        return {key: file[key] for names in NAMES for key in names if key in file.files}
+        return _numbers({key: file[key] for names in NAMES for key in names if key in file.files})
+
+
+def _numbers(found: dict) -> dict:
+    """Those that are plain arrays of real numbers."""
+    import numpy as np
+
+    return {
+        key: value
+        for key, value in found.items()
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
+    }
 
 
 def shipped_niqe() -> NiqeModel:

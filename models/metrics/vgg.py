@@ -7,7 +7,6 @@ every channel counting alike.
 from __future__ import annotations
 
 import re
-import zipfile
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoint import read_tensors
+from ..foreign_files import check_pickled_tensors
 
 BLOCKS = (
     (64, 64),
@@ -141,7 +141,7 @@ def stored_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors" or not path.is_file():
         return read_tensors(path, "vgg")[0]
     try:
-        _check_unpacked(path)
+        check_pickled_tensors(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle fails in whatever way it likes
         first = str(error).strip().partition("\n")[0]
@@ -165,16 +165,6 @@ def stored_tensors(path: Path) -> dict[str, Tensor]:
             f"vgg: expected plain tensors, but {strange[0]} in {path.name} is of another kind; save its state dict as .safetensors"
         )
     return state
-
-
-def _check_unpacked(path: Path) -> None:
-    """Raises ValueError for an archive that unpacks to far more than it is long: tensors are not compressed in torch's."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        length = sum(part.file_size for part in archive.infolist())
-    if length > 2 * path.stat().st_size + 2**20:
-        raise ValueError(f"{length} bytes in {path.stat().st_size}")
 
 
 def _plain(value: Tensor) -> bool:
