@@ -46,8 +46,8 @@ class DrivingView:
     def surface(self) -> Tensor:
         """The mask [S, S], 0 or 1, without what the head's outline covers of the background.
 
-        That is what is white near the outline; inside, white is a colour. A head is never quite as wide as its
-        picture; from aside the strip of background would be a white seam.
+        That is what is white near the outline; inside, white is a colour. A head is never quite as wide as
+        its picture; from aside the strip of background would be a white seam.
         """
         solid = (self.mask > 0.5).float()
         reach = max(1, round(RIM * solid.shape[-1]))
