@@ -61,7 +61,7 @@ def posterior_of(moments: Tensor) -> DiagonalGaussianDistribution:
 
 
 def draw(posterior: DiagonalGaussianDistribution, generator: torch.Generator | None) -> Tensor:
-    """The mode, or a sample whose noise is drawn on the generator's device."""
+    """The posterior's mode [B, C, h, w], or a sample whose noise is drawn on the generator's device."""
     if generator is None:
         return posterior.mean
     return posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=generator).to(
@@ -103,7 +103,11 @@ class Skips(nn.Module):
             self.add_module(f"skip_conv_{i + 1}", conv)
 
     def forward(self, skips: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Activations as of `encode_with_skips` -> what `decode_with_skips` adds."""
+        """Activations [B, C_i, H / 2^i, W / 2^i] as of `encode_with_skips` -> what `decode_with_skips` adds.
+
+        Returns:
+            Deepest first, each [B, C, h, w] as its up block takes it.
+        """
         return tuple(
             conv(skip * self.gamma) for conv, skip in zip(self.children(), reversed(skips), strict=True)
         )

@@ -196,7 +196,11 @@ class Branch(nn.Module):
         scale: float | Tensor = 1.0,
         added: Mapping[str, Tensor] | None = None,
     ) -> list[Tensor]:
-        """What is added at every tap."""
+        """What is added at every tap, each [B, taps()[i], h_i, w_i]; arguments as `features` and `hand_over`.
+
+        Raises:
+            ValueError: as `features`.
+        """
         return self.hand_over(self.features(z, t, condition, added=added), scale)
 
     def _embedding(self, t: Tensor, like: Tensor, added: Mapping[str, Tensor] | None) -> Tensor:
@@ -226,7 +230,7 @@ def start_from_unet(branch: Branch, state: Mapping[str, Tensor]) -> None:
     convolutions stay zero.
 
     Args:
-        state: of a diffusers UNet of the branch's size.
+        state: of a diffusers UNet of the branch's size; its conv_in.weight is [channels[0], C, 3, 3].
 
     Raises:
         ValueError: a UNet of another size.
@@ -258,6 +262,7 @@ def branch_config_of(state: Mapping[str, Tensor], groups: int = 32) -> BranchCon
     """The size of a branch by the weights of a BrushNet's file, such as the public ones for Stable Diffusion 1.5 and XL.
 
     Args:
+        state: by BrushNet's names; conv_in_condition.weight is [channels[0], 4 + condition_channels, k, k].
         groups: of the norms, which weights do not tell.
 
     Raises:

@@ -60,7 +60,7 @@ class Conditioning:
         return Conditioning(change(self.tokens), None if self.concat is None else change(self.concat))
 
     def rows(self, index: Tensor | slice) -> Conditioning:
-        """Some of the rows."""
+        """Some of the rows: their numbers [N], a mask [B] bool, or a slice."""
         return self._each(lambda value: value[index])
 
     def repeated(self, rows: int) -> Conditioning:
@@ -125,7 +125,14 @@ def guided(
     unconditional: Conditioning,
     guidance_scale: float,
 ) -> Tensor:
-    """Classifier-free guidance, uncond + s (cond - uncond) (Ho & Salimans 2022), in one call with 2B rows."""
+    """Classifier-free guidance, uncond + s (cond - uncond) (Ho & Salimans 2022), in one call with 2B rows.
+
+    Args:
+        z: [B, C, h, w] scaled noisy latents. t: [B] int64. conditional, unconditional: B rows each.
+
+    Returns:
+        [B, C, h, w], the guided noise.
+    """
     both = denoiser(torch.cat([z, z]), torch.cat([t, t]), Conditioning.cat(unconditional, conditional))
     without, given = both.chunk(2)
     return without + guidance_scale * (given - without)
@@ -133,6 +140,9 @@ def guided(
 
 def check_latents(z: Tensor, t: Tensor, conditioning: Conditioning, channels: int) -> None:
     """What both backs expect of their arguments.
+
+    Args:
+        z: [B, channels, h, w]. t: [B] int64. conditioning: B rows.
 
     Raises:
         ValueError: latents of other channels, or not one timestep and one conditioning for each.
@@ -177,9 +187,16 @@ class DiffusersDenoiser:
         return replace(self, views=views)
 
     def told(self, features: Sequence[Tensor]) -> DiffusersDenoiser:
+        """As `InjectedDenoiser.told`: features [B, C, h, w], one a tap."""
         return replace(self, features=tuple(features))
 
     def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        """As `Denoiser`'s: the noise in z [B, C, h, w] at t [B] int64, in z's precision: [B, C, h, w].
+
+        Raises:
+            ValueError: as `check_latents`; no whole groups of views; conditioning of other channels than the
+                UNet takes.
+        """
         check_latents(z, t, conditioning, self.latent_channels)
         check_rows(len(z), self.views)
         x = z if conditioning.concat is None else torch.cat([z, conditioning.concat.to(z)], 1)

@@ -123,6 +123,7 @@ class _Beside(nn.Module):
         self.picture = picture
 
     def forward(self, weight: Tensor) -> Tensor:
+        """A weight [C_out, C_in, 3, 3] -> the same, its last input channels the picture's."""
         own = weight[:, : weight.shape[1] - self.picture.shape[1]]
         return torch.cat([own, self.picture.to(own)], 1)
 

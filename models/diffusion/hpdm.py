@@ -247,6 +247,11 @@ class HpdmDenoiser:
         object.__setattr__(self, "schedule", self.base.schedule)
 
     def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        """As `Denoiser`'s: the noise in z [k B, C, h, w] at t [k B], k repetitions of B targets.
+
+        Raises:
+            ValueError: no whole repetitions; or as the base and `Hpdm`.
+        """
         B = len(self.priors)
         if len(z) % B:
             raise ValueError(

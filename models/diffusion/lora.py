@@ -61,7 +61,11 @@ class Update:
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """B A, in A's shape but for the first dimension."""
+    """B A, in A's shape but for the first dimension: [out, in] or [C_out, C_in, k, k].
+
+    Args:
+        a: [rank, in] or [rank, C_in, k, k]. b: [out, rank] or [C_out, rank, 1, 1].
+    """
     return (b.flatten(1) @ a.flatten(1)).reshape(len(b), *a.shape[1:])
 
 
@@ -220,6 +224,7 @@ class _Adapted(nn.Module):
         self.a, self.b, self.scale = nn.Parameter(update.a), nn.Parameter(update.b), update.scale
 
     def forward(self, weight: Tensor) -> Tensor:
+        """A weight [out, in] or [C_out, C_in, k, k] -> the same with the update added."""
         return weight + self.scale * product(self.a, self.b)
 
 
@@ -315,7 +320,7 @@ class Fingerprint:
 
 
 def fingerprint(base: nn.Module | dict[str, Tensor], count: int = 32) -> Fingerprint:
-    """Of a module or its state dict, whether or not a LoRA is injected."""
+    """Of a module or its state dict, tensors [...] by name, whether or not a LoRA is injected."""
     state = base.state_dict() if isinstance(base, nn.Module) else base
     plain = {
         key.replace(".parametrizations.weight.original", ".weight"): value
@@ -335,7 +340,7 @@ def fingerprint(base: nn.Module | dict[str, Tensor], count: int = 32) -> Fingerp
 
 
 def packed(lora: Lora) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """As a file holds it: factors under peft's names, and the scales by module."""
+    """As a file holds it: factors [rank, ...], [out, rank, ...] under peft's names, and scales by module."""
     tensors = {}
     for name, update in lora.updates.items():
         tensors |= {f"{name}.lora_A.weight": update.a, f"{name}.lora_B.weight": update.b}

@@ -234,7 +234,11 @@ def new_view(
 
 
 def check_overlap(known: Tensor, driver: Camera, target: Camera) -> None:
-    """Raises ValueError where a driving view shows too little of a target. Args: known: 0 or 1, of the target's cells."""
+    """Raises ValueError where a driving view shows too little of a target.
+
+    Args:
+        known: [1, h, w], 0 or 1, of the target's cells. driver, target: unbatched.
+    """
     share = float(known.float().mean())
     if share < LEAST_KNOWN:
         a, b = (float(yaw_pitch(camera[None])[0].rad2deg()) for camera in (driver, target))

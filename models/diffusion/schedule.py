@@ -81,13 +81,27 @@ def add_noise(schedule: Schedule, clean: Tensor, noise: Tensor, t: int | Tensor)
 
 
 def velocity(schedule: Schedule, clean: Tensor, noise: Tensor, t: int | Tensor) -> Tensor:
-    """What a v-prediction network predicts: v = sqrt(a) n - sqrt(1 - a) z_0 (Salimans & Ho 2022)."""
+    """What a v-prediction network predicts: v = sqrt(a) n - sqrt(1 - a) z_0 (Salimans & Ho 2022).
+
+    Args:
+        clean, noise: [B, ...]. t: one, or one per row [B].
+
+    Returns:
+        [B, ...].
+
+    Raises:
+        ValueError: a timestep outside the table.
+    """
     a = schedule.alpha(t, clean)
     return a.sqrt() * noise - (1 - a).sqrt() * clean
 
 
 def clean_from(schedule: Schedule, output: Tensor, z: Tensor, t: int | Tensor) -> Tensor:
-    """z_0 of a network's output at z_t, whatever the schedule says that it predicts."""
+    """z_0 [B, ...] of a network's output at z_t, both [B, ...], whatever the schedule says that it predicts.
+
+    Raises:
+        ValueError: a timestep outside the table.
+    """
     a = schedule.alpha(t, z)
     if schedule.prediction == "sample":
         return output
@@ -97,7 +111,11 @@ def clean_from(schedule: Schedule, output: Tensor, z: Tensor, t: int | Tensor) -
 
 
 def noise_from(schedule: Schedule, output: Tensor, z: Tensor, t: int | Tensor) -> Tensor:
-    """The noise in z_t by a network's output, whatever the schedule says that it predicts."""
+    """The noise [B, ...] in z_t by a network's output, both [B, ...], whatever the schedule says it predicts.
+
+    Raises:
+        ValueError: a timestep outside the table.
+    """
     a = schedule.alpha(t, z)
     if schedule.prediction == "epsilon":
         return output
@@ -107,7 +125,11 @@ def noise_from(schedule: Schedule, output: Tensor, z: Tensor, t: int | Tensor) -
 
 
 def clean_from_noise(schedule: Schedule, noise_pred: Tensor, z: Tensor, t: int | Tensor) -> Tensor:
-    """z_0 = (z_t - sqrt(1 - a) n) / sqrt(a)."""
+    """z_0 = (z_t - sqrt(1 - a) n) / sqrt(a), all [B, ...].
+
+    Raises:
+        ValueError: a timestep outside the table.
+    """
     a = schedule.alpha(t, z)
     return (z - (1 - a).sqrt() * noise_pred) / a.sqrt()
 
@@ -139,7 +161,17 @@ def timesteps(schedule: Schedule, count: int, spacing: str = "leading", offset: 
 def ddim_step(
     schedule: Schedule, z: Tensor, noise_pred: Tensor, t: int | Tensor, t_next: int | Tensor
 ) -> Tensor:
-    """One deterministic step from t to t_next (Song et al. 2021, eq. 12 with sigma 0); to the clean latents where t_next is CLEAN."""
+    """One deterministic step from t to t_next (Song et al. 2021, eq. 12 with sigma 0); to the clean latents where t_next is CLEAN.
+
+    Args:
+        z, noise_pred: [B, ...]. t, t_next: one, or one per row [B].
+
+    Returns:
+        [B, ...].
+
+    Raises:
+        ValueError: a timestep outside the table.
+    """
     return add_noise(schedule, clean_from_noise(schedule, noise_pred, z, t), noise_pred, t_next)
 
 
@@ -207,7 +239,7 @@ def time_prior(progress: float, prior: TimePrior, accumulated: Tensor | None = N
     """The timestep at a share of the training: the one whose accumulated weight is nearest to it.
 
     Args:
-        accumulated: `time_prior_weights(prior)`, where it is at hand.
+        progress: in [0, 1]. accumulated: [T], `time_prior_weights(prior)`, where it is at hand.
     """
     accumulated = time_prior_weights(prior) if accumulated is None else accumulated
     after = min(

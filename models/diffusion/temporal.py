@@ -31,7 +31,7 @@ class SteadyConfig:
 
 
 def stay(images: Tensor, j: int, i: int) -> tuple[Tensor, Tensor]:
-    """The warp that moves nothing, where surfaces are not known."""
+    """The warp that moves nothing, where surfaces are unknown: images [1, C, H, W] -> those, all known."""
     return images, torch.ones_like(images[:, :1], dtype=torch.bool)
 
 

@@ -187,7 +187,14 @@ def _refine(turbo: Turbo, views: Tensor, known: Encoded, noise: Tensor, r: float
 
 
 def within_memory(work: Callable[[], Tensor], views: Tensor) -> Tensor:
-    """What `work` gives; where memory runs out, an error that says what to make smaller."""
+    """What `work` gives; where memory runs out, an error that says what to make smaller.
+
+    Args:
+        views: [N, 3, H, W], those that are worked on.
+
+    Raises:
+        ValueError: memory ran out.
+    """
     try:
         return work()
     except (MemoryError, RuntimeError) as error:
@@ -214,13 +221,13 @@ def latent_noise(turbo: Turbo, views: Tensor, generator: torch.Generator) -> Ten
 
 
 def padded(images: Tensor, multiple: int) -> Tensor:
-    """Images whose last rows and columns are repeated until the sides are multiples of `multiple`."""
+    """Images [N, 3, H, W], last rows and columns repeated until the sides are multiples of `multiple`."""
     H, W = images.shape[-2:]
     return F.pad(images, (0, -W % multiple, 0, -H % multiple), mode="replicate")
 
 
 def fitted(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Images of any size and aspect, whole and centred in a white frame of size (height, width)."""
+    """Images [N, 3, h, w] in [0, 1], whole and centred in a white frame [N, 3, *size] of (height, width)."""
     H, W = size
     if tuple(images.shape[-2:]) == (H, W):
         return images
@@ -265,14 +272,14 @@ def check_window(size: int, overlap: int) -> None:
 
 
 def check_r(r: float | Tensor) -> None:
-    """Raises ValueError unless r is a share."""
+    """Raises ValueError unless r, one number or one per row [B], is a share in [0, 1]."""
     values = torch.as_tensor(r)
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"r: expected a share of noise from 0 to 1, got {r}; the paper refines with 0.1")
 
 
 def check_views(views: Tensor, references: Tensor) -> None:
-    """Raises ValueError unless both are batches of at least one finite image."""
+    """Raises ValueError unless both are batches [N, 3, H, W] of at least one finite image."""
     for name, images in (("views", views), ("references", references)):
         if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
             raise ValueError(

@@ -33,6 +33,14 @@ class ViewMixing:
         attention_mask=None,
         temb=None,
     ) -> Tensor:
+        """As the inner processor, on views side by side.
+
+        Args:
+            hidden_states: [B * views, N, D]. encoder_hidden_states: [B * views, L, E], or None.
+
+        Returns:
+            [B * views, N, D].
+        """
         if encoder_hidden_states is not None:  # a block whose first attention is to the prompt, too
             return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
         tokens = hidden_states.shape[1]

@@ -44,9 +44,10 @@ class DrivingView:
         return projector(self.distance, self.surface(), self.camera, target, config=config)
 
     def surface(self) -> Tensor:
-        """The mask without what the head's outline covers of the background: white near the outline. Inside, white is a colour.
+        """The mask [S, S], 0 or 1, without what the head's outline covers of the background.
 
-        A head is never quite as wide as its picture; from aside the strip of background would be a white seam.
+        That is what is white near the outline; inside, white is a colour. A head is never quite as wide as
+        its picture; from aside the strip of background would be a white seam.
         """
         solid = (self.mask > 0.5).float()
         reach = max(1, round(RIM * solid.shape[-1]))

@@ -304,6 +304,7 @@ class HeadScene:
 
     @property
     def parameters(self) -> list[Tensor]:
+        """The planes alone, [1, 3, C, (D,) H, W]."""
         return [self.pixels.head.planes]
 
     def refresh(self) -> None:
@@ -320,6 +321,7 @@ class HeadScene:
         self.pixels.draw([view for view, _ in self.order], self.denoiser.coarse.mask, generator)
 
     def render(self, view: int) -> Tensor:
+        """Colours [N, 3] of a view's drawn pixels on white, with a graph."""
         self.latest = view
         return self.pixels.seen(view)[0]
 
@@ -329,11 +331,13 @@ class HeadScene:
         return self.pixels.config.image * (picture - self.pixels.taken(self.latest, target)).square().mean()
 
     def look(self, views: Sequence[int]) -> Tensor:
+        """Whole pictures [N, 3, S, S] without graphs."""
         return self.pixels.look(views)
 
     def denoise(
         self, views: Sequence[int], noise: Tensor, t: int, drivers: Sequence[Tensor | None]
     ) -> Tensor:
+        """As `targets`, I^D [N, 3, S, S], in the config's steps."""
         return self.targets(views, noise, t, drivers, self.pixels.config.denoising_steps)
 
     @torch.no_grad()

@@ -94,6 +94,9 @@ def anchor_noise(
 
     Args:
         projectors: of every driven view, from its driver. shape: (C, h, w) of the latents.
+
+    Returns:
+        By view, [C, h, w] each, on the CPU.
     """
     noise: dict[int, Tensor] = {}
     for view, driver in order:
@@ -119,7 +122,7 @@ def score(gradient: Gradient, driver: Gradient) -> float:
 
 
 def gradient_of(scene: Scene, picture: Tensor, target: Tensor) -> Gradient:
-    """Eqs. 12 and 13; the picture's graph stays for another target."""
+    """Eqs. 12 and 13: [...] of each parameter's shape; the picture's graph stays for another target."""
     found = torch.autograd.grad(
         scene.loss(picture, target), list(scene.parameters), retain_graph=True, allow_unused=True
     )
@@ -127,8 +130,11 @@ def gradient_of(scene: Scene, picture: Tensor, target: Tensor) -> Gradient:
 
 
 def candidate(kept: Kept, driver: int, strategy: str, sigma: float, generator: torch.Generator) -> Tensor:
-    """The noise that a view tries in this iteration. The front keeps its own, as do all under "anchor", and under "mvnrs" those that have
-    nothing to compare a new one with yet; under "random" it is any."""
+    """The noise [C, h, w] that a view tries in this iteration.
+
+    The front keeps its own, as do all under "anchor", and under "mvnrs" those that have nothing to compare a
+    new one with yet; under "random" it is any.
+    """
     if strategy == "random":
         return torch.randn(kept.anchor.shape, generator=generator).to(kept.anchor)
     if strategy == "anchor" or driver == PHOTO or (strategy == "mvnrs" and kept.target is None):
@@ -137,7 +143,14 @@ def candidate(kept: Kept, driver: int, strategy: str, sigma: float, generator: t
 
 
 def driver_picture(kept: dict[int, Kept], driver: int, renders: Callable[[int], Tensor]) -> Tensor | None:
-    """What drives a view: its driver's target of the iteration before, its render in the first one."""
+    """What drives a view: its driver's target of the iteration before, its render in the first one.
+
+    Args:
+        renders: a view -> its whole picture [...].
+
+    Returns:
+        A picture [...] as `Scene.denoise` takes it of drivers; None for the front.
+    """
     if driver == PHOTO:
         return None
     target = kept[driver].target

@@ -108,7 +108,7 @@ class Refinement(Run[Iteration]):
         self.kept = {view: Kept(anchors[view].to(coarse.rgb).contiguous()) for view, _ in scene.order}
 
     def reference_gradient(self) -> Tensor:
-        """Of L_ref and of what keeps the surface; as the planes."""
+        """Of L_ref and of what keeps the surface; as the planes, [1, 3, C, (D,) H, W]."""
         scene, pixels, config = self.scene, self.scene.pixels, self.config
         colour, opacity = pixels.seen(0)
         truth, mask = pixels.taken(0, scene.photo), self.photo_mask.flatten()[pixels.of_view[0]]
@@ -126,7 +126,7 @@ class Refinement(Run[Iteration]):
             t: its timestep.
 
         Returns:
-            As the planes.
+            As the planes, [1, 3, C, (D,) H, W].
         """
         scene, pixels, config = self.scene, self.scene.pixels, self.config
         view, driver = scene.order[self.step_count % len(scene.order)]
@@ -184,6 +184,7 @@ class Refinement(Run[Iteration]):
         return Refined(self.head(), targets, self.scores)
 
     def beside(self) -> dict[str, Tensor]:
+        """Anchors [C, h, w], targets [3, S, S], what is `Coarse`, and `scores` [N, 2] float64."""
         kept = {f"anchor.{view}": one.anchor for view, one in self.kept.items()}
         kept |= {f"target.{view}": one.target for view, one in self.kept.items() if one.target is not None}
         seen = {f"coarse.{name}": getattr(self.scene.denoiser.coarse, name) for name in SEEN}

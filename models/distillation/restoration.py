@@ -226,6 +226,7 @@ class Restoration(Run[None]):
         )
 
     def beside(self) -> dict[str, Tensor]:
+        """`cameras` [V, 4, 4], cam2world, and `intrinsics` [V, 3, 3]."""
         return {"cameras": self.cameras.cam2world, "intrinsics": self.cameras.intrinsics}
 
     def resume_beside(self, saved: SavedState) -> None:

@@ -42,7 +42,14 @@ def sds_gradient(
 
 
 def text_guided(text: Tensor, without: Tensor, guidance_scale: float) -> Tensor:
-    """Guidance as threestudio writes it for plain prompts: text + s (text - uncond), so the usual scale plus 1."""
+    """Guidance as threestudio writes it for plain prompts: text + s (text - uncond), so the usual scale plus 1.
+
+    Args:
+        text, without: [B, C, h, w] predicted noise, with the prompt and without.
+
+    Returns:
+        [B, C, h, w].
+    """
     return text + guidance_scale * (text - without)
 
 

@@ -46,9 +46,9 @@ class Caster(Protocol):
     @property
     def field(self) -> Field: ...
     def chunk(self, config: RenderConfig) -> int: ...  # rays that it takes together
-    def __call__(
-        self, origins: Tensor, directions: Tensor, config: RenderConfig
-    ) -> RayRendering: ...  # [1, R, 3] both
+    def __call__(self, origins: Tensor, directions: Tensor, config: RenderConfig) -> RayRendering:
+        """What rays [1, R, 3], unit directions, see."""
+        ...
 
 
 class MarchingCaster:

@@ -258,6 +258,9 @@ def render_rays_fast(
 
     Returns:
         As `render_rays`; the depth of empty rays is the farthest at which one leaves the box.
+
+    Raises:
+        ValueError: rays of several heads.
     """
     if len(origins) != 1:
         raise ValueError(

@@ -79,7 +79,7 @@ class PreparedField(TriplaneField):
     def corners(
         self, points: Tensor, heads: Tensor | None, part: slice
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """`Lattice.corners` of a part of the points."""
+        """`Lattice.corners` of a part of the points [N, 3] and of their heads [N], if there are several."""
         return self.lattice.corners(points[part], None if heads is None else heads[part])
 
     def hidden(
@@ -113,6 +113,7 @@ class _Evaluate(torch.autograd.Function):
         heads: Tensor | None,
         field: PreparedField,
     ):
+        """Points [N, 3], table, layers, heads [N] or None -> raw density [N], features [N, F]."""
         density, features = points.new_empty(len(points)), points.new_empty(len(points), W2.shape[1] - 1)
         for part in blocks(points):
             _, hidden = field.hidden(table, W1, b1, *field.corners(points, heads, part))
@@ -126,6 +127,7 @@ class _Evaluate(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, by_density: Tensor, by_features: Tensor):
+        """Slopes by density [N] and features [N, F] -> those by table and layers, of their shapes."""
         with torch.autocast(by_density.device.type, enabled=False):
             return None, *_gradients(ctx, by_density, by_features), None, None
 
@@ -248,7 +250,7 @@ def tents(position: Tensor, count: int) -> Tensor:
 
 
 def lattice(config: FieldConfig, like: Tensor) -> Lattice:
-    """The lattice of a config, in the precision of `like`."""
+    """The lattice of a config, in the precision of `like` [...]."""
     H, D, C = config.resolution, max(config.depth, 1), config.channels
     columns, rows = ([AXES[axes[i]] for axes in config.plane_axes] for i in (0, 1))
     corners = [(plane, r, c) for plane in range(3) for r in (0, 1) for c in (0, 1)]
@@ -302,7 +304,7 @@ def activated(out: Tensor, activation: str, into: Tensor) -> None:
 
 
 def slope_from_output(features: Tensor, activation: str) -> Tensor | float:
-    """The derivative of `activated`, from what came out."""
+    """The derivative of `activated`, from what came out [N, F]: [N, F], or 1 where there is no activation."""
     if activation == "sigmoid":
         share = (features + 0.001) / 1.002
         return share.mul_(1 - share).mul_(1.002)

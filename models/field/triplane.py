@@ -202,7 +202,10 @@ class TriplaneField:
         return self.raw(points)[0]
 
     def activate(self, raw: Tensor) -> Tensor:
-        """Raw density -> density >= 0 per scene unit; exactly 0 below exp(-80), where numbers so small make processors slow."""
+        """Raw density [...] -> density [...] >= 0 per scene unit.
+
+        It is exactly 0 below exp(-80), where numbers so small make processors slow.
+        """
         return self.config.density_scale * F.softplus(
             F.threshold(raw + self.config.density_shift, -80.0, -1e3)
         )
@@ -227,5 +230,5 @@ class TriplaneField:
         return density.view(points.shape[:-1]), self.rgb(features).view(points.shape)
 
     def density(self, points: Tensor) -> Tensor:
-        """As the call, without the colour."""
+        """Points as the call's, [B, ..., 3] -> density [...], without the colour."""
         return self(points)[0]

@@ -30,11 +30,26 @@ class Field(Protocol):
     def device(self) -> torch.device: ...
     @property
     def scattered(self) -> bool: ...  # whether it has `PreparedField.raw_of`, for points that lie in no order
-    def raw(self, points: Tensor) -> tuple[Tensor, Tensor]: ...  # [B, N, 3] -> [B, N], [B, N, F]
-    def raw_density(self, points: Tensor) -> Tensor: ...  # [B, N, 3] -> [B, N], without gradient
-    def activate(self, raw: Tensor) -> Tensor: ...
-    def rgb(self, features: Tensor, opacity: Tensor) -> Tensor: ...  # [B, N, F], [B, N, 1] -> [B, N, 3]
-    def density(self, points: Tensor) -> Tensor: ...  # [..., 3] -> [...]
+
+    def raw(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, N, 3] -> raw density [B, N], features [B, N, F]."""
+        ...
+
+    def raw_density(self, points: Tensor) -> Tensor:
+        """[B, N, 3] -> raw density [B, N], without gradient."""
+        ...
+
+    def activate(self, raw: Tensor) -> Tensor:
+        """Raw density [...] -> density [...] >= 0 per scene unit."""
+        ...
+
+    def rgb(self, features: Tensor, opacity: Tensor) -> Tensor:
+        """Features [B, N, F] and opacity [B, N, 1] -> colours [B, N, 3], about 0 .. 1."""
+        ...
+
+    def density(self, points: Tensor) -> Tensor:
+        """[..., 3] -> density [...] >= 0 per scene unit."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +143,9 @@ def ray_weights(density: Tensor, t: Tensor) -> Tensor:
 
     Returns:
         [..., S] in [0, 1]; their sum over S is the ray's opacity.
+
+    Raises:
+        ValueError: not one end more than intervals.
     """
     S = density.shape[-1]
     if t.shape[-1] != S + 1:

@@ -131,7 +131,11 @@ class Inversion(Run[None]):
         super().__init__(config.steps, generator, {"latents": self.latents, **tuned, "offset": self.offset})
 
     def stage(self) -> tuple[int, int]:
-        """The stage that `step_count` is in (0 latents, 1 generator, 2 planes), and the steps that it has done."""
+        """The stage that `step_count` is in (0 latents, 1 generator, 2 planes), and the steps that it has done.
+
+        Raises:
+            AssertionError: never, for the last stage has no end.
+        """
         done = self.step_count
         for stage, steps in enumerate(self.config.stages):
             if done < steps or stage == 2:
@@ -140,7 +144,7 @@ class Inversion(Run[None]):
         raise AssertionError("unreachable")
 
     def planes(self, stage: int) -> Tensor:
-        """The head's planes as they stand, differentiable with respect to what the stage fits."""
+        """The planes [1, 3, C, (D,) H, W] as they stand, differentiable by what the stage fits."""
         if stage < 2:
             return self.generator.planes(self.latents) + self.offset.detach()
         if self._made is None:

@@ -90,8 +90,14 @@ WORST_OF = 4  # as many random points are looked at as are compared
 def field_drift(
     field: TriplaneField, pivot: TriplaneField, generator: torch.Generator, count: int = 4096
 ) -> tuple[Tensor, Tensor]:
-    """How far a tuned field has moved from its pivot at random points, half of them the worst of many, or specks stay unseen: opacity
-    over 0.02 units, and the colour of matter."""
+    """How far a tuned field has moved from its pivot at random points, half of them the worst of many, or specks stay unseen.
+
+    Args:
+        count: points that are compared.
+
+    Returns:
+        Mean differences: of opacity over 0.02 units [], and of the colour of matter [].
+    """
     points = (
         torch.rand(1, WORST_OF * count, 3, generator=generator).to(field.planes) - 0.5
     ) * field.config.box_side
@@ -173,7 +179,11 @@ def held_drift(
     generator: torch.Generator,
     count: int = 3072,
 ) -> Tensor:
-    """How far held colour and opacity have moved from the pivot's about held surface."""
+    """How far held colour and opacity have moved from the pivot's about held surface, [].
+
+    Args:
+        count: points that are compared.
+    """
     if not len(held.points):
         return field.planes.new_zeros(())
     pick = torch.randint(len(held.points), (count,), generator=generator).to(held.points.device)
@@ -242,7 +252,11 @@ def crop_loss(
     Convolutions do not mind where a piece was cut out; a pixel's width at its border is not compared.
 
     Args:
+        latents: [1, num_ws, w_dim], the styles.
         sampling: of the rays; what is behind them is what the generator knows, and white afterwards.
+
+    Returns:
+        [].
     """
     R, S = len(target.origins), generator.resolution
     grain = R // math.gcd(R, S)  # raw pixels between those that begin where a final one does

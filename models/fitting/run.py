@@ -83,22 +83,30 @@ class Run(Generic[Report]):
         self.learn(variables)
 
     def learn(self, variables: Mapping[str, Tensor]) -> None:
-        """From now on move these leaves."""
+        """From now on move these leaves, tensors [...] of any shape by name; their moments begin at 0."""
         self.variables = dict(variables)
         self.moments = {
             name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in self.variables.items()
         }
 
     def proposal(self) -> Proposal[Report]:
-        """What the next step would change; asked again, with the same draws, where memory ran out."""
+        """What the next step would change; asked again, with the same draws, where memory ran out.
+
+        Raises:
+            NotImplementedError: a stage has not said it.
+        """
         raise NotImplementedError
 
     def head(self) -> Head:
-        """The head as it stands, detached."""
+        """The head as it stands, detached.
+
+        Raises:
+            NotImplementedError: a stage has not said it.
+        """
         raise NotImplementedError
 
     def beside(self) -> dict[str, Tensor]:
-        """What the state holds beside variables, moments, draws and counts."""
+        """What the state holds beside variables, moments, draws and counts: tensors [...] by name."""
         return {}
 
     def resume_beside(self, saved: SavedState) -> None:
@@ -185,6 +193,9 @@ class Run(Generic[Report]):
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from a `state`, also of version 1.
 
+        Args:
+            tensors: [...] each, by name, as `fitting.state` describes them.
+
         Raises:
             ForeignState: a ValueError; it is not a state of such a run.
         """
@@ -210,7 +221,7 @@ def adam_step(
     """Adam (Kingma and Ba 2015), algorithm 1, betas 0.9 and 0.999, in place.
 
     Args:
-        value, gradient, first, second: one shape. count: of this step, from 1.
+        value, gradient, first, second: [...], one shape. count: of this step, from 1.
     """
     first.lerp_(gradient, 0.1)
     second.lerp_(gradient.square(), 0.001)

@@ -25,7 +25,7 @@ class ForeignState(ValueError):
 
 
 def marked(stage: str) -> dict[str, Tensor]:
-    """What says whose state it is, and of which version."""
+    """What says whose state it is, and of which version: `version.STAGE` [] int64."""
     return {MARK + stage: torch.tensor(VERSION)}
 
 
@@ -56,7 +56,7 @@ class SavedState:
         return name in self.tensors
 
     def take(self, name: str, shape: Sequence[int | None]) -> Tensor:
-        """A tensor of a shape; None for any length.
+        """A tensor [...] of a shape; None for any length.
 
         Raises:
             ForeignState: there is none, or its shape is another.

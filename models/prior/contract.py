@@ -71,7 +71,10 @@ class HeadGenerator(Protocol):
         ...
 
     def field(self, planes: Tensor, ws: Tensor | None = None) -> TriplaneField:
-        """Planes as a field; its colours need the styles where they have a layer of their own."""
+        """Planes [B, 3, C, (D,) H, W] as a field.
+
+        Its colours need the styles ws [B, any, w_dim] where they have a layer of their own.
+        """
         ...
 
     def colour_layer(self, ws: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -91,7 +94,14 @@ class HeadGenerator(Protocol):
         ...
 
     def super_resolve_piece(self, rgb: Tensor, features: Tensor, ws: Tensor) -> Tensor:
-        """The same for a square piece of the raw picture, whose side is a multiple of 16 pixels or the whole."""
+        """As `super_resolve`, for square pieces of the raw picture [B, 3, s, s] and features [B, F, s, s].
+
+        Args:
+            rgb, features: s is a multiple of 16 pixels, or the whole. ws: [B, num_ws, w_dim].
+
+        Returns:
+            [B, 3, S, S], S = s * resolution / raw_resolution.
+        """
         ...
 
     def tuned_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -99,7 +109,10 @@ class HeadGenerator(Protocol):
         ...
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
-    def state_dict(self) -> dict[str, Tensor]: ...
+    def state_dict(self) -> dict[str, Tensor]:
+        """Its tensors [...] of any shape, by name."""
+        ...
+
     def requires_grad_(self, requires_grad: bool = True) -> HeadGenerator: ...
     def to(self, *args) -> HeadGenerator: ...
 

@@ -77,7 +77,14 @@ class Discriminator(nn.Module):
         self.out = FullyConnected(widths[-1] * 16, config.embedding)
 
     def features(self, image: Tensor, raw: Tensor) -> list[Tensor]:
-        """Activations after each halving, finest first; shapes as `forward`, or pieces of such pictures that halve as often."""
+        """Activations after each halving, finest first; shapes as `forward`, or pieces of such pictures that halve as often.
+
+        Returns:
+            [B, widths[i + 1], S / 2^(i + 1), S / 2^(i + 1)] each.
+
+        Raises:
+            ValueError: other channels than three, or a side that does not halve so often.
+        """
         size, least = image.shape[-1], 2 ** len(self.convs)
         if size % least or image.shape[1] != 3 or raw.shape[1] != 3:
             raise ValueError(
@@ -97,6 +104,9 @@ class Discriminator(nn.Module):
 
         Args:
             image: [B, 3, S, S]. raw: [B, 3, r, r], both in [-1, 1]. label: [B, 25], cam2world and intrinsics, row-major.
+
+        Raises:
+            ValueError: as `features`; or pictures of another size than the config's.
         """
         if image.shape[-1] != self.config.resolution:
             raise ValueError(

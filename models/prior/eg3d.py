@@ -211,14 +211,28 @@ class SuperResolution(nn.Module):
     def piece(
         self, rgb: Tensor, features: Tensor, ws: Tensor, whole: int, noise_mode: str = "none"
     ) -> Tensor:
-        """As the call, for square pieces of pictures of `whole` pixels; those resized alone are not exact at borders."""
+        """As the call, for square pieces of pictures of `whole` pixels; those resized alone are not exact at borders.
+
+        Args:
+            rgb: [B, 3, s, s]. features: [B, F, s, s]. ws: [B, any, w_dim].
+
+        Returns:
+            [B, 3, S, S], S = s * `output` of `whole` / `whole`.
+        """
         side = rgb.shape[-1] * self.worked_at(whole) // whole
         if side != rgb.shape[-1]:
             rgb, features = (resized(x, side, self.antialias) for x in (rgb, features))
         return self.blocks(rgb, features, ws, noise_mode)
 
     def blocks(self, rgb: Tensor, features: Tensor, ws: Tensor, noise_mode: str = "none") -> Tensor:
-        """As the call, for inputs that have the size that the module works from, or for pieces of them where it adds no noise."""
+        """As the call, for inputs that have the size that the module works from, or for pieces of them where it adds no noise.
+
+        Args:
+            rgb: [B, 3, s, s]. features: [B, F, s, s]. ws: [B, any, w_dim].
+
+        Returns:
+            [B, 3, S, S], S = s * `resolution` / `input`.
+        """
         last = ws[:, -1:].expand(-1, 3, -1)
         features, rgb = self.block0(features, rgb, last, noise_mode)
         return self.block1(features, rgb, last, noise_mode)[1]

@@ -51,7 +51,7 @@ class PanoHeadGenerator(Generator):
         return None if self.torgb is None else (self.torgb.matrix(ws[:, -1]), self.torgb.bias)
 
     def colours(self, features: Tensor, ws: Tensor) -> Tensor:
-        """As EG3D's, or through the colour layer."""
+        """As EG3D's, or through the colour layer: [B, F, R, R] and ws [B, any, w_dim] -> [B, 3, R, R]."""
         return features[:, :3] if self.torgb is None else self.torgb(features, ws[:, -1])
 
     def background(self, ws: Tensor, noise_mode: str = "const") -> Tensor:
