@@ -325,7 +325,7 @@ def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) ->
     """The decoder of a head of version 1, whose layers had no equalised rates.
 
     Args:
-        tensors: of the file, among them decoder.hidden.weight [hidden, C] and decoder.out.weight [1 + F, hidden].
+        tensors: of the file, such as decoder.hidden.weight [hidden, C], decoder.out.weight [1 + F, hidden].
 
     Raises:
         ValueError: as `checkpoint.build`.

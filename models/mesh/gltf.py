@@ -132,7 +132,7 @@ def read_chunks(data: bytes) -> tuple[dict, bytes]:
     """The JSON and the binary chunk of a GLB (glTF 2.0 specification, section 4.4).
 
     Raises:
-        ValueError: another format or version, a file that is cut off, too many chunks, or JSON that is no object.
+        ValueError: another format or version, a file cut off, too many chunks, or JSON that is no object.
     """
     if len(data) < 20 or data[:4] != b"glTF":
         raise ValueError(

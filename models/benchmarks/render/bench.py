@@ -77,7 +77,7 @@ def view_rays(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def renderer(name: str, field: TriplaneField, size: int) -> Callable[[Tensor], RayRendering]:
-    """Planes [1, 3, C, (D,) H, W] -> what the view's rays [1, size^2] see; the grid is built here, before the clock runs."""
+    """Planes [1, 3, C, (D,) H, W] -> what the view's rays see; the grid is built here, before the clock runs."""
     origins, directions = view_rays(size, field.planes.device)
     if name == "readable":
         return lambda planes: readable.render_rays(
@@ -99,7 +99,7 @@ def loss_of(seen: RayRendering) -> Tensor:
 
 
 def once(render: Callable[[Tensor], RayRendering], planes: Tensor, backward: bool) -> Tensor:
-    """One call; the gradient of the planes [1, 3, C, (D,) H, W], or the first three features over white [1, R, 3]."""
+    """One call; the gradient of planes [1, 3, C, (D,) H, W], or three features over white [1, R, 3]."""
     if not backward:
         with torch.no_grad():
             seen = render(planes)
