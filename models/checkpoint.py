@@ -40,7 +40,7 @@ def write(path: Path, kind: str, config, module: nn.Module, **facts: str) -> Non
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a .safetensors file through a neighbour that is then renamed, so that a crash leaves the old file whole.
+    """Write a .safetensors file through a neighbour, then renamed, so that a crash leaves the old file whole.
 
     Args:
         tensors: name -> [...], of any shape, contiguous. metadata: kept beside them.

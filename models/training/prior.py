@@ -115,7 +115,7 @@ def begin_plain(generator: EmbeddedGenerator) -> None:
 
 
 def critic_loss(critic: Discriminator, fake: PictureBatch, real: PictureBatch, penalty: float) -> Tensor:
-    """Non-saturating logistic loss [], with R1 on real pictures (Mescheder et al. 2018) where `penalty` > 0."""
+    """Non-saturating logistic loss [], R1 on real pictures (Mescheder et al. 2018) where `penalty` > 0."""
     image, raw = (
         real.image.detach().requires_grad_(penalty > 0),
         real.raw.detach().requires_grad_(penalty > 0),

@@ -189,7 +189,7 @@ def relief_loss(field: TriplaneField, batch: RayBatch, share: float, generator: 
 
 
 def ray_losses(seen: Seen, batch: RayBatch, backdrop: Tensor) -> dict[str, Tensor]:
-    """Losses, each []: colour over a random backdrop [3], opacity, weights' spread about the exact distance."""
+    """Losses, each []: colour over a random backdrop [3], opacity, weights' spread about exact distances."""
     rgb = seen.features[..., :3] + (1 - seen.opacity)[..., None] * backdrop
     truth = torch.where(batch.mask[..., None] > 0.5, batch.rgb, backdrop)
     error = rgb - truth

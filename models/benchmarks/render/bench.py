@@ -77,7 +77,7 @@ def view_rays(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def renderer(name: str, field: TriplaneField, size: int) -> Callable[[Tensor], RayRendering]:
-    """Planes [1, 3, C, (D,) H, W] -> what the view's rays see; the grid is built here, before the clock runs."""
+    """Planes [1, 3, C, (D,) H, W] -> what the view's rays see; its grid is built before the clock runs."""
     origins, directions = view_rays(size, field.planes.device)
     if name == "readable":
         return lambda planes: readable.render_rays(
