@@ -60,7 +60,11 @@ class Camera:
 
 
 def camera_from_label(label: Tensor) -> Camera:
-    """The camera of a label [..., 25] of the generator family: cam2world, then intrinsics, each row by row."""
+    """The camera of a label [..., 25] of the generator family: cam2world, then intrinsics, each row by row.
+
+    Raises:
+        ValueError: a label of another length.
+    """
     if label.shape[-1] != 25:
         raise ValueError(
             f"camera label: expected 25 numbers (cam2world 16, intrinsics 9), got {list(label.shape)}"
@@ -167,6 +171,12 @@ def focal_from_fov_degrees(fov: float | Tensor) -> Tensor:
     """Focal length in image widths of EG3D's field of view in degrees, which is measured along the image's diagonal.
 
     Its constants are rounded (1.414), and 18.837 degrees give 4.2634, not quite `FOCAL`.
+
+    Args:
+        fov: [...] degrees.
+
+    Returns:
+        [...].
     """
     half = torch.as_tensor(fov) * 3.14159 / 360
     return 1 / (half.tan() * 1.414)

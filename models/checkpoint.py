@@ -40,7 +40,11 @@ def write(path: Path, kind: str, config, module: nn.Module, **facts: str) -> Non
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a .safetensors file through a neighbour that is then renamed, so that a crash leaves the old file whole."""
+    """Write a .safetensors file through a neighbour, then renamed, so that a crash leaves the old file whole.
+
+    Args:
+        tensors: name -> [...], of any shape, contiguous. metadata: kept beside them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, metadata)
@@ -49,7 +53,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
 
 
 def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors (on the CPU) and metadata of a .safetensors file.
+    """Tensors (name -> [...], on the CPU) and metadata of a .safetensors file.
 
     Args:
         what: the file's role, for errors, as "head prior".
@@ -214,6 +218,9 @@ def load_into(module: nn.Module, state: dict[str, Tensor], what: str) -> None:
 
 def check_state(module: nn.Module, state: dict[str, Tensor], what: str) -> None:
     """Whether weights fit a module, which may lie on the meta device.
+
+    Args:
+        state: name -> [...], as the module's `state_dict`. what: the file's role, for errors.
 
     Raises:
         ValueError: names the first keys that are missing, unknown, of another shape, or not finite.

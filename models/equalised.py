@@ -16,6 +16,7 @@ class _CastingLinear(nn.Linear):
     """A linear layer whose weights follow the input's precision, as ComfyUI's casting layers do."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """[..., inputs] -> [..., outputs]."""
         return F.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
 
 
@@ -31,6 +32,7 @@ def _equalised(linear: type[nn.Module]) -> type[nn.Module]:
             nn.init.constant_(self.bias, bias / rate)
 
         def forward(self, x: Tensor) -> Tensor:
+            """[..., inputs] -> [..., outputs]."""
             return super().forward(x * self.in_features**-0.5) * self.rate
 
     return Equalised

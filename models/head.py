@@ -174,7 +174,11 @@ def super_resolved(
 def with_outline(
     head: Head, camera: Camera, made: Rendering, chosen: Tensor, config: RenderConfig, backdrop: Tensor
 ) -> Rendering:
-    """Pictures whose pixels [V, S, S] near an outline are the field's own."""
+    """Pictures whose pixels [V, S, S] near an outline are the field's own.
+
+    Args:
+        made: of V cameras, S pixels. chosen: bool [V, S, S], those pixels. backdrop: [3, 1, 1] sRGB.
+    """
     if not chosen.any():
         return made
     cast = head.caster(len(chosen) * head.generator.config.raw_resolution**2)
@@ -318,7 +322,14 @@ def _latents(
 
 
 def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) -> Decoder:
-    """The decoder of a head of version 1, whose layers had no equalised rates."""
+    """The decoder of a head of version 1, whose layers had no equalised rates.
+
+    Args:
+        tensors: of the file, such as decoder.hidden.weight [hidden, C], decoder.out.weight [1 + F, hidden].
+
+    Raises:
+        ValueError: as `checkpoint.build`.
+    """
     old = _below(tensors, "decoder.")
     state = {}
     for new, key in (("net.0", "hidden"), ("net.2", "out")):

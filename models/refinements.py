@@ -113,7 +113,7 @@ def baked_head(
     generator: torch.Generator,
     callback: Callable[[Progress], None] | None,
 ) -> Head:
-    """A head fitted to some frames of its refined turn, and to its photo."""
+    """A head fitted to some frames of its refined turn [frames, 3, size, size], and to its photo."""
     yaw = turn(plan.frames)
     near = torch.minimum(yaw, 2 * math.pi - yaw) <= plan.bake_within
     index = [i for i in range(0, plan.frames, plan.bake_every) if near[i]]

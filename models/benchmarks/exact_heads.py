@@ -42,7 +42,7 @@ class ExactHead:
 
 
 def tensors_of(views: MultiView) -> list[torch.Tensor]:
-    """All numbers of some views."""
+    """All numbers of some views: pictures [V, ...], cameras [V, ...], index and seed [2], parameters [P]."""
     pictures = [getattr(views.views, name) for name in ("rgb", "mask", "ray_distance", "normal")]
     named = [torch.tensor([views.frontal, -1 if views.seed is None else views.seed]), views.parameters]
     return [

@@ -78,7 +78,11 @@ def parameters(*modules: torch.nn.Module) -> float:
 def rows_of(
     config: RefineConfig, name: str, device: torch.device, dtype: torch.dtype, repeats: int
 ) -> list[Row]:
-    """Of some iterations."""
+    """Of some iterations.
+
+    Raises:
+        ValueError: an iteration was skipped, or its targets are of another size.
+    """
     model, network = paper_model(device, dtype)
     run = Refinement(
         paper_head(config.size, device), model, network, config, torch.Generator().manual_seed(0)

@@ -79,7 +79,7 @@ class HeadBench(ABC):
 
 
 def mean_row(name: str, metric: str, values: Tensor, unit: str) -> Row:
-    """The mean of one value a head, with its 95 % interval."""
+    """The mean of values [N], one a head, with its 95 % interval."""
     mean, low, high = interval(values, torch.Generator().manual_seed(0))
     return Row(name, metric, mean, unit, low, high, len(values))
 

@@ -31,6 +31,9 @@ def to_glb(mesh: Mesh, *, metres_per_unit: float = METRES_PER_UNIT) -> bytes:
     """A self-contained GLB: node "head", NORMAL, and TEXCOORD_0 with an embedded PNG or else linear COLOR_0.
 
     Where a mesh has both, only the texture is written: viewers multiply the two.
+
+    Raises:
+        ValueError: no faces, a scale that is not positive, or values that are not finite.
     """
     import trimesh
 
@@ -126,7 +129,11 @@ def from_glb(data: bytes, *, metres_per_unit: float = METRES_PER_UNIT) -> Mesh:
 
 
 def read_chunks(data: bytes) -> tuple[dict, bytes]:
-    """The JSON and the binary chunk of a GLB (glTF 2.0 specification, section 4.4)."""
+    """The JSON and the binary chunk of a GLB (glTF 2.0 specification, section 4.4).
+
+    Raises:
+        ValueError: another format or version, a file cut off, too many chunks, or JSON that is no object.
+    """
     if len(data) < 20 or data[:4] != b"glTF":
         raise ValueError(
             f"from_glb: expected a GLB file, got {len(data)} bytes that do not start as one; pick a .glb"
@@ -306,12 +313,12 @@ def _colours(mesh: Mesh) -> Tensor:
 
 
 def srgb_to_linear(colour: Tensor) -> Tensor:
-    """IEC 61966-2-1, values in 0..1."""
+    """IEC 61966-2-1, [...] in 0..1 -> [...] in 0..1."""
     return torch.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
 
 
 def linear_to_srgb(colour: Tensor) -> Tensor:
-    """IEC 61966-2-1, values in 0..1."""
+    """IEC 61966-2-1, [...] in 0..1 -> [...] in 0..1."""
     return torch.where(
         colour <= 0.0031308, colour * 12.92, 1.055 * colour.clamp_min(1e-8) ** (1 / 2.4) - 0.055
     )

@@ -99,6 +99,12 @@ def insideness(density: Tensor, level: float, empty: float) -> Tensor:
 
     Densities of fields grow by orders of magnitude over a cell or two; between grid points their logarithm is far closer
     to linear. Distance fields stay nearly linear, too.
+
+    Args:
+        density: [...]. level, empty: densities, level > empty.
+
+    Returns:
+        [...].
     """
     share = (density - empty).clamp_min(0) / (level - empty)
     return torch.log((share + TAIL) / (1 + TAIL))
@@ -185,6 +191,9 @@ def fit_faces(grid: Grid, target: int) -> tuple[Grid, Mesh]:
     """The grid, resampled so that its surface has at most `target` faces and nearly as many, and the surface.
 
     Faces grow with the square of the resolution, so guesses by that rule inside a shrinking bracket take two or three steps.
+
+    Raises:
+        ValueError: a target that even the coarsest grid does not meet.
     """
     mesh = marching_cubes(grid)
     if len(mesh.faces) <= target:

@@ -52,6 +52,9 @@ def rasterize(
     Returns:
         face_index [H, W], -1 where empty; barycentric [H, W, 3], perspective-correct, 0 where empty. With all depths
         equal they are the plain ones.
+
+    Raises:
+        ValueError: a picture without pixels.
     """
     if height < 1 or width < 1:
         raise ValueError(
@@ -188,6 +191,9 @@ def render_mesh(
         camera: unbatched. size: pixels a side. background: [3] or broadcastable to [3, S, S].
         supersampling: k x k samples a pixel, averaged.
         back_faces: False is faster and shows the same for a closed mesh.
+
+    Raises:
+        ValueError: a batch of cameras, or a size or supersampling below 1.
     """
     if camera.shape != ():
         raise ValueError(

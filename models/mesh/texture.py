@@ -32,6 +32,9 @@ def unwrap(mesh: Mesh, *, size: int = 512) -> Mesh:
 
     Returns:
         Mesh with uvs in 0..1 and without texture; colours of vertices are carried over.
+
+    Raises:
+        ValueError: a mesh without faces.
     """
     import xatlas
 
@@ -82,6 +85,9 @@ def bake(
 
     Returns:
         Mesh with texture [3, size, size].
+
+    Raises:
+        ValueError: a mesh without uvs, a size below 1, or an atlas that holds no texel's centre.
     """
     if mesh.uvs is None:
         raise ValueError("bake: expected a mesh with uvs, got none; unwrap it first")

@@ -35,6 +35,9 @@ def frames(
 
     Returns:
         [count, 3, size, size] sRGB.
+
+    Raises:
+        ValueError: no frames, or as `render_mesh`.
     """
     if count < 1:
         raise ValueError(f"turntable: expected at least one frame, got {count}; try 48")

@@ -18,6 +18,9 @@ def write_mp4(frames: Tensor, path: str | PathLike[str], fps: float = 24.0, *, q
         frames: [F, 3, H, W] sRGB in 0..1; H and W even.
         fps: frames a second.
         quality: x264's rate factor, 0 (lossless) to 51; 18 looks lossless.
+
+    Raises:
+        ValueError: no frames or another shape, an odd or empty size, or fps that are not positive.
     """
     import av
 

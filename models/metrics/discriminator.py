@@ -17,6 +17,9 @@ def image_pair(image: Tensor, raw_size: int) -> tuple[Tensor, Tensor]:
 
     Returns:
         image [B, 3, R, R], raw [B, 3, raw_size, raw_size], both in -1 .. 1.
+
+    Raises:
+        ValueError: a size that is no multiple of raw_size.
     """
     if image.shape[-1] % raw_size:
         raise ValueError(
@@ -34,6 +37,9 @@ def discriminator_scores(discriminator: Discriminator, image: Tensor, label: Ten
 
     Args:
         image: [B, 3, R, R] in [0, 1], of the discriminator's resolution. label: [B, 25], `camera.label_from_camera`.
+
+    Raises:
+        ValueError: as `image_pair` and the discriminator.
     """
     image, raw = image_pair(image, discriminator.config.raw_resolution)
     logits = [discriminator(image[i : i + 1], raw[i : i + 1], label[i : i + 1]) for i in range(len(image))]
@@ -41,5 +47,5 @@ def discriminator_scores(discriminator: Discriminator, image: Tensor, label: Ten
 
 
 def discriminator_score(discriminator: Discriminator, image: Tensor, label: Tensor) -> float:
-    """Mean of `discriminator_scores`."""
+    """Mean of `discriminator_scores` [B], 0 .. 1; the same arguments."""
     return discriminator_scores(discriminator, image, label).mean().item()

@@ -113,6 +113,9 @@ def plain_flicker(frames: Tensor, *, closed: bool = False) -> float:
 
     Args:
         frames: [N, C, H, W] in [0, 1], N >= 3. closed: first and last are neighbours.
+
+    Raises:
+        ValueError: fewer than three frames, or another shape.
     """
     if frames.ndim != 4 or len(frames) < 3:
         raise ValueError(

@@ -83,7 +83,11 @@ class IdentityNetwork(nn.Module):
 
 
 def head_crop(image: Tensor) -> Tensor:
-    """The head out of canonical frames [B, 3, S, S] in [0, 1] of any view: [B, 3, 128, 128]."""
+    """The head out of canonical frames [B, 3, S, S] in [0, 1] of any view: [B, 3, 128, 128].
+
+    Raises:
+        ValueError: frames that are no batch, not square, or smaller than 32 pixels.
+    """
     S = image.shape[-1]
     if image.ndim != 4 or image.shape[-2] != S or S < 32:
         raise ValueError(

@@ -13,7 +13,7 @@ DETAIL_SIGMA = 2 / 256  # image widths
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of images of one shape in [0, 1]; infinite where equal."""
+    """Peak signal-to-noise ratio in dB of images [...] of one shape, in [0, 1]; infinite where equal."""
     error = (a - b).square().mean().item()
     return math.inf if error == 0 else -10 * math.log10(error)
 
@@ -23,6 +23,9 @@ def masked_psnr(a: Tensor, b: Tensor, mask: Tensor) -> float:
 
     Args:
         a: [B, 3, H, W] in [0, 1]. b: [B, 3, h, w]. mask: [B, 1, h, w], inside where over 0.5.
+
+    Raises:
+        ValueError: an empty mask.
     """
     size = a.shape[-2:]
     b, mask = (
@@ -42,6 +45,9 @@ def ssim(a: Tensor, b: Tensor) -> float:
 
     Args:
         a, b: [B, C, H, W] in [0, 1], at least 11 pixels along a side.
+
+    Raises:
+        ValueError: other shapes, or fewer than 11 pixels.
     """
     from kornia.metrics import ssim as ssim_map
 

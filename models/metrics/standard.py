@@ -36,7 +36,11 @@ class LPIPS(nn.Module):
             self.register_buffer(f"linear{i}", weight)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """a, b [B, 3, H, W] sRGB in [0, 1], 16 pixels a side or more -> [B]; 0 for equal pictures."""
+        """a, b [B, 3, H, W] sRGB in [0, 1], 16 pixels a side or more -> [B]; 0 for equal pictures.
+
+        Raises:
+            ValueError: batches of different shapes, or as `VGG16.forward`.
+        """
         if a.shape != b.shape:
             raise ValueError(
                 f"lpips: expected two batches of one shape, got {list(a.shape)} and {list(b.shape)}; resize one"
@@ -133,7 +137,11 @@ class ArcFace(nn.Module):
         self.levels = len(widths)
 
     def forward(self, crop: Tensor) -> Tensor:
-        """crop [B, 3, 112, 112] sRGB in [0, 1], `arcface_crop` -> [B, 512], of length 1."""
+        """crop [B, 3, 112, 112] sRGB in [0, 1], `arcface_crop` -> [B, 512], of length 1.
+
+        Raises:
+            ValueError: crops of another shape.
+        """
         if crop.ndim != 4 or crop.shape[1:] != (3, ARCFACE_SIZE, ARCFACE_SIZE):
             raise ValueError(
                 f"arcface: expected crops [B, 3, {ARCFACE_SIZE}, {ARCFACE_SIZE}], got {list(crop.shape)}; use arcface_crop"
@@ -172,6 +180,9 @@ def arcface_crop(image: Tensor, places: Tensor) -> Tensor:
 
     Returns:
         [B, 3, 112, 112].
+
+    Raises:
+        ValueError: other than five places a picture.
     """
     if places.shape != (len(image), 5, 2):
         raise ValueError(

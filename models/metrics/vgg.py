@@ -129,7 +129,7 @@ def _fault(path: Path, what: str) -> ValueError:
 
 
 def stored_tensors(path: Path) -> dict[str, Tensor]:
-    """What lies in a .safetensors, or in a .pth that holds nothing but tensors.
+    """What lies in a .safetensors, or in a .pth that holds nothing but tensors: name -> [...].
 
     Raises:
         ValueError: another format, TorchScript, or a pickle that wants to make anything else.

@@ -163,7 +163,11 @@ def guided_filter(values: Tensor, guide: Tensor, *, radius: int, edge: float) ->
 
 
 def one_piece(mask: Tensor) -> Tensor:
-    """The largest connected part of a boolean mask [H, W], its holes filled (they touch no border of the picture)."""
+    """The largest connected part of a boolean mask [H, W], holes filled (none at the picture's border).
+
+    Raises:
+        ImportError: without scikit-image.
+    """
     try:
         from skimage.measure import label
     except ImportError as error:

@@ -139,6 +139,9 @@ def soft_argmax(heatmaps: Tensor, *, radius: int = 3) -> tuple[Tensor, Tensor]:
 def alignment_network_from(config: dict, state: dict[str, Tensor]) -> AlignmentNetwork:
     """The network of a weights file (`checkpoint.read(path, "alignment")`), frozen and ready to look.
 
+    Args:
+        state: name -> [...], as the network's `state_dict`.
+
     Raises:
         ValueError: the config or the weights are not those of an alignment network.
     """

@@ -13,6 +13,9 @@ def random_background(size: int, generator: torch.Generator) -> Tensor:
 
     Args:
         generator: on the CPU; the same state gives the same picture.
+
+    Raises:
+        ValueError: a size below 1.
     """
     if size < 1:
         raise ValueError(f"random_background: expected at least 1 pixel, got {size}; choose a positive size")

@@ -88,7 +88,7 @@ def _knot(head: Anatomy, p: Coordinates) -> Tensor:
 
 
 def flow(head: Anatomy, p: Coordinates) -> tuple[Tensor, Tensor]:
-    """Where a point lies in the flow of hair: (share of a turn around the crown, way down the strand in scene units)."""
+    """Place in the flow of hair: share of a turn around the crown, scene units down the strand; each [N]."""
     x, y, z = p
     if head.hair_style == "tied":  # combed back to the knot
         turn = torch.atan2(x, y - BUN[1] + 0.04)

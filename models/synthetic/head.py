@@ -88,6 +88,9 @@ def sample_parameters(seed: int) -> Tensor:
 
     Parameter i is the i-th output of SplitMix64 (Steele, Lea, Flood 2014) started at a hash of the seed; its top 24 bits
     become a float32 without rounding.
+
+    Raises:
+        ValueError: a negative seed.
     """
     if seed < 0:
         raise ValueError(

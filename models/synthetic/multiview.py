@@ -143,6 +143,9 @@ def to_canonical(cam2world: Tensor, look_at: Tensor, focal: float) -> tuple[Tens
 
     Args:
         cam2world: [V, 4, 4] in the file's frame. look_at: [3] in the same. focal: image widths.
+
+    Raises:
+        ValueError: the frontal camera stands at its look-at point.
     """
     above = -cam2world[:, :3, 1].mean(0)
     turn = torch.eye(3)

@@ -65,7 +65,7 @@ def view_angles(seed: int, count: int, faces: bool = False) -> tuple[Tensor, Ten
 
 
 def render_seed(seed: int, views: int, size: int, faces: bool = False) -> dict[str, Tensor]:
-    """One head of the factory, as `Renders` keeps it."""
+    """One head of the factory, a row [...] of each tensor of `Renders`."""
     parameters = sample_parameters(seed)
     yaw, pitch = view_angles(seed, views, faces)
     picture = render_head(parameters, orbit(yaw, pitch), size)

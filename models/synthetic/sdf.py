@@ -46,23 +46,23 @@ def capsule(p: Coordinates, start: Point, end: Point, radius_start: float, radiu
 
 
 def union(a: Tensor, b: Tensor, width: float) -> Tensor:
-    """Smooth minimum: equal to min(a, b) where they differ by `width` or more, quadratic between."""
+    """[N] smooth minimum of a, b [N]: min(a, b) where they differ by `width` or more, quadratic between."""
     h = (width - (a - b).abs()).clamp_min(0)
     return torch.minimum(a, b) - h * h * (0.25 / width)
 
 
 def intersection(a: Tensor, b: Tensor, width: float) -> Tensor:
-    """Smooth maximum, as `union`."""
+    """[N] smooth maximum, as `union`."""
     h = (width - (a - b).abs()).clamp_min(0)
     return torch.maximum(a, b) + h * h * (0.25 / width)
 
 
 def subtraction(a: Tensor, b: Tensor, width: float) -> Tensor:
-    """`a` with `b` carved out of it, smoothly."""
+    """[N]: `a` [N] with `b` [N] carved out of it, smoothly."""
     return intersection(a, -b, width)
 
 
 def step(edge_0: float, edge_1: float, x: Tensor) -> Tensor:
-    """Smooth step: 0 before `edge_0`, 1 after `edge_1` (or the reverse, with edges reversed), cubic between."""
+    """[N] smooth step: 0 before `edge_0`, 1 after `edge_1` (reversed with reversed edges), cubic between."""
     t = ((x - edge_0) / (edge_1 - edge_0)).clamp(0, 1)
     return t * t * (3 - 2 * t)

@@ -29,7 +29,7 @@ def heatmap_targets(places: Tensor, size: int) -> Tensor:
 
 
 def loss_of(finding: Finding, scenes: Scenes) -> Tensor:
-    """Cross entropies of the mask, of the landmarks' places (of "anywhere" where there is no face), and of the presence."""
+    """Cross entropies [] of mask, landmarks' places ("anywhere" where there is no face), and presence."""
     mask = F.binary_cross_entropy_with_logits(finding.mask.float(), scenes.mask)
     logs = finding.heatmaps.float().flatten(-2).log_softmax(-1)
     targets = heatmap_targets(scenes.places, finding.heatmaps.shape[-1]).flatten(-2)

@@ -86,7 +86,7 @@ def emphasis(truth: Tensor) -> Tensor:
 
 
 def slopes(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Differences of neighbours across and down."""
+    """Differences of neighbours in [..., H, W]: across [..., H, W - 1] and down [..., H - 1, W]."""
     return image.diff(dim=-1), image.diff(dim=-2)
 
 

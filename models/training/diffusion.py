@@ -53,7 +53,7 @@ def latent_data(renders: Renders, device, mirrored: bool) -> LatentData:
 def noise_error(
     network: EmbeddedUNet, data: LatentData, rows: Tensor, empty: float, draws: torch.Generator, device
 ) -> Tensor:
-    """Mean squared error of the predicted noise on some rows of the data at random timesteps."""
+    """Mean squared error [] of the predicted noise on rows [B] (indices) of the data at random timesteps."""
     denoiser = network.denoiser()
     z, prompts = data.latents[rows], data.prompts[rows]
     prompts = torch.where(torch.rand(len(rows), generator=draws) < empty, PROMPTS.index("empty"), prompts)

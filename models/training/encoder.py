@@ -96,7 +96,7 @@ def validate(encoder: PortraitEncoder, renders: Renders, device) -> dict[str, fl
 def rendered_loss(
     prior: EmbeddedGenerator, amounts: Tensor, truth: Renders, heads: Tensor, draws: torch.Generator
 ) -> Tensor:
-    """How the heads of predicted codes [B, z_dim - 1] look on rays of their true views."""
+    """Loss []: how the heads [B] of predicted codes [B, z_dim - 1] look on rays of their true views."""
     _, planes = planes_of(prior, lift(amounts), prior.backbone.synthesis.resolutions[-2])
     batch = draw_rays(truth, heads, 1, 256, draws, amounts.device)
     t = guided_samples(batch, GuidedSampling(band=0.06), prior.config.field.box_side, draws)

@@ -84,7 +84,7 @@ def noise_error(
     nearest: float = 0.0,
     **told: object,
 ) -> Tensor:
-    """Mean squared error of the predicted noise on some rows of the data at random timesteps.
+    """Mean squared error [] of the predicted noise on rows [B] (indices) of the data at random timesteps.
 
     Args:
         heaviest: weight of a row at most; at 1 all weigh the same. nearest: how near to the exact view, at most, coarse renders are moved.

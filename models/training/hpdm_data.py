@@ -88,7 +88,7 @@ def draw_angles(seed: int) -> Tensor:
 
 @torch.no_grad()
 def head_pairs(stage: Stage, seed: int) -> dict[str, Tensor]:
-    """The pairs of one head, as `PairData` keeps them."""
+    """The pairs of one head, as `PairData` keeps them: [PAIRS, ...] each."""
     device, angles = next(stage.prior.parameters()).device, draw_angles(seed)
     cameras = [orbit(angles[:, i], angles[:, i + 1]) for i in (0, 2)]
     exact = [render_head(sample_parameters(seed), camera, SIZE) for camera in cameras]
@@ -151,7 +151,7 @@ class LatentPairs:
         return len(self.clean)
 
     def priors(self, rows: Tensor, device: torch.device, nearer: Tensor | None = None) -> Priors:
-        """Of some rows.
+        """Of some rows [B].
 
         Args:
             nearer: [B], share of the way from the feed-forward head's coarse render to the exact view that a better head's would have gone.

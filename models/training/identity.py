@@ -131,7 +131,7 @@ def area_under_curve(same: Tensor, other: Tensor) -> float:
 
 @torch.no_grad()
 def pair_scores(network: IdentityNetwork, looks: Looks, device) -> tuple[Tensor, Tensor, Tensor]:
-    """Similarities of all pairs of looks: of one head, of siblings, of heads that share nothing."""
+    """Similarities [pairs] of all looks: of one head, of siblings, of heads that share nothing."""
     N = len(looks.crops)
     embeddings = torch.cat([network(crops.to(device).float() / 255).float().cpu() for crops in looks.crops])
     scores = embeddings @ embeddings.mT
@@ -166,7 +166,11 @@ def validate(network: IdentityNetwork, held_out: Looks, device) -> dict[str, flo
 
 
 def run(arguments: list[str]) -> None:
-    """Train for `--minutes`, write the weights that ship, print the held-out figures."""
+    """Train for `--minutes`, write the weights that ship, print the held-out figures.
+
+    Raises:
+        ValueError: fewer than 4 heads, or than 8 held-out ones.
+    """
     parser = training_parser("identity", __doc__, minutes=30, heads=600)
     parser.add_argument("--held-out", type=int, default=60, help="validation heads")
     options, device = sitting(parser, arguments)

@@ -63,7 +63,10 @@ def rate_share(step: int, progress: float, *, warm_up: int = 100, least: float =
 
 
 def descend(loss: Tensor, optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """One step with the gradient's norm clipped, which a first wild batch needs; a group's "scale" multiplies its rate."""
+    """One step down a loss [] with the gradient's norm clipped, which a first wild batch needs.
+
+    A group's "scale" multiplies its rate.
+    """
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     for group in optimiser.param_groups:

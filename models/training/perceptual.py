@@ -101,7 +101,11 @@ def draw_triplets(renders: Renders, count: int, generator: torch.Generator) -> T
 
 
 def feature_loss(learner: Learner, renders: Renders, codes: Tensor, draws: torch.Generator, device) -> Tensor:
-    """Kind, strength and code, of one damaged batch; codes [N, CODE_DIM - 1] are asked of whole pictures only."""
+    """Loss [] of kind, strength and code, of one damaged batch.
+
+    Args:
+        codes: [N, CODE_DIM - 1]; asked of whole pictures only.
+    """
     heads = torch.randint(len(codes), (BATCH,), generator=draws)
     views = torch.randint(renders.rgb.shape[1], (BATCH,), generator=draws)
     whole = torch.rand(BATCH, generator=draws) < 0.5
@@ -119,7 +123,11 @@ def feature_loss(learner: Learner, renders: Renders, codes: Tensor, draws: torch
 
 
 def ranking_loss(network: PerceptualNetwork, triplets: Triplets, device, *, features: bool) -> Tensor:
-    """Logistic in the logarithm of far over near. Args: features: whether they learn, too, not the channels' weights alone."""
+    """Loss [], logistic in the logarithm of far over near.
+
+    Args:
+        features: whether they learn, too, not the channels' weights alone.
+    """
     with torch.set_grad_enabled(features), torch.autocast(device.type, torch.bfloat16):
         pictures = torch.cat([triplets.reference, triplets.near, triplets.far]).to(device)
         levels = [x.float().chunk(3) for x in network(pictures)]

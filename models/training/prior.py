@@ -80,7 +80,7 @@ def fast_precision(device: torch.device) -> contextlib.AbstractContextManager:
 
 
 def planes_of(generator: EmbeddedGenerator, codes: Tensor, stop: int | None) -> tuple[Tensor, Tensor]:
-    """Styles and float32 planes of codes [B, z_dim]."""
+    """Styles [B, num_ws, w_dim] and float32 planes [B, 3, C, (D,) H, W] of codes [B, z_dim]."""
     ws = styles(generator, codes)
     with fast_precision(codes.device):
         planes = generator.planes(ws, "none", stop=stop)
@@ -96,7 +96,7 @@ def ray_step(
     stop: int | None,
     draws: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Reconstruction losses on rays of the heads `index` [B] with codes [B, z_dim]."""
+    """Reconstruction losses, each [], on rays of the heads `index` [B] with codes [B, z_dim]."""
     batch = draw_rays(truth, index, config.views, config.rays, draws, codes.device)
     t = guided_samples(batch, config.sampling, generator.config.field.box_side, draws)
     _, planes = planes_of(generator, codes, stop)
@@ -115,7 +115,7 @@ def begin_plain(generator: EmbeddedGenerator) -> None:
 
 
 def critic_loss(critic: Discriminator, fake: PictureBatch, real: PictureBatch, penalty: float) -> Tensor:
-    """Non-saturating logistic loss, and R1 on the real pictures (Mescheder et al. 2018) where `penalty` > 0."""
+    """Non-saturating logistic loss [], R1 on real pictures (Mescheder et al. 2018) where `penalty` > 0."""
     image, raw = (
         real.image.detach().requires_grad_(penalty > 0),
         real.raw.detach().requires_grad_(penalty > 0),

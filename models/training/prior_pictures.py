@@ -90,12 +90,15 @@ def render_features(
 
 
 def super_resolved(generator: EmbeddedGenerator, features: Tensor, ws: Tensor, label: Tensor) -> PictureBatch:
-    """The generator's pictures of rendered features."""
+    """The generator's pictures of features [B, F, R, R], styles [B, num_ws, w_dim] and label [B, 25]."""
     return PictureBatch(generator.super_resolve(features[:, :3], features, ws), features[:, :3], label)
 
 
 def picture_losses(fake: PictureBatch, real: PictureBatch, critic: Discriminator) -> dict[str, Tensor]:
-    """L1 of raw and final pictures, and of the critic's features (the critic's own weights get no gradient worth keeping)."""
+    """L1 [] of raw and final pictures, and of the critic's features.
+
+    The critic's own weights get no gradient worth keeping.
+    """
     features = critic_distance(critic)((fake.image, fake.raw), (real.image, real.raw))
     return {
         "raw": (fake.raw - real.raw).abs().mean(),

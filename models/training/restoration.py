@@ -78,7 +78,11 @@ def losses(
     faults: list[Fault | None],
     draws: torch.Generator,
 ) -> dict[str, Tensor]:
-    """How heads look behind the block, with such faults, on rays of their exact views. Args: heads: [B] indices. faults: B of them."""
+    """How heads look behind the block, with such faults, on rays of their exact views: losses, each [].
+
+    Args:
+        heads: [B] indices. faults: B of them.
+    """
     device = next(block.parameters()).device
     whole = data.planes[heads].to(device).float()
     spoilt = [
@@ -98,7 +102,7 @@ def losses(
 
 
 def total(found: dict[str, Tensor]) -> Tensor:
-    """One number."""
+    """Their weighted sum [], of losses []."""
     return found["colour"] + 0.1 * found["opacity"] + found["distance"] + KEEP * found["change"]
 
 

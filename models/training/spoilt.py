@@ -36,7 +36,7 @@ class Fault:
 
 
 def along(values: Tensor, place: Tensor, axis: int) -> Tensor:
-    """Values read at fractional texels `place` [n] along an axis, linearly, clamped at the ends."""
+    """Values [...] read linearly at fractional texels `place` [n] along an axis, clamped at the ends."""
     last = values.shape[axis] - 1
     low = place.clamp(0, last).floor().long().clamp(max=max(last - 1, 0))
     share = (place.clamp(0, last) - low).to(values)
@@ -57,12 +57,12 @@ def warped_rows(plane: Tensor, place: Tensor) -> Tensor:
 
 
 def centres(count: int) -> Tensor:
-    """Of texels, in units of half the box, -1 .. 1."""
+    """[count] of texels, in units of half the box, -1 .. 1."""
     return (torch.arange(count) + 0.5) * 2 / count - 1
 
 
 def texels(z: Tensor, count: int) -> Tensor:
-    """Fractional texels of such places."""
+    """Fractional texels [...] of such places [...]."""
     return (z + 1) * count / 2 - 0.5
 
 
@@ -76,7 +76,7 @@ def spoil(head: Head, kind: str) -> Head:
 
 
 def spoilt_planes(planes: Tensor, config: FieldConfig, fault: Fault) -> Tensor:
-    """Planes with a fault; same shape.
+    """Planes [B, 3, C, (D,) R, R] with a fault; same shape.
 
     Raises:
         ValueError: another kind, or planes that are not xy, xz, yz.
@@ -114,7 +114,11 @@ def spoilt_planes(planes: Tensor, config: FieldConfig, fault: Fault) -> Tensor:
 
 
 def behind(xy: Tensor, change) -> Tensor:
-    """A plane's slices of z: those behind the middle changed, (slices, the front's mirrored) -> slices; one that has none stays."""
+    """A plane [B, C, (D,) R, R] whose slices of z behind the middle are changed; one without slices stays.
+
+    Args:
+        change: (slices, the front's mirrored) -> slices, each [B, C, D // 2, R, R].
+    """
     if xy.ndim == 4:
         return xy
     D = xy.shape[2]

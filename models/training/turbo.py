@@ -180,7 +180,7 @@ def refine_piece(
 
 
 def dual(signed: Tensor) -> tuple[Tensor, Tensor]:
-    """What the dual critic takes of pictures in [-1, 1]: as `metrics.discriminator.image_pair`, with gradient."""
+    """What the dual critic takes of pictures [B, 3, S, S] in [-1, 1]: as `image_pair`, with gradient."""
     raw = signed.shape[-1] * RAW // 256
     return signed, F.interpolate(signed, size=(raw, raw), mode="area")
 
@@ -246,7 +246,7 @@ class TurboRun:
         return {key: value.item() for key, value in terms.items()}
 
     def critic_step(self, shown: Tensor, truth: Tensor, label: Tensor) -> Tensor:
-        """One step of the critic on refined and exact pictures."""
+        """One step of the critic on refined and exact pictures [B, 3, S, S] in [-1, 1], labels [B, 25]."""
         config = self.config
         penalty = config.r1 * config.r1_every if self.pictures % config.r1_every == 0 else 0.0
         fake, real = (PictureBatch(*dual(x.detach()), label) for x in (shown, truth))

@@ -72,18 +72,22 @@ def shipped_stage(device: torch.device) -> Stage:
 
 
 def as_bytes(image: Tensor) -> Tensor:
-    """[0, 1] -> uint8, on the CPU."""
+    """[...] in [0, 1] -> uint8 [...], on the CPU."""
     return (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
 
 
 def shown(head: Head, yaw: Tensor, pitch: Tensor) -> tuple[Tensor, Tensor]:
-    """A head's views [V, 3, S, S] in [0, 1] and their opacities [V, 1, S, S]."""
+    """A head's views [V, 3, S, S] in [0, 1] at yaw, pitch [V] radians, and their opacities [V, 1, S, S]."""
     seen = head.render(orbit(yaw, pitch).to(head.planes.device), SIZE, normals=False)
     return seen.rgb, seen.opacity
 
 
 def factory_pair(stage: Stage, truth: Renders, i: int) -> dict[str, Tensor]:
-    """One head of the factory: the encoder sees its exact front (view 0); the other views are the novel ones."""
+    """One head of the factory: the encoder sees its exact front (view 0); the other views are the novel ones.
+
+    Returns:
+        a row of `TurboData`: reference [3, S, S], renders and exact [V, 3, S, S], yaw and pitch [V].
+    """
     device = next(stage.prior.parameters()).device
     rgb, mask = truth.rgb[i].to(device).float() / 255, truth.mask[i].to(device).float()
     head = feed_forward_head(stage.prior, stage.encoder, uncropped(rgb[0], mask[:1], frontal().to(device)))
@@ -100,7 +104,11 @@ def factory_pair(stage: Stage, truth: Renders, i: int) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def own_pair(stage: Stage, seed: int) -> dict[str, Tensor]:
-    """A head of the prior's own: its views are the truth, and the encoder sees its front."""
+    """A head of the prior's own: its views are the truth, and the encoder sees its front.
+
+    Returns:
+        a row of `TurboData`: reference [3, S, S], renders and exact [V, 3, S, S], yaw and pitch [V].
+    """
     device, draws = next(stage.prior.parameters()).device, torch.Generator().manual_seed(seed)
     ws = styles(stage.prior, identity_codes(sample_parameters(seed)[None]).to(device))
     own = Head(stage.prior.planes(ws), stage.prior.decoder, stage.prior.config.field, None, ws, stage.prior)

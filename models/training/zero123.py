@@ -42,7 +42,7 @@ class Pairs:
         return len(self.latents)
 
     def pose(self, heads: Tensor, views: Tensor, device: torch.device) -> Pose:
-        """Of some views."""
+        """[B], of views [B] of heads [B], both indices."""
         yaw, pitch = self.yaw[heads, views].to(device), self.pitch[heads, views].to(device)
         return Pose(yaw, pitch, torch.full_like(yaw, RADIUS))
 
@@ -67,7 +67,7 @@ def noise_error(
     draws: torch.Generator,
     device: torch.device,
 ) -> Tensor:
-    """Mean squared error of the predicted noise: of a random view of each head, told of another."""
+    """Mean squared error [] of the predicted noise: of a random view of each head [B], told of another."""
     denoiser = network.denoiser()
     views = torch.stack([torch.randperm(data.yaw.shape[1], generator=draws)[:2] for _ in heads])
     source, target = views.unbind(1)

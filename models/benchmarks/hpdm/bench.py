@@ -95,7 +95,11 @@ class HpdmBench(HeadBench):
         return torch.stack([view.image for view in self.drawn(way, head, coarse)])
 
     def row(self, name: str, angle: int, make: Callable[[ExactHead, Coarse], Tensor]) -> None:
-        """Figures of one row at one angle, both sides."""
+        """Figures of one row at one angle, both sides.
+
+        Args:
+            make: a head and its coarse views [1 + V] -> the row's pictures [V, 3, S, S] in [0, 1].
+        """
 
         def figures(head: ExactHead) -> dict[str, float] | None:
             index = beside(head, angle)
@@ -109,7 +113,7 @@ class HpdmBench(HeadBench):
         self.fill(f"{angle} degrees: {name}", self.heads, figures)
 
     def trivial(self, head: ExactHead, coarse: Coarse) -> Tensor:
-        """The projection over the coarse render."""
+        """The projection over the coarse render [V, 3, S, S]."""
         driver = coarse.driving(0, head.exact.views.rgb[head.exact.frontal])
         views = [projected_view(driver, driver.to(coarse.camera[i])) for i in range(1, len(coarse.rgb))]
         return torch.stack(
@@ -117,7 +121,7 @@ class HpdmBench(HeadBench):
         )
 
     def ceiling(self, head: ExactHead, index: list[int]) -> Tensor:
-        """What the autoencoder leaves of the exact views."""
+        """What the autoencoder leaves of the exact views [V, 3, S, S]."""
         return decode(self.model.vae, encode(self.model.vae, head.exact.views.rgb[index]))
 
     def run(self) -> None:

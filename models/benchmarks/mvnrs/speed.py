@@ -24,7 +24,10 @@ def plain_gradient(run: Refinement, t: int, generator: torch.Generator) -> Tenso
     """Score distillation as it is usually done: each view rendered and encoded with a graph, one call of the UNet, one backward pass.
 
     Args:
-        run: whose scene has been begun and looks at whole pictures.
+        run: whose scene has been begun and looks at whole pictures. t: timestep of all views.
+
+    Returns:
+        the planes' gradient [1, 3, C, (D,) H, W].
     """
     scene, model, S = run.scene, run.scene.denoiser.model, run.config.size
     planes, cameras = scene.pixels.head.planes, scene.pixels.cameras

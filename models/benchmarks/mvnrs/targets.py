@@ -90,7 +90,7 @@ class TargetBench(HeadBench):
 
     @torch.no_grad()
     def figures(self, shown: Tensor, truth: Tensor, mask: Tensor) -> dict[str, float]:
-        """Of one row's pictures."""
+        """Of one row's pictures: shown, truth [V, 3, S, S] in [0, 1]; mask [V, 1, S, S]."""
         judged = {figure.metric: figure.value for figure in evaluate(shown, truth, self.judges)}
         share, right = high_frequency(shown, truth, mask)
         return {

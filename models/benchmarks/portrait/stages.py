@@ -115,7 +115,11 @@ class PortraitStages:
     def judged(
         self, against: str, shown: Tensor, truth: Tensor, units: dict[str, str], **masks: Tensor
     ) -> dict[str, float]:
-        """Figures, named by what they compare with."""
+        """Figures, named by what they compare with.
+
+        Args:
+            shown: [V, 3, S, S] in [0, 1]. truth: likewise, or [1, 3, S, S] for all. masks: as `evaluate`.
+        """
         found = {figure.metric: figure.value for figure in evaluate(shown, truth, self.judges, **masks)}
         return {f"{metric} {against}": found[metric] for metric in units if metric in found}
 

@@ -65,7 +65,7 @@ def joined(parts: list[BackFace]) -> BackFace:
 def of_views(
     rgb: Tensor, mask: Tensor, distance: Tensor, metric: Callable[..., BackFace] = back_face
 ) -> BackFace:
-    """The metric of one head's two views."""
+    """The metric [1] of one head's two views: rgb [2, 3, S, S], mask and distance [2, 1, S, S]."""
     return metric(rgb[None], mask[None], distance[None])
 
 

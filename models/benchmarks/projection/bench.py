@@ -35,7 +35,7 @@ UNITS = {
 
 
 def share(some: Tensor, of: Tensor) -> float:
-    """Of cells."""
+    """The share of the cells `of` that are in `some`, 0 .. 1; both bool [h, w]."""
     return float((some & of).sum() / of.sum().clamp_min(1))
 
 

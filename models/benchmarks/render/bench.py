@@ -77,7 +77,7 @@ def view_rays(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def renderer(name: str, field: TriplaneField, size: int) -> Callable[[Tensor], RayRendering]:
-    """Planes -> what the view's rays see; the grid is built here, before the clock runs."""
+    """Planes [1, 3, C, (D,) H, W] -> what the view's rays see; its grid is built before the clock runs."""
     origins, directions = view_rays(size, field.planes.device)
     if name == "readable":
         return lambda planes: readable.render_rays(
@@ -94,12 +94,12 @@ def renderer(name: str, field: TriplaneField, size: int) -> Callable[[Tensor], R
 
 
 def loss_of(seen: RayRendering) -> Tensor:
-    """Some number of which every ray is a part."""
+    """Some number [] of which every ray is a part."""
     return seen.features.sum() + seen.opacity.sum() + (seen.depth * seen.opacity).sum()
 
 
 def once(render: Callable[[Tensor], RayRendering], planes: Tensor, backward: bool) -> Tensor:
-    """One call; the planes' gradient, or the first three features over white."""
+    """One call; the gradient of planes [1, 3, C, (D,) H, W], or three features over white [1, R, 3]."""
     if not backward:
         with torch.no_grad():
             seen = render(planes)

@@ -106,7 +106,7 @@ def fit_field(truth: Renders, config: FieldConfig, fit: Fit) -> TriplaneField:
 
 
 def fit_loss(field: TriplaneField, truth: Renders, fit: Fit, generator: torch.Generator) -> Tensor:
-    """Of rays from six views, and what keeps places empty and smooth that no view shows."""
+    """Loss [] of rays from six views, and what keeps places empty and smooth that no view shows."""
     batch = draw_rays(
         truth, torch.zeros(1, dtype=torch.long), 6, fit.rays // 6, generator, field.planes.device
     )

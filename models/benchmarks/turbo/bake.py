@@ -68,7 +68,7 @@ def of_head(methods: Methods, head: ExactHead, judges: Judges) -> dict[tuple[str
 
 
 def figures_of(views: Tensor, truth: Tensor, judges: Judges) -> dict[str, float]:
-    """Means over views."""
+    """Means over views [V, 3, S, S] and their truth [V, 3, S, S], in [0, 1]."""
     return {
         figure.metric: figure.value for figure in evaluate(views, truth, judges) if figure.metric in UNITS
     }

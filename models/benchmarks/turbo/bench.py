@@ -47,7 +47,7 @@ RENDERS, CEILING, REFINED = "feed-forward renders", "autoencoder's round trip of
 
 
 def measure(made: Made, exact: Tensor, judges: Judges) -> dict[str, float | list[list[float]]]:
-    """Means over a head's views, and their embeddings for the distance between sets."""
+    """Means over a head's views, with exact [V, 3, S, S], and embeddings for the distance between sets."""
     figures = {figure.metric: figure.value for figure in evaluate(made.views, exact, judges)}
     kept = {key: figures[key] for key in UNITS if key in figures}
     return kept | {

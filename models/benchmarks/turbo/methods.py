@@ -33,7 +33,7 @@ class Made:
 
 
 def timed(work: Callable[[], Tensor]) -> tuple[Tensor, float]:
-    """What `work` gives, and its seconds."""
+    """What `work` gives [V, 3, S, S], and its seconds."""
     started = time.perf_counter()
     return work(), time.perf_counter() - started
 
@@ -116,7 +116,7 @@ class Methods:
 
 
 def shown(head: Head, cameras: Camera) -> Tensor:
-    """Views of a head at 256 pixels."""
+    """Views [V, 3, 256, 256] of a head in [0, 1]."""
     return head.render(cameras, 256, normals=False).rgb
 
 

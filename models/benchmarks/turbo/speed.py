@@ -175,7 +175,7 @@ def unmerged(turbo: Turbo) -> Turbo:
 
 
 def view_by_view(turbo: Turbo, views: Tensor, references: Tensor, generator: torch.Generator) -> Tensor:
-    """As `refine`, every picture through the autoencoder by itself."""
+    """As `refine`, views [V, 3, S, S] and references [K, 3, S, S] through the autoencoder one by one."""
     latents = [encode_with_skips(turbo.vae, x) for x in torch.cat([views, references]).split(1)]
     V = len(views)
     noise = torch.randn(V, *latents[0][0].shape[1:], generator=generator)
