@@ -44,6 +44,10 @@ REFERENCE = {
     "crop_to_photo": (2, 3),
 }
 PHOTO = 2**20  # pixels along a photo's side; files hold fewer
+LARGEST = (
+    1e8  # number in a head file: products of two stay far from float32's end, where rays would lose their way
+)
+RIGID = 0.01  # how far a saved camera's axes may be from unit length and right angles
 
 
 @dataclass(frozen=True)
@@ -239,7 +243,7 @@ def load_head(path: Path) -> Head:
     """Read what `save_head` wrote, on the CPU. Heads of version 1 come without their generator, which is no more.
 
     Raises:
-        ValueError: not a head file, unknown version, NaN, or tensors that do not fit its config or each other.
+        ValueError: not a head file, unknown version, numbers or tensors that do not fit its config or each other.
     """
     name = Path(path).name
     tensors, metadata = read_tensors(path, "head file")
@@ -253,11 +257,7 @@ def load_head(path: Path) -> Head:
             f"head file: expected format version up to {FORMAT_VERSION}, but {name} has version {version[:20]}; "
             "update this pack or save the head again"
         )
-    for key, value in tensors.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise ValueError(
-                f"head file: expected finite numbers, but {key} in {name} contains NaN or infinity; save the head again"
-            )
+    tensors = _checked_numbers(tensors, name)
     config, planes = _field_of(tensors, metadata, name)
     if version == "1":
         return Head(planes, first_decoder(config, tensors, name), config, _reference(tensors, metadata, name))
@@ -277,6 +277,20 @@ def load_head(path: Path) -> Head:
     return Head(
         planes, decoder.requires_grad_(False), config, _reference(tensors, metadata, name), latents, generator
     )
+
+
+def _checked_numbers(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """A head file's tensors, none more precise than a head's; raises ValueError for numbers that no head has."""
+    for key, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(
+                f"head file: expected finite numbers, but {key} in {name} contains NaN or infinity; save the head again"
+            )
+        if value.is_floating_point() and value.numel() and max(map(abs, value.aminmax())) > LARGEST:
+            raise ValueError(
+                f"head file: expected numbers up to {LARGEST:g}, but {key} in {name} has larger ones; save the head again"
+            )
+    return {key: value.float() if value.dtype == torch.float64 else value for key, value in tensors.items()}
 
 
 def _field_of(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> tuple[FieldConfig, Tensor]:
@@ -367,5 +381,19 @@ def _reference(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) 
             f"head file: expected a portrait with pixels and a photo_size of two numbers from 1 to {PHOTO}, got {side} pixels and "
             f"{shown(size)} in {name}; save the head again"
         )
+    kept = {part: value.float() for part, value in kept.items()}
+    _check_camera(kept["cam2world"], kept["intrinsics"], name)
     camera = Camera(kept["cam2world"], kept["intrinsics"])
     return AlignedPortrait(kept["image"], kept["mask"], camera, kept["crop_to_photo"], tuple(size))
+
+
+def _check_camera(cam2world: Tensor, intrinsics: Tensor, name: str) -> None:
+    """Raises ValueError unless a pose [4, 4] turns and moves only, and intrinsics [3, 3] have a focal length."""
+    turn, last = cam2world[:3, :3], cam2world.new_tensor([0, 0, 0, 1])
+    rigid = (turn @ turn.T - torch.eye(3)).abs().max() < RIGID and (cam2world[3] - last).abs().max() < RIGID
+    focal, row = intrinsics.diagonal()[:2], (intrinsics[2] - last[1:]).abs().max()
+    if not rigid or focal.min() < 1e-3 or row > RIGID or intrinsics[1, 0].abs() > RIGID:
+        raise ValueError(
+            f"head file: expected a reference.cam2world that turns and moves and reference.intrinsics with a focal length, "
+            f"got {cam2world.tolist()} and {intrinsics.tolist()} in {name}; save the head again"
+        )

@@ -66,7 +66,7 @@ class FieldConfig:
         )
         numbers(
             self,
-            box_side=(0, 1e3),
+            box_side=(1e-6, 1e3),
             density_shift=(-1e4, 1e4),
             density_scale=(0, 1e6),
             surface_density=(0, 1e6),
