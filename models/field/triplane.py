@@ -66,7 +66,7 @@ class FieldConfig:
         )
         numbers(
             self,
-            box_side=(1e-6, 1e3),
+            box_side=(0, 1e3),
             density_shift=(-1e4, 1e4),
             density_scale=(0, 1e6),
             surface_density=(0, 1e6),
@@ -77,7 +77,7 @@ class FieldConfig:
                 f"FieldConfig: expected planes of up to {MOST} numbers, got {list(self.planes_shape)}; choose a file made by this pack"
             )
         if (
-            self.box_side <= 0
+            self.box_side < 1e-6  # float32 would lose its way in it
             or min(self.channels, self.resolution, self.hidden) < 1
             or self.depth < 0
             or self.features < 3

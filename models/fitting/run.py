@@ -200,9 +200,9 @@ class Run(Generic[Report]):
             ForeignState: a ValueError; it is not a state of such a run.
         """
         saved = SavedState(self.name, tensors, self.old_names())
-        numbers, draws = saved.numbers(self.steps), saved.take("draws", self.draws.get_state().shape)
+        numbers, draws = saved.numbers(self.steps), saved.draws(self.draws.get_state())
         pairs = [
-            (own, saved.take(f"{part}.{name}", own.shape))
+            (own, saved.finite(f"{part}.{name}", own.shape))
             for name, value in self.variables.items()
             for part, own in zip(PARTS, (value, *self.moments[name]), strict=True)
         ]

@@ -43,7 +43,11 @@ class SavedState:
             ForeignState: another stage's, or another version's.
         """
         self.stage = stage
-        marks = {key.removeprefix(MARK): int(value) for key, value in tensors.items() if key.startswith(MARK)}
+        marks = {
+            key.removeprefix(MARK): self._whole(value)[0]
+            for key, value in tensors.items()
+            if key.startswith(MARK)
+        }
         if marks and marks != {stage: VERSION}:
             words = ", ".join(f"{name} in version {version}" for name, version in marks.items())
             raise self._foreign(f"a state of {stage} in version {VERSION}", words)
@@ -69,13 +73,47 @@ class SavedState:
             raise self._foreign(f"{name!r} of shape {list(shape)} in the state", f"{own}")
         return tensor
 
+    def finite(self, name: str, shape: Sequence[int | None]) -> Tensor:
+        """The same, whose numbers are finite.
+
+        Raises:
+            ForeignState: as `take`, or they are not.
+        """
+        tensor = self.take(name, shape)
+        if not tensor.isfinite().all():
+            raise self._foreign(f"finite numbers for {name!r} in the state", "NaN or infinity")
+        return tensor
+
+    def draws(self, own: Tensor) -> Tensor:
+        """A generator's state, uint8 as its `own` [n].
+
+        Raises:
+            ForeignState: there is none, or no generator was ever in it.
+        """
+        draws = self.take("draws", own.shape)
+        try:
+            torch.Generator().set_state(draws)
+        except (RuntimeError, TypeError) as error:
+            raise self._foreign("a generator's state for 'draws'", "something else") from error
+        return draws
+
+    def _whole(self, tensor: Tensor) -> list[int]:
+        """One whole number or more.
+
+        Raises:
+            ForeignState: fractions, or none at all.
+        """
+        if not tensor.numel() or tensor.is_floating_point():
+            raise self._foreign("whole numbers in the state", f"{list(tensor.shape)} of {tensor.dtype}")
+        return tensor.flatten().tolist()
+
     def numbers(self, steps: int) -> list[int]:
         """Steps done, skipped, skipped in a row; rays rendered at once, 0 for all.
 
         Raises:
             ForeignState: there are none, or not of a run of `steps`.
         """
-        numbers = [int(x) for x in self.take("numbers", [NUMBERS])]
+        numbers = self._whole(self.take("numbers", [NUMBERS]))
         if not 0 <= numbers[0] <= steps or min(numbers) < 0:
             raise self._foreign(f"a state within {steps} steps", f"{numbers[0]} done")
         return numbers

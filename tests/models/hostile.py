@@ -22,6 +22,8 @@ from .hostile_files import (
     weights,
 )
 from .hostile_networks import NETWORKS
+from .hostile_pickles import PICKLES
+from .hostile_pickles import SUFFIXES as FOREIGN
 
 WIDE = {"w_dim": 8192, "channel_max": 4096, "channel_base": 2**17, "mapping_layers": 32, "z_dim": 8192}
 
@@ -290,10 +292,36 @@ for i, value in enumerate(
         ["latents", "save the head again"],
     )
 CASES["head of version 1 with a strange decoder"] = ("head", first_version, ["another shape"])
-CASES |= NETWORKS
-SUFFIXES = {"statistics that unpack to 640 MiB": ".npz"} | dict.fromkeys(
-    ("VGG16 of one number seen often", "VGG16 that unpacks to 640 MiB", "ArcFace of one number seen often"),
-    ".pth",
+for what, numbers in {
+    "planes of 3e38": {"planes": torch.full((1, 3, 4, 2, 16, 16), 3e38)},
+    "latents of -3e38": {"latents": torch.full((1, 6, 8), -3e38)},
+    "a camera of zeros": {"reference.cam2world": torch.zeros(4, 4)},
+    "a camera that shears": {"reference.cam2world": torch.eye(4) + 0.3 * torch.eye(4).roll(1, 0)},
+    "a lens of zeros": {"reference.intrinsics": torch.zeros(3, 3)},
+    "a lens that mirrors": {"reference.intrinsics": -torch.eye(3)},
+}.items():
+    CASES[f"head with {what}"] = (
+        "head",
+        head(tensors=numbers),
+        ["head file: expected", "save the head again"],
+    )
+CASES["head in no box"] = (
+    "head",
+    head({"box_side": 1e-300}, {"field__box_side": 1e-300}),
+    ["sizes must be positive"],
+)
+CASES |= NETWORKS | PICKLES
+SUFFIXES = (
+    FOREIGN
+    | {"statistics that unpack to 640 MiB": ".npz"}
+    | dict.fromkeys(
+        (
+            "VGG16 of one number seen often",
+            "VGG16 that unpacks to 640 MiB",
+            "ArcFace of one number seen often",
+        ),
+        ".pth",
+    )
 )
 
 

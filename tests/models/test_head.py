@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from portrait_diffusion.models.camera import label_from_camera, orbit
+from portrait_diffusion.models.camera import Camera, label_from_camera, orbit
 from portrait_diffusion.models.checkpoint import read_tensors, save_tensors
 from portrait_diffusion.models.field.outline import outline
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
@@ -151,3 +151,19 @@ def test_colours_with_a_layer_of_their_own_are_the_fields_colours():
     torch.testing.assert_close(
         subject.render(camera, 16, background=black).rgb, expected, atol=1e-4, rtol=1e-4
     )
+
+
+def test_floats_of_other_precision_become_a_head_s_own(tmp_path):
+    path = tmp_path / "head.safetensors"
+    save_head(head(), path)
+    tensors, metadata = read_tensors(path, "head")
+    others = {
+        key: value.half() if key == "reference.cam2world" else value.double()
+        for key, value in tensors.items()
+    }
+    save_tensors(path, others, metadata)
+    again = load_head(path)
+    camera = again.reference.camera
+    parts = (again.planes, again.latents, again.reference.image, camera.cam2world, camera.intrinsics)
+    assert {part.dtype for part in parts} == {torch.float32} and torch.equal(again.planes, tensors["planes"])
+    assert again.render(Camera(camera.cam2world[None], camera.intrinsics[None]), 8).rgb.isfinite().all()

@@ -121,6 +121,11 @@ def test_a_resumed_run_ends_with_the_same_bits():
         ({"draws": torch.zeros(3, dtype=torch.uint8)}, "'draws' of shape"),
         ({"numbers": torch.tensor([7, 0, 0, 0])}, "within 6 steps, got 7 done"),
         ({"numbers": torch.zeros(2, 2)}, "'numbers' of shape"),
+        ({"numbers": torch.full((4,), torch.nan)}, "whole numbers in the state, got .*float32"),
+        ({"version.slide": torch.zeros(0)}, "whole numbers in the state"),
+        ({"draws": torch.full_like(draws().get_state(), 7)}, "a generator's state for 'draws'"),
+        ({"draws": draws().get_state().short()}, "a generator's state for 'draws'"),
+        ({"second.point": torch.full((4,), torch.nan)}, "finite numbers for 'second.point'"),
     ],
 )
 def test_foreign_states_are_refused_and_change_nothing(change, words):
