@@ -211,7 +211,7 @@ BAD = {
         ring(branches="other-brushnet.safetensors"),
         ["channels", "made for this model"],
     ),
-    "branches of another kind": (ring(branches="hpdm-kind.safetensors"), ["hpdm", "choose"]),
+    "branches of another kind": (ring(branches="hpdm-kind.safetensors"), ["hpdm-kind.safetensors"]),
     "branches that are not there": (ring(branches="hpdm-absent.safetensors"), ["hpdm-absent.safetensors"]),
     "model without its other parts": (
         ring(model=source("box")),

@@ -178,7 +178,10 @@ BAD = {
         refined(grey(1), refiner="turbo-other.safetensors"),
         ["turbo-other.safetensors", "base"],
     ),
-    "refiner of another kind": (refined(grey(1), refiner="turbo-kind.safetensors"), ["kind turbo", "choose"]),
+    "refiner of another kind": (
+        refined(grey(1), refiner="turbo-kind.safetensors"),
+        ["turbo-kind.safetensors"],
+    ),
     "refiner that is not there": (
         refined(grey(1), refiner="turbo-absent.safetensors"),
         ["turbo-absent.safetensors"],
