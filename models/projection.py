@@ -161,7 +161,7 @@ class Projector:
         Soft splats; where a surface is stretched they leave cracks. A crack's cells take their neighbours' distance from the other
         camera, and look themselves up in the first view; what does not lie on its surface there stays void.
         """
-        size = image.shape[-2:]
+        size = map_size(image)
         points, _ = self.points(size)
         away = (points - self.target.position).norm(dim=-1).view(1, *size).to(image)
         both, cover = self.soft(torch.cat([image, away]))
@@ -201,8 +201,7 @@ class Projector:
 
         For images only: averages are no noise. Differentiable in the values, and in the distances and cameras through the shares.
         """
-        size = values.shape[-2:]
-        h, w = size
+        size = h, w = map_size(values)
         points, trusted = self.points(size)
         place, distance, seen = self._fall(points, trusted, size)
         place, distance, carried = place[seen], distance[seen], values.flatten(1)[:, seen]
@@ -275,6 +274,12 @@ def projector(
     cosine = -(outward * rays(source, *distance.shape)[1]).sum(-1)
     trusted = solid & ~jumps(distance, solid, config.jump) & (cosine > math.cos(config.grazing))
     return Projector(distance, trusted, outward, source, target, config)
+
+
+def map_size(values: Tensor) -> tuple[int, int]:
+    """(h, w) of maps [..., h, w]."""
+    h, w = values.shape[-2:]
+    return h, w
 
 
 def nearest(values: Tensor, size: tuple[int, int]) -> Tensor:

@@ -96,12 +96,19 @@ class DistilledRefinement:
 
 @torch.no_grad()
 def refined_turntable(head: Head, plan: TurboRefinement, *, generator: torch.Generator) -> Tensor:
-    """A turn [frames, 3, size, size] around a head, the first frame from the front: volume-rendered, refined, and steadied."""
+    """A turn [frames, 3, size, size] around a head, the first frame from the front: volume-rendered, refined, and steadied.
+
+    Raises:
+        ValueError: a head without its photo.
+    """
+    if head.reference is None:
+        raise ValueError(
+            "refined turntable: expected a head with its photo, got one without; use the head of an inversion or of Feed-Forward Head"
+        )
     cameras = orbit(turn(plan.frames), torch.zeros(plan.frames)).to(head.planes.device)
     renders = head.render(cameras, plan.size, normals=False).rgb
-    refined = refine_sequence(
-        plan.turbo, renders, head.reference.on_white()[None], generator=generator, loop=True
-    )
+    photo = head.reference.on_white()[None]
+    refined = refine_sequence(plan.turbo, renders, photo, generator=generator, loop=True)
     return steady(refined, renders, SteadyConfig(strength=plan.steadiness), loop=True)
 
 

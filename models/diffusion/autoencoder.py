@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 FIRST_SKIP = 1e-5  # Difix: what the skips' weights begin with
@@ -16,7 +16,7 @@ FIRST_SKIP = 1e-5  # Difix: what the skips' weights begin with
 
 def factor(vae: AutoencoderKL) -> int:
     """Image pixels along one latent."""
-    return 2 ** (len(vae.config.block_out_channels) - 1)
+    return 2 ** (len(vae.config["block_out_channels"]) - 1)
 
 
 def encode(vae: AutoencoderKL, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -48,7 +48,7 @@ def encode_with_skips(
         x = block(x)
     x = encoder.conv_out(encoder.conv_act(encoder.conv_norm_out(encoder.mid_block(x))))
     moments = x if vae.quant_conv is None else vae.quant_conv(x)
-    return draw(posterior_of(moments), generator) * vae.config.scaling_factor, tuple(skips)
+    return draw(posterior_of(moments), generator) * vae.config["scaling_factor"], tuple(skips)
 
 
 def posterior_of(moments: Tensor) -> DiagonalGaussianDistribution:
@@ -76,7 +76,7 @@ def decode_with_skips(vae: AutoencoderKL, latents: Tensor, added: tuple[Tensor, 
 
 def decode_signed(vae: AutoencoderKL, latents: Tensor, added: tuple[Tensor, ...] = ()) -> Tensor:
     """As `decode_with_skips`, as the network gives it: about [-1, 1], not clamped, so that gradients pass everywhere."""
-    decoder, z = vae.decoder, latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
+    decoder, z = vae.decoder, latents.to(vae.device, vae.dtype) / vae.config["scaling_factor"]
     x = decoder.mid_block(decoder.conv_in(z if vae.post_quant_conv is None else vae.post_quant_conv(z)), None)
     for i, block in enumerate(decoder.up_blocks):
         x = block(x + added[i] if added else x, None)
@@ -115,7 +115,7 @@ class Skips(nn.Module):
 
 def skips_for(vae: AutoencoderKL, gamma: float = 1.0) -> Skips:
     """New skips of an autoencoder, which hardly add anything yet."""
-    return Skips(tuple(vae.config.block_out_channels), gamma)
+    return Skips(tuple(vae.config["block_out_channels"]), gamma)
 
 
 def check_images(image: Tensor, multiple: int) -> None:

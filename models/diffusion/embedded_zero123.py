@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ..camera import Camera, yaw_pitch
 from ..checkpoint import json_entry, kind_of, load_into, read_tensors, save_tensors, shipped
@@ -36,7 +37,8 @@ from .schedule import stable_diffusion_schedule
 from .zero123 import Pose, ViewConditioning, camera_vector, without_picture
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 KIND = "zero123"
 RANK = 16
@@ -52,14 +54,10 @@ def pose_of(cameras: Camera) -> Pose:
 def widened(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     """A copy whose input convolution takes a picture's latent beside the noisy one; it does nothing with it yet."""
     copy = deepcopy(unet)
-    old = copy.conv_in
-    new = nn.Conv2d(2 * old.in_channels, old.out_channels, old.kernel_size, padding=old.padding)
-    with torch.no_grad():
-        new.weight.zero_()
-        new.weight[:, : old.in_channels] = old.weight
-        new.bias.copy_(old.bias)
-    copy.conv_in = new.to(old.weight)
-    copy.register_to_config(in_channels=2 * old.in_channels)
+    conv = copy.conv_in
+    conv.weight = nn.Parameter(torch.cat([conv.weight.detach(), torch.zeros_like(conv.weight)], 1))
+    conv.in_channels *= 2
+    copy.register_to_config(in_channels=conv.in_channels)
     return copy.requires_grad_(False)
 
 
@@ -111,7 +109,7 @@ def trainable(network: Zero123, draws: torch.Generator) -> list[nn.Parameter]:
     names = [name for name in target_names(network.unet, UNET_TARGETS) if name != "conv_in"]
     factors = inject(network.unet, names, rank=RANK, generator=draws)
     conv = network.unet.conv_in
-    nn.utils.parametrize.register_parametrization(conv, "weight", _Beside(network.told.picture), unsafe=True)
+    parametrize.register_parametrization(conv, "weight", _Beside(network.told.picture), unsafe=True)
     return [*factors, *network.told.parameters()]
 
 
@@ -140,7 +138,7 @@ class Picture:
 @torch.no_grad()
 def known_picture(network: Zero123, vae: AutoencoderKL, image: Tensor, camera: Camera) -> Picture:
     """Of a canonical frame [3, S, S] on white and its camera."""
-    latent = encode(vae, image[None]) / vae.config.scaling_factor
+    latent = encode(vae, image[None]) / vae.config["scaling_factor"]
     return Picture(network.embedding(image[None]), latent, pose_of(camera))
 
 
@@ -182,10 +180,8 @@ def shipped_zero123(path: Path | None = None, base: EmbeddedUNet | None = None) 
             "choose one that `train zero123` wrote"
         )
     what = f"zero123 weights: {Path(path).name}"
-    made_on, scales = (
-        fingerprint_from(json_entry(metadata, "base", what), what),
-        json_entry(metadata, "scales", what),
-    )
+    made_on = fingerprint_from(json_entry(metadata, "base", what), what)
+    scales = json_entry(metadata, "scales", what)
     network = Zero123(base, shipped_identity())
     check_base(made_on, network.base, Path(path).name)
     load_into(

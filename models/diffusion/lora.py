@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ DECODER_TARGETS = (
     "to_v",
     "to_out.0",
 )
+Module = TypeVar("Module", bound=nn.Module)
 _PEFT_KEY = re.compile(
     r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?P<adapter>[^.]+))?\.weight$"
 )
@@ -144,27 +146,35 @@ def _check_factors(name: str, a: Tensor, b: Tensor) -> None:
         )
 
 
-def _weight_of(module: nn.Module, name: str, update: Update) -> nn.Module:
-    """The submodule that an update is for.
+def _weight_at(module: nn.Module, name: str) -> Tensor:
+    """The weight of a submodule.
 
     Raises:
-        ValueError: there is none of this name, or its weight has another shape.
+        ValueError: there is no submodule of this name, or it has no weight.
     """
-    modules = dict(module.named_modules())
-    target = modules.get(name)
-    shape = [len(update.b), *update.a.shape[1:]]
-    if target is None or not hasattr(target, "weight") or list(target.weight.shape) != shape:
-        found = (
-            "no such module"
-            if target is None
-            else list(target.weight.shape)
-            if hasattr(target, "weight")
-            else "a module without weight"
-        )
+    submodule = dict(module.named_modules()).get(name)
+    weight = getattr(submodule, "weight", None)
+    if not isinstance(weight, Tensor):
+        lack = "no such module" if submodule is None else "a module without weight"
         raise ValueError(
-            f"LoRA: expected a weight {shape} at {name}, found {found}; the LoRA was made for another network"
+            f"LoRA: expected a weight at {name}, found {lack}; the LoRA was made for another network"
         )
-    return target
+    return weight
+
+
+def _weight_for(module: nn.Module, name: str, update: Update) -> Tensor:
+    """The weight that an update is for.
+
+    Raises:
+        ValueError: as `_weight_at`; or the weight has another shape.
+    """
+    weight = _weight_at(module, name)
+    shape = [len(update.b), *update.a.shape[1:]]
+    if list(weight.shape) != shape:
+        raise ValueError(
+            f"LoRA: expected a weight {shape} at {name}, found {list(weight.shape)}; the LoRA was made for another network"
+        )
+    return weight
 
 
 @torch.no_grad()
@@ -174,15 +184,15 @@ def merge_(module: nn.Module, lora: Lora) -> None:
     Raises:
         ValueError: a target that the module does not have; nothing has been merged then.
     """
-    targets = [(_weight_of(module, name, update), update) for name, update in lora.updates.items()]
-    for target, update in targets:
+    targets = [(_weight_for(module, name, update), update) for name, update in lora.updates.items()]
+    for weight, update in targets:
         delta = replace(
-            update, a=update.a.to(target.weight.device).float(), b=update.b.to(target.weight.device).float()
+            update, a=update.a.to(weight.device).float(), b=update.b.to(weight.device).float()
         ).delta()
-        target.weight.copy_(target.weight.float() + delta)
+        weight.copy_(weight.float() + delta)
 
 
-def merged(module: nn.Module, lora: Lora) -> nn.Module:
+def merged(module: Module, lora: Lora) -> Module:
     """A copy of a module with a LoRA in its weights."""
     copy = deepcopy(module)
     merge_(copy, lora)
@@ -190,11 +200,10 @@ def merged(module: nn.Module, lora: Lora) -> nn.Module:
 
 
 @contextmanager
-def merging(module: nn.Module, lora: Lora) -> Iterator[nn.Module]:
+def merging(module: Module, lora: Lora) -> Iterator[Module]:
     """Inside, a module has a LoRA in its weights; then its own again, to the bit."""
     before = {
-        name: _weight_of(module, name, update).weight.detach().clone()
-        for name, update in lora.updates.items()
+        name: _weight_for(module, name, update).detach().clone() for name, update in lora.updates.items()
     }
     merge_(module, lora)
     try:
@@ -202,7 +211,7 @@ def merging(module: nn.Module, lora: Lora) -> Iterator[nn.Module]:
     finally:
         with torch.no_grad():
             for name, value in before.items():
-                module.get_submodule(name).weight.copy_(value)
+                _weight_at(module, name).copy_(value)
 
 
 def target_names(module: nn.Module, endings: Iterable[str]) -> list[str]:
@@ -246,7 +255,7 @@ def inject(
     """
     factors = []
     for name in names:
-        weight = module.get_submodule(name).weight.requires_grad_(False)
+        weight = _weight_at(module, name).requires_grad_(False)
         a = torch.randn(rank, *weight.shape[1:], generator=generator) / rank
         b = weight.new_zeros(len(weight), rank, *[1] * (weight.ndim - 2))
         factors += _adapt(module, name, Update(a.to(weight), b, 1.0 if alpha is None else alpha / rank))
@@ -260,7 +269,7 @@ def attach(module: nn.Module, lora: Lora) -> None:
         ValueError: a target that the module does not have; nothing has been attached then.
     """
     for name, update in lora.updates.items():
-        _weight_of(module, name, update)
+        _weight_for(module, name, update)
     for name, update in lora.updates.items():
         _adapt(module, name, update)
 
@@ -273,13 +282,13 @@ def _adapt(module: nn.Module, name: str, update: Update) -> list[nn.Parameter]:
 
 def _adapted(module: nn.Module) -> dict[str, _Adapted]:
     """Injected factors by the names of their modules."""
-    found = {}
+    factors = {}
     for name, part in module.named_modules():
-        if parametrize.is_parametrized(part, "weight") and isinstance(
-            part.parametrizations.weight[0], _Adapted
-        ):
-            found[name] = part.parametrizations.weight[0]
-    return found
+        if parametrize.is_parametrized(part, "weight"):
+            first = part.get_submodule("parametrizations.weight.0")
+            if isinstance(first, _Adapted):
+                factors[name] = first
+    return factors
 
 
 def injected(module: nn.Module) -> Lora:
@@ -347,18 +356,26 @@ def packed(lora: Lora) -> tuple[dict[str, Tensor], dict[str, float]]:
     return tensors, {name: update.scale for name, update in lora.updates.items()}
 
 
-def unpacked(state: dict[str, Tensor], scales: dict[str, float]) -> Lora:
+def unpacked(state: dict[str, Tensor], scales: object) -> Lora:
     """What `packed` took apart, in float32, out of a file that may hold more.
+
+    Args:
+        scales: as JSON gives them.
 
     Raises:
         ValueError: as `read_peft`, or a module without a scale.
     """
-    found = read_peft({key: value.float() for key, value in state.items() if ".lora_" in key})
-    bad = [name for name in found.updates if not isinstance(scales, dict) or not _is_number(scales.get(name))]
-    if bad:
-        got = shown(scales.get(bad[0]) if isinstance(scales, dict) else scales)
-        raise ValueError(f"LoRA: expected a scale for {bad[0]}, got {got}; choose a file made by this pack")
-    return Lora({name: replace(update, scale=scales[name]) for name, update in found.updates.items()})
+    lora = read_peft({key: value.float() for key, value in state.items() if ".lora_" in key})
+
+    def scaled(name: str, update: Update) -> Update:
+        scale = scales.get(name) if isinstance(scales, dict) else scales
+        if not isinstance(scales, dict) or not _is_number(scale):
+            raise ValueError(
+                f"LoRA: expected a scale for {name}, got {shown(scale)}; choose a file made by this pack"
+            )
+        return replace(update, scale=scale)
+
+    return Lora({name: scaled(name, update) for name, update in lora.updates.items()})
 
 
 def _is_number(value: object) -> bool:

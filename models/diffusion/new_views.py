@@ -28,7 +28,7 @@ from .schedule import add_noise, ddim, timesteps
 from .view_priors import DrivingView, ProjectedView, view_priors
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 Callback = Callable[[int, int, Tensor], None]  # views done, of how many, the last one [3, S, S]
 PHOTO_YAW = math.radians(5)  # nearer than this a view is the photo's own
@@ -95,6 +95,12 @@ class Coarse:
     mask: Tensor
     camera: Camera
 
+    def contiguous(self) -> Coarse:
+        """The same as from a file: sums over strided maps round otherwise."""
+        parts = (self.rgb, self.normal, self.distance, self.mask)
+        rgb, normal, distance, mask = (part.contiguous() for part in parts)
+        return Coarse(rgb, normal, distance, mask, self.camera)
+
     def driving(self, i: int, image: Tensor, shown: Tensor | None = None) -> DrivingView:
         """A picture [3, S, S] of view i, with the head's depth there. Args: shown: [1, h, w], where the picture has a person, if known."""
         mask = self.mask[i]
@@ -123,6 +129,10 @@ def coarse_views(
         callback: told how much of the rendering is done; may raise to interrupt.
     """
     seen = head.render(cameras, size, config, raw=raw, callback=callback)
+    if seen.normal is None:
+        raise ValueError(
+            "coarse views: expected a rendering with normals, got none; render the head with them"
+        )
     return Coarse(seen.rgb, seen.normal, seen.depth[:, 0], seen.opacity[:, 0], cameras)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 State = dict[str, Tensor]
 Pairs = list[tuple[str, str]]  # (diffusers, LDM), beginnings of keys
@@ -186,16 +186,16 @@ def autoencoder_from(
         )
     channels = [len(state[f"encoder.down_blocks.{b}.resnets.0.conv1.weight"]) for b in range(levels)]
     try:
-        from diffusers import AutoencoderKL
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     except ImportError as error:
         raise ImportError(
             "autoencoder_from needs the package diffusers; install it with pip install diffusers"
         ) from error
     with torch.device("meta"):
         vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * levels,
-            up_block_types=("UpDecoderBlock2D",) * levels,
-            block_out_channels=tuple(channels),
+            down_block_types=("DownEncoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType] stub
+            up_block_types=("UpDecoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType] stub
+            block_out_channels=tuple(channels),  # pyright: ignore[reportArgumentType] stub
             layers_per_block=layers,
             latent_channels=state["decoder.conv_in.weight"].shape[1],
             norm_num_groups=norm_num_groups,

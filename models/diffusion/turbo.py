@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..out_of_memory import ran_out
+from ..projection import map_size
 from .autoencoder import Skips, decode_with_skips, encode_with_skips, factor
 from .denoiser import Conditioning, ViewDenoiser
 from .schedule import clean_from_noise
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 Callback = Callable[
     [int, int, Tensor], None
@@ -124,7 +125,7 @@ def refine(
     check_r(r)
     check_views(views, references)
     noise = latent_noise(turbo, views, generator)
-    known = encode_views(turbo, fitted(references, views.shape[-2:]))
+    known = encode_views(turbo, fitted(references, map_size(views)))
     return _refine(turbo, views, known, noise, r)
 
 
@@ -153,7 +154,7 @@ def refine_sequence(
     check_r(r)
     check_views(views, references)
     noise = latent_noise(turbo, views, generator)
-    known = encode_views(turbo, fitted(references, views.shape[-2:]))
+    known = encode_views(turbo, fitted(references, map_size(views)))
     cut = windows(len(views), config.window, config.overlap, loop=loop)
     result, total = (
         views.new_zeros(views.shape, dtype=torch.float32),

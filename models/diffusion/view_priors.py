@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import Camera
-from ..projection import ProjectionConfig, Projector, projector
+from ..projection import ProjectionConfig, Projector, map_size, projector
 from .autoencoder import encode, factor
 from .brushnet import known_mask
 from .hpdm import Priors, Warp
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 
 RIM, WHITE = (
@@ -109,7 +109,8 @@ def view_priors(
     projections = [driver.to(targets[i], config) for i, driver in enumerate(drivers)]
     views = [projected_view(*pair) for pair in zip(drivers, projections, strict=True)]
     images, known = (torch.stack([getattr(view, name) for view in views]) for name in ("image", "known"))
-    size = tuple(side // factor(vae) for side in images.shape[-2:])
+    H, W = map_size(images)
+    size = (H // factor(vae), W // factor(vae))
     projected, driving = (encode(vae, x) for x in (images, torch.stack([driver.image for driver in drivers])))
     geometry = geometry_latents(vae, renders, normals) if geometry is None else geometry
     return Priors(projected, known_mask(1 - known, size), geometry, driving, Warp(projections)), views

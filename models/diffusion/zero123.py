@@ -58,4 +58,5 @@ class ViewConditioning(nn.Module):
 
 def without_picture(given: Conditioning) -> Conditioning:
     """What guidance leaves out: zeros behind the projection and beside the latents."""
-    return Conditioning(torch.zeros_like(given.tokens), torch.zeros_like(given.concat))
+    concat = None if given.concat is None else torch.zeros_like(given.concat)
+    return Conditioning(torch.zeros_like(given.tokens), concat)

@@ -25,8 +25,6 @@ from ..head import Head
 from ..out_of_memory import Halving, Pieces
 from .noise_resampling import PHOTO, STRATEGIES
 
-SEEN = ("rgb", "normal", "distance", "mask")  # of coarse views, in their order
-
 
 @dataclass(frozen=True, kw_only=True)
 class RefineConfig:
@@ -164,13 +162,16 @@ class DrawnPixels:
         S, own = self.config.size, self.head.field()
         if self.after_call is not None:
             self.after_call()
+        if self.frozen is None:
+            raise ValueError(f"pixels: expected those of view {view} to be drawn, got none; call draw first")
+        frozen = self.frozen
         origins, directions = (
             x.reshape(-1, 3)[None, self.of_view[view]] for x in rays(self.cameras[view], S, S)
         )
 
         def cast(origins: Tensor, directions: Tensor, draws: Draws | None) -> RayRendering:
             if self.head.sampling.near is None:  # the box bounds it
-                return render_rays_fast(own, self.frozen.occupancy, origins, directions, self.sampling)
+                return render_rays_fast(own, frozen.occupancy, origins, directions, self.sampling)
             return render_rays(own, origins, directions, self.sampling)
 
         shown = in_pieces(self.pieces, cast, origins, directions)
@@ -197,7 +198,7 @@ class ViewDenoiser:
     Attributes:
         model, network: what denoises; network None for the model alone.
         cameras: [V]. driver_of: view -> its driver. look: views -> their renders [N, 3, S, S].
-        coarse, geometry: what the head knew, and its latents [V, 2 C, h, w].
+        views, geometry: what the head knew, and its latents [V, 2 C, h, w]; None before the first `tell`.
         after_call: told after each of the denoiser's calls; may raise to interrupt.
         batch: how many views are denoised at once.
     """
@@ -208,10 +209,21 @@ class ViewDenoiser:
     cameras: Camera
     driver_of: dict[int, int]
     look: Callable[[Sequence[int]], Tensor]
-    coarse: Coarse | None = None
+    views: Coarse | None = None
     geometry: Tensor | None = None
     after_call: Callable[[], None] | None = None
     batch: Halving = field(default_factory=Halving)
+
+    @property
+    def coarse(self) -> Coarse:
+        """What the head knew at the last `tell`.
+
+        Raises:
+            ValueError: there was none.
+        """
+        if self.views is None:
+            raise ValueError("denoiser: expected a head's coarse views, got none; call tell first")
+        return self.views
 
     def tell(self, coarse: Coarse) -> None:
         """Take coarse views [V], and their latents.
@@ -219,7 +231,7 @@ class ViewDenoiser:
         Raises:
             ValueError: there is no memory for one view's.
         """
-        self.coarse = coarse
+        self.views = coarse
 
         def some(rows: Sequence[int]) -> Tensor:
             chosen = slice(rows[0], rows[-1] + 1)
@@ -230,12 +242,13 @@ class ViewDenoiser:
 
     def priors(self, views: list[int], drivers: Sequence[Tensor]) -> tuple[Priors, list[ProjectedView]]:
         """What views are told by their drivers' pictures [3, S, S]."""
-        told = [
+        driving = [
             self.coarse.driving(self.driver_of[view], picture)
             for view, picture in zip(views, drivers, strict=True)
         ]
         coarse = self.coarse.rgb[views], self.coarse.normal[views]
-        return view_priors(self.model.vae, told, self.cameras[views], *coarse, geometry=self.geometry[views])
+        geometry = None if self.geometry is None else self.geometry[views]
+        return view_priors(self.model.vae, driving, self.cameras[views], *coarse, geometry=geometry)
 
     def in_batches(
         self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor], steps: int
@@ -278,8 +291,7 @@ class ViewDenoiser:
 
         z = add_noise(base.schedule, encode(vae, renders), noise.to(*place), t)
         path = torch.linspace(t, 0, steps + 1).round().long()[:-1]
-        callback = None if self.after_call is None else lambda done, total: self.after_call()
-        pictures = decode(vae, ddim(base.schedule, predict, z, path, callback))
+        pictures = decode(vae, ddim(base.schedule, predict, z, path, uncounted(self.after_call)))
         return torch.stack(
             [blended(one, view, self.config.blend) for one, view in zip(pictures, known, strict=True)]
         )
@@ -310,11 +322,10 @@ class HeadScene:
     def refresh(self) -> None:
         """Take depth, coarse renders and normals of all views anew."""
         pixels = self.pixels
-        heard = None if pixels.after_call is None else lambda done, total: pixels.after_call()
         size, sampling = pixels.config.size, pixels.sampling
-        now = coarse_views(pixels.still(), pixels.cameras, size, raw=True, config=sampling, callback=heard)
-        parts = (getattr(now, name).contiguous() for name in SEEN)  # as from a file: others round otherwise
-        self.denoiser.tell(Coarse(*parts, pixels.cameras))
+        callback = uncounted(pixels.after_call)
+        now = coarse_views(pixels.still(), pixels.cameras, size, raw=True, config=sampling, callback=callback)
+        self.denoiser.tell(now.contiguous())
 
     def begin(self, generator: torch.Generator) -> None:
         """Draw the pixels of an iteration."""
@@ -353,11 +364,17 @@ class HeadScene:
             drivers: their drivers' pictures [3, S, S], None for the photo's own.
         """
         targets = torch.stack([self.photo] * len(views))
-        asked = [i for i, picture in enumerate(drivers) if picture is not None]
-        if asked:
-            told = [drivers[i] for i in asked]
-            targets[asked] = self.denoiser.in_batches([views[i] for i in asked], noise[asked], t, told, steps)
+        driving = {i: picture for i, picture in enumerate(drivers) if picture is not None}
+        if driving:
+            index, pictures = list(driving), list(driving.values())
+            some = [views[i] for i in index]
+            targets[index] = self.denoiser.in_batches(some, noise[index], t, pictures, steps)
         return targets
+
+
+def uncounted(call: Callable[[], None] | None) -> Callable[[int, int], None] | None:
+    """A callback (done, count) that calls what takes nothing."""
+    return None if call is None else lambda done, count: call()
 
 
 def head_scene(

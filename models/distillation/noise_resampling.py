@@ -32,8 +32,11 @@ class Scene(Protocol):
         parameters: Psi; leaves that need gradients.
     """
 
-    order: Sequence[tuple[int, int]]
-    parameters: Sequence[Tensor]
+    @property
+    def order(self) -> Sequence[tuple[int, int]]: ...
+
+    @property
+    def parameters(self) -> Sequence[Tensor]: ...
 
     def render(self, view: int) -> Tensor:
         """A picture with a graph to the parameters, as `loss` takes it."""
@@ -181,19 +184,21 @@ def iterate(
     for view, driver in scene.order:
         picture = scene.render(view)  # I^R
         noise = candidate(kept[view], driver, strategy, sigma, generator)  # (10)
-        told = driver_picture(kept, driver, lambda i: scene.look([i])[0])
-        target = scene.denoise([view], noise[None], t, [told])[0]  # I^D
+        driving = driver_picture(kept, driver, lambda i: scene.look([i])[0])
+        target = scene.denoise([view], noise[None], t, [driving])[0]  # I^D
         new = gradient_of(scene, picture, target)  # (12), (13)
-        if strategy != "mvnrs" or driver == PHOTO or kept[view].target is None:  # nothing to compare with
+        before = kept[view].target
+        if strategy != "mvnrs" or driver == PHOTO or before is None:  # nothing to compare with
             now[view], applied[view], judged[view] = Kept(noise, target), new, Judged(True)
             continue
-        old = gradient_of(scene, picture, kept[view].target)
+        old = gradient_of(scene, picture, before)
         scores = score(new, applied[driver]), score(old, applied[driver])  # (14)
         renewed = better(*scores)  # (15)
         if renewed:
             now[view] = Kept(noise, target)
         applied[view], judged[view] = new if renewed else old, Judged(renewed, *scores)
-    return Iteration([sum(parts) for parts in zip(*applied.values(), strict=True)], now, judged)  # (16)
+    total = [sum(parts, torch.zeros_like(parts[0])) for parts in zip(*applied.values(), strict=True)]  # (16)
+    return Iteration(total, now, judged)
 
 
 def iterate_fast(
@@ -228,8 +233,9 @@ def iterate_fast(
         picture = scene.render(view)
         new = gradient_of(scene, picture, targets[view])
         chosen, verdict, mine = new, Judged(True), Kept(noise[view], targets[view])
-        if strategy == "mvnrs" and driver != PHOTO and kept[view].target is not None:
-            old = gradient_of(scene, picture, kept[view].target)
+        before = kept[view].target
+        if strategy == "mvnrs" and driver != PHOTO and before is not None:
+            old = gradient_of(scene, picture, before)
             scores = score(new, applied[driver]), score(old, applied[driver])
             verdict = Judged(better(*scores), *scores)
             chosen, mine = (new, mine) if verdict.renewed else (old, kept[view])
@@ -261,4 +267,7 @@ def renewed_share(judged: dict[int, Judged]) -> float:
 def mean_scores(judged: dict[int, Judged]) -> tuple[float, float] | None:
     """New and old scores, each the mean over the compared views; None where none was compared."""
     compared = [(one.new, one.old) for one in judged.values() if not math.isnan(one.new)]
-    return tuple(sum(column) / len(compared) for column in zip(*compared, strict=True)) if compared else None
+    if not compared:
+        return None
+    new, old = (sum(column) / len(compared) for column in zip(*compared, strict=True))
+    return new, old

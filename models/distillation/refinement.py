@@ -23,11 +23,12 @@ from ..fitting.photo_losses import field_drift
 from ..fitting.run import Progress, Proposal, Run, falling
 from ..fitting.state import PARTS, SavedState
 from ..head import Head
-from .head_scene import SEEN, RefineConfig, enlarged, head_scene
+from .head_scene import RefineConfig, enlarged, head_scene
 from .noise_resampling import PHOTO, Iteration, Kept, anchor_noise, iterate_fast, mean_scores
 from .views import refinement_cameras, view_order
 
 LEAST_VIEWS, MOST_VIEWS = 2, 64
+COARSE = ("rgb", "normal", "distance", "mask")  # of coarse views, in a state's order
 
 
 PRESETS = {
@@ -65,7 +66,8 @@ class Refinement(Run[Iteration]):
         generator: torch.Generator,
         cameras: Camera | None = None,
     ) -> None:
-        if head.reference is None:
+        reference = head.reference
+        if reference is None:
             raise ValueError(
                 "refine: expected a head with its photo, got one without; use the head of an inversion or of Feed-Forward Head"
             )
@@ -76,7 +78,8 @@ class Refinement(Run[Iteration]):
             )
         self.config = config
         head = enlarged(head, config.resolution)
-        device, photo = head.planes.device, head.reference.to(head.planes.device)
+        device = head.planes.device
+        photo = reference.to(device)
         size = config.size, config.size
         image, mask = (
             F.interpolate(x[None], size=size, mode="bilinear", antialias=True)[0].clamp(0, 1)
@@ -156,11 +159,15 @@ class Refinement(Run[Iteration]):
             gradients={"planes": gradient},
             rate=falling(config.rate, done, config.iterations),
             count=done + 1,
-            numbers=(gradient, *(one.target for one in iteration.kept.values())),
+            numbers=(gradient, *targets_of(iteration.kept).values()),
             report=iteration,
         )
 
     def accept(self, proposal: Proposal[Iteration]) -> None:
+        if proposal.report is None:
+            raise ValueError(
+                "refine: expected a proposal with its iteration, got none; pass one of `proposal`"
+            )
         self.kept = proposal.report.kept
         scores = mean_scores(proposal.report.judged)
         self.scores += [] if scores is None else [scores]
@@ -180,22 +187,25 @@ class Refinement(Run[Iteration]):
 
     def result(self) -> Refined:
         """After at least one iteration that counted."""
-        targets = torch.stack([self.kept[view].target for view in sorted(self.kept)])
-        return Refined(self.head(), targets, self.scores)
+        targets = targets_of(self.kept)
+        return Refined(self.head(), torch.stack([targets[view] for view in sorted(targets)]), self.scores)
 
     def beside(self) -> dict[str, Tensor]:
         """Anchors [C, h, w], targets [3, S, S], what is `Coarse`, and `scores` [N, 2] float64."""
-        kept = {f"anchor.{view}": one.anchor for view, one in self.kept.items()}
-        kept |= {f"target.{view}": one.target for view, one in self.kept.items() if one.target is not None}
-        seen = {f"coarse.{name}": getattr(self.scene.denoiser.coarse, name) for name in SEEN}
-        return kept | seen | {"scores": torch.tensor(self.scores, dtype=torch.float64).view(-1, 2)}
+        anchors = {f"anchor.{view}": one.anchor for view, one in self.kept.items()}
+        targets = {f"target.{view}": target for view, target in targets_of(self.kept).items()}
+        coarse = {f"coarse.{name}": getattr(self.scene.denoiser.coarse, name) for name in COARSE}
+        scores = torch.tensor(self.scores, dtype=torch.float64).view(-1, 2)
+        return anchors | targets | coarse | {"scores": scores}
 
     def resume_beside(self, saved: SavedState) -> None:
         pixels, denoiser, S = self.scene.pixels, self.scene.denoiser, self.config.size
         device, V = pixels.head.planes.device, len(pixels.cameras.cam2world)
         side = S // factor(denoiser.model.vae)
-        shapes = {"rgb": (V, 3, S, S), "normal": (V, 3, S, S), "distance": (V, S, S), "mask": (V, S, S)}
-        seen = [saved.take(f"coarse.{name}", shapes[name]).to(device) for name in SEEN]
+        shapes = dict(zip(COARSE, [(V, 3, S, S)] * 2 + [(V, S, S)] * 2, strict=True))
+        rgb, normal, distance, mask = (
+            saved.take(f"coarse.{name}", shape).to(device) for name, shape in shapes.items()
+        )
         latents = (denoiser.model.denoiser.latent_channels, side, side)
         self.scores = [(new, old) for new, old in saved.take("scores", (None, 2)).tolist()]
         kept = {}
@@ -203,10 +213,15 @@ class Refinement(Run[Iteration]):
             anchor, name = saved.take(f"anchor.{view}", latents).to(device), f"target.{view}"
             kept[view] = Kept(anchor, saved.take(name, (3, S, S)).to(device) if name in saved else None)
         self.kept = kept
-        denoiser.tell(Coarse(*seen, pixels.cameras))
+        denoiser.tell(Coarse(rgb, normal, distance, mask, pixels.cameras))
 
     def old_names(self) -> Mapping[str, str]:
         return {"planes": "value.planes", **{part: f"{part}.planes" for part in PARTS[1:]}}
+
+
+def targets_of(kept: Mapping[int, Kept]) -> dict[int, Tensor]:
+    """Targets [3, S, S] by view, of those that have one."""
+    return {view: one.target for view, one in kept.items() if one.target is not None}
 
 
 def refine(

@@ -28,6 +28,7 @@ from ..fitting.rays import render_in_pieces
 from ..fitting.run import Progress, Proposal, Run, falling
 from ..fitting.state import SavedState
 from ..head import Head
+from ..photo.alignment import AlignedPortrait
 from ..prior.detail_block import DetailBlock, new_block
 from .sds import annealed, sds_gradient, sds_loss
 
@@ -124,7 +125,8 @@ class Restoration(Run[None]):
         generator: torch.Generator,
         block: DetailBlock | None = None,
     ) -> None:
-        if not heads or any(head.reference is None for head in heads):
+        photos = [head.reference for head in heads if head.reference is not None]
+        if not heads or len(photos) < len(heads):
             raise ValueError(
                 "restoration: expected heads with their photos, got none or one without; use Invert Portrait's"
             )
@@ -133,12 +135,12 @@ class Restoration(Run[None]):
         self.block = new_block(heads[0].config) if block is None else deepcopy(block)
         self.block.to(device).requires_grad_(True)
         super().__init__(config.steps, generator, dict(self.block.named_parameters()))
-        self.patients = [self._patient(head) for head in heads]
+        self.patients = [self._patient(*pair) for pair in zip(heads, photos, strict=True)]
         self.after_call: Callable[[], None] = lambda: None
         self.cameras = restoration_cameras(config.azimuths, generator)
 
-    def _patient(self, head: Head) -> Patient:
-        photo, guides = head.reference.to(head.planes.device), self.guides
+    def _patient(self, head: Head, photo: AlignedPortrait) -> Patient:
+        photo, guides = photo.to(head.planes.device), self.guides
         picture = None
         if guides.zero123 is not None:
             image = F.interpolate(
@@ -186,9 +188,10 @@ class Restoration(Run[None]):
             )
             total = total + config.text * sds_gradient(schedule, guided, noise, t)
             self.after_call()
-        if config.picture and patient.picture is not None:
-            given, nothing = told_of(self.guides.zero123, patient.picture, one)
-            denoiser = self.guides.zero123.denoiser()
+        zero123 = self.guides.zero123
+        if config.picture and zero123 is not None and patient.picture is not None:
+            given, nothing = told_of(zero123, patient.picture, one)
+            denoiser = zero123.denoiser()
             without, known = denoiser(
                 noisy.expand(2, -1, -1, -1), t.expand(2), Conditioning.cat(nothing, given)
             ).split(1)

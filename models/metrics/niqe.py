@@ -56,10 +56,16 @@ class NiqeModel:
             raise ValueError(
                 "niqe: expected finite statistics, got NaN or infinity; fit them on more pictures, or choose another file"
             )
-        if type(self.patch) is not int or not 16 <= self.patch <= 1024 or self.patch % 2:
-            raise ValueError(
-                f"niqe: expected patches of an even size of 16 pixels or more, up to 1024, got {shown(self.patch)}; the paper has {PAPER_PATCH}"
-            )
+        checked_patch(self.patch)
+
+
+def checked_patch(patch: object) -> int:
+    """A patch's size, such as one from a file; raises ValueError unless it is even, of 16 to 1024 pixels."""
+    if not isinstance(patch, int) or isinstance(patch, bool) or not 16 <= patch <= 1024 or patch % 2:
+        raise ValueError(
+            f"niqe: expected patches of an even size of 16 pixels or more, up to 1024, got {shown(patch)}; the paper has {PAPER_PATCH}"
+        )
+    return patch
 
 
 def niqe(image: Tensor, model: NiqeModel, mask: Tensor | None = None) -> Tensor:
@@ -228,13 +234,11 @@ def read_niqe(path: Path, patch: int | None = None) -> NiqeModel:
     arrays, metadata = _stored(path)
     for mean, covariance in NAMES:
         if mean in arrays and covariance in arrays:
-            said = (
-                json_entry(metadata, "config", f"niqe statistics: {path.name}")
-                if "config" in metadata
-                else {}
-            )
-            said = said.get("patch", PAPER_PATCH) if isinstance(said, dict) else said
-            return NiqeModel(arrays[mean].double().flatten(), arrays[covariance].double(), patch or said)
+            what = f"niqe statistics: {path.name}"
+            config = json_entry(metadata, "config", what) if "config" in metadata else {}
+            own = config.get("patch", PAPER_PATCH) if isinstance(config, dict) else config
+            size = patch or checked_patch(own)
+            return NiqeModel(arrays[mean].double().flatten(), arrays[covariance].double(), size)
     raise ValueError(
         f"niqe: expected mu_prisparam and cov_prisparam, but {path.name} has {sorted(arrays)[:4]}; choose statistics of NIQE"
     )

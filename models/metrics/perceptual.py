@@ -83,7 +83,8 @@ class PerceptualNetwork(nn.Module):
 def feature_distance(features_a: list[Tensor], features_b: list[Tensor], weights: list[Tensor]) -> Tensor:
     """Sum over levels of mean over places of sum over channels of w_c (a_c - b_c)^2, a and b of unit length over channels: [B]."""
     levels = zip(features_a, features_b, weights, strict=True)
-    return sum(((unit(a) - unit(b)).square() * w[:, None, None]).sum(1).mean((1, 2)) for a, b, w in levels)
+    parts = (((unit(a) - unit(b)).square() * w[:, None, None]).sum(1).mean((1, 2)) for a, b, w in levels)
+    return sum(parts, features_a[0].new_zeros(()))
 
 
 def perceptual_distance(network: PerceptualNetwork, a: Tensor, b: Tensor) -> Tensor:
