@@ -41,7 +41,8 @@ def encode_with_skips(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """As `encode`, and the encoder's activations before each down block, finest first."""
     check_images(image, factor(vae))
-    encoder, skips = vae.encoder, []
+    encoder = vae.encoder
+    skips = []
     x = encoder.conv_in((2 * image - 1).to(vae.device, vae.dtype))  # from [0, 1] to [-1, 1]
     for block in encoder.down_blocks:
         skips.append(x)
@@ -69,17 +70,18 @@ def draw(posterior: DiagonalGaussianDistribution, generator: torch.Generator | N
     )
 
 
-def decode_with_skips(vae: AutoencoderKL, latents: Tensor, added: tuple[Tensor, ...]) -> Tensor:
-    """As `decode`, with `added[i]` on top of the decoder's activations before up block i; () for none."""
-    return ((decode_signed(vae, latents, added) + 1) / 2).clamp(0, 1)  # from [-1, 1] to [0, 1]
+def decode_with_skips(vae: AutoencoderKL, latents: Tensor, residuals: tuple[Tensor, ...]) -> Tensor:
+    """As `decode`, with `residuals[i]` on top of the decoder's activations before up block i; () for none."""
+    return ((decode_signed(vae, latents, residuals) + 1) / 2).clamp(0, 1)  # from [-1, 1] to [0, 1]
 
 
-def decode_signed(vae: AutoencoderKL, latents: Tensor, added: tuple[Tensor, ...] = ()) -> Tensor:
+def decode_signed(vae: AutoencoderKL, latents: Tensor, residuals: tuple[Tensor, ...] = ()) -> Tensor:
     """As `decode_with_skips`, as the network gives it: about [-1, 1], not clamped, so that gradients pass everywhere."""
-    decoder, z = vae.decoder, latents.to(vae.device, vae.dtype) / vae.config["scaling_factor"]
+    decoder = vae.decoder
+    z = latents.to(vae.device, vae.dtype) / vae.config["scaling_factor"]
     x = decoder.mid_block(decoder.conv_in(z if vae.post_quant_conv is None else vae.post_quant_conv(z)), None)
     for i, block in enumerate(decoder.up_blocks):
-        x = block(x + added[i] if added else x, None)
+        x = block(x + residuals[i] if residuals else x, None)
     return decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(x))).float()
 
 
@@ -96,8 +98,8 @@ class Skips(nn.Module):
         super().__init__()
         self.gamma = gamma
         taps = [*channels[-2::-1], channels[0]]  # before each down block, deepest first
-        wanted = [channels[-1], *channels[:0:-1]]  # before each up block
-        for i, (tap, width) in enumerate(zip(taps, wanted, strict=True)):
+        widths = [channels[-1], *channels[:0:-1]]  # before each up block
+        for i, (tap, width) in enumerate(zip(taps, widths, strict=True)):
             conv = operations.Conv2d(tap, width, 1, bias=False)
             nn.init.constant_(conv.weight, FIRST_SKIP)
             self.add_module(f"skip_conv_{i + 1}", conv)

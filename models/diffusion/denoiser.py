@@ -138,8 +138,8 @@ def guided(
         [B, C, h, w], the guided noise.
     """
     both = denoiser(torch.cat([z, z]), torch.cat([t, t]), Conditioning.cat(unconditional, conditional))
-    without, given = both.chunk(2)
-    return without + guidance_scale * (given - without)
+    uncond, cond = both.chunk(2)
+    return uncond + guidance_scale * (cond - uncond)
 
 
 def check_latents(z: Tensor, t: Tensor, conditioning: Conditioning, channels: int) -> None:
@@ -204,10 +204,11 @@ class DiffusersDenoiser:
         check_latents(z, t, conditioning, self.latent_channels)
         check_rows(len(z), self.views)
         x = z if conditioning.concat is None else torch.cat([z, conditioning.concat.to(z)], 1)
-        expected, dtype = self.unet.config["in_channels"], self.unet.dtype
-        if x.shape[1] != expected:
+        channels = self.unet.config["in_channels"]
+        dtype = self.unet.dtype
+        if x.shape[1] != channels:
             raise ValueError(
-                f"denoiser: the UNet takes {expected} channels, got {z.shape[1]} of latents and {x.shape[1] - z.shape[1]} beside them; "
+                f"denoiser: the UNet takes {channels} channels, got {z.shape[1]} of latents and {x.shape[1] - z.shape[1]} beside them; "
                 "give the conditioning that the model was trained with"
             )
         with view_mixing(self.unet, self.views), injected(lambda: diffusers_sites(self.unet), self.features):

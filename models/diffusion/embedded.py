@@ -204,7 +204,8 @@ class EmbeddedUNet(nn.Module):
     def __init__(self, config: UNetConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
-        self.unet, self.prompts = unet(config), ViewPrompts(config, generator)
+        self.unet = unet(config)
+        self.prompts = ViewPrompts(config, generator)
 
     def denoiser(self) -> DiffusersDenoiser:
         """Behind the contract."""

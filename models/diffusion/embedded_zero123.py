@@ -27,7 +27,7 @@ from .lora import (
     fingerprint,
     fingerprint_from,
     inject,
-    injected,
+    lora_of,
     merge_,
     packed,
     target_names,
@@ -85,7 +85,8 @@ class Zero123(nn.Module):
     def __init__(self, base: EmbeddedUNet, identity: IdentityNetwork) -> None:
         super().__init__()
         size = base.config
-        self.base, self.unet = fingerprint(base.unet), widened(base.unet)
+        self.base = fingerprint(base.unet)
+        self.unet = widened(base.unet)
         self.told = Told(identity.config.dimensions, size.context, size.channels[0], size.latent_channels)
         self.identity = identity.requires_grad_(False)
 
@@ -96,8 +97,8 @@ class Zero123(nn.Module):
     def embedding(self, pictures: Tensor) -> Tensor:
         """Canonical frames [B, 3, S, S] on white -> [B, 1, D], what stands in the image tower's place."""
         with torch.no_grad():
-            found = self.identity(head_crop(pictures))
-        return self.told.visual(found)[:, None]
+            identity = self.identity(head_crop(pictures))
+        return self.told.visual(identity)[:, None]
 
     def conditioning(self, embedding: Tensor, latent: Tensor, source: Pose, target: Pose) -> Conditioning:
         """Of targets [B], from pictures with such embeddings [1 or B, 1, D] and unscaled latents [1 or B, C, h, w]."""
@@ -144,20 +145,20 @@ def known_picture(network: Zero123, vae: AutoencoderKL, image: Tensor, camera: C
 
 def told_of(network: Zero123, picture: Picture, cameras: Camera) -> tuple[Conditioning, Conditioning]:
     """What cameras [B] are told, and what guidance leaves out."""
-    given = network.conditioning(picture.embedding, picture.latent, picture.pose, pose_of(cameras))
-    return given, without_picture(given)
+    conditioning = network.conditioning(picture.embedding, picture.latent, picture.pose, pose_of(cameras))
+    return conditioning, without_picture(conditioning)
 
 
 def save_zero123(path: Path, network: Zero123, **facts: str) -> None:
     """Write what is learnt, in half precision, bound to the base."""
-    tensors, scales = packed(injected(network.unet))
+    tensors, scales = packed(lora_of(network.unet))
     tensors |= {TOLD + key: value for key, value in network.told.state_dict().items()}
-    bound = json.dumps([network.base.layout, network.base.samples])
+    base = json.dumps([network.base.layout, network.base.samples])
     metadata = {
         "kind": KIND,
         "config": json.dumps({"rank": RANK}),
         "scales": json.dumps(scales),
-        "base": bound,
+        "base": base,
     }
     save_tensors(
         path,
@@ -172,7 +173,8 @@ def shipped_zero123(path: Path | None = None, base: EmbeddedUNet | None = None) 
     Raises:
         ValueError: as `read_tensors` and `load_into`; another kind of file; or made on another UNet.
     """
-    path, base = path or shipped(KIND), base or shipped_unet()
+    path = path or shipped(KIND)
+    base = base or shipped_unet()
     state, metadata = read_tensors(path, "zero123 weights")
     if metadata.get("kind") != KIND:
         raise ValueError(
@@ -180,10 +182,10 @@ def shipped_zero123(path: Path | None = None, base: EmbeddedUNet | None = None) 
             "choose one that `train zero123` wrote"
         )
     what = f"zero123 weights: {Path(path).name}"
-    made_on = fingerprint_from(json_entry(metadata, "base", what), what)
+    own_base = fingerprint_from(json_entry(metadata, "base", what), what)
     scales = json_entry(metadata, "scales", what)
     network = Zero123(base, shipped_identity())
-    check_base(made_on, network.base, Path(path).name)
+    check_base(own_base, network.base, Path(path).name)
     load_into(
         network.told,
         {key.removeprefix(TOLD): value.float() for key, value in state.items() if key.startswith(TOLD)},

@@ -56,28 +56,29 @@ class Warp:
     """B driving views' surfaces and target cameras; where each map's cells come from is found once a size.
 
     Args:
-        projectors: one a row. found: what is known before: (h, w) -> int64 [B, h, w].
+        projectors: one a row. indices: those at hand before: (h, w) -> int64 [B, h, w].
     """
 
     def __init__(
-        self, projectors: Sequence[Projector] = (), found: Mapping[tuple[int, int], Tensor] | None = None
+        self, projectors: Sequence[Projector] = (), indices: Mapping[tuple[int, int], Tensor] | None = None
     ) -> None:
-        self.projectors, self.found = tuple(projectors), dict(found or {})
+        self.projectors = tuple(projectors)
+        self.indices = dict(indices or {})
 
     def __len__(self) -> int:
-        return len(self.projectors) or len(next(iter(self.found.values()), ()))
+        return len(self.projectors) or len(next(iter(self.indices.values()), ()))
 
     def index(self, size: tuple[int, int]) -> Tensor:
         """int64 [B, h, w], -1 in the void."""
-        if size not in self.found:
-            self.found[size] = torch.stack([projector.splat(size).index for projector in self.projectors])
-        return self.found[size]
+        if size not in self.indices:
+            self.indices[size] = torch.stack([projector.splat(size).index for projector in self.projectors])
+        return self.indices[size]
 
     def __call__(self, features: Tensor) -> Tensor:
         """Features [B, C, h, w] of the driving views as the targets see them, 0 in the void."""
         index = self.index(map_size(features)).to(features.device).flatten(1)[:, None]
-        taken = features.flatten(2).gather(2, index.clamp_min(0).expand(-1, features.shape[1], -1))
-        return torch.where(index >= 0, taken, 0).unflatten(2, features.shape[-2:])
+        values = features.flatten(2).gather(2, index.clamp_min(0).expand(-1, features.shape[1], -1))
+        return torch.where(index >= 0, values, 0).unflatten(2, features.shape[-2:])
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,9 @@ class Priors:
         """
         shape = (len(z), 2 * z.shape[1], *z.shape[2:])
         if self.geometry is None or self.geometry.shape != shape:
-            found = "none" if self.geometry is None else str(list(self.geometry.shape))
+            form = "none" if self.geometry is None else str(list(self.geometry.shape))
             raise ValueError(
-                f"hpdm: expected latents {list(shape)} of a coarse render and its normals for the geo-block, got {found}; render the head at "
+                f"hpdm: expected latents {list(shape)} of a coarse render and its normals for the geo-block, got {form}; render the head at "
                 "the size of the views"
             )
         return self.geometry.to(z)
@@ -141,11 +142,10 @@ class Fusion(nn.Module):
 
     def __init__(self, channels: int, groups: int, kernel: int) -> None:
         super().__init__()
-        self.norm1, self.conv1 = (
-            nn.GroupNorm(groups, 2 * channels),
-            nn.Conv2d(2 * channels, channels, kernel, padding=kernel // 2),
-        )
-        self.norm2, self.conv2 = nn.GroupNorm(groups, channels), nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm1 = nn.GroupNorm(groups, 2 * channels)
+        self.conv1 = nn.Conv2d(2 * channels, channels, kernel, padding=kernel // 2)
+        self.norm2 = nn.GroupNorm(groups, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         set_to_zero(self.conv2)
 
     def forward(self, explicit: Tensor, implicit: Tensor) -> Tensor:
@@ -159,10 +159,8 @@ class GeoBlock(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.conv1, self.conv2 = (
-            nn.Conv2d(3 * channels, hidden, 3, padding=1),
-            nn.Conv2d(hidden, hidden, 3, padding=1),
-        )
+        self.conv1 = nn.Conv2d(3 * channels, hidden, 3, padding=1)
+        self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1)
         self.conv3 = nn.Conv2d(hidden, channels, 3, padding=1)
         set_to_zero(self.conv3)
 
@@ -177,7 +175,8 @@ class Hpdm(nn.Module):
 
     def __init__(self, config: HpdmConfig) -> None:
         super().__init__()
-        self.config, branch = config, config.branch
+        self.config = config
+        branch = config.branch
         self.explicit = Branch(branch)
         self.geometry = GeoBlock(branch.latent_channels, config.hidden) if config.geometry else None
         self.implicit = Branch(branch) if config.implicit else None
@@ -227,7 +226,8 @@ class Hpdm(nn.Module):
         """How the implicit branch's features join the explicit one's; None where there is no such branch."""
         if self.implicit is None or self.fusions is None:
             return None
-        fusions, (driver, warp) = self.fusions, priors.driver_for(z)
+        fusions = self.fusions
+        driver, warp = priors.driver_for(z)
         known = torch.ones_like(driver[:, :1])  # the driving view is known whole
         implicit = [warp(feature) for feature in self.implicit.features(z, t, torch.cat([driver, known], 1))]
         return lambda tap, explicit: fusions[tap](explicit, implicit[tap])
@@ -266,9 +266,9 @@ class HpdmDenoiser:
                 f"hpdm: expected whole repetitions of {B} targets, got {len(z)} rows; pass one row a target"
             )
         dtype = next(self.network.parameters()).dtype
-        added = self.network(z[:B].to(dtype), t[:B], self.priors, weight=self.weight)
-        added = [feature.repeat(len(z) // B, 1, 1, 1) for feature in added]
-        return self.base.told(added)(z, t, conditioning)
+        features = self.network(z[:B].to(dtype), t[:B], self.priors, weight=self.weight)
+        features = [feature.repeat(len(z) // B, 1, 1, 1) for feature in features]
+        return self.base.told(features)(z, t, conditioning)
 
 
 def load_branches(path: Path) -> Hpdm:
@@ -292,7 +292,8 @@ def load_branches(path: Path) -> Hpdm:
 
 def check_fits(network: Hpdm, denoiser: InjectedDenoiser) -> None:
     """Raises ValueError unless branches were made for a UNet of this denoiser's size."""
-    branch, (channels, layers) = network.config.branch, denoiser.size
+    branch = network.config.branch
+    channels, layers = denoiser.size
     if branch.latent_channels != denoiser.latent_channels:
         raise ValueError(
             f"hpdm: expected branches for latents of {denoiser.latent_channels} channels, got some for {branch.latent_channels}; "

@@ -111,9 +111,9 @@ def read_peft(state: dict[str, Tensor], alpha: float = PEFT_ALPHA) -> Lora:
     sides: dict[str, dict[str, Tensor]] = {}
     adapters = set()
     for key, value in state.items():
-        if found := _PEFT_KEY.match(key):
-            sides.setdefault(found["module"], {})[found["side"]] = value
-            adapters.add(found["adapter"])
+        if match := _PEFT_KEY.match(key):
+            sides.setdefault(match["module"], {})[match["side"]] = value
+            adapters.add(match["adapter"])
     halves = [name for name, pair in sides.items() if len(pair) != 2]
     if len(adapters) != 1 or halves:
         raise ValueError(
@@ -225,12 +225,13 @@ def target_names(module: nn.Module, endings: Iterable[str]) -> list[str]:
     ]
 
 
-class _Adapted(nn.Module):
+class _Adapter(nn.Module):
     """The parametrisation W -> W + s B A, whose A and B can be trained."""
 
     def __init__(self, update: Update) -> None:
         super().__init__()
-        self.a, self.b, self.scale = nn.Parameter(update.a), nn.Parameter(update.b), update.scale
+        self.a, self.b = nn.Parameter(update.a), nn.Parameter(update.b)
+        self.scale = update.scale
 
     def forward(self, weight: Tensor) -> Tensor:
         """A weight [out, in] or [C_out, C_in, k, k] -> the same with the update added."""
@@ -251,7 +252,7 @@ def inject(
         alpha: scale times rank; None for a scale of 1.
 
     Returns:
-        the factors, for an optimiser. `injected` reads them, `eject` takes them out.
+        the factors, for an optimiser. `lora_of` reads them, `eject` takes them out.
     """
     factors = []
     for name in names:
@@ -275,35 +276,35 @@ def attach(module: nn.Module, lora: Lora) -> None:
 
 
 def _adapt(module: nn.Module, name: str, update: Update) -> list[nn.Parameter]:
-    adapted = _Adapted(update)
-    parametrize.register_parametrization(module.get_submodule(name), "weight", adapted, unsafe=True)
-    return list(adapted.parameters())
+    adapter = _Adapter(update)
+    parametrize.register_parametrization(module.get_submodule(name), "weight", adapter, unsafe=True)
+    return list(adapter.parameters())
 
 
-def _adapted(module: nn.Module) -> dict[str, _Adapted]:
+def _adapters(module: nn.Module) -> dict[str, _Adapter]:
     """Injected factors by the names of their modules."""
     factors = {}
     for name, part in module.named_modules():
         if parametrize.is_parametrized(part, "weight"):
             first = part.get_submodule("parametrizations.weight.0")
-            if isinstance(first, _Adapted):
+            if isinstance(first, _Adapter):
                 factors[name] = first
     return factors
 
 
-def injected(module: nn.Module) -> Lora:
+def lora_of(module: nn.Module) -> Lora:
     """A copy of the LoRA that a module has been given by `inject`, as trained so far."""
     return Lora(
         {
             name: Update(part.a.detach().clone(), part.b.detach().clone(), part.scale)
-            for name, part in _adapted(module).items()
+            for name, part in _adapters(module).items()
         }
     )
 
 
 def eject(module: nn.Module) -> Lora:
     """Take the factors out again; the module is as before `inject`, but for what is frozen."""
-    lora = injected(module)
+    lora = lora_of(module)
     for name in lora.updates:
         parametrize.remove_parametrizations(module.get_submodule(name), "weight", leave_parametrized=False)
     return lora
@@ -341,10 +342,10 @@ def fingerprint(base: nn.Module | dict[str, Tensor], count: int = 32) -> Fingerp
         json.dumps([(name, list(plain[name].shape)) for name in names]).encode()
     ).hexdigest()
     weights = [plain[name] for name in names if plain[name].ndim > 1]
-    chosen = weights[:: max(len(weights) // count, 1)][:count]
+    probes = weights[:: max(len(weights) // count, 1)][:count]
     return Fingerprint(
         layout[:32],
-        tuple(round(weight.flatten()[weight.numel() // 2].float().item(), 8) for weight in chosen),
+        tuple(round(weight.flatten()[weight.numel() // 2].float().item(), 8) for weight in probes),
     )
 
 
@@ -405,9 +406,9 @@ def save_lora(path: Path, lora: Lora, base: Fingerprint, **facts: str) -> None:
     """Write a LoRA in half precision, with its base's fingerprint and `facts` in the metadata."""
     tensors, scales = packed(lora)
     tensors = {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()}
-    bound = {"layout": base.layout, "samples": base.samples}
+    entry = {"layout": base.layout, "samples": base.samples}
     save_tensors(
-        path, tensors, {"kind": KIND, "scales": json.dumps(scales), "base": json.dumps(bound), **facts}
+        path, tensors, {"kind": KIND, "scales": json.dumps(scales), "base": json.dumps(entry), **facts}
     )
 
 
@@ -423,20 +424,18 @@ def load_lora(path: Path, base: Fingerprint) -> Lora:
             f"LoRA: expected a file of kind {KIND}, but {Path(path).name} holds {kind_of(metadata)}"
         )
     what = f"LoRA: {Path(path).name}"
-    bound = json_entry(metadata, "base", what)
-    values = [bound.get("layout"), bound.get("samples")] if isinstance(bound, dict) else bound
+    entry = json_entry(metadata, "base", what)
+    values = [entry.get("layout"), entry.get("samples")] if isinstance(entry, dict) else entry
     check_base(fingerprint_from(values, what), base, Path(path).name)
     return unpacked(state, json_entry(metadata, "scales", what))
 
 
-def check_base(made_on: Fingerprint, base: Fingerprint, what: str) -> None:
+def check_base(own: Fingerprint, base: Fingerprint, what: str) -> None:
     """Raises ValueError, with what differs, unless a LoRA was made on this base."""
-    if made_on.same(base):
+    if own.same(base):
         return
     differs = (
-        "the same layout with other weights"
-        if made_on.layout == base.layout
-        else "a network of another layout"
+        "the same layout with other weights" if own.layout == base.layout else "a network of another layout"
     )
     raise ValueError(
         f"LoRA: {what} was made on another base: this one is {differs}; load the model that it was trained on"

@@ -92,7 +92,7 @@ def _vae_pairs(levels: int, layers: int) -> Pairs:
 
 def _count(state: State, pattern: str) -> int:
     """How many numbers the first group of a pattern takes among the keys: 1 + the highest."""
-    return 1 + max((int(found[1]) for key in state if (found := re.match(pattern, key))), default=-1)
+    return 1 + max((int(match[1]) for key in state if (match := re.match(pattern, key))), default=-1)
 
 
 def _renamed(state: State, names: dict[str, str], what: str) -> State:
@@ -146,10 +146,10 @@ def vae_to_ldm(state: State) -> State:
         _count(state, r"encoder\.down_blocks\.(\d+)\."),
         _count(state, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."),
     )
-    renamed = _renamed(state, dict(_vae_pairs(levels, layers)), "VAE")
+    ours = _renamed(state, dict(_vae_pairs(levels, layers)), "VAE")
     return {
         key: value[..., None, None] if ".attn_1." in key and value.ndim == 2 else value
-        for key, value in renamed.items()
+        for key, value in ours.items()
     }
 
 
@@ -159,10 +159,10 @@ def vae_to_diffusers(state: State) -> State:
         _count(state, r"encoder\.down\.(\d+)\."),
         _count(state, r"encoder\.down\.0\.block\.(\d+)\."),
     )
-    renamed = _renamed(state, {ldm: theirs for theirs, ldm in _vae_pairs(levels, layers)}, "VAE")
+    ours = _renamed(state, {ldm: theirs for theirs, ldm in _vae_pairs(levels, layers)}, "VAE")
     return {
         key: value[..., 0, 0] if ".attentions." in key and value.ndim == 4 else value
-        for key, value in renamed.items()
+        for key, value in ours.items()
     }
 
 

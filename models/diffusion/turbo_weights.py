@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 KIND = "turbo"
 UNET, VAE, SKIPS = "unet.", "vae.", "skips."
-GAMMA, TOKENS = 1e3, 4096  # the most that a file may have: the skips' scale, length of the prompt
+GAMMA = 1e3  # the most that a file may have of the skips' scale
+TOKENS = 4096  # and of the prompt's length
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ class ViewMixing:
     """
 
     def __init__(self, views: int, inner) -> None:
-        self.views, self.inner = views, inner
+        self.views = views
+        self.inner = inner
 
     def __call__(
         self,

@@ -147,12 +147,13 @@ def evaluate(
                     True,
                 )
             )
-    return figures + _judged(images, references, judges, reference_masks)
+    return figures + _verdicts(images, references, judges, reference_masks)
 
 
-def _judged(images: Tensor, references: Tensor, judges: Judges, masks: Tensor | None) -> list[Figure]:
+def _verdicts(images: Tensor, references: Tensor, judges: Judges, masks: Tensor | None) -> list[Figure]:
     """The figures of the judges, of pairs of one size."""
-    figures, H, W = [], *images.shape[-2:]
+    figures = []
+    H, W = images.shape[-2:]
     if judges.perceptual is not None and min(H, W) >= judges.perceptual.least:
         pairs = zip(images.split(1), references.split(1), strict=True)
         figures.append(
