@@ -13,7 +13,12 @@ from portrait_diffusion.models.distillation.head_scene import (
     ViewDenoiser,
     with_resolution,
 )
-from portrait_diffusion.models.distillation.noise_resampling import PHOTO, STRATEGIES, iterate, iterate_fast
+from portrait_diffusion.models.distillation.noise_resampling import (
+    STRATEGIES,
+    UNDRIVEN,
+    iterate,
+    iterate_fast,
+)
 from portrait_diffusion.models.distillation.refinement import PRESETS, Refinement, refine
 from portrait_diffusion.models.distillation.views import refinement_cameras, view_order
 from portrait_diffusion.models.field.triplane import FieldConfig
@@ -318,7 +323,7 @@ def test_drivers_come_before_those_they_drive():
         *(torch.cat([getattr(frontal(), n)[None], getattr(around, n)]) for n in ("cam2world", "intrinsics"))
     )
     order = view_order(cameras)
-    assert order[0] == (0, PHOTO) and sorted(view for view, _ in order) == list(range(10))
+    assert order[0] == (0, UNDRIVEN) and sorted(view for view, _ in order) == list(range(10))
     place = {view: i for i, (view, _) in enumerate(order)}
     assert all(place[driver] < place[view] for view, driver in order[1:])
     yaw, pitch = yaw_pitch(cameras)
