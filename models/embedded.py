@@ -51,4 +51,4 @@ def distillation_on(device: torch.device, prior: HeadGenerator, preset: str) -> 
     )
     for module in (guides.model.vae, guides.model.denoiser.unet, guides.zero123, network):
         module.to(device)
-    return DistilledRefinement(guides=guides, network=network, block=block, refine=REFINEMENTS[preset])
+    return DistilledRefinement(guides=guides, network=network, block=block, refinement=REFINEMENTS[preset])

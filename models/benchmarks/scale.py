@@ -104,7 +104,7 @@ def rows_of(
         raise ValueError(
             "scale: expected finite numbers from random weights, got an iteration that was skipped; see the log"
         )
-    targets = {tuple(one.target.shape) for one in report.kept.values()}
+    targets = {tuple(one.target.shape) for one in report.states.values()}
     if targets != {(3, config.size, config.size)}:
         raise ValueError(f"scale: expected targets of {config.size} pixels, got {targets}")
     each = min(seconds[1:] or seconds)

@@ -16,10 +16,8 @@ from torch import Tensor, nn
 from ..bounds import configured, integer_tuple, integers
 from ..checkpoint import build, read, shipped
 
-CROP_SIDE, CROP_TOP = (
-    0.64,
-    0.16,
-)  # frame widths: the square around the head in a canonical frame, in the middle across
+CROP_SIDE = 0.64  # frame widths: the square around the head in a canonical frame, in the middle across
+CROP_TOP = 0.16  # frame widths above it
 CROP_SIZE = 128  # pixels
 
 
@@ -59,9 +57,9 @@ class IdentityNetwork(nn.Module):
         )
         self.more = nn.ModuleList(operations.Conv2d(b, b, 3, padding=1) for b in config.channels)
         self.norms = nn.ModuleList(operations.GroupNorm(8, b) for b in config.channels)
-        left = CROP_SIZE // 2 ** len(config.channels)
+        side = CROP_SIZE // 2 ** len(config.channels)
         self.gather = operations.Conv2d(
-            widths[-1], widths[-1], left, groups=widths[-1]
+            widths[-1], widths[-1], side, groups=widths[-1]
         )  # each channel weighs the places of its own
         self.out = operations.Linear(widths[-1], config.dimensions)
 

@@ -156,7 +156,7 @@ class LatentPairs:
         Args:
             nearer: [B], share of the way from the feed-forward head's coarse render to the exact view that a better head's would have gone.
         """
-        warp = Warp(found={(size, size): getattr(self, f"index{size}")[rows].long() for size in SIZES})
+        warp = Warp(indices={(size, size): getattr(self, f"index{size}")[rows].long() for size in SIZES})
         geometry = self.geometry[rows]
         if nearer is not None:
             render, normals = geometry.chunk(2, 1)
