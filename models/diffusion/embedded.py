@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..bounds import configured, integer_tuple, integers, numbers
-from ..checkpoint import build, read, shipped
+from ..bounds import integer_tuple, integers, numbers
+from ..checkpoint import shipped_network
 from .denoiser import Conditioning, DiffusersDenoiser
 from .schedule import stable_diffusion_schedule
 
@@ -216,19 +216,15 @@ def shipped_autoencoder(path: Path | None = None) -> autoencoder_kl.AutoencoderK
     """The autoencoder that comes with the pack, or one of its kind, frozen, on the CPU.
 
     Raises:
-        ValueError: as `checkpoint.read` and `load_into`.
+        ValueError: as `checkpoint.shipped_network`.
     """
-    config, state = read(path or shipped("autoencoder"), "autoencoder")
-    sizes = configured(AutoencoderConfig, config, "autoencoder")
-    return build(lambda: autoencoder(sizes).requires_grad_(False).eval(), state, "autoencoder")
+    return shipped_network("autoencoder", AutoencoderConfig, autoencoder, path)
 
 
 def shipped_unet(path: Path | None = None) -> EmbeddedUNet:
     """The UNet and prompts that come with the pack, or some of their kind, frozen, on the CPU.
 
     Raises:
-        ValueError: as `checkpoint.read` and `load_into`.
+        ValueError: as `checkpoint.shipped_network`.
     """
-    config, state = read(path or shipped("diffusion"), "diffusion")
-    sizes = configured(UNetConfig, config, "diffusion")
-    return build(lambda: EmbeddedUNet(sizes).requires_grad_(False).eval(), state, "diffusion")
+    return shipped_network("diffusion", UNetConfig, EmbeddedUNet, path)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bounds import configured, flags, integers, numbers
-from ..checkpoint import build, read, read_tensors, shipped
+from ..checkpoint import build, read_tensors, shipped_network
 from ..projection import Projector, map_size
 from .brushnet import Branch, BranchConfig, Merge, branch_config_of, set_to_zero
 from .denoiser import Conditioning, InjectedDenoiser
@@ -308,6 +308,4 @@ def check_fits(network: Hpdm, denoiser: InjectedDenoiser) -> None:
 
 def shipped_hpdm(path: Path | None = None) -> Hpdm:
     """The branches that come with the pack, or others of their kind, frozen, on the CPU."""
-    config, state = read(path or shipped("hpdm"), "hpdm")
-    sizes = configured(HpdmConfig, config, "hpdm")
-    return build(lambda: Hpdm(sizes).requires_grad_(False).eval(), state, "hpdm")
+    return shipped_network("hpdm", HpdmConfig, Hpdm, path)

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bounds import configured, integer_tuple, integers
-from ..checkpoint import build, read, shipped
+from ..bounds import integer_tuple, integers
+from ..checkpoint import shipped_network
 
 CROP_SIDE = 0.64  # frame widths: the square around the head in a canonical frame, in the middle across
 CROP_TOP = 0.16  # frame widths above it
@@ -118,6 +118,4 @@ def identity_similarity(network: IdentityNetwork, a: Tensor, b: Tensor) -> Tenso
 
 def shipped_identity() -> IdentityNetwork:
     """The network that comes with the pack, frozen, on the CPU."""
-    config, state = read(shipped("identity"), "identity")
-    sizes = configured(IdentityConfig, config, "identity")
-    return build(lambda: IdentityNetwork(sizes).requires_grad_(False).eval(), state, "identity")
+    return shipped_network("identity", IdentityConfig, IdentityNetwork)

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bounds import configured, integer_tuple, integers
-from ..checkpoint import build, read, shipped
+from ..bounds import integer_tuple, integers
+from ..checkpoint import shipped_network
 from .vgg import unit
 
 LEAST = 4  # pixels a side at the deepest level: less leaves no structure
@@ -124,6 +124,4 @@ def embedding(network: PerceptualNetwork, image: Tensor) -> Tensor:
 
 def shipped_perceptual() -> PerceptualNetwork:
     """The network that comes with the pack, frozen, on the CPU."""
-    config, state = read(shipped("perceptual"), "perceptual")
-    sizes = configured(PerceptualConfig, config, "perceptual")
-    return build(lambda: PerceptualNetwork(sizes).requires_grad_(False).eval(), state, "perceptual")
+    return shipped_network("perceptual", PerceptualConfig, PerceptualNetwork)

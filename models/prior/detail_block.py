@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bounds import configured, integer_tuple, integers
-from ..checkpoint import build, read, shipped
+from ..bounds import integer_tuple, integers
+from ..checkpoint import shipped_network
 from ..field.triplane import FieldConfig
 
 
@@ -100,11 +100,9 @@ def shipped_detail_block(path: Path | None = None) -> DetailBlock:
     """The block that comes with the pack, or one of its kind, frozen, on the CPU.
 
     Raises:
-        ValueError: as `checkpoint.read` and `load_into`.
+        ValueError: as `checkpoint.shipped_network`.
     """
-    config, state = read(path or shipped("restoration"), "restoration")
-    sizes = configured(DetailConfig, config, "restoration")
-    return build(lambda: DetailBlock(sizes).requires_grad_(False).eval(), state, "restoration")
+    return shipped_network("restoration", DetailConfig, DetailBlock, path)
 
 
 def learnt_block(field: FieldConfig) -> DetailBlock | None:

@@ -35,7 +35,7 @@ from .prior_pictures import PictureBatch
 from .turbo_data import TurboData, shipped_stage, turbo_data
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 RAW = 128  # pixels of what the critic takes for the raw render
 OWN_FIRST = 10_000  # of UPPER: the prior's own identities, which no factory render shares

@@ -63,9 +63,7 @@ class TargetBench(HeadBench):
             torch.stack([run.view_states[view].anchor for view in views]),
         )
         renders = torch.stack([seen[view] for view in views])
-        truth = render_head(
-            sample_parameters(exact.exact.seed), scene.pixels.cameras[views], self.config.size
-        )
+        truth = render_head(sample_parameters(exact.seed), scene.pixels.cameras[views], self.config.size)
 
         def through(pictures: Tensor) -> Tensor:
             return torch.cat([decode(vae, encode(vae, one[None])) for one in pictures])
