@@ -72,7 +72,7 @@ def save_turbo(path: Path, weights: TurboWeights, **facts: str) -> None:
     )
 
 
-def load_turbo(path: Path, unet: nn.Module, vae: AutoencoderKL) -> TurboWeights:
+def load_turbo(path: Path, unet: nn.Module | dict[str, Tensor], vae: AutoencoderKL) -> TurboWeights:
     """The refiner's weights for this base.
 
     Raises:

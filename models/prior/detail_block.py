@@ -61,12 +61,13 @@ class DetailBlock(nn.Module):
             [nn.Conv2d(H, A, 3, stride=2, padding=1), nn.Conv2d(A, B, 3, stride=2, padding=1)]
         )
         self.wide_norm, self.wide = nn.GroupNorm(1, B), nn.Conv2d(B, B, 3, padding=1)
-        self.ups = nn.ModuleList([nn.Conv2d(A, H, 3, padding=1), nn.Conv2d(B, A, 3, padding=1)])
+        ups = [nn.Conv2d(A, H, 3, padding=1), nn.Conv2d(B, A, 3, padding=1)]
+        self.ups = nn.ModuleList(ups)
         self.shape = nn.Conv2d(H, C, 3, padding=1)
         self.fine, self.detail = nn.Conv2d(C, H // 2, 3, padding=1), nn.Conv2d(H // 2, C, 3, padding=1)
-        for last in (self.shape, self.detail, self.ups[0]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        for last in (self.shape, self.detail, ups[0]):
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, planes: Tensor) -> Tensor:
         """[B, 3, C, (D,) H, W] both.
