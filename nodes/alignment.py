@@ -128,7 +128,7 @@ class AlignPortrait(io.ComfyNode):
             )
         aligner = loading.load_aligner()
         mm.load_models_gpu([aligner])
-        found = []
+        portraits = []
         for photo, mask, face in zip(photos, masks, faces, strict=True):
             mm.throw_exception_if_processing_interrupted()
             to = aligner.load_device
@@ -140,12 +140,12 @@ class AlignPortrait(io.ComfyNode):
                 landmarks=face,
                 crop=manual,
             )
-            found.append(one.to(mm.intermediate_device()))
+            portraits.append(one.to(mm.intermediate_device()))
         whites, foregrounds = (
-            torch.stack([one.on_white() for one in found]),
-            torch.stack([one.mask for one in found]),
+            torch.stack([one.on_white() for one in portraits]),
+            torch.stack([one.mask for one in portraits]),
         )
-        return io.NodeOutput(found, convert.to_image(whites), convert.to_mask(foregrounds))
+        return io.NodeOutput(portraits, convert.to_image(whites), convert.to_mask(foregrounds))
 
 
 def masks_for(mask: torch.Tensor | None, photos: torch.Tensor) -> list:
@@ -165,10 +165,10 @@ def masks_for(mask: torch.Tensor | None, photos: torch.Tensor) -> list:
         raise ValueError(
             "foreground_mask: expected finite numbers, got NaN or infinity; check the node that made the mask"
         )
-    resized = torch.nn.functional.interpolate(
+    at_size = torch.nn.functional.interpolate(
         mask[:, None].float(), size=photos.shape[-2:], mode="bilinear", antialias=True
     )
-    return list(resized.expand(len(photos), -1, -1, -1))
+    return list(at_size.expand(len(photos), -1, -1, -1))
 
 
 def faces_for(landmarks: dict | None, count: int) -> list:
