@@ -141,10 +141,8 @@ class AlignPortrait(io.ComfyNode):
                 crop=manual,
             )
             portraits.append(one.to(mm.intermediate_device()))
-        whites, foregrounds = (
-            torch.stack([one.on_white() for one in portraits]),
-            torch.stack([one.mask for one in portraits]),
-        )
+        whites = torch.stack([one.on_white() for one in portraits])
+        foregrounds = torch.stack([one.mask for one in portraits])
         return io.NodeOutput(portraits, convert.to_image(whites), convert.to_mask(foregrounds))
 
 
@@ -165,10 +163,10 @@ def masks_for(mask: torch.Tensor | None, photos: torch.Tensor) -> list:
         raise ValueError(
             "foreground_mask: expected finite numbers, got NaN or infinity; check the node that made the mask"
         )
-    at_size = torch.nn.functional.interpolate(
+    planes = torch.nn.functional.interpolate(
         mask[:, None].float(), size=photos.shape[-2:], mode="bilinear", antialias=True
     )
-    return list(at_size.expand(len(photos), -1, -1, -1))
+    return list(planes.expand(len(photos), -1, -1, -1))
 
 
 def faces_for(landmarks: dict | None, count: int) -> list:
