@@ -80,8 +80,10 @@ class Body:
         pupils: [2, 3] the subject's left (+x) and right eye's centres.
         landmarks: [68, 3] the usual 68 points.
         scalp: [N] in [0, 1]: where hair may grow.
+        posture: [4, 4] what carries an upright torso to where this person's is: the head keeps looking along +z, the neck turns below.
         male: whether the face's proportions, brows and beard are drawn as a man's; tone: 0 lightest to 5 darkest skin; age: 0 young
             to 1 old.
+        child: 0 grown up to 1 about six years old; weight: -1 gaunt to 1 heavy; origin: a name in `nature.TONES`.
     """
 
     vertices: Tensor
@@ -92,6 +94,10 @@ class Body:
     pupils: Tensor
     landmarks: Tensor
     scalp: Tensor
+    posture: Tensor
     male: bool
     tone: float
     age: float
+    child: float
+    weight: float
+    origin: str
