@@ -67,17 +67,22 @@ class Hair:
 
     Attributes:
         strands: [N, K, 3] scene units, root first.
+        normals: [N, K, 3] unit: which way the surface of the hair as a whole looks.
         width: [N] scene units at the root; ribbons taper to their tips.
         colour: [N, 3] linear albedo of each strand.
-        depth: [N] in [0, 1], 0 = lies on the scalp, 1 = outermost: inner ones get less light.
-        tip: share of the width that is left at the tip.
+        depth: [N, K] in [0, 1], 0 = deep within the hair, 1 = outermost: inner ones get less light.
+        tip: share of the width that is left at the tip. gloss: factor on highlights.
+        name: what it is: "hair", "brows", "lashes", "beard".
     """
 
     strands: Tensor
+    normals: Tensor
     width: Tensor
     colour: Tensor
     depth: Tensor
     tip: float = 0.35
+    gloss: float = 1.0
+    name: str = "hair"
 
 
 @dataclass(frozen=True, kw_only=True)
