@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .eyes import turned_eyes
 from .nature import Nature, nature
 from .parts import Body
 from .scans import LEFT_EYE, RIGHT_EYE, SKIN, Scans, load_scans
-from .shape import NECK_PIVOT, expression, identity, posture, rotation, smoothstep, turned_neck
+from .shape import NECK_PIVOT, expression, gaze, identity, posture, rotation, smoothstep, turned_neck
 from .streams import Draws
 
 PUPILS = 0.09  # scene units between the pupils
@@ -43,12 +44,15 @@ def make_body(scans: Scans, who: Nature, seed: int) -> Body:
     """
     rest = scans.vertices
     vertices = identity(scans, who, Draws(seed, "shape"))
-    strengths = expression(scans, Draws(seed, "expression"))
-    vertices = vertices + torch.einsum("e,evc->vc", strengths, scans.expressions)
+    looking = gaze(Draws(seed, "gaze"))
+    strengths = expression(scans, looking, Draws(seed, "expression"))
+    moving = strengths.nonzero()[:, 0]
+    vertices = vertices + torch.einsum("e,evc->vc", strengths[moving], scans.expressions[moving])
     angles = posture(Draws(seed, "posture"))
     vertices = turned_neck(vertices, rest, angles)
     vertices, scale, shift = canonical(vertices)
     pupils = torch.stack([vertices[LEFT_EYE].mean(0), vertices[RIGHT_EYE].mean(0)])
+    vertices = turned_eyes(vertices, (LEFT_EYE, RIGHT_EYE), looking)
     return Body(
         vertices=vertices,
         rest=rest,
@@ -58,6 +62,7 @@ def make_body(scans: Scans, who: Nature, seed: int) -> Body:
         pupils=pupils,
         landmarks=vertices[scans.landmarks],
         scalp=scalp(rest),
+        gaze=looking,
         posture=_torso_pose(angles, scale, shift),
         male=who.male,
         tone=who.tone,

@@ -41,6 +41,9 @@ class Surface:
         vertices: [N, 3] scene units. faces: [F, 3]. rest: [N, 3] centimetres.
         paint: rest coordinates [P, 3] of visible points -> Paint.
         name: what it is, for errors and sheets.
+        transparent: whether its paint's opacity counts; others hide what lies behind.
+        two_sided: whether its back is seen: cloth, a hat's brim.
+        normals: [N, 3] unit, or None for those of its faces. coat: [N, 3] unit, of a wet layer that reflects, or None for the same.
     """
 
     vertices: Tensor
@@ -48,6 +51,10 @@ class Surface:
     rest: Tensor
     paint: Callable[[Tensor], Paint]
     name: str
+    transparent: bool = False
+    two_sided: bool = True
+    normals: Tensor | None = None
+    coat: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +87,7 @@ class Body:
         pupils: [2, 3] the subject's left (+x) and right eye's centres.
         landmarks: [68, 3] the usual 68 points.
         scalp: [N] in [0, 1]: where hair may grow.
+        gaze: radians that the eyes look aside (towards +x) and up.
         posture: [4, 4] what carries an upright torso to where this person's is: the head keeps looking along +z, the neck turns below.
         male: whether the face's proportions, brows and beard are drawn as a man's; tone: 0 lightest to 5 darkest skin; age: 0 young
             to 1 old.
@@ -94,6 +102,7 @@ class Body:
     pupils: Tensor
     landmarks: Tensor
     scalp: Tensor
+    gaze: tuple[float, float]
     posture: Tensor
     male: bool
     tone: float

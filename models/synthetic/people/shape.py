@@ -181,8 +181,14 @@ def turned_neck(vertices: Tensor, rest: Tensor, angles: Tensor) -> Tensor:
     return turned
 
 
-def expression(scans: Scans, draws: Draws) -> Tensor:
-    """[57] strengths of the expression shapes: a smile in three of five, else calm, talking or frowning; a gaze; lids."""
+def gaze(draws: Draws) -> tuple[float, float]:
+    """Where the eyes look, radians aside (towards +x) and up: mostly into the frontal camera."""
+    wide = 0.16 if draws.chance(0.35) else 0.03
+    return draws.normal(0.0, wide), draws.normal(0.0, 0.6 * wide)
+
+
+def expression(scans: Scans, looking: tuple[float, float], draws: Draws) -> Tensor:
+    """[57] strengths of the expression shapes: half smile, others are calm, talk or frown; lids follow the eyes."""
     strengths = torch.zeros(len(scans.expression_names))
 
     def both(amount: float, *names: str) -> None:
@@ -214,15 +220,10 @@ def expression(scans: Scans, draws: Draws) -> Tensor:
         one(0.4 * amount, "mouthPucker")
     brows = draws.normal(0.0, 0.3)
     both(abs(brows), *(("browInnerUp", "browOuterUp") if brows > 0 else ("browDown",)))
-    _gaze(both, one, draws)
-    return strengths.clamp(0, 1)
-
-
-def _gaze(both, one, draws: Draws) -> None:
-    """Where the eyes look, and how far the lids are down."""
-    aside, up = draws.normal(0.0, 0.12), draws.normal(0.0, 0.08)
-    for name, amount in (("Out_L", aside), ("In_R", aside), ("In_L", -aside), ("Out_R", -aside)):
-        one(max(0.0, amount), f"eyeLook{name}")
+    aside, up = (2.0 * angle for angle in looking)  # full strength is about half a radian
+    for name, strength in (("Out_L", aside), ("In_R", aside), ("In_L", -aside), ("Out_R", -aside)):
+        one(max(0.0, strength), f"eyeLook{name}")
     both(abs(up), "eyeLookUp" if up > 0 else "eyeLookDown")
-    both(draws.uniform(0.0, 0.18) if not draws.chance(0.04) else 1.0, "eyeBlink")
+    both(draws.uniform(0.0, 0.16) if not draws.chance(0.04) else 1.0, "eyeBlink")
     both(max(0.0, draws.normal(-0.1, 0.2)), "eyeWide")
+    return strengths.clamp(0, 1)

@@ -1,0 +1,76 @@
+"""A whole person of a seed: body, skin, eyes, hair, clothes and light, put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .body import make_body
+from .eyes import coat_normals, draw_eyes, draw_mouth
+from .light import Light, draw_light
+from .nature import Nature, nature
+from .parts import Body, Hair, Surface
+from .scans import Scans, load_scans
+from .scene import Scene, make_scene
+from .skin import draw_skin
+
+FACTORY_VERSION = "3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """One person. Attributes: surfaces, hair: all parts. scene: the same, ready for cameras."""
+
+    seed: int
+    who: Nature
+    body: Body
+    surfaces: tuple[Surface, ...]
+    hair: tuple[Hair, ...]
+    light: Light
+    scene: Scene
+
+
+def draw_person(seed: int, scans: Path | None = None) -> Person:
+    """The person of a seed. Args: scans: where the model lies, as of `scans.scans_file`.
+
+    Raises:
+        ValueError: a negative seed, or no scans.
+    """
+    model, who = load_scans(scans), nature(seed)
+    body = make_body(model, who, seed)
+    surfaces = bare_surfaces(model, body, who, seed)
+    hair: list[Hair] = []
+    light = draw_light(seed)
+    return Person(
+        seed=seed,
+        who=who,
+        body=body,
+        surfaces=tuple(surfaces),
+        hair=tuple(hair),
+        light=light,
+        scene=make_scene(surfaces, hair, light),
+    )
+
+
+def bare_surfaces(model: Scans, body: Body, who: Nature, seed: int) -> list[Surface]:
+    """Skin, eyes, teeth and gums."""
+    teeth, gums = draw_mouth(who, seed)
+    parts = {
+        "skin": (("M_Face", "M_BackHead"), draw_skin(who, seed)),
+        "eyes": (("M_ScleraLeft", "M_ScleraRight"), draw_eyes(who, seed)),
+        "teeth": (("M_Teeth",), teeth),
+        "gums": (("M_GumsTongue",), gums),
+    }
+    return [
+        Surface(
+            vertices=body.vertices,
+            faces=model.faces_of(*materials),
+            rest=body.rest,
+            paint=paint,
+            name=name,
+            two_sided=False,
+            normals=body.normals,
+            coat=coat_normals(body.rest, body.gaze) if name == "eyes" else None,
+        )
+        for name, (materials, paint) in parts.items()
+    ]

@@ -1,0 +1,161 @@
+"""A person made ready for cameras: one mesh of all surfaces, and the light that reaches each of its vertices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .light import Light
+from .occlusion import dense_points, lamp_visibility, sky_transfer
+from .parts import Hair, Surface
+
+STRAND_STEP = 2  # every second strand stands for its neighbour where hair throws shadows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mesh:
+    """Surfaces as one mesh of N vertices.
+
+    Attributes:
+        vertices, rest, normals, coat: [N, 3]; coat: normals of a wet layer on top, else the same as normals.
+        faces: [F, 3]. owner: [F] index of the surface. two_sided: [F] bool, whether its back is seen.
+        sky: [N, 3] irradiance over pi from the sky. lamps: [N, L] visibility of each lamp. cavity: [N] 1 in the open, less in folds.
+        surfaces: those that own faces.
+    """
+
+    vertices: Tensor
+    rest: Tensor
+    normals: Tensor
+    coat: Tensor
+    faces: Tensor
+    owner: Tensor
+    two_sided: Tensor
+    sky: Tensor
+    lamps: Tensor
+    cavity: Tensor
+    surfaces: tuple[Surface, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strands:
+    """One piece of hair and the light at its points. Attributes: sky: [N, K, 3] as of `Mesh`. lamps: [N, K, L]."""
+
+    hair: Hair
+    sky: Tensor
+    lamps: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What cameras look at. Attributes: solid, clear: opaque and transparent surfaces; the latter may be None."""
+
+    solid: Mesh
+    clear: Mesh | None
+    strands: tuple[Strands, ...]
+    light: Light
+
+
+def make_scene(surfaces: list[Surface], hair: list[Hair], light: Light) -> Scene:
+    """Surfaces and hair of a person in a light."""
+    solid = [surface for surface in surfaces if not surface.transparent]
+    clear = [surface for surface in surfaces if surface.transparent]
+    clouds = [dense_points(surface.vertices, surface.faces) for surface in solid]
+    clouds += [strand_points(piece.strands[::STRAND_STEP]) for piece in hair]
+    occluders = torch.cat(clouds)
+    return Scene(
+        solid=_mesh(solid, occluders, light),
+        clear=_mesh(clear, occluders, light) if clear else None,
+        strands=tuple(_strands(piece, occluders, light) for piece in hair),
+        light=light,
+    )
+
+
+def strand_points(strands: Tensor) -> Tensor:
+    """[P, 3] points along strands [N, K, 3], twice as dense as theirs."""
+    return torch.cat([strands.flatten(0, 1), ((strands[:, 1:] + strands[:, :-1]) / 2).flatten(0, 1)])
+
+
+def outward(points: Tensor, centre: Tensor) -> Tensor:
+    """[..., 3] unit directions away from the head's middle [3]: the normals of hair as a whole; points [..., 3]."""
+    return F.normalize(points - centre, dim=-1)
+
+
+def smooth_normals(surface: Surface) -> Tensor:
+    """[N, 3] unit normals of a surface, each face by its area; its own where it brings them."""
+    if surface.normals is not None:
+        return surface.normals
+    corners = surface.vertices[surface.faces]
+    across = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    total = torch.zeros_like(surface.vertices)
+    for corner in surface.faces.unbind(1):
+        total.index_add_(0, corner, across)
+    return F.normalize(total, dim=-1)
+
+
+def _mesh(surfaces: list[Surface], occluders: Tensor, light: Light) -> Mesh:
+    surfaces = [_used(surface) for surface in surfaces]
+    normals = [smooth_normals(surface) for surface in surfaces]
+    starts = torch.tensor([0] + [len(surface.vertices) for surface in surfaces]).cumsum(0)
+    vertices = torch.cat([surface.vertices for surface in surfaces])
+    normal = torch.cat(normals)
+    transfer = sky_transfer(vertices, normal, occluders)
+    return Mesh(
+        vertices=vertices,
+        rest=torch.cat([surface.rest for surface in surfaces]),
+        normals=normal,
+        coat=torch.cat([n if s.coat is None else s.coat for s, n in zip(surfaces, normals, strict=True)]),
+        faces=torch.cat([s.faces + start for s, start in zip(surfaces, starts.tolist())]),
+        owner=torch.cat([torch.full((len(s.faces),), i) for i, s in enumerate(surfaces)]),
+        two_sided=torch.cat([torch.full((len(s.faces),), s.two_sided) for s in surfaces]),
+        sky=(transfer @ light.sky).clamp_min(0),
+        lamps=torch.stack([lamp_visibility(vertices, normal, occluders, lamp) for lamp in light.lamps], 1),
+        cavity=torch.cat([_cavity(s, n) for s, n in zip(surfaces, normals, strict=True)]),
+        surfaces=tuple(surfaces),
+    )
+
+
+def _used(surface: Surface) -> Surface:
+    """A surface without the vertices that none of its faces has."""
+    used, faces = surface.faces.unique(return_inverse=True)
+    return Surface(
+        vertices=surface.vertices[used],
+        faces=faces,
+        rest=surface.rest[used],
+        paint=surface.paint,
+        name=surface.name,
+        transparent=surface.transparent,
+        two_sided=surface.two_sided,
+        normals=None if surface.normals is None else surface.normals[used],
+        coat=None if surface.coat is None else surface.coat[used],
+    )
+
+
+def _cavity(surface: Surface, normals: Tensor) -> Tensor:
+    """[N] 1 where a surface is flat or bulges, less where it folds: what a depth map's cells are too coarse for."""
+    total, count = torch.zeros_like(surface.vertices), torch.zeros(len(surface.vertices), 1)
+    for corner, following in ((0, 1), (1, 2), (2, 0)):
+        start, end = surface.faces[:, corner], surface.faces[:, following]
+        total.index_add_(0, start, surface.vertices[end])
+        count.index_add_(0, start, torch.ones(len(start), 1))
+    away = total / count.clamp_min(1) - surface.vertices
+    size = away.norm(dim=1).clamp_min(1e-5) + 0.002
+    hollow = ((away * normals).sum(1) / size).clamp_min(0)
+    return 1 - 0.75 * hollow.clamp_max(0.8)
+
+
+def _strands(piece: Hair, occluders: Tensor, light: Light) -> Strands:
+    """Light at four points of every strand, and between them by interpolation."""
+    count = piece.strands.shape[1]
+    knots = torch.linspace(0, count - 1, min(4, count)).round().long()
+    points = piece.strands[:, knots].flatten(0, 1)
+    normals = outward(points, piece.strands[:, 0].mean(0) * 0.5)
+    sky = (sky_transfer(points, normals, occluders) @ light.sky).clamp_min(0)
+    lamps = torch.stack([lamp_visibility(points, normals, occluders, lamp) for lamp in light.lamps], 1)
+    both = torch.cat([sky, lamps], 1).view(len(piece.strands), len(knots), -1)
+    spread = F.interpolate(both.transpose(1, 2), size=count, mode="linear", align_corners=True).transpose(
+        1, 2
+    )
+    return Strands(hair=piece, sky=spread[..., :3].contiguous(), lamps=spread[..., 3:].contiguous())
