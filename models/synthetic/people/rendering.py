@@ -11,9 +11,11 @@ from torch import Tensor
 from ...camera import Camera, project
 from ...mesh.rasterize import rasterize
 from ..rendering import Views
+from .hair.ribbons import ribbons
+from .hair.shading import shade
 from .parts import Paint
 from .person import Person
-from .scene import Mesh, Scene
+from .scene import Mesh, Scene, Strands
 from .shading import Points, exposed, irradiance, reflection
 
 SAMPLES = 2  # a side of the grid of samples in a pixel
@@ -64,6 +66,8 @@ def _view(scene: Scene, camera: Camera, size: int) -> tuple[Tensor, Tensor, Tens
     """Premultiplied sRGB [3, S, S], mask [1, S, S], distance [1, S, S], normal [3, S, S] of one camera."""
     fine = size * SAMPLES
     samples = _surfaces(scene, camera, fine)
+    for piece in scene.strands:
+        samples = _with_hair(samples, scene, piece, camera, fine)
     if scene.clear is not None:
         samples = _behind_glass(samples, scene, scene.clear, camera, fine)
     return _pooled(samples, camera)
@@ -83,6 +87,24 @@ def _surfaces(scene: Scene, camera: Camera, fine: int) -> Samples:
         distance=_scattered(distance[:, None], seen, fine, torch.inf)[..., 0],
         normal=_scattered(points.normal, seen, fine),
     )
+
+
+def _with_hair(samples: Samples, scene: Scene, piece: Strands, camera: Camera, fine: int) -> Samples:
+    """One piece of hair in front of what was there."""
+    seen = ribbons(piece.hair, camera, fine, samples.distance)
+    colour, normal = shade(piece.hair, seen, piece.sky, piece.lamps, scene.light, camera.position)
+    layers = (
+        (samples.colour, colour),
+        (samples.cover, torch.ones(len(seen.sample))),
+        (samples.distance, seen.distance),
+        (samples.normal, normal),
+    )
+    merged = []
+    for image, values in layers:
+        flat = image.flatten(0, 1).clone()
+        flat[seen.sample] = values
+        merged.append(flat.view_as(image))
+    return Samples(colour=merged[0], cover=merged[1], distance=merged[2], normal=merged[3])
 
 
 def _behind_glass(samples: Samples, scene: Scene, mesh: Mesh, camera: Camera, fine: int) -> Samples:
@@ -165,21 +187,40 @@ def _towards(mesh: Mesh, camera: Camera) -> Tensor:
 
 def _spread(light: Tensor, skin: Tensor, seen: Tensor, fine: int, camera: Camera) -> Tensor:
     """Light [P, 3] spread within skin across the picture, red farthest (Jimenez et al., "Separable Subsurface Scattering", 2015)."""
-    pixels = float(camera.intrinsics[0, 0] * fine / camera.position.norm())
+    pixels = float(camera.intrinsics[0, 0] * (fine // SAMPLES) / camera.position.norm())
     image = torch.zeros(3, fine * fine)
     image[2, seen] = skin.float()
     image[:2, seen] = light[:, :2].T * skin
-    image = image.view(3, fine, fine)
+    image = _pixel_means(image.view(3, fine, fine))
+    pixel = _pixels(seen, fine)
     spread = light.clone()
     for channel, reach in enumerate(GLOW):
         if reach * pixels > 0.4:
-            blurred = _blurred(image[[channel, 2]], reach * pixels).view(2, -1)[:, seen]
-            spread[:, channel] = torch.where(skin, blurred[0] / blurred[1].clamp_min(1e-3), light[:, channel])
-    return spread
+            sharp = image[[channel, 2]]
+            change = _ratio(_blurred(sharp, reach * pixels)) - _ratio(sharp)
+            spread[:, channel] += change.flatten()[pixel] * skin
+    return spread.clamp_min(0)
+
+
+def _pixels(samples: Tensor, fine: int) -> Tensor:
+    """[P] pixels that samples [P] of an R x R grid lie in."""
+    row, column = samples // fine, samples % fine
+    return row // SAMPLES * (fine // SAMPLES) + column // SAMPLES
+
+
+def _pixel_means(layers: Tensor) -> Tensor:
+    """[C, S, S] of samples [C, R, R]."""
+    rows = sum(layers[:, i::SAMPLES] for i in range(SAMPLES))
+    return sum(rows[:, :, i::SAMPLES] for i in range(SAMPLES)) / SAMPLES**2
+
+
+def _ratio(layers: Tensor) -> Tensor:
+    """[S, S] the first of two layers [2, S, S] per cover, the second."""
+    return layers[0] / layers[1].clamp_min(1e-3)
 
 
 def _blurred(image: Tensor, sigma: float) -> Tensor:
-    """[C, R, R] under a Gaussian of `sigma` samples."""
+    """[C, S, S] under a Gaussian of `sigma` pixels."""
     reach = max(1, round(2.2 * sigma))
     kernel = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * sigma * sigma))
     kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
@@ -213,6 +254,6 @@ def _pooled(samples: Samples, camera: Camera) -> tuple[Tensor, Tensor, Tensor, T
         ],
         -1,
     )
-    pooled = F.avg_pool2d(layers.permute(2, 0, 1), SAMPLES)
+    pooled = _pixel_means(layers.permute(2, 0, 1))
     share = pooled[8:9].clamp_min(1e-6)
     return pooled[:3], pooled[3:4], pooled[4:5] / share, F.normalize(pooled[5:8], dim=0)

@@ -12,7 +12,10 @@ from torch import Tensor
 from .roots import Roots
 from .skull import Skull
 
-FACE_CENTRE, FACE_HALF = (0.0, 2.2), (6.7, 8.5)  # cm: the oval that hair frames, across and up; hair above it may be cut shorter
+FACE_CENTRE, FACE_HALF = (
+    (0.0, 2.2),
+    (6.7, 8.5),
+)  # cm: the oval that hair frames, across and up; hair above it may be cut shorter
 FACE_FRONT = 2.0  # cm: the oval counts in front of this
 LOWEST = -24.2  # cm: hair ends above where all geometry does
 
