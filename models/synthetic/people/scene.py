@@ -23,7 +23,7 @@ class Mesh:
     Attributes:
         vertices, rest, normals, coat: [N, 3]; coat: normals of a wet layer on top, else the same as normals.
         faces: [F, 3]. owner: [F] index of the surface. two_sided: [F] bool, whether its back is seen.
-        sky: [N, 3] irradiance over pi from the sky. lamps: [N, L] visibility of each lamp. cavity: [N] 1 in the open, less in folds.
+        sky: [N, 3] irradiance over pi from the sky. lamps: [N, L] visibility of each lamp. cavity: [N, 1] 1 in the open, less in folds.
         surfaces: those that own faces.
     """
 
@@ -109,7 +109,7 @@ def _mesh(surfaces: list[Surface], occluders: Tensor, light: Light) -> Mesh:
         two_sided=torch.cat([torch.full((len(s.faces),), s.two_sided) for s in surfaces]),
         sky=(transfer @ light.sky).clamp_min(0),
         lamps=torch.stack([lamp_visibility(raised, normal, occluders, lamp) for lamp in light.lamps], 1),
-        cavity=torch.cat([_cavity(s, n) for s, n in zip(surfaces, normals, strict=True)]),
+        cavity=torch.cat([_cavity(s, n) for s, n in zip(surfaces, normals, strict=True)])[:, None],
         surfaces=tuple(surfaces),
     )
 
