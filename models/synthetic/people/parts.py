@@ -44,6 +44,8 @@ class Surface:
         transparent: whether its paint's opacity counts; others hide what lies behind.
         two_sided: whether its back is seen: cloth, a hat's brim.
         normals: [N, 3] unit, or None for those of its faces. coat: [N, 3] unit, of a wet layer that reflects, or None for the same.
+        cavity: [N] share of light that folds too fine for shadow maps let through, or None to read it off the mesh.
+        recess: scene units that its points are raised for shadows: eyes lie behind their lids.
     """
 
     vertices: Tensor
@@ -55,6 +57,8 @@ class Surface:
     two_sided: bool = True
     normals: Tensor | None = None
     coat: Tensor | None = None
+    cavity: Tensor | None = None
+    recess: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -64,6 +64,8 @@ def _view(scene: Scene, camera: Camera, size: int) -> tuple[Tensor, Tensor, Tens
     """Premultiplied sRGB [3, S, S], mask [1, S, S], distance [1, S, S], normal [3, S, S] of one camera."""
     fine = size * SAMPLES
     samples = _surfaces(scene, camera, fine)
+    if scene.clear is not None:
+        samples = _behind_glass(samples, scene, scene.clear, camera, fine)
     return _pooled(samples, camera)
 
 
@@ -81,6 +83,21 @@ def _surfaces(scene: Scene, camera: Camera, fine: int) -> Samples:
         distance=_scattered(distance[:, None], seen, fine, torch.inf)[..., 0],
         normal=_scattered(points.normal, seen, fine),
     )
+
+
+def _behind_glass(samples: Samples, scene: Scene, mesh: Mesh, camera: Camera, fine: int) -> Samples:
+    """What is seen through the nearest transparent surface; distance and normals stay those of what lies behind."""
+    owner, points, rest, place, distance = visible(mesh, camera, fine)
+    paint = painted(mesh, owner, rest)
+    seen = place.nonzero()[:, 0]
+    near = distance < samples.distance.flatten()[seen]
+    cover = (paint.opacity * near)[:, None]
+    diffuse = paint.albedo * irradiance(points, paint, scene.light)
+    front = cover * diffuse + near[:, None] * reflection(points, paint, scene.light)
+    colour = samples.colour.flatten(0, 1).clone()
+    whole = samples.cover.flatten().clone()
+    colour[seen] = (1 - cover) * colour[seen] + front
+    return replace(samples, colour=colour.view_as(samples.colour), cover=whole.view(fine, fine))
 
 
 def visible(mesh: Mesh, camera: Camera, fine: int) -> tuple[Tensor, Points, Tensor, Tensor, Tensor]:

@@ -101,7 +101,8 @@ def _mesh(surfaces: list[Surface], occluders: Tensor, light: Light) -> Mesh:
     starts = torch.tensor([0] + [len(surface.vertices) for surface in surfaces]).cumsum(0)
     vertices = torch.cat([surface.vertices for surface in surfaces])
     normal = torch.cat(normals)
-    transfer = sky_transfer(vertices, normal, occluders)
+    raised = torch.cat([s.vertices + s.recess * n for s, n in zip(surfaces, normals, strict=True)])
+    transfer = sky_transfer(raised, normal, occluders)
     return Mesh(
         vertices=vertices,
         rest=torch.cat([surface.rest for surface in surfaces]),
@@ -111,7 +112,7 @@ def _mesh(surfaces: list[Surface], occluders: Tensor, light: Light) -> Mesh:
         owner=torch.cat([torch.full((len(s.faces),), i) for i, s in enumerate(surfaces)]),
         two_sided=torch.cat([torch.full((len(s.faces),), s.two_sided) for s in surfaces]),
         sky=(transfer @ light.sky).clamp_min(0),
-        lamps=torch.stack([lamp_visibility(vertices, normal, occluders, lamp) for lamp in light.lamps], 1),
+        lamps=torch.stack([lamp_visibility(raised, normal, occluders, lamp) for lamp in light.lamps], 1),
         cavity=torch.cat([_cavity(s, n) for s, n in zip(surfaces, normals, strict=True)]),
         surfaces=tuple(surfaces),
     )
@@ -130,11 +131,15 @@ def _used(surface: Surface) -> Surface:
         two_sided=surface.two_sided,
         normals=None if surface.normals is None else surface.normals[used],
         coat=None if surface.coat is None else surface.coat[used],
+        cavity=None if surface.cavity is None else surface.cavity[used],
+        recess=surface.recess,
     )
 
 
 def _cavity(surface: Surface, normals: Tensor) -> Tensor:
     """[N] 1 where a surface is flat or bulges, less where it folds: what a depth map's cells are too coarse for."""
+    if surface.cavity is not None:
+        return surface.cavity
     total, count = torch.zeros_like(surface.vertices), torch.zeros(len(surface.vertices), 1)
     for corner, following in ((0, 1), (1, 2), (2, 0)):
         start, end = surface.faces[:, corner], surface.faces[:, following]
