@@ -38,10 +38,10 @@ def _whorl(at: Tensor, roots: Roots, part: float, side: float) -> Tensor:
 def _part(at: Tensor, roots: Roots, part: float, side: float) -> Tensor:
     """Away from a line from the front to the crown; in front swept a little back, behind the crown straight down."""
     aside = torch.where(roots.rest[:, 0] < part, -1.0, 1.0)
-    front = smoothstep(roots.rest[:, 2], -5.0, 2.0)
-    x = aside * (0.25 + 0.75 * front)
+    front = smoothstep(roots.rest[:, 2], -5.0, 1.0)
+    x = aside * front + 0.1 * roots.rest[:, 0] * (1 - front)
     y = -(1.1 - 0.75 * front)
-    z = -0.42 * smoothstep(roots.rest[:, 2], 2.0, 8.0) - 0.5 * (1 - front)
+    z = -0.5 * smoothstep(roots.rest[:, 2], 1.0, 7.0) - 0.5 * (1 - front)
     low = smoothstep(7.0 - roots.rest[:, 1], 0.0, 3.0)  # at temples and nape everything runs down and back
     return torch.stack([x * (1 - low), y - low, z - 0.5 * low], 1)
 

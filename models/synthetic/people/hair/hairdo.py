@@ -11,6 +11,7 @@ from ..parts import Body, Hair
 from ..scans import Scans
 from ..shape import smoothstep
 from ..streams import Draws
+from ..parts import Paint
 from .colours import dyed, natural_shade, strand_colours
 from .loose import loose
 from .mass import hair_cloud, surface_normals
@@ -89,3 +90,23 @@ def finish(
         tip=tip,
         gloss=gloss,
     )
+
+
+def grown_over(paint, hairdo):
+    def f(rest):
+        import dataclasses
+        from .roots import scalp_density
+        from types import SimpleNamespace
+        from ..body import ears
+        from ..body import HAIRLINE
+        import math
+        p = paint(rest)
+        away = torch.atan2(rest[:, 0], rest[:, 2] - 1.0).abs() * (180 / math.pi)
+        angles, heights = (torch.tensor(v, dtype=torch.float32) for v in HAIRLINE)
+        after = torch.searchsorted(angles, away.contiguous()).clamp(1, len(angles) - 1)
+        share = (away - angles[after - 1]) / (angles[after] - angles[after - 1])
+        line = torch.lerp(heights[after - 1], heights[after], share)
+        sc = smoothstep(rest[:, 1] - line, -0.5, 0.5) * ~ears(rest)
+        cover = scalp_density(SimpleNamespace(rest=rest, scalp=sc), 0, 0)
+        return dataclasses.replace(p, albedo=torch.lerp(p.albedo, hairdo.shade.expand_as(p.albedo), 0.85 * cover[:, None]))
+    return f

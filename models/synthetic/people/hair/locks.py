@@ -13,10 +13,15 @@ from ..streams import Draws
 from .roots import Roots
 
 
-def nearest_lock(roots: Roots, count: int) -> Tensor:
-    """[N]: which strand leads each strand's lock; leaders are spread evenly over the roots."""
+def nearest_lock(roots: Roots, count: int, apart: Tensor | None = None) -> Tensor:
+    """[N]: which strand leads each strand's lock; leaders are spread evenly over the roots.
+
+    Args:
+        apart: [N, A] further coordinates, centimetres: strands that differ in them share no lock.
+    """
+    places = roots.rest if apart is None else torch.cat([roots.rest, apart], 1)
     leaders = torch.linspace(0, len(roots) - 1, min(count, len(roots))).long()
-    nearest = cKDTree(roots.rest[leaders].numpy()).query(roots.rest.numpy())[1]
+    nearest = cKDTree(places[leaders].numpy()).query(places.numpy())[1]
     return leaders[torch.from_numpy(nearest)]
 
 
@@ -70,11 +75,12 @@ def waved(
 
 
 def rumpled(strands: Tensor, amount: Tensor, draws: Draws) -> Tensor:
-    """Strands [N, K, 3] with a random walk of their own; amount [N] cm at the tip."""
+    """Strands [N, K, 3] that bend and swing on their own; amount [N] cm at the tip."""
     count, points, _ = strands.shape
-    steps = torch.from_numpy(draws.generator.standard_normal((count, points, 3))).float()
-    steps[:, 0] = 0
-    return strands + steps.cumsum(1) * (amount / math.sqrt(points))[:, None, None]
+    bend, swing = torch.from_numpy(draws.generator.standard_normal((2, count, 1, 3))).float()
+    phase = torch.from_numpy(draws.generator.uniform(3.0, 9.0, (count, 1, 1))).float()
+    along = torch.linspace(0, 1, points)[None, :, None]
+    return strands + amount[:, None, None] * (bend * along.square() + 0.5 * swing * along * (phase * along).sin())
 
 
 class Drift:

@@ -26,10 +26,11 @@ def loose(skull: Skull, body: Body, roots: Roots, style: Style, draws: Draws) ->
     part = draws.uniform(*style.part) * (side if style.comb == "across" else 1.0)
     plan, oval = _plan(body, roots, style, draws, part, -side)
     strands = grow(skull, roots, plan, style.points)
-    lock = nearest_lock(roots, style.locks)
+    apart = torch.stack([torch.where(roots.rest[:, 0] < part, 0.0, 9.0) * (style.comb in ("part", "fringe")), 9.0 * (oval < 1)], 1)
+    lock = nearest_lock(roots, style.locks, torch.cat([apart, 4.0 * plan.fall[:, None] * (style.level is not None)], 1))
     strands = gather(strands, lock, _tightness(roots, style, draws))
     strands = _swung(strands, roots, lock, style, draws)
-    strands = rumpled(strands, style.frizz * (0.3 + 1.6 * roots.other**4), draws)
+    strands = rumpled(strands, style.frizz * (0.3 + 2.2 * roots.other**5), draws)
     strands = off_the_face(push_out(skull, strands), oval[:, None])
     if style.level is not None:
         strands = cut_below(strands, _level(roots, lock, style, draws))
@@ -37,13 +38,16 @@ def loose(skull: Skull, body: Body, roots: Roots, style: Style, draws: Draws) ->
 
 
 def _plan(body: Body, roots: Roots, style: Style, draws: Draws, part: float, side: float) -> tuple[Growth, Tensor]:
-    """How strands grow, and how much of the face's oval they keep free."""
+    """How strands grow, and how much of the face's egg they keep free."""
     top = smoothstep(roots.rest[:, 1], 5.5, 10.5)
     drawn = draws.uniform(*style.sides), draws.uniform(*style.top)
     length = torch.lerp(torch.tensor(drawn[0]), torch.tensor(drawn[1]), top) * (0.82 + 0.26 * roots.chance)
+    length = length * (1.0 if style.level else 0.35 + 0.65 * smoothstep(roots.density, 0.3, 1.0))
     inner, outer = style.layers
     volume = draws.uniform(0.75, 1.2)
     layer = inner + (outer * volume - inner) * roots.other**1.3 * (0.45 + 0.55 * top)
+    if style.comb in ("part", "fringe", "across"):  # hair lies flat beside its parting
+        layer = layer * (0.35 + 0.65 * smoothstep((roots.rest[:, 0] - part).abs(), 0.0, 4.5))
     front = _fringe(roots) if style.comb == "fringe" else torch.zeros(len(roots))
     oval = 1 - 0.55 * front
     plan = Growth(
@@ -54,8 +58,9 @@ def _plan(body: Body, roots: Roots, style: Style, draws: Draws, part: float, sid
         reach=style.reach,
         gravity=style.gravity,
         inertia=style.inertia,
-        hug=style.hug,
+        hug=torch.where(front > 0.5, 0.6, style.hug),
         oval=oval,
+        fall=_fall(roots, draws),
     )
     return plan, oval
 
@@ -64,6 +69,14 @@ def _fringe(roots: Roots) -> Tensor:
     """[N] 0 or 1: strands that fall over the forehead."""
     edge = 4.9 + 0.5 * (roots.chance - 0.5)
     return ((roots.rest[:, 2] > 3.4) & (roots.rest[:, 0].abs() < edge) & (roots.rest[:, 1] > 9.0)).float()
+
+
+def _fall(roots: Roots, draws: Draws) -> Tensor:
+    """[N]: what grows behind the ears falls to the back; what grows in front of them to the chest, on both sides, one or none."""
+    left, right = (draws.chance(0.6) for _ in range(2))
+    border = draws.normal(1.0, 1.5) + 1.5 * (roots.chance - 0.5)
+    chest = torch.where(roots.rest[:, 0] > 0, float(left), float(right)) * (roots.rest[:, 2] > border)
+    return 2 * chest - 1
 
 
 def _tightness(roots: Roots, style: Style, draws: Draws) -> Tensor:
@@ -78,7 +91,7 @@ def _swung(strands: Tensor, roots: Roots, lock: Tensor, style: Style, draws: Dra
         return strands
     own = torch.from_numpy(draws.generator.uniform(-1, 1, len(lock))).float()
     phase = Drift(draws, 4.0, 1)(roots.rest[lock])[:, 0] * (1.0 + 2.2 * style.coil) + 0.3 * own
-    phase = phase + 3.0 * style.coil * own[lock]
+    phase = phase + 6.0 * max(0.0, style.coil - 0.5) * own[lock]
     sizes = amplitude * (1 + 0.25 * own[lock])
     return waved(strands, roots.normal[:, None], phase, sizes, wavelength * (1 + 0.12 * own[lock]), style.coil)
 

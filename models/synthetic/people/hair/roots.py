@@ -22,7 +22,7 @@ class Roots:
 
     Attributes:
         rest: [N, 3] centimetres on the mean head. place: [N, 3] scene units on the person. normal: [N, 3] of the mean head.
-        chance: [N] in [0, 1), one random number each, and another: `other` [N].
+        chance: [N] in [0, 1), one random number each, and another: `other` [N]. density: [N] of hair there.
     """
 
     rest: Tensor
@@ -30,6 +30,7 @@ class Roots:
     normal: Tensor
     chance: Tensor
     other: Tensor
+    density: Tensor
 
     def __len__(self) -> int:
         return len(self.rest)
@@ -60,6 +61,7 @@ def scatter(body: Body, skull: Skull, density: Tensor, count: int, draws: Draws)
         normal=skull(rest)[1],
         chance=jitter[:, 3],
         other=jitter[:, 4],
+        density=(density[chosen] * weights).sum(1),
     )
 
 

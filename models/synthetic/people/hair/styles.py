@@ -50,8 +50,8 @@ STYLES = {
         lift=0.6, clump=(0.0, 0.0), frizz=0.05, gloss=0.5,
     ),
     "crop": Style(
-        count=11000, points=6, width=0.12, top=(2.4, 5.0), sides=(0.8, 2.0), comb="whorl", layers=(0.15, 1.5),
-        lift=0.5, gravity=0.12, clump=(0.3, 0.7), locks=420, frizz=0.25,
+        count=11000, points=6, width=0.11, top=(2.4, 5.0), sides=(0.6, 1.5), comb="whorl", layers=(0.15, 1.5),
+        lift=0.5, gravity=0.12, clump=(0.1, 0.55), locks=520, frizz=0.25,
     ),
     "side part": Style(
         count=9500, points=10, width=0.14, top=(7.0, 10.5), sides=(1.4, 3.5), comb="across", layers=(0.2, 2.2),
@@ -62,8 +62,8 @@ STYLES = {
         lift=0.4, gravity=0.12, hug=0.3, reach=20.0, clump=(0.4, 0.75), locks=280, wave=(0.0, 0.25), frizz=0.15, gloss=1.3,
     ),
     "curly": Style(
-        count=6500, points=22, width=0.15, top=(9.0, 17.0), sides=(5.0, 15.0), comb="whorl", layers=(0.3, 3.6),
-        lift=0.7, gravity=0.3, clump=(0.75, 0.9), locks=430, wave=(0.5, 0.85), wavelength=(2.6, 4.2), coil=0.9, frizz=0.35,
+        count=6500, points=22, width=0.15, top=(9.0, 17.0), sides=(5.0, 15.0), comb="whorl", layers=(0.3, 2.6),
+        lift=0.55, gravity=0.3, hug=0.1, clump=(0.8, 0.93), locks=380, wave=(0.45, 0.75), wavelength=(2.8, 4.4), coil=0.9, frizz=0.2,
     ),
     "afro": Style(
         count=12000, points=8, width=0.15, top=(4.0, 9.0), sides=(3.0, 7.0), comb="out", layers=(0.5, 9.0),
