@@ -11,6 +11,7 @@ from ..shape import smoothstep
 from ..streams import Draws
 from .locks import Drift
 from .roots import CROWN, Roots
+from .vectors import unit
 
 Comb = Callable[[Tensor, float], Tensor]
 
@@ -30,7 +31,7 @@ def comb(kind: str, roots: Roots, draws: Draws, part: float = 0.0, side: float =
 def _whorl(at: Tensor, roots: Roots, part: float, side: float) -> Tensor:
     """Away from the crown, and forward on top."""
     centre = at.new_tensor(CROWN)
-    away = torch.nn.functional.normalize(at - at.new_tensor((side * centre[0], centre[1], centre[2])), dim=1)
+    away = unit(at - at.new_tensor((side * centre[0], centre[1], centre[2])))
     top = smoothstep(roots.rest[:, 1], 8.0, 11.0)[:, None]
     return away + top * at.new_tensor([0.25 * side, 0.0, 0.2])
 

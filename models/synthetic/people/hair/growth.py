@@ -12,6 +12,7 @@ from torch import Tensor
 from ..shape import smoothstep
 from .roots import Roots
 from .skull import Skull
+from .vectors import dot, unit
 
 FACE_CENTRE, FACE_HALF = (0.0, 2.2, 9.5), (7.8, 8.5, 6.8)  # cm: the egg in front that hair frames, across, up and back
 FALLS = -7.5  # cm: where hair that hangs decides for the chest or the back
@@ -53,19 +54,19 @@ def grow(skull: Skull, roots: Roots, plan: Growth, points: int) -> Tensor:
         reached = share * float(plan.length.mean()) if len(roots) else 0.0
         held = max(0.0, 1 - reached / plan.reach)
         combed = plan.comb(at, reached)
-        combed = F.normalize(combed - (combed * gradient).sum(-1, keepdim=True) * gradient, dim=-1)
+        combed = unit(combed - dot(combed, gradient)[..., None] * gradient)
         rising = (plan.lift * (1 - share) ** 2)[:, None] * roots.normal
         pull = forward * plan.inertia + combed * (0.25 + held) + 2.0 * rising
         pull[:, 1] -= plan.gravity * min(1.0, 0.3 + reached / 8.0) * step
         pull = pull + _hanging(at, plan.fall) * step.clamp_max(2.0)[:, None]
-        moved = at + F.normalize(pull, dim=-1) * step[:, None]
+        moved = at + unit(pull) * step[:, None]
         distance, gradient = skull(moved)
         wanted = torch.minimum(plan.layer, 0.05 + 0.6 * step * index)
         gradient = _shed(moved, gradient, plan.fall)
         moved = moved + gradient * (wanted - distance).clamp_min(0)[:, None]
         moved = moved - gradient * (plan.hug * (distance - plan.layer).clamp(0, 2))[:, None]
         moved = off_the_face(moved, plan.oval)
-        forward = F.normalize(moved - at, dim=-1)
+        forward = unit(moved - at)
         at = at + forward * step[:, None]
         way.append(at)
     return torch.stack(way, 1)
@@ -87,7 +88,7 @@ def _shed(at: Tensor, gradient: Tensor, fall: Tensor | float) -> Tensor:
     share = smoothstep(FALLS - at[:, 1], 0.0, 3.0)
     x, y, z = gradient.unbind(-1)
     turned = torch.stack([x * (1 - 0.85 * share), y, z + 0.9 * share * fall], 1)
-    return F.normalize(turned, dim=1)
+    return unit(turned)
 
 
 def off_the_face(points: Tensor, oval: Tensor | float = 1.0) -> Tensor:

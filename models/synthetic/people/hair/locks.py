@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..streams import Draws
 from .roots import Roots
+from .vectors import cross, length, unit
 
 
 def nearest_lock(roots: Roots, count: int, apart: Tensor | None = None) -> Tensor:
@@ -41,20 +42,20 @@ def gather(strands: Tensor, lock: Tensor, strength: Tensor | float, start: float
 def frames(strands: Tensor, outward: Tensor) -> tuple[Tensor, Tensor]:
     """Two unit vectors [N, K, 3] across each strand: aside, and outward; outward [N, K, 3] or [N, 1, 3], any length."""
     tangent = tangents(strands)
-    aside = F.normalize(torch.linalg.cross(tangent, outward.expand_as(tangent)), dim=-1)
-    return aside, torch.linalg.cross(aside, tangent)
+    aside = unit(cross(tangent, outward.expand_as(tangent)))
+    return aside, cross(aside, tangent)
 
 
 def tangents(strands: Tensor) -> Tensor:
     """[N, K, 3] unit directions towards the tips."""
     ahead = strands[:, 1:] - strands[:, :-1]
     middle = ahead[:, 1:] + ahead[:, :-1]
-    return F.normalize(torch.cat([ahead[:, :1], middle, ahead[:, -1:]], 1), dim=-1)
+    return unit(torch.cat([ahead[:, :1], middle, ahead[:, -1:]], 1))
 
 
 def arc(strands: Tensor) -> Tensor:
     """[N, K] length from the root, in the strands' unit."""
-    return F.pad((strands[:, 1:] - strands[:, :-1]).norm(dim=-1).cumsum(1), (1, 0))
+    return F.pad(length(strands[:, 1:] - strands[:, :-1]).cumsum(1), (1, 0))
 
 
 def waved(
