@@ -13,6 +13,7 @@ from ..shape import smoothstep
 from ..streams import Draws
 from ..parts import Paint
 from .colours import dyed, natural_shade, strand_colours
+from .facial import beard_hairs, brow_hairs, draw_beard, draw_brows, lash_hairs
 from .loose import loose
 from .mass import hair_cloud, surface_normals
 from .roots import scatter, scalp_density
@@ -58,7 +59,13 @@ def draw_hairdo(scans: Scans, body: Body, seed: int, style: str | None = None) -
     colour = strand_colours(shade, grey, lock, 0.22, draws)
     strands = bend(rest, body, roots.place)
     hair = finish(skull, body, rest, strands, colour, spec.width * body.scale, spec.gloss)
-    return Hairdo(style=style, pieces=(hair,), cover=density, shade=colour.mean(0) * 0.7)
+    face = Draws(seed, "facial hair")
+    brows = draw_brows(body, face)
+    pieces = [hair, brow_hairs(skull, body, brows, colour.mean(0) * 0.6, face), lash_hairs(scans, body, not body.male, colour.mean(0) * .5, face)]
+    beard = draw_beard(body, face)
+    if beard is not None:
+        pieces.append(beard_hairs(skull, body, beard, colour.mean(0) * 0.9, face))
+    return Hairdo(style=style, pieces=tuple(pieces), cover=density, shade=colour.mean(0) * 0.7)
 
 
 def finish(

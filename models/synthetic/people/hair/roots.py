@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from ..scans import SKIN
 from ..shape import smoothstep
 from ..streams import Draws
 from .skull import Skull
+from .vectors import unit
 
 CROWN = (1.0, 13.2, -4.6)  # cm: the whorl that hair grows away from, a little to one side
 
@@ -21,19 +22,24 @@ class Roots:
     """N roots.
 
     Attributes:
-        rest: [N, 3] centimetres on the mean head. place: [N, 3] scene units on the person. normal: [N, 3] of the mean head.
+        rest: [N, 3] centimetres on the mean head. place: [N, 3] scene units on the person. normal: [N, 3] unit, of the mean head; up: [N, 3] unit,
+            of the person.
         chance: [N] in [0, 1), one random number each, and another: `other` [N]. density: [N] of hair there.
     """
 
     rest: Tensor
     place: Tensor
     normal: Tensor
+    up: Tensor
     chance: Tensor
     other: Tensor
     density: Tensor
 
     def __len__(self) -> int:
         return len(self.rest)
+
+    def __getitem__(self, index) -> Roots:
+        return Roots(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
 
 def scatter(body: Body, skull: Skull, density: Tensor, count: int, draws: Draws) -> Roots:
@@ -59,6 +65,7 @@ def scatter(body: Body, skull: Skull, density: Tensor, count: int, draws: Draws)
         rest=rest,
         place=(body.vertices[chosen] * weights[..., None]).sum(1),
         normal=skull(rest)[1],
+        up=unit((body.normals[chosen] * weights[..., None]).sum(1)),
         chance=jitter[:, 3],
         other=jitter[:, 4],
         density=(density[chosen] * weights).sum(1),

@@ -70,22 +70,22 @@ STYLES = {
         lift=1.5, gravity=0.0, inertia=1.2, clump=(0.0, 0.4), locks=900, frizz=1.5, gloss=0.35,
     ),
     "bob": Style(
-        count=7500, points=18, width=0.16, top=(28.0, 30.0), sides=(26.0, 28.0), comb="part", layers=(0.3, 2.0),
+        count=6500, points=16, width=0.17, top=(28.0, 30.0), sides=(26.0, 28.0), comb="part", layers=(0.3, 2.0),
         lift=0.25, part=(-3.2, 3.2), gravity=0.55, clump=(0.2, 0.5), locks=240, wave=(0.0, 0.2), frizz=0.15,
         level=(-8.5, -3.0),
     ),
     "long straight": Style(
-        count=7000, points=20, width=0.17, top=(44.0, 46.0), sides=(38.0, 40.0), comb="part", layers=(0.3, 1.8),
+        count=5600, points=18, width=0.19, top=(44.0, 46.0), sides=(38.0, 40.0), comb="part", layers=(0.3, 1.8),
         lift=0.25, part=(-3.0, 3.0), gravity=0.6, clump=(0.25, 0.6), locks=220, wave=(0.0, 0.25), wavelength=(9.0, 14.0),
         frizz=0.2, level=(-23.0, -12.0), gloss=1.15,
     ),
     "long wavy": Style(
-        count=7000, points=26, width=0.17, top=(46.0, 48.0), sides=(40.0, 42.0), comb="part", layers=(0.4, 2.8),
+        count=5600, points=24, width=0.19, top=(46.0, 48.0), sides=(40.0, 42.0), comb="part", layers=(0.4, 2.8),
         lift=0.35, part=(-3.2, 3.2), gravity=0.5, clump=(0.5, 0.8), locks=190, wave=(0.6, 1.1), wavelength=(6.0, 10.0),
         coil=0.45, frizz=0.4, level=(-23.0, -11.0),
     ),
     "fringe": Style(
-        count=8000, points=18, width=0.16, top=(40.0, 42.0), sides=(34.0, 36.0), comb="fringe", layers=(0.3, 1.9),
+        count=6500, points=18, width=0.18, top=(40.0, 42.0), sides=(34.0, 36.0), comb="fringe", layers=(0.3, 1.9),
         lift=0.22, part=(-1.0, 1.0), gravity=0.6, clump=(0.25, 0.6), locks=240, wave=(0.0, 0.3), frizz=0.15,
         level=(-22.0, -4.0),
     ),
