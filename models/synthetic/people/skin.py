@@ -76,7 +76,7 @@ class Skin:
         albedo = self._make_up(albedo, mirrored)
         roughness = self._roughness(mirrored, lip) + 0.035 * grain[:, 2] + 0.03 * pores[:, 2]
         bump = (0.04 * pores[:, :3] + 0.035 * grain[:, :3]) * (1 - 0.6 * lip[:, None]) + slope
-        inside = mirrored[:, 2] < 8.4
+        inside = (mirrored[:, 2] < 8.4) & (mirrored[:, 2] > 2.0)
         inside &= (mirrored[:, 1] - LIP_LINE).abs() < 1.6
         inside &= mirrored[:, 0] < 3.0
         albedo = torch.where(
@@ -209,7 +209,7 @@ def draw_skin(who: Nature, seed: int) -> Skin:
         oil=draws.uniform(0.3, 1.5),
         mottle=draws.uniform(0.6, 1.5) * (1 + 0.5 * who.age - 0.4 * (not grown)),
         socket=draws.uniform(0.2, 1.2) * (0.6 + 0.8 * who.age) * (1.4 if 1.5 < who.tone < 4 else 1.0),
-        shadow=draws.uniform(0.0, 0.8) if who.male and grown else 0.0,
+        shadow=max(0.0, draws.uniform(-0.2, 0.9)) if who.male and grown else 0.0,
         shade=torch.tensor([0.055, 0.05, 0.055]),
         blush=draws.uniform(0.2, 0.8) if painted else 0.0,
         liner=draws.uniform(0.0, 0.6) if painted else 0.0,

@@ -25,7 +25,16 @@ SHADES = {  # sRGB of hair in full light
 GREY = (0.60, 0.59, 0.58)
 WHITE = (0.83, 0.82, 0.80)
 ORIGINS = {
-    "north": {"black": 0.04, "dark": 0.2, "brown": 0.26, "light": 0.2, "blond": 0.16, "pale": 0.05, "red": 0.05, "auburn": 0.04},
+    "north": {
+        "black": 0.04,
+        "dark": 0.2,
+        "brown": 0.26,
+        "light": 0.2,
+        "blond": 0.16,
+        "pale": 0.05,
+        "red": 0.05,
+        "auburn": 0.04,
+    },
     "south": {"black": 0.2, "dark": 0.42, "brown": 0.24, "light": 0.07, "blond": 0.04, "auburn": 0.03},
     "east": {"black": 0.74, "dark": 0.26},
     "middle": {"black": 0.55, "dark": 0.38, "brown": 0.07},
@@ -38,7 +47,9 @@ def natural_shade(body: Body, draws: Draws) -> tuple[Tensor, float]:
     """A person's pigment, linear [3], and the share of strands without any, 0 to 1."""
     shade = linear(SHADES[draws.choice(ORIGINS[body.origin])])
     shade = shade * float(torch.tensor(draws.normal(0.0, 0.16)).exp())
-    shade = torch.lerp(shade, linear(SHADES["light"]), 0.35 * body.child * (body.origin in ("north", "south")))
+    shade = torch.lerp(
+        shade, linear(SHADES["light"]), 0.35 * body.child * (body.origin in ("north", "south"))
+    )
     onset = draws.normal(0.66, 0.13)
     grey = float(smoothstep(torch.tensor(body.age), onset - 0.12, onset + 0.28))
     return shade, grey

@@ -24,7 +24,9 @@ def comb(kind: str, roots: Roots, draws: Draws, part: float = 0.0, side: float =
         part: cm from the middle at which hair parts. side: the side that "across" combs to, 1 or -1.
     """
     drift = Drift(draws, 5.0)(roots.rest) * 0.16
-    away = {"whorl": _whorl, "part": _part, "back": _back, "out": _out, "across": _across, "fringe": _fringe}[kind]
+    away = {"whorl": _whorl, "part": _part, "back": _back, "out": _out, "across": _across, "fringe": _fringe}[
+        kind
+    ]
     return lambda at, reached: away(at, roots, part, side) + drift
 
 
@@ -74,5 +76,7 @@ def _fringe(at: Tensor, roots: Roots, part: float, side: float) -> Tensor:
     """In front of the crown forward and down over the forehead, elsewhere down."""
     front = smoothstep(roots.rest[:, 2], 1.0, 5.0) * smoothstep(5.6 - roots.rest[:, 0].abs(), 0.0, 1.6)
     away = _part(at, roots, part, side)
-    forward = torch.stack([0.15 * side - 0.02 * at[:, 0], -0.5 * torch.ones_like(front), torch.ones_like(front)], 1)
+    forward = torch.stack(
+        [0.15 * side - 0.02 * at[:, 0], -0.5 * torch.ones_like(front), torch.ones_like(front)], 1
+    )
     return torch.lerp(away, forward, front[:, None])

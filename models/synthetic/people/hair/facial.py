@@ -13,12 +13,19 @@ from ..scans import SKIN, Scans
 from ..shape import smoothstep
 from ..skin import beard_mask, lip_mask
 from ..streams import Draws
+from .colours import strand_colours
 from .locks import Drift
 from .roots import Roots, scatter
 from .skull import Skull
 from .vectors import unit
 
-BROW_LINE = ((1.2, 5.35), (2.2, 5.95), (3.6, 6.3), (4.9, 6.1), (6.0, 5.35))  # cm aside and up: a brow's middle, of the mean face
+BROW_LINE = (
+    (1.2, 5.35),
+    (2.2, 5.95),
+    (3.6, 6.3),
+    (4.9, 6.1),
+    (6.0, 5.35),
+)  # cm aside and up: a brow's middle, of the mean face
 BROW_HALF = (0.42, 0.5, 0.44, 0.32, 0.12)  # cm: half its height there
 LASH_GRID = (12, 19)  # strips of the scans' lashes, columns of each
 LID_NEAR = 0.09  # cm: a lash's root is no farther off the skin
@@ -40,14 +47,19 @@ class Brows:
         middle = middle + self.rise + self.arch * torch.exp(-(((aside - 4.4) / 1.1) ** 2))
         away = (rest[:, 1] - middle).abs() / (half * self.height)
         ends = smoothstep(aside, 0.9, 1.5) * smoothstep(6.2 - aside, 0.0, 0.7)
-        return (1 - smoothstep(away, 0.55, 1.1)) * ends * smoothstep(rest[:, 2], 4.0, 6.0) * min(1.0, self.density)
+        return (
+            (1 - smoothstep(away, 0.55, 1.1))
+            * ends
+            * smoothstep(rest[:, 2], 4.0, 6.0)
+            * min(1.0, self.density)
+        )
 
 
 def draw_brows(body: Body, draws: Draws) -> Brows:
     """Fuller and lower for men."""
     grown = 1 - 0.35 * body.child
     return Brows(
-        height=draws.uniform(0.85, 1.3) * (1.12 if body.male else 0.82) * grown,
+        height=draws.uniform(0.85, 1.3) * (1.12 if body.male else 0.92) * grown,
         rise=draws.normal(-0.05 if body.male else 0.08, 0.12),
         arch=draws.normal(0.0 if body.male else 0.14, 0.1),
         density=draws.uniform(0.65, 1.1) * (1.1 if body.male else 0.9),
@@ -56,12 +68,18 @@ def draw_brows(body: Body, draws: Draws) -> Brows:
 
 def brow_hairs(skull: Skull, body: Body, brows: Brows, shade: Tensor, draws: Draws) -> Hair:
     """Strands of both brows: upright at the nose, lying outward, drawn together at the ends."""
-    roots = _kept(scatter(body, skull, _near_brows(body.rest), 3200, draws), brows.cover)
+    roots = _kept(scatter(body, skull, _near_brows(body.rest), 4200, draws), brows.cover)
     side = roots.rest[:, 0].sign()
     aside = roots.rest[:, 0].abs()
     outward = smoothstep(aside, 1.0, 2.6)
     above = roots.rest[:, 1] - _along(aside, BROW_LINE) - brows.rise
-    turn = 1.1 - 1.15 * outward - 0.5 * smoothstep(aside, 4.0, 5.8) - 1.3 * above * outward + 0.5 * (roots.other - 0.5)
+    turn = (
+        1.1
+        - 1.15 * outward
+        - 0.5 * smoothstep(aside, 4.0, 5.8)
+        - 1.3 * above * outward
+        + 0.5 * (roots.other - 0.5)
+    )
     away = torch.stack([side * turn.cos(), turn.sin(), -0.25 * outward], 1)
     length = (0.5 + 0.35 * roots.chance) * (0.7 + 0.3 * brows.height)
     strands = lying(roots, away, length * body.scale, 0.16, 4)
@@ -78,15 +96,20 @@ def lash_hairs(scans: Scans, body: Body, painted: bool, shade: Tensor, draws: Dr
     count = torch.where(upper, 100, 55).tolist()
     roots, ways, lengths = [], [], []
     for strip, many in enumerate(count):
-        at = (torch.arange(many) + torch.from_numpy(draws.generator.random(many)).float()) / many * (LASH_GRID[1] - 1)
+        at = (
+            (torch.arange(many) + torch.from_numpy(draws.generator.random(many)).float())
+            / many
+            * (LASH_GRID[1] - 1)
+        )
         low = at.long().clamp_max(LASH_GRID[1] - 2)
         share = (at - low)[:, None]
         start, end = (
-            torch.lerp(body.vertices[row[strip]][low], body.vertices[row[strip]][low + 1], share) for row in (roots_at, tips_at)
+            torch.lerp(body.vertices[row[strip]][low], body.vertices[row[strip]][low + 1], share)
+            for row in (roots_at, tips_at)
         )
         roots.append(start)
         ways.append(unit(end - start))
-        size = 0.62 if upper[strip] else 0.32
+        size = 0.62 if upper[strip] else 0.25
         lengths.append(size * (0.75 + 0.5 * torch.from_numpy(draws.generator.random(many)).float()))
     root, away = torch.cat(roots), torch.cat(ways)
     length = torch.cat(lengths) * body.scale * (1.15 if painted else 0.95)
@@ -95,11 +118,13 @@ def lash_hairs(scans: Scans, body: Body, painted: bool, shade: Tensor, draws: Dr
     curl = torch.stack([torch.zeros_like(lift), lift, torch.zeros_like(lift)], 1)[:, None]
     strands = root[:, None] + length[:, None, None] * (away[:, None] * along + 0.45 * curl * along.square())
     colour = (shade * (0.3 if painted else 0.6)).expand(len(root), 3)
-    normals = unit(torch.stack([torch.zeros(len(root)), torch.full((len(root),), 0.3), torch.ones(len(root))], 1))
+    normals = unit(
+        torch.stack([torch.zeros(len(root)), torch.full((len(root),), 0.3), torch.ones(len(root))], 1)
+    )
     return Hair(
         strands=strands,
         normals=normals[:, None].expand_as(strands),
-        width=torch.full((len(root),), (0.05 if painted else 0.036) * body.scale),
+        width=torch.full((len(root),), (0.042 if painted else 0.03) * body.scale),
         colour=colour,
         depth=torch.ones(strands.shape[:2]),
         tip=0.15,
@@ -128,15 +153,26 @@ class Beard:
         mirrored = torch.cat([rest[:, :1].abs(), rest[:, 1:]], 1)
         lowered = mirrored + rest.new_tensor([0.0, self.trim, 0.0])
         x, y, z = mirrored.unbind(-1)
-        above_lip = torch.exp(-(((y + 1.95) / 0.7) ** 2)) * smoothstep(3.3 - x, 0.0, 0.9) * smoothstep(z, 7.5, 8.6)
+        above_lip = (
+            torch.exp(-(((y + 1.95) / 0.7) ** 2)) * smoothstep(3.3 - x, 0.0, 0.9) * smoothstep(z, 7.5, 8.6)
+        )
         mask = torch.maximum(beard_mask(lowered) * (y < -2.0), above_lip)
-        mask = torch.maximum(mask, smoothstep(2.2 - y, 0.0, 2.5) * smoothstep(x, 6.2, 6.9) * smoothstep(y, -9, -6) * (z > 1.2) * (z < 4.6))
+        mask = torch.maximum(
+            mask,
+            smoothstep(2.2 - y, 0.0, 2.5)
+            * smoothstep(x, 6.2, 6.9)
+            * smoothstep(y, -9, -6)
+            * (z > 1.2)
+            * (z < 4.6),
+        )
         if self.shape == "goatee":
             mask = mask * smoothstep(3.7 - x, 0.0, 0.6) * smoothstep(z, 5.5, 7.0)
         if self.shape == "moustache":
             mask = above_lip
         thin = 1 - self.patch * smoothstep(self.drift(rest)[:, 0], -0.3, 1.0) * (y > -5.5)
-        bare = torch.exp(-(((x - 1.5) / 0.55) ** 2 + ((y + 5.2) / 0.5) ** 2)) * (z > 8)  # beside the tuft below the lip
+        bare = torch.exp(-(((x - 1.5) / 0.55) ** 2 + ((y + 5.2) / 0.5) ** 2)) * (
+            z > 8
+        )  # beside the tuft below the lip
         return mask * thin * (1 - 0.7 * bare) * (1 - lip_mask(mirrored)) * (x < 7.2)
 
 
@@ -147,31 +183,51 @@ def draw_beard(body: Body, draws: Draws) -> Beard | None:
     drift = Drift(draws, 1.6, 1)
     if not body.male or body.child > 0 or shape == "none":
         return None
-    length = {"stubble": 0.14 + 0.2 * size, "full": 0.6 + 3.4 * size**2, "goatee": 0.5 + 1.6 * size, "moustache": 0.7 + 0.4 * size}
-    return Beard(length=length[shape], shape=shape, patch=0.7 * patch * (body.age < 0.5), trim=trim, drift=drift)
+    length = {
+        "stubble": 0.14 + 0.2 * size,
+        "full": 0.6 + 3.4 * size**2,
+        "goatee": 0.5 + 1.6 * size,
+        "moustache": 0.7 + 0.4 * size,
+    }
+    return Beard(
+        length=length[shape], shape=shape, patch=0.7 * patch * (body.age < 0.5), trim=trim, drift=drift
+    )
 
 
-def beard_hairs(skull: Skull, body: Body, beard: Beard, shade: Tensor, draws: Draws) -> Hair:
+def beard_hairs(skull: Skull, body: Body, beard: Beard, shade: Tensor, grey: float, draws: Draws) -> Hair:
     """Strands of a beard: down and outward, longest on the chin, the moustache to both sides."""
     wanted = 9000 if beard.length > 0.5 else 7000
     roots = _kept(scatter(body, skull, _near_beard(body.rest), wanted, draws), beard.cover)
     x, y, z = roots.rest.unbind(-1)
     side = (x / 1.2).clamp(-1, 1)
     lip = smoothstep(y, -3.6, -2.6) * smoothstep(3.4 - x.abs(), 0.0, 0.8) * smoothstep(z, 7.0, 8.5)
-    away = torch.stack([torch.lerp(0.12 * side, 1.1 * side, lip), -torch.ones_like(x), 0.1 - 0.5 * smoothstep(-y, 7.0, 10.0)], 1)
+    away = torch.stack(
+        [
+            torch.lerp(0.12 * side, 1.1 * side, lip),
+            -torch.ones_like(x),
+            0.1 - 0.5 * smoothstep(-y, 7.0, 10.0),
+        ],
+        1,
+    )
     chin = torch.exp(-((x / 4.2) ** 2)) * smoothstep(-y, 3.0, 6.5)
     size = torch.lerp(0.45 + 0.55 * chin, torch.full_like(x, 0.7), lip)
     length = beard.length * (size if beard.length > 0.5 else torch.ones_like(x)) * (0.6 + 0.7 * roots.chance)
     length = length.minimum(torch.lerp(torch.full_like(x, 9.0), torch.full_like(x, 1.0), lip))
     length = length * (0.35 + 0.65 * smoothstep(beard.cover(roots.rest), 0.2, 0.9))
-    curl = Drift(draws, 0.8)(roots.rest) * 0.25 + 0.2 * torch.from_numpy(draws.generator.standard_normal((len(roots), 3))).float()
+    curl = (
+        Drift(draws, 0.8)(roots.rest) * 0.25
+        + 0.2 * torch.from_numpy(draws.generator.standard_normal((len(roots), 3))).float()
+    )
     stand = 0.35 if beard.length > 0.5 else 0.5
     strands = lying(roots, away + curl, length * body.scale, stand, 6 if beard.length > 0.5 else 3, droop=0.5)
-    width = 0.085 if beard.length > 0.5 else 0.045
-    return on_skin(strands, roots, shade, 0.3, width * body.scale, draws, "beard")
+    width = 0.075 if beard.length > 0.5 else 0.045
+    colours = strand_colours(shade, grey, torch.arange(len(roots)), 0.0, draws)
+    return on_skin(strands, roots, colours, 0.3, width * body.scale, draws, "beard")
 
 
-def lying(roots: Roots, away: Tensor, length: Tensor, stand: float, points: int, droop: float = 0.0) -> Tensor:
+def lying(
+    roots: Roots, away: Tensor, length: Tensor, stand: float, points: int, droop: float = 0.0
+) -> Tensor:
     """Strands [N, K, 3] in scene units that leave the skin flat.
 
     Args:
@@ -185,7 +241,9 @@ def lying(roots: Roots, away: Tensor, length: Tensor, stand: float, points: int,
     return raised[:, None] + length[:, None, None] * bent
 
 
-def on_skin(strands: Tensor, roots: Roots, shade: Tensor, spread: float, width: float, draws: Draws, name: str) -> Hair:
+def on_skin(
+    strands: Tensor, roots: Roots, shade: Tensor, spread: float, width: float, draws: Draws, name: str
+) -> Hair:
     """Hair that is lit as the skin below it; shade [3] or [N, 3] linear, spread: deviation of brightness."""
     own = torch.from_numpy(draws.generator.standard_normal(len(roots))).float()
     colour = shade * (spread * own).clamp(-0.7, 0.7).exp()[:, None]
@@ -212,7 +270,7 @@ def _columns() -> tuple[float, ...]:
 
 def _along(x: Tensor, line: tuple[tuple[float, float], ...]) -> Tensor:
     """[P] height of a polyline at x [P]."""
-    at, height = x.new_tensor(line).unbind(1)
+    at, height = x.new_tensor(line).T.contiguous()
     after = torch.searchsorted(at, x.contiguous()).clamp(1, len(line) - 1)
     share = ((x - at[after - 1]) / (at[after] - at[after - 1])).clamp(0, 1)
     return torch.lerp(height[after - 1], height[after], share)
@@ -226,7 +284,9 @@ def _near_brows(rest: Tensor) -> Tensor:
 def _near_beard(rest: Tensor) -> Tensor:
     x, y, z = rest.unbind(-1)
     mirrored = torch.cat([rest[:, :1].abs(), rest[:, 1:]], 1)
-    inside = (y < -0.8) & (y > -12.5) & (z > 0.5) | (y < 2.5) & (x.abs() > 6.0) & (x.abs() < 7.3) & (z > 1.0) & (z < 4.8)
+    inside = (y < -0.8) & (y > -12.5) & (z > 0.5) | (y < 2.5) & (x.abs() > 6.0) & (x.abs() < 7.3) & (
+        z > 1.0
+    ) & (z < 4.8)
     within = (z < 8.4) & ((y + 3.5).abs() < 1.6) & (x.abs() < 3.0)  # the cheeks' inner side
     return (inside & ~within & (lip_mask(mirrored) < 0.9)).float()
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..shape import smoothstep
@@ -14,7 +13,10 @@ from .roots import Roots
 from .skull import Skull
 from .vectors import dot, unit
 
-FACE_CENTRE, FACE_HALF = (0.0, 2.2, 9.5), (7.8, 8.5, 6.8)  # cm: the egg in front that hair frames, across, up and back
+FACE_CENTRE, FACE_HALF = (
+    (0.0, 2.2, 9.5),
+    (7.8, 8.5, 6.8),
+)  # cm: the egg in front that hair frames, across, up and back
 FALLS = -7.5  # cm: where hair that hangs decides for the chest or the back
 LOWEST = -24.2  # cm: hair ends above where all geometry does
 
@@ -80,12 +82,14 @@ def _hanging(at: Tensor, fall: Tensor | float) -> Tensor:
     low = smoothstep(FALLS + 3.0 - y, 0.0, 4.0) * smoothstep(y, -19.0, -15.0)
     low = low * smoothstep(7.0 - z * fall, 0.0, 4.0)
     middle = 0.4 * smoothstep(-z, 3.0, 8.0) * smoothstep(FALLS - y, 0.0, 4.0)  # behind, together
-    return torch.stack([-x.sign() * (0.08 * neck + 0.1 * middle), torch.zeros_like(x), 0.5 * low * fall - 0.6 * beside], 1)
+    return torch.stack(
+        [-x.sign() * (0.08 * neck + 0.1 * middle), torch.zeros_like(x), 0.8 * low * fall - 0.6 * beside], 1
+    )
 
 
 def _shed(at: Tensor, gradient: Tensor, fall: Tensor | float) -> Tensor:
     """[N, 3] unit: shoulders turn hair to the chest or the back, not aside."""
-    share = smoothstep(FALLS - at[:, 1], 0.0, 3.0)
+    share = smoothstep(FALLS + 1.0 - at[:, 1], 0.0, 3.0)
     x, y, z = gradient.unbind(-1)
     turned = torch.stack([x * (1 - 0.85 * share), y, z + 0.9 * share * fall], 1)
     return unit(turned)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ..parts import Body, Hair
+from ..parts import Body, Hair, Surface
 from ..scans import Scans
 from ..shape import smoothstep
 from ..streams import Draws
-from ..parts import Paint
 from .colours import dyed, natural_shade, strand_colours
-from .facial import beard_hairs, brow_hairs, draw_beard, draw_brows, lash_hairs
+from .facial import Beard, Brows, beard_hairs, brow_hairs, draw_beard, draw_brows, lash_hairs
 from .loose import loose
 from .mass import hair_cloud, surface_normals
-from .roots import scatter, scalp_density
+from .roots import Hairline, Roots, draw_hairline, scatter
+from .ropes import braids, cornrows, locs
 from .skull import Skull, bend, load_skull
 from .styles import STYLES, draw_style
+from .tied import BUNS, PONYTAILS, band, bun, drawn_back, ponytail
+from .undercoat import Undercoat
+
+ROPES = {"locs": 0.3, "braids": 0.17, "cornrows": 0.16}  # cm: width of a strand
+COVERS = {
+    "bald": 0.0,
+    "buzz": 0.85,
+    "cornrows": 0.55,
+    "braids": 0.7,
+}  # how far roots hide the scalp; else as `COVER`
+COVER = 0.88
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +38,32 @@ class Hairdo:
 
     Attributes:
         style: of the head's hair. pieces: hair, brows, lashes, beard, those there are.
-        cover: [V] in [0, 1] at the body's vertices: how far roots hide the skin between them; shade: [3] their linear colour.
+        hairline, brows, beard: where they grow. shade, brow_shade, beard_shade: [3] linear colours.
     """
 
     style: str
     pieces: tuple[Hair, ...]
-    cover: Tensor
+    hairline: Hairline
+    brows: Brows
+    beard: Beard | None
     shade: Tensor
+    brow_shade: Tensor
+    beard_shade: Tensor
+
+    def over(self, skin: Surface) -> Surface:
+        """The skin with roots between the strands."""
+        coat = Undercoat(
+            skin=skin.paint,
+            hairline=None if self.style == "bald" else self.hairline,
+            brows=self.brows,
+            beard=self.beard,
+            scalp_cover=COVERS.get(self.style, COVER),
+            beard_cover=0.0 if self.beard is None else 0.45 if self.beard.length < 0.5 else 0.8,
+            shade=self.shade,
+            brow_shade=self.brow_shade,
+            beard_shade=self.beard_shade,
+        )
+        return replace(skin, paint=coat)
 
 
 def draw_hairdo(scans: Scans, body: Body, seed: int, style: str | None = None) -> Hairdo:
@@ -43,77 +73,124 @@ def draw_hairdo(scans: Scans, body: Body, seed: int, style: str | None = None) -
         style: one of the named styles, or None for one of the person's choice.
 
     Raises:
-        ValueError: a negative seed.
+        ValueError: a negative seed, or a style of another name.
     """
     skull = load_skull(scans)
-    choice, pigment = Draws(seed, "hair style"), Draws(seed, "hair colour")
-    drawn = draw_style(body, choice)
-    style = drawn if style is None else style
-    shade, grey = natural_shade(body, pigment)
-    shade, grey = dyed(shade, grey, body, pigment)
-    draws = Draws(seed, "hair")
-    density = scalp_density(body, 0.0, 0.0)
+    chosen = draw_style(body, Draws(seed, "hair style"))
+    style = chosen if style is None else checked(style)
+    pigment, face = Draws(seed, "hair colour"), Draws(seed, "facial hair")
+    natural, grey = natural_shade(body, pigment)
+    shade, left_grey = dyed(natural, grey, body, pigment)
+    hairline = draw_hairline(body, Draws(seed, "hairline"))
+    brows, beard = draw_brows(body, face), draw_beard(body, face)
+    pieces = head_hair(skull, body, style, hairline, shade, left_grey, Draws(seed, "hair"))
+    brow_shade, beard_shade = _faded(natural, 0.5 * grey) * 0.75, _faded(natural, min(1.0, 1.2 * grey))
+    pieces.append(brow_hairs(skull, body, brows, brow_shade, face))
+    pieces.append(lash_hairs(scans, body, not body.male and face.chance(0.6), natural, face))
+    if beard is not None:
+        pieces.append(beard_hairs(skull, body, beard, natural, grey, face))
+    return Hairdo(
+        style=style,
+        pieces=tuple(pieces),
+        hairline=hairline,
+        brows=brows,
+        beard=beard,
+        shade=_faded(shade, left_grey) * 0.55,
+        brow_shade=brow_shade,
+        beard_shade=beard_shade * 0.8,
+    )
+
+
+def checked(style: str) -> str:
+    """The style.
+
+    Raises:
+        ValueError: none of `style_names`.
+    """
+    if style not in style_names():
+        raise ValueError(f"hair: expected one of {', '.join(style_names())}, got {style!r}; name one of them")
+    return style
+
+
+def style_names() -> tuple[str, ...]:
+    """All named styles."""
+    return ("bald", *STYLES, "bun", "ponytail", *ROPES)
+
+
+def head_hair(
+    skull: Skull, body: Body, style: str, hairline: Hairline, shade: Tensor, grey: float, draws: Draws
+) -> list[Hair]:
+    """The strands on the head in a style, none for a bald one.
+
+    Args:
+        shade: [3] linear. grey: share of strands without pigment.
+    """
+    if style == "bald":
+        return []
+    density = hairline.density(body)
+    if style in ROPES:
+        rest, rope = _ropes(skull, body, style, hairline, density, draws)
+        colour = strand_colours(shade, grey, rope, 0.16, draws)
+        strands = bend(rest, body)
+        return [finish(skull, rest, strands, colour, ROPES[style] * body.scale, 0.55, 0.6)]
+    if style in ("bun", "ponytail"):
+        return _tied(skull, body, style, density, shade, grey, draws)
     spec = STYLES[style]
     roots = scatter(body, skull, density, spec.count, draws)
     rest, lock = loose(skull, body, roots, spec, draws)
-    colour = strand_colours(shade, grey, lock, 0.22, draws)
-    strands = bend(rest, body, roots.place)
-    hair = finish(skull, body, rest, strands, colour, spec.width * body.scale, spec.gloss)
-    face = Draws(seed, "facial hair")
-    brows = draw_brows(body, face)
-    pieces = [hair, brow_hairs(skull, body, brows, colour.mean(0) * 0.6, face), lash_hairs(scans, body, not body.male, colour.mean(0) * .5, face)]
-    beard = draw_beard(body, face)
-    if beard is not None:
-        pieces.append(beard_hairs(skull, body, beard, colour.mean(0) * 0.9, face))
-    return Hairdo(style=style, pieces=tuple(pieces), cover=density, shade=colour.mean(0) * 0.7)
+    colour = strand_colours(shade, grey, lock, 0.2, draws)
+    return [finish(skull, rest, bend(rest, body, roots.place), colour, spec.width * body.scale, spec.gloss)]
+
+
+def _faded(shade: Tensor, grey: float) -> Tensor:
+    return torch.lerp(shade, torch.full_like(shade, 0.42), grey)
+
+
+def _ropes(
+    skull: Skull, body: Body, style: str, hairline: Hairline, density: Tensor, draws: Draws
+) -> tuple[Tensor, Tensor]:
+    if style == "cornrows":
+        return cornrows(skull, body, hairline, draws)
+    return (locs if style == "locs" else braids)(skull, body, density, draws)
+
+
+def _tied(
+    skull: Skull, body: Body, style: str, density: Tensor, shade: Tensor, grey: float, draws: Draws
+) -> list[Hair]:
+    """Hair over the head, and what it is tied to."""
+    place = draws.choice(PONYTAILS if style == "ponytail" else BUNS)
+    roots: Roots = scatter(body, skull, density, 6500, draws)
+    rest, lock = drawn_back(skull, roots, place, draws)
+    colour = strand_colours(shade, grey, lock, 0.2, draws)
+    hair = [finish(skull, rest, bend(rest, body, roots.place), colour, 0.16 * body.scale, 1.2)]
+    if style == "ponytail":
+        tail, lock = ponytail(skull, place, draws.chance(0.5), draws)
+        elastic = band(place, draws)
+        black = torch.full((len(elastic), 3), 0.02)
+        hair.append(finish(skull, elastic, bend(elastic, body), black, 0.2 * body.scale, 0.2, 1.0))
+    else:
+        tail, lock = bun(place, draws, draws.uniform(1.9, 2.6) if body.male else draws.uniform(2.3, 3.5))
+    colour = strand_colours(shade, grey, lock, 0.2, draws)
+    hair.append(finish(skull, tail, bend(tail, body), colour, 0.17 * body.scale, 1.0))
+    return hair
 
 
 def finish(
-    skull: Skull, body: Body, rest: Tensor, strands: Tensor, colour: Tensor, width: float, gloss: float, tip: float = 0.3
+    skull: Skull, rest: Tensor, strands: Tensor, colour: Tensor, width: float, gloss: float, tip: float = 0.3
 ) -> Hair:
     """Strands with normals, widths and depths.
 
     Args:
         rest, strands: [N, K, 3] centimetres on the mean head, scene units on the person. colour: [N, 3]. width: scene units.
     """
-    count, points, _ = strands.shape
     above, outward = skull(rest)
     piece = Hair(
         strands=strands,
         normals=outward,
-        width=torch.full((count,), width),
+        width=torch.full((len(strands),), width),
         colour=colour,
         depth=smoothstep(above, 0.0, 1.2),
         tip=tip,
         gloss=gloss,
     )
-    grid = hair_cloud([piece])
-    return Hair(
-        strands=strands,
-        normals=surface_normals(grid, strands, outward),
-        width=piece.width,
-        colour=colour,
-        depth=piece.depth,
-        tip=tip,
-        gloss=gloss,
-    )
-
-
-def grown_over(paint, hairdo):
-    def f(rest):
-        import dataclasses
-        from .roots import scalp_density
-        from types import SimpleNamespace
-        from ..body import ears
-        from ..body import HAIRLINE
-        import math
-        p = paint(rest)
-        away = torch.atan2(rest[:, 0], rest[:, 2] - 1.0).abs() * (180 / math.pi)
-        angles, heights = (torch.tensor(v, dtype=torch.float32) for v in HAIRLINE)
-        after = torch.searchsorted(angles, away.contiguous()).clamp(1, len(angles) - 1)
-        share = (away - angles[after - 1]) / (angles[after] - angles[after - 1])
-        line = torch.lerp(heights[after - 1], heights[after], share)
-        sc = smoothstep(rest[:, 1] - line, -0.5, 0.5) * ~ears(rest)
-        cover = scalp_density(SimpleNamespace(rest=rest, scalp=sc), 0, 0)
-        return dataclasses.replace(p, albedo=torch.lerp(p.albedo, hairdo.shade.expand_as(p.albedo), 0.85 * cover[:, None]))
-    return f
+    return replace(piece, normals=surface_normals(hair_cloud([piece]), strands, outward))

@@ -26,7 +26,9 @@ def nearest_lock(roots: Roots, count: int, apart: Tensor | None = None) -> Tenso
     return leaders[torch.from_numpy(nearest)]
 
 
-def gather(strands: Tensor, lock: Tensor, strength: Tensor | float, start: float = 0.1, looseness: float = 0.25) -> Tensor:
+def gather(
+    strands: Tensor, lock: Tensor, strength: Tensor | float, start: float = 0.1, looseness: float = 0.25
+) -> Tensor:
     """Strands [N, K, 3] drawn to the leader of their lock towards the tips.
 
     Args:
@@ -81,7 +83,9 @@ def rumpled(strands: Tensor, amount: Tensor, draws: Draws) -> Tensor:
     bend, swing = torch.from_numpy(draws.generator.standard_normal((2, count, 1, 3))).float()
     phase = torch.from_numpy(draws.generator.uniform(3.0, 9.0, (count, 1, 1))).float()
     along = torch.linspace(0, 1, points)[None, :, None]
-    return strands + amount[:, None, None] * (bend * along.square() + 0.5 * swing * along * (phase * along).sin())
+    return strands + amount[:, None, None] * (
+        bend * along.square() + 0.5 * swing * along * (phase * along).sin()
+    )
 
 
 class Drift:
@@ -89,11 +93,15 @@ class Drift:
 
     def __init__(self, draws: Draws, scale: float, channels: int = 3, waves: int = 8) -> None:
         """Args: scale: cm over which it changes. channels: numbers at a place. waves: sines that it is a sum of."""
-        self.frequency = torch.from_numpy(draws.generator.standard_normal((3, waves * channels))).float() / scale
+        self.frequency = (
+            torch.from_numpy(draws.generator.standard_normal((3, waves * channels))).float() / scale
+        )
         self.phase = torch.from_numpy(draws.generator.uniform(0, 2 * math.pi, waves * channels)).float()
         self.channels = channels
 
     def __call__(self, points: Tensor) -> Tensor:
         """[N, channels], deviation about 1, at points [N, 3] in cm."""
         waves = (points @ self.frequency + self.phase).sin()
-        return waves.unflatten(-1, (self.channels, -1)).sum(-1) * math.sqrt(2 * self.channels / waves.shape[-1])
+        return waves.unflatten(-1, (self.channels, -1)).sum(-1) * math.sqrt(
+            2 * self.channels / waves.shape[-1]
+        )

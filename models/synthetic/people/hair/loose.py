@@ -26,8 +26,16 @@ def loose(skull: Skull, body: Body, roots: Roots, style: Style, draws: Draws) ->
     part = draws.uniform(*style.part) * (side if style.comb == "across" else 1.0)
     plan, oval = _plan(body, roots, style, draws, part, -side)
     strands = grow(skull, roots, plan, style.points)
-    apart = torch.stack([torch.where(roots.rest[:, 0] < part, 0.0, 9.0) * (style.comb in ("part", "fringe")), 9.0 * (oval < 1)], 1)
-    lock = nearest_lock(roots, style.locks, torch.cat([apart, 4.0 * plan.fall[:, None] * (style.level is not None)], 1))
+    apart = torch.stack(
+        [
+            torch.where(roots.rest[:, 0] < part, 0.0, 9.0) * (style.comb in ("part", "fringe")),
+            9.0 * (oval < 1),
+        ],
+        1,
+    )
+    lock = nearest_lock(
+        roots, style.locks, torch.cat([apart, 4.0 * plan.fall[:, None] * (style.level is not None)], 1)
+    )
     strands = gather(strands, lock, _tightness(roots, style, draws))
     strands = _swung(strands, roots, lock, style, draws)
     strands = rumpled(strands, style.frizz * (0.3 + 2.2 * roots.other**5), draws)
@@ -37,7 +45,9 @@ def loose(skull: Skull, body: Body, roots: Roots, style: Style, draws: Draws) ->
     return cut_below(strands, torch.full((len(roots),), LOWEST)), lock
 
 
-def _plan(body: Body, roots: Roots, style: Style, draws: Draws, part: float, side: float) -> tuple[Growth, Tensor]:
+def _plan(
+    body: Body, roots: Roots, style: Style, draws: Draws, part: float, side: float
+) -> tuple[Growth, Tensor]:
     """How strands grow, and how much of the face's egg they keep free."""
     top = smoothstep(roots.rest[:, 1], 5.5, 10.5)
     drawn = draws.uniform(*style.sides), draws.uniform(*style.top)
@@ -49,7 +59,7 @@ def _plan(body: Body, roots: Roots, style: Style, draws: Draws, part: float, sid
     if style.comb in ("part", "fringe", "across"):  # hair lies flat beside its parting
         layer = layer * (0.35 + 0.65 * smoothstep((roots.rest[:, 0] - part).abs(), 0.0, 4.5))
     front = _fringe(roots) if style.comb == "fringe" else torch.zeros(len(roots))
-    oval = 1 - 0.55 * front
+    oval = 1 - 0.55 * front - 0.3 * (style.coil > 0.5)
     plan = Growth(
         length=length,
         layer=torch.where(front > 0.5, layer.clamp_max(0.9), layer),
@@ -90,10 +100,14 @@ def _swung(strands: Tensor, roots: Roots, lock: Tensor, style: Style, draws: Dra
     if amplitude < 0.02:
         return strands
     own = torch.from_numpy(draws.generator.uniform(-1, 1, len(lock))).float()
-    phase = Drift(draws, 4.0, 1)(roots.rest[lock])[:, 0] * (1.0 + 2.2 * style.coil) + 0.3 * own
+    phase = (
+        Drift(draws, 4.0, 1)(roots.rest[lock])[:, 0] * (1.6 + 2.0 * style.coil) + 0.3 * own + 0.8 * own[lock]
+    )
     phase = phase + 6.0 * max(0.0, style.coil - 0.5) * own[lock]
     sizes = amplitude * (1 + 0.25 * own[lock])
-    return waved(strands, roots.normal[:, None], phase, sizes, wavelength * (1 + 0.12 * own[lock]), style.coil)
+    return waved(
+        strands, roots.normal[:, None], phase, sizes, wavelength * (1 + 0.12 * own[lock]), style.coil
+    )
 
 
 def _level(roots: Roots, lock: Tensor, style: Style, draws: Draws) -> Tensor:

@@ -15,7 +15,10 @@ from .vectors import length, unit
 
 CELL = 0.0125  # scene units
 LOW, HIGH = (-0.4, -0.425, -0.4), (0.4, 0.325, 0.4)
-SKY_REACH, SKY_DIMMING = 0.012, 0.020  # scene units: where above a strand the cloud counts, and how thick it counts
+SKY_REACH, SKY_DIMMING = (
+    0.012,
+    0.020,
+)  # scene units: where above a strand the cloud counts, and how thick it counts
 LAMP_STEPS = (0.012, 0.024, 0.036, 0.052, 0.072, 0.1, 0.14, 0.19, 0.25)  # scene units towards a lamp
 DIMMING = 0.45  # share of the light on a strand that does not go on
 KNOTS = 5  # points of a strand whose light is found; others lie between

@@ -109,7 +109,9 @@ def _half_widths(hair: Hair) -> Tensor:
 def _free(points: Tensor, fine: int, solid: Tensor) -> Tensor:
     """[P] bool: points in the picture that nothing hides."""
     column, row = (points[:, axis].long().clamp(0, fine - 1) for axis in (0, 1))
-    inside = (points[:, 0] > -20) & (points[:, 0] < fine + 20) & (points[:, 1] > -20) & (points[:, 1] < fine + 20)
+    inside = (
+        (points[:, 0] > -20) & (points[:, 0] < fine + 20) & (points[:, 1] > -20) & (points[:, 1] < fine + 20)
+    )
     return inside & (points[:, 2] < solid.flatten()[row * fine + column] + HIDDEN)
 
 
@@ -151,8 +153,12 @@ def _fill_columns(nearest: Tensor, where: Tensor, line: Tensor, count: Tensor, f
             what they change by from column to column, and how much wider a column is than the ribbon. count: [S] columns.
     """
     first = count.cumsum(0) - count
-    major0, steep, index, first = torch.cat([where, first[:, None]], 1).repeat_interleave(count, dim=0).T.contiguous()
-    middle, distance, half, d_middle, d_distance, d_half, stretch = line.repeat_interleave(count, dim=0).T.contiguous()
+    major0, steep, index, first = (
+        torch.cat([where, first[:, None]], 1).repeat_interleave(count, dim=0).T.contiguous()
+    )
+    middle, distance, half, d_middle, d_distance, d_half, stretch = line.repeat_interleave(
+        count, dim=0
+    ).T.contiguous()
     step = torch.arange(len(first)) - first
     ahead = step.float()
     major = major0 + step

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..light import Light
@@ -74,7 +73,10 @@ def _fibre(
 ) -> Tensor:
     """[P, 3]: reflected (R), twice through and back (TRT), and through (TT) for a lamp of colour 1."""
     sin_light, sin_view = along @ direction, dot(along, view)
-    cos_light, cos_view = (1 - sin_light.square()).clamp_min(1e-4).sqrt(), (1 - sin_view.square()).clamp_min(1e-4).sqrt()
+    cos_light, cos_view = (
+        (1 - sin_light.square()).clamp_min(1e-4).sqrt(),
+        (1 - sin_view.square()).clamp_min(1e-4).sqrt(),
+    )
     half = (sin_light.clamp(-1, 1).asin() + sin_view.clamp(-1, 1).asin()) / 2
     around = ((view @ direction) - sin_light * sin_view) / (cos_light * cos_view)  # cosine of the azimuth
     around = around.clamp(-1, 1)

@@ -17,10 +17,17 @@ from ..parts import Body
 from ..scans import LEFT_EYE, RIGHT_EYE, SKIN, Scans
 from .vectors import length, unit
 
-LOW, HIGH = (-24.0, -28.0, -20.0), (24.0, 20.0, 20.0)  # cm: the box of distances; beyond, the border's value counts
+LOW, HIGH = (
+    (-24.0, -28.0, -20.0),
+    (24.0, 20.0, 20.0),
+)  # cm: the box of distances; beyond, the border's value counts
 NEAR = 2.0  # cm: closer than this the nearest vertex's plane is the surface
 COARSE = 2.0  # cm: cells of the bend
-SHOULDERS = ((0.0, -20.5, -2.2), (16.0, -21.5, -2.8), 4.6)  # cm: a thick line from the chest's middle to a shoulder, its radius
+SHOULDERS = (
+    (0.0, -20.5, -2.2),
+    (16.0, -21.5, -2.8),
+    4.6,
+)  # cm: a thick line from the chest's middle to a shoulder, its radius
 ROOT_HOLD = 4.0  # cm over which a strand's exact root fades into the bend
 
 

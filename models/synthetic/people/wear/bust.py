@@ -19,7 +19,10 @@ from ..scans import SKIN, Scans
 
 FLOOR = -0.40  # scene units: all geometry ends here
 AXIS_Z = -1.7  # cm: the neck's middle, front to back
-TOP = ((0, 40, 90, 135, 180), (-9.3, -8.2, -6.2, -4.2, -3.0))  # degrees from the front: cm where columns begin
+TOP = (
+    (0, 40, 90, 135, 180),
+    (-9.3, -8.2, -6.2, -4.2, -3.0),
+)  # degrees from the front: cm where columns begin
 BASE = ((0, 45, 90, 135, 180), (-14.8, -14.2, -12.4, -10.4, -8.8))  # where the neck meets the shoulders
 COLUMNS, NECK_ROWS, CHEST_ROWS = 108, 28, 20
 
@@ -94,7 +97,9 @@ def make_bust(body: Body, scans: Scans) -> Bust:
     rest = (body.rest[place.corners] * place.weights[..., None]).sum(-2)
     upright = _carry(torch.linalg.inv(body.posture), neck)
     ground = torch.stack([body.pupils.mean(0)[0], body.pupils.mean(0)[1], body.pupils.mean(0)[2]])
-    eyes = scans.vertices.new_tensor([0.0, 3.6, 8.44])  # cm: between the mean's pupils, where `rest` and canonical meet
+    eyes = scans.vertices.new_tensor(
+        [0.0, 3.6, 8.44]
+    )  # cm: between the mean's pupils, where `rest` and canonical meet
     chest = _chest(upright, place.azimuth, body, body.scale, ground - body.scale * eyes)
     chest_rest = _chest(rest, place.azimuth, body, 1.0, torch.zeros(3))
     points = _carry(body.posture, torch.cat([upright, chest]))
@@ -120,7 +125,11 @@ def bare_chest(bust: Bust) -> tuple[Tensor, Tensor, Tensor]:
     last = (rows - 1) * columns + torch.arange(columns)
     cap = torch.stack([torch.full_like(last, rows * columns), last.roll(-1), last], -1)
     vertices = torch.cat([grid.reshape(-1, 3), middle])
-    return vertices, torch.cat([grid_faces(rows, columns), cap]), torch.cat([rest.reshape(-1, 3), rest_middle])
+    return (
+        vertices,
+        torch.cat([grid_faces(rows, columns), cap]),
+        torch.cat([rest.reshape(-1, 3), rest_middle]),
+    )
 
 
 def grid_faces(rows: int, columns: int, *, closed: bool = True) -> Tensor:
@@ -199,9 +208,7 @@ def _column(rest: Tensor, faces: Tensor, end: Tensor, azimuth: Tensor) -> tuple[
     out = torch.stack([azimuth.sin(), azimuth * 0, azimuth.cos()])
     axis = rest.new_tensor([0.0, 0.0, AXIS_Z])
     away = (rest[faces] - axis) @ side
-    near = faces[
-        (away.amin(1) <= 1e-4) & (away.amax(1) >= -1e-4) & (((rest[faces] - axis) @ out) > 0).all(1)
-    ]
+    near = faces[(away.amin(1) <= 1e-4) & (away.amax(1) >= -1e-4) & (((rest[faces] - axis) @ out) > 0).all(1)]
     share = torch.linspace(0, 1, NECK_ROWS + 1)[:-1]
     top = by_angle(azimuth, TOP)
     radius = (end - axis) @ out
@@ -268,9 +275,7 @@ def _grounded(points: Tensor, rest: Tensor, loop: int) -> tuple[Tensor, Tensor]:
     low = rows.floor().long().clamp_max(height.shape[0] - 2)
     share = (rows - low)[..., None]
     spread = [
-        torch.cat(
-            [image[:loop], torch.lerp(image[loop:][low, column], image[loop:][low + 1, column], share)]
-        )
+        torch.cat([image[:loop], torch.lerp(image[loop:][low, column], image[loop:][low + 1, column], share)])
         for image in (points, rest)
     ]
     spread[0][-1, :, 1] = FLOOR

@@ -12,7 +12,9 @@ from torch import Tensor
 from ..parts import Paint, Surface
 from .bust import FLOOR, Bust, by_angle, grid_faces
 
-Curve = tuple[tuple[float, ...], tuple[float, ...]]  # degrees from the front, centimetres below the neck's end
+Curve = tuple[
+    tuple[float, ...], tuple[float, ...]
+]  # degrees from the front, centimetres below the neck's end
 COLUMNS = 144
 EDGE = (0.0, 0.0, 0.12, 0.4, 0.9, 1.6, 2.6)  # cm below the upper edge: rows that give it a thickness
 BODY_ROWS = 20
