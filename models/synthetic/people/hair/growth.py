@@ -6,17 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ..shape import smoothstep
 from .roots import Roots
 from .skull import Skull
+from .vectors import dot, unit
 
 FACE_CENTRE, FACE_HALF = (
-    (0.0, 2.2),
-    (6.7, 8.5),
-)  # cm: the oval that hair frames, across and up; hair above it may be cut shorter
-FACE_FRONT = 2.0  # cm: the oval counts in front of this
+    (0.0, 2.2, 9.5),
+    (7.8, 8.5, 6.8),
+)  # cm: the egg in front that hair frames, across, up and back
+FALLS = -7.5  # cm: where hair that hangs decides for the chest or the back
 LOWEST = -24.2  # cm: hair ends above where all geometry does
 
 
@@ -28,8 +29,9 @@ class Growth:
         length: [N] cm. layer: [N] cm above the skin in the end. lift: [N] how much a strand stands off at its root, 0 to 1.
         comb: points [N, 3], arc length (cm) -> where strands are combed to [N, 3].
         reach: cm over which combing gives way to weight. gravity: how fast strands turn down. inertia: how stiff they are.
-        hug: how far strands above their layer are drawn back to it at each step, 0 to 1.
-        oval: share of the face's oval that is kept free, at the forehead: [N], 1 up to the hairline.
+        hug: how far strands above their layer are drawn back to it at each step, 0 to 1, [N] or one number.
+        oval: share of the face's height that is kept free above its middle: [N], 1 up to the hairline.
+        fall: [N] -1 to 1: hair over the shoulders falls to the back or to the chest.
     """
 
     length: Tensor
@@ -39,8 +41,9 @@ class Growth:
     reach: float = 12.0
     gravity: float = 0.35
     inertia: float = 1.0
-    hug: float = 0.0
+    hug: Tensor | float = 0.0
     oval: Tensor | float = 1.0
+    fall: Tensor | float = -1.0
 
 
 def grow(skull: Skull, roots: Roots, plan: Growth, points: int) -> Tensor:
@@ -53,42 +56,64 @@ def grow(skull: Skull, roots: Roots, plan: Growth, points: int) -> Tensor:
         reached = share * float(plan.length.mean()) if len(roots) else 0.0
         held = max(0.0, 1 - reached / plan.reach)
         combed = plan.comb(at, reached)
-        combed = F.normalize(combed - (combed * gradient).sum(-1, keepdim=True) * gradient, dim=-1)
+        combed = unit(combed - dot(combed, gradient)[..., None] * gradient)
         rising = (plan.lift * (1 - share) ** 2)[:, None] * roots.normal
         pull = forward * plan.inertia + combed * (0.25 + held) + 2.0 * rising
         pull[:, 1] -= plan.gravity * min(1.0, 0.3 + reached / 8.0) * step
-        moved = at + F.normalize(pull, dim=-1) * step[:, None]
+        pull = pull + _hanging(at, plan.fall) * step.clamp_max(2.0)[:, None]
+        moved = at + unit(pull) * step[:, None]
         distance, gradient = skull(moved)
         wanted = torch.minimum(plan.layer, 0.05 + 0.6 * step * index)
+        gradient = _shed(moved, gradient, plan.fall)
         moved = moved + gradient * (wanted - distance).clamp_min(0)[:, None]
-        if plan.hug:
-            moved = moved - gradient * (plan.hug * (distance - plan.layer).clamp_min(0))[:, None]
+        moved = moved - gradient * (plan.hug * (distance - plan.layer).clamp(0, 2))[:, None]
         moved = off_the_face(moved, plan.oval)
-        forward = F.normalize(moved - at, dim=-1)
+        forward = unit(moved - at)
         at = at + forward * step[:, None]
         way.append(at)
     return torch.stack(way, 1)
 
 
+def _hanging(at: Tensor, fall: Tensor | float) -> Tensor:
+    """[N, 3] what turns strands that hang: back beside the face, in to the neck, to the chest or the back at the shoulders."""
+    x, y, z = at.unbind(-1)
+    beside = smoothstep(z, 2.5, 6.5) * smoothstep(9.5 - y, 0.0, 3.0) * smoothstep(y, -9.0, -4.0)
+    neck = smoothstep(4.0 - y, 0.0, 8.0) * smoothstep(x.abs(), 4.5, 9.0)
+    low = smoothstep(FALLS + 3.0 - y, 0.0, 4.0) * smoothstep(y, -19.0, -15.0)
+    low = low * smoothstep(7.0 - z * fall, 0.0, 4.0)
+    middle = 0.4 * smoothstep(-z, 3.0, 8.0) * smoothstep(FALLS - y, 0.0, 4.0)  # behind, together
+    return torch.stack(
+        [-x.sign() * (0.08 * neck + 0.1 * middle), torch.zeros_like(x), 0.8 * low * fall - 0.6 * beside], 1
+    )
+
+
+def _shed(at: Tensor, gradient: Tensor, fall: Tensor | float) -> Tensor:
+    """[N, 3] unit: shoulders turn hair to the chest or the back, not aside."""
+    share = smoothstep(FALLS + 1.0 - at[:, 1], 0.0, 3.0)
+    x, y, z = gradient.unbind(-1)
+    turned = torch.stack([x * (1 - 0.85 * share), y, z + 0.9 * share * fall], 1)
+    return unit(turned)
+
+
 def off_the_face(points: Tensor, oval: Tensor | float = 1.0) -> Tensor:
-    """Points [N, ..., 3] in front of the face moved aside, out of its oval.
+    """Points [N, ..., 3] in front of the face moved out of the egg that hair frames: aside and back, above its middle also up.
 
     Args:
-        oval: height of the oval above its centre as a share of `FACE_HALF`, one number or [N]; 0 lets hair fall to the eyes.
+        oval: height of the egg above its middle as a share of `FACE_HALF`, one number or [N, ...].
     """
-    x, y, z = points.unbind(-1)
-    half = FACE_HALF[1] * torch.where(y > FACE_CENTRE[1], torch.as_tensor(oval, dtype=y.dtype), 1.0)
-    across, up = x / FACE_HALF[0], (y - FACE_CENTRE[1]) / half.clamp_min(1e-3)
-    radius = (across.square() + up.square()).sqrt().clamp_min(1e-4)
-    front = ((z - FACE_FRONT) / 3.0).clamp(0, 1)
-    grown = torch.lerp(torch.ones_like(radius), (1 / radius).clamp_min(1.0), front)
+    x, y, z = (points - points.new_tensor(FACE_CENTRE)).unbind(-1)
+    upper = y > 0
+    high = FACE_HALF[1] * torch.where(upper, torch.as_tensor(oval, dtype=y.dtype), 1.0)
+    across, up, back = x / FACE_HALF[0], y / high.clamp_min(1e-3), z.clamp_max(0) / FACE_HALF[2]
+    room = (1 - up.square() - back.square()).clamp_min(0).sqrt()
+    within = (across.abs() < room) & (up.abs() < 1)
+    grown = 1 / (across.square() + up.square() + back.square()).sqrt().clamp_min(0.05)
     side = torch.where(x < 0, -1.0, 1.0)
-    below = y < FACE_CENTRE[1]  # there hair goes aside, never down over the mouth
-    wide = (FACE_HALF[0] * (1 - up.square()).clamp_min(0).sqrt()).maximum(x.abs())
-    aside = torch.lerp(x, side * wide, front)
-    moved_x = torch.where(below, aside, x * grown)
-    moved_y = torch.where(below, y, FACE_CENTRE[1] + (y - FACE_CENTRE[1]) * grown)
-    return torch.stack([moved_x, moved_y, z], -1)
+    moved_x = torch.where(within, torch.where(upper, x * grown, side * room * FACE_HALF[0]), x)
+    moved_y = torch.where(within & upper, y * grown, y)
+    moved_z = torch.where(within, torch.minimum(z, z * grown.clamp_max(1.5)) - 0.25 * (up < 0.6), z)
+    moved = torch.stack([moved_x, moved_y, moved_z], -1)
+    return moved + points.new_tensor(FACE_CENTRE)
 
 
 def push_out(skull: Skull, strands: Tensor, least: float = 0.12) -> Tensor:

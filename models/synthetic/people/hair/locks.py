@@ -11,12 +11,18 @@ from torch import Tensor
 
 from ..streams import Draws
 from .roots import Roots
+from .vectors import cross, length, unit
 
 
-def nearest_lock(roots: Roots, count: int) -> Tensor:
-    """[N]: which strand leads each strand's lock; leaders are spread evenly over the roots."""
+def nearest_lock(roots: Roots, count: int, apart: Tensor | None = None) -> Tensor:
+    """[N]: which strand leads each strand's lock; leaders are spread evenly over the roots.
+
+    Args:
+        apart: [N, A] further coordinates, centimetres: strands that differ in them share no lock.
+    """
+    places = roots.rest if apart is None else torch.cat([roots.rest, apart], 1)
     leaders = torch.linspace(0, len(roots) - 1, min(count, len(roots))).long()
-    nearest = cKDTree(roots.rest[leaders].numpy()).query(roots.rest.numpy())[1]
+    nearest = cKDTree(places[leaders].numpy()).query(places.numpy())[1]
     return leaders[torch.from_numpy(nearest)]
 
 
@@ -38,20 +44,20 @@ def gather(
 def frames(strands: Tensor, outward: Tensor) -> tuple[Tensor, Tensor]:
     """Two unit vectors [N, K, 3] across each strand: aside, and outward; outward [N, K, 3] or [N, 1, 3], any length."""
     tangent = tangents(strands)
-    aside = F.normalize(torch.linalg.cross(tangent, outward.expand_as(tangent)), dim=-1)
-    return aside, torch.linalg.cross(aside, tangent)
+    aside = unit(cross(tangent, outward.expand_as(tangent)))
+    return aside, cross(aside, tangent)
 
 
 def tangents(strands: Tensor) -> Tensor:
     """[N, K, 3] unit directions towards the tips."""
     ahead = strands[:, 1:] - strands[:, :-1]
     middle = ahead[:, 1:] + ahead[:, :-1]
-    return F.normalize(torch.cat([ahead[:, :1], middle, ahead[:, -1:]], 1), dim=-1)
+    return unit(torch.cat([ahead[:, :1], middle, ahead[:, -1:]], 1))
 
 
 def arc(strands: Tensor) -> Tensor:
     """[N, K] length from the root, in the strands' unit."""
-    return F.pad((strands[:, 1:] - strands[:, :-1]).norm(dim=-1).cumsum(1), (1, 0))
+    return F.pad(length(strands[:, 1:] - strands[:, :-1]).cumsum(1), (1, 0))
 
 
 def waved(
@@ -72,11 +78,14 @@ def waved(
 
 
 def rumpled(strands: Tensor, amount: Tensor, draws: Draws) -> Tensor:
-    """Strands [N, K, 3] with a random walk of their own; amount [N] cm at the tip."""
+    """Strands [N, K, 3] that bend and swing on their own; amount [N] cm at the tip."""
     count, points, _ = strands.shape
-    steps = torch.from_numpy(draws.generator.standard_normal((count, points, 3))).float()
-    steps[:, 0] = 0
-    return strands + steps.cumsum(1) * (amount / math.sqrt(points))[:, None, None]
+    bend, swing = torch.from_numpy(draws.generator.standard_normal((2, count, 1, 3))).float()
+    phase = torch.from_numpy(draws.generator.uniform(3.0, 9.0, (count, 1, 1))).float()
+    along = torch.linspace(0, 1, points)[None, :, None]
+    return strands + amount[:, None, None] * (
+        bend * along.square() + 0.5 * swing * along * (phase * along).sin()
+    )
 
 
 class Drift:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..harmonics import open_transfer
 from ..light import Lamp, Light
 from ..parts import Hair
+from .vectors import length, unit
 
 CELL = 0.0125  # scene units
 LOW, HIGH = (-0.4, -0.425, -0.4), (0.4, 0.325, 0.4)
@@ -43,7 +44,7 @@ def hair_cloud(pieces: list[Hair]) -> Tensor:
     points, weights = [], []
     for piece in pieces:
         middles = (piece.strands[:, 1:] + piece.strands[:, :-1]) / 2
-        lengths = (piece.strands[:, 1:] - piece.strands[:, :-1]).norm(dim=-1)
+        lengths = length(piece.strands[:, 1:] - piece.strands[:, :-1])
         points.append(middles.flatten(0, 1))
         weights.append((lengths * piece.width[:, None]).flatten())
     return _soft(cloud(torch.cat(points), torch.cat(weights)))
@@ -58,9 +59,9 @@ def surface_normals(grid: Tensor, strands: Tensor, outward: Tensor) -> Tensor:
     wide = _soft(_soft(grid))[0, 0]
     slope = torch.stack(torch.gradient(wide, spacing=CELL, dim=(2, 1, 0)))[None]
     downhill = -_at(slope, strands)
-    steepness = downhill.norm(dim=-1, keepdim=True)
+    steepness = length(downhill)[..., None]
     share = steepness / (steepness + 1500.0)
-    return F.normalize(F.normalize(downhill, dim=-1) * share + outward * (1.15 - share), dim=-1)
+    return unit(unit(downhill) * share + outward * (1.15 - share))
 
 
 def strand_light(

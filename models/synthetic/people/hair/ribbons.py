@@ -13,11 +13,15 @@ from torch import Tensor
 
 from ....camera import Camera, project
 from ..parts import Hair
+from .vectors import length
 
 EMPTY = torch.iinfo(torch.int64).max
 HIDDEN = 0.012  # scene units: a strand's point so far behind a surface is not drawn
+BURIED = 0.003  # scene units: nor one so far behind the hair in front of it
 CLINGS = 0.0009  # scene units: hair so little behind a surface still counts as in front
 WIDEST = 9  # samples across a ribbon
+FIRST = 4  # one strand in so many is drawn first, to find out what it hides
+TOGETHER = 1 << 17  # columns filled at once: small enough that memory is used again from the cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,27 +55,48 @@ def ribbons(hair: Hair, camera: Camera, fine: int, solid: Tensor) -> Ribbons:
     """
     strands = hair.strands
     image, _ = project(camera, strands.flatten(0, 1))
-    distance = (strands.flatten(0, 1) - camera.position).norm(dim=1)
+    distance = length(strands.flatten(0, 1) - camera.position)
     wide = _half_widths(hair) * camera.intrinsics[0, 0] * fine / distance.view(strands.shape[:2])
     points = torch.stack([image[:, 0] * fine, image[:, 1] * fine, distance, wide.flatten()], 1)
-    first = _drawn(points, strands.shape[:2], fine, solid)
-    start, end = points[first], points[first + 1]
-    sample, segment, key = _filled(start, end, fine)
-    nearest = torch.full((fine * fine,), EMPTY).scatter_reduce_(0, sample, key, "amin")
+    first, nearest = _nearest(points, strands.shape[:2], fine, solid)
     seen = (nearest != EMPTY).nonzero()[:, 0]
-    segment = nearest[seen] & 0xFFFFFFFF
-    between, across, depth = _placed(start[segment], end[segment], seen % fine + 0.5, seen // fine + 0.5)
-    kept = depth < solid.flatten()[seen] + CLINGS
-    first, seen = first[segment][kept], seen[kept]
-    points_each = strands.shape[1]
+    first = first[nearest[seen] & 0xFFFFFFFF]
+    between, across, depth = _placed(points[first], points[first + 1], seen % fine + 0.5, seen // fine + 0.5)
+    kept = (depth < solid.flatten()[seen] + CLINGS).nonzero()[:, 0]
+    first = first[kept]
     return Ribbons(
-        sample=seen,
-        strand=first // points_each,
-        point=first % points_each,
+        sample=seen[kept],
+        strand=first // strands.shape[1],
+        point=first % strands.shape[1],
         between=between[kept],
         across=across[kept],
         distance=depth[kept],
     )
+
+
+def _nearest(points: Tensor, shape: torch.Size, fine: int, solid: Tensor) -> tuple[Tensor, Tensor]:
+    """First points [S] of the segments drawn, and for each sample [R R] distance and segment of the nearest, packed."""
+    nearest = torch.full((fine * fine,), EMPTY)
+    drawn = []
+    for share in (slice(0, None, FIRST), None):
+        free = _free(points, fine, solid).view(shape)
+        if share is None:
+            free[::FIRST] = False
+        else:
+            free[torch.arange(len(free)) % FIRST > 0] = False
+        first = _segments(free)
+        _fill(nearest, points[first], points[first + 1], fine, sum(len(part) for part in drawn))
+        drawn.append(first)
+        if share is not None:
+            solid = torch.minimum(solid, _hides(nearest, fine) + BURIED - HIDDEN)
+    return torch.cat(drawn), nearest
+
+
+def _hides(nearest: Tensor, fine: int) -> Tensor:
+    """[R, R] distance behind which nothing is seen: of the farthest of a sample and its neighbours, infinite at gaps."""
+    bits = (nearest >> 32).to(torch.int32).view(torch.float32)
+    depth = torch.where(nearest == EMPTY, torch.inf, bits).view(1, fine, fine)
+    return F.max_pool2d(depth, 3, 1, 1)[0]
 
 
 def _half_widths(hair: Hair) -> Tensor:
@@ -81,50 +106,75 @@ def _half_widths(hair: Hair) -> Tensor:
     return hair.width[:, None] * taper / 2
 
 
-def _drawn(points: Tensor, shape: torch.Size, fine: int, solid: Tensor) -> Tensor:
-    """[S] first points of segments that are in the picture and not both ends behind a surface."""
+def _free(points: Tensor, fine: int, solid: Tensor) -> Tensor:
+    """[P] bool: points in the picture that nothing hides."""
     column, row = (points[:, axis].long().clamp(0, fine - 1) for axis in (0, 1))
-    inside = ((points[:, :2] > -20) & (points[:, :2] < fine + 20)).all(1)
-    free = inside & (points[:, 2] < solid[row, column] + HIDDEN)
-    free = free.view(shape)
-    segment = F.pad(free[:, 1:] | free[:, :-1], (0, 1))
-    return segment.flatten().nonzero()[:, 0]
+    inside = (
+        (points[:, 0] > -20) & (points[:, 0] < fine + 20) & (points[:, 1] > -20) & (points[:, 1] < fine + 20)
+    )
+    return inside & (points[:, 2] < solid.flatten()[row * fine + column] + HIDDEN)
 
 
-def _filled(start: Tensor, end: Tensor, fine: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Samples that segments cover: index [C], segment [C], and a key [C] that sorts by distance.
+def _segments(free: Tensor) -> Tensor:
+    """[S] first points, of all strands in a row, of segments with a free end; free [N, K]."""
+    return F.pad(free[:, 1:] | free[:, :-1], (0, 1)).flatten().nonzero()[:, 0]
+
+
+def _fill(nearest: Tensor, start: Tensor, end: Tensor, fine: int, offset: int) -> None:
+    """Put into `nearest` [R R] the smallest key of the segments that cover a sample: distance, then index + offset.
 
     Args:
-        start, end: [S, 4] column, row, distance, half width.
+        start, end: [S, 4] column, row, distance, half width, in samples; distance in scene units.
     """
     steep = (end[:, 1] - start[:, 1]).abs() > (end[:, 0] - start[:, 0]).abs()
     a, b = _major_first(start, steep), _major_first(end, steep)
     low = (torch.minimum(a[:, 0], b[:, 0]) - 0.5).ceil().clamp(0, fine)
     high = (torch.maximum(a[:, 0], b[:, 0]) - 0.5).ceil().clamp(0, fine)
-    count = (high - low).long()
-    segment = torch.arange(len(a)).repeat_interleave(count)
-    step = torch.arange(len(segment)) - (count.cumsum(0) - count)[segment]
-    slope = (b[:, 1:] - a[:, 1:]) / (b[:, :1] - a[:, :1] + ((b[:, :1] - a[:, :1]).abs() < 1e-6) * 1e-6)
-    stretch = (1 + slope[:, 0].square()).sqrt()
-    table = torch.cat([a, slope, stretch[:, None], low[:, None], steep[:, None].float()], 1)[segment]
-    major = table[:, 8] + step
-    ahead = (major + 0.5 - table[:, 0])[:, None]
-    middle, distance, half = (table[:, 1:4] + ahead * table[:, 4:7]).unbind(1)
-    half = half * table[:, 7]
+    run = b[:, :1] - a[:, :1]
+    slope = (b[:, 1:] - a[:, 1:]) / torch.where(run.abs() < 1e-6, 1e-6, run)
+    at_low = a[:, 1:] + (low + 0.5 - a[:, 0])[:, None] * slope
+    stretch = (1 + slope[:, :1].square()).sqrt()
+    index = torch.arange(len(a)) + offset
+    where = torch.stack([low.long(), steep.long(), index], 1)
+    line = torch.cat([at_low, slope, stretch], 1)
+    counts = (high - low).long()
+    kept = counts.nonzero()[:, 0]
+    counts = counts[kept]
+    blocks = torch.bincount((counts.cumsum(0) - 1) // TOGETHER).tolist() if len(kept) else []
+    for part, count in zip(kept.split(blocks), counts.split(blocks), strict=True):
+        _fill_columns(nearest, where[part], line[part], count, fine)
+
+
+def _fill_columns(nearest: Tensor, where: Tensor, line: Tensor, count: Tensor, fine: int) -> None:
+    """`_fill` for as many segments as fit the cache.
+
+    Args:
+        where: [S, 3] first column, whether columns are rows, index. line: [S, 7] middle, distance, half width at the first column,
+            what they change by from column to column, and how much wider a column is than the ribbon. count: [S] columns.
+    """
+    first = count.cumsum(0) - count
+    major0, steep, index, first = (
+        torch.cat([where, first[:, None]], 1).repeat_interleave(count, dim=0).T.contiguous()
+    )
+    middle, distance, half, d_middle, d_distance, d_half, stretch = line.repeat_interleave(
+        count, dim=0
+    ).T.contiguous()
+    step = torch.arange(len(first)) - first
+    ahead = step.float()
+    major = major0 + step
+    middle = middle + ahead * d_middle
+    half = (half + ahead * d_half) * stretch
+    distance = (distance + ahead * d_distance).clamp_min(0)
     lowest = (middle - half - 0.5).ceil()
-    most = int((2 * half).max().ceil().clamp(1, WIDEST)) if len(half) else 0
-    bits = distance.clamp_min(0).contiguous().view(torch.int32).long() << 32 | segment
-    samples, keys = [], []
-    steep_of = table[:, 9] > 0
-    for offset in range(most):
-        minor = lowest + offset
-        kept = ((minor + 0.5 <= middle + half) & (minor >= 0) & (minor < fine)).nonzero()[:, 0]
-        across, along = minor[kept].long(), major[kept].long()
-        samples.append(torch.where(steep_of[kept], along * fine + across, across * fine + along))
-        keys.append(bits[kept])
-    if not samples:
-        return segment, segment, segment
-    return torch.cat(samples), segment, torch.cat(keys)
+    most = torch.minimum((middle + half - 0.5).floor() - lowest + 1, lowest.new_tensor(WIDEST))
+    key = distance.view(torch.int32).long() << 32 | index
+    stride_minor, stride_major = torch.where(steep > 0, 1, fine), torch.where(steep > 0, fine, 1)
+    base = lowest.long()
+    for offset in range(int(most.max().clamp_min(0))):
+        minor = base + offset
+        kept = ((offset < most) & (minor >= 0) & (minor < fine)).nonzero()[:, 0]
+        sample = minor[kept] * stride_minor[kept] + major[kept] * stride_major[kept]
+        nearest.scatter_reduce_(0, sample, key[kept], "amin")
 
 
 def _major_first(points: Tensor, steep: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..light import Light
 from ..parts import Hair
 from .locks import tangents
 from .ribbons import Ribbons
+from .vectors import cross, dot, unit
 
 TILT = 0.06  # radians: how far the cuticle's scales tilt highlights
 REFLECTED = 0.0465  # share of light that a fibre reflects at once
@@ -32,8 +32,8 @@ def shade(
     """
     table = torch.cat([hair.strands, tangents(hair.strands), hair.normals, sky, lamps], -1)
     place, along, normal, from_sky, visible = seen.of(table).split([3, 3, 3, 3, lamps.shape[-1]], 1)
-    along = F.normalize(along, dim=1)
-    view = F.normalize(camera_position - place, dim=1)
+    along = unit(along)
+    view = unit(camera_position - place)
     normal = _rounded(normal, along, view, seen.across)
     colour = hair.colour[seen.strand] * _shades(hair, seen)[:, None]
     total = colour * from_sky
@@ -51,9 +51,9 @@ def shade(
 
 def _rounded(normal: Tensor, along: Tensor, view: Tensor, across: Tensor) -> Tensor:
     """[P, 3] normals of the hair's mass, square to the strand, turned aside towards its edges."""
-    square = F.normalize(normal - 0.8 * (normal * along).sum(1, keepdim=True) * along, dim=1)
-    aside = F.normalize(torch.linalg.cross(along, view), dim=1)
-    return F.normalize(square + ROUND * 0.5 * across[:, None] * aside, dim=1)
+    square = unit(normal - 0.8 * dot(normal, along)[:, None] * along)
+    aside = unit(cross(along, view))
+    return unit(square + ROUND * 0.5 * across[:, None] * aside)
 
 
 def _shades(hair: Hair, seen: Ribbons) -> Tensor:
@@ -72,7 +72,7 @@ def _fibre(
     along: Tensor, view: Tensor, normal: Tensor, direction: Tensor, colour: Tensor, gloss: float, size: float
 ) -> Tensor:
     """[P, 3]: reflected (R), twice through and back (TRT), and through (TT) for a lamp of colour 1."""
-    sin_light, sin_view = along @ direction, (along * view).sum(1)
+    sin_light, sin_view = along @ direction, dot(along, view)
     cos_light, cos_view = (
         (1 - sin_light.square()).clamp_min(1e-4).sqrt(),
         (1 - sin_view.square()).clamp_min(1e-4).sqrt(),

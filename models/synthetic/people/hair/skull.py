@@ -15,6 +15,7 @@ from torch import Tensor
 from ..body import welded_normals
 from ..parts import Body
 from ..scans import LEFT_EYE, RIGHT_EYE, SKIN, Scans
+from .vectors import length, unit
 
 LOW, HIGH = (
     (-24.0, -28.0, -20.0),
@@ -44,7 +45,7 @@ class Skull:
     def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Distance [...] and unit gradient [..., 3] at rest coordinates [..., 3], centimetres."""
         sampled = _sample(self.field, points)
-        return sampled[..., 0], F.normalize(sampled[..., 1:], dim=-1)
+        return sampled[..., 0], unit(sampled[..., 1:])
 
 
 @functools.lru_cache(maxsize=1)
@@ -65,7 +66,7 @@ def bend(points: Tensor, body: Body, roots: Tensor | None = None) -> Tensor:
     moved = (points + _sample(_displacement(body), points)) * body.scale + _origin(body)
     if roots is None:
         return moved
-    along = (points[:, 1:] - points[:, :-1]).norm(dim=-1).cumsum(1)
+    along = length(points[:, 1:] - points[:, :-1]).cumsum(1)
     hold = F.pad((1 - along / ROOT_HOLD).clamp(0, 1), (1, 0), value=1.0)
     return moved + hold[..., None] * (roots - moved[:, 0])[:, None]
 
