@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..parts import Paint, Surface
-from .bust import FLOOR, Bust, by_angle, grid_faces
+from .bust import FLOOR, Bust, grid_faces
+from .curves import Curve
 
-Curve = tuple[tuple[float, ...], tuple[float, ...]]  # degrees from the front, centimetres below the neck's end
 COLUMNS = 144
 EDGE = (0.0, 0.0, 0.12, 0.4, 0.9, 1.6, 2.6)  # cm below the upper edge: rows that give it a thickness
 BODY_ROWS = 20
@@ -45,8 +45,8 @@ def cloth_piece(
     """
     turn = azimuths()
     column = bust.column(turn)
-    upper = by_angle(turn, top)
-    lower = by_angle(turn, hem) if hem else torch.full_like(upper, OPEN)
+    upper = top(turn)
+    lower = hem(turn) if hem else torch.full_like(upper, OPEN)
     down = _rows(bust, column, upper, lower)  # [rows, C] centimetres along the columns
     columns = column.expand_as(down)
     skin, normal, rest = bust.at(columns, bust.row(columns, down))
