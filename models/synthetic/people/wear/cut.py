@@ -35,13 +35,14 @@ def cloth_piece(
     near: float = 0.3,
     far: float = 0.9,
     quilting: float = 0.0,
+    wave: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Surface:
     """Cloth around the whole bust.
 
     Args:
         top, hem: its upper and lower edge; without a hem it ends at the floor.
         near, far: centimetres off the skin at the upper edge, and 8 cm below it.
-        quilting: centimetres that horizontal quilts swell.
+        quilting: centimetres that horizontal quilts swell. wave: (azimuth, cm along columns) -> centimetres of folds.
     """
     turn = azimuths()
     column = bust.column(turn)
@@ -52,6 +53,8 @@ def cloth_piece(
     skin, normal, rest = bust.at(columns, bust.row(columns, down))
     below = (down - upper).clamp_min(0)
     offset = near + (far - near) * (below / 8).clamp(0, 1)
+    if wave:
+        offset = offset + wave(turn.expand_as(down), down)
     offset[0] = -0.15  # from the skin outward: the edge has a thickness
     ends = torch.minimum(below, (lower - down).clamp_min(0)) if hem else below
     offset = torch.where((ends < 0.05) & (below > 0.05), -0.15, offset)

@@ -46,7 +46,7 @@ class Fabric:
     Attributes:
         colours: three, linear RGB. pattern: a name in `PATTERNS`; size: its repeat in centimetres.
         weave: "plain", "knit", "rib", "twill", "fleece", "satin" or "leather". folds: slope of the folds, 0 = none.
-        seed: of its noise.
+        seed: of its noise. wound: whether patterns run round the head instead of across the chest.
     """
 
     colours: tuple[Tensor, Tensor, Tensor]
@@ -55,11 +55,12 @@ class Fabric:
     weave: str = "plain"
     folds: float = 0.25
     seed: int = 0
+    wound: bool = False
 
     def paint(self, rest: Tensor) -> Paint:
         """What rest points [P, 3] look like."""
         first, second, third = (colour.to(rest) for colour in self.colours)
-        one, two = PATTERNS[self.pattern](pattern_plane(rest), self)
+        one, two = PATTERNS[self.pattern](head_plane(rest) if self.wound else pattern_plane(rest), self)
         if self.pattern == "motif":
             one = one * (rest[:, 2] > 0)
         albedo = torch.lerp(first.expand(len(rest), 3), second, one[:, None])
@@ -117,6 +118,12 @@ def pattern_plane(rest: Tensor) -> tuple[Tensor, Tensor]:
     """
     x, y, z = rest.unbind(-1)
     return torch.where(x.abs() > SLEEVE, z + SLEEVE, x), y - 0.6 * (z - SHOULDER_Z).abs()
+
+
+def head_plane(rest: Tensor) -> tuple[Tensor, Tensor]:
+    """Around the head and up [P] in centimetres."""
+    x, y, z = rest.unbind(-1)
+    return torch.atan2(x, z) * 8.5, y
 
 
 def soft(distance: Tensor, width: float = 0.05) -> Tensor:
