@@ -25,8 +25,8 @@ IRISES = {  # sRGB
     "dark brown": (0.20, 0.11, 0.06),
     "brown": (0.34, 0.20, 0.10),
     "hazel": (0.42, 0.33, 0.16),
-    "green": (0.36, 0.42, 0.26),
-    "blue": (0.34, 0.48, 0.60),
+    "green": (0.36, 0.39, 0.27),
+    "blue": (0.41, 0.465, 0.51),
     "grey": (0.45, 0.50, 0.53),
 }
 DARK = {"dark brown": 0.75, "brown": 0.25}
@@ -114,6 +114,21 @@ def coat_normals(rest: Tensor, looking: tuple[float, float]) -> Tensor:
     )
 
 
+def lid_shade(vertices: Tensor, eyes: Tensor, lids: Tensor, scale: float) -> Tensor:
+    """[N] light that lids and lashes let through to eyeballs, 1 elsewhere: little along the upper lid.
+
+    Args:
+        vertices: [N, 3] of the whole model, scene units. eyes, lids: indices [E], [K] of eyeballs and of skin near them.
+        scale: scene units a centimetre.
+    """
+    away = (vertices[lids][None] - vertices[eyes][:, None]) / scale
+    above = 1 + 0.9 * smoothstep(-away[..., 1], -0.1, 0.25)  # what lies below shades less
+    near = (away.norm(dim=-1) * above).amin(1)
+    shade = torch.ones(len(vertices))
+    shade[eyes] = 0.28 + 0.72 * smoothstep(near, 0.0, 0.5)
+    return shade
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mouth:
     """Teeth or gums: a `Surface.paint`. Attributes: colour: [3] linear. rough: of the wet surface. grain: one channel."""
@@ -124,10 +139,10 @@ class Mouth:
 
     def __call__(self, rest: Tensor) -> Paint:
         """The paint of points [P, 3]: darker towards the throat."""
-        deep = smoothstep(rest[:, 2], 4.0, 10.4)[:, None]
+        deep = (smoothstep(rest[:, 2], 4.5, 11.0) * smoothstep(-rest[:, 0].abs(), -3.2, -1.0))[:, None]
         size = len(rest)
         return Paint(
-            albedo=self.colour * (0.15 + 0.85 * deep) * (0.05 * self.grain(rest, 0.4)[:, None]).exp(),
+            albedo=self.colour * (0.12 + 0.88 * deep) * (0.05 * self.grain(rest, 0.4)[:, None]).exp(),
             roughness=torch.full((size,), self.rough),
             specular=torch.ones(size),
             scatter=rest.new_tensor([0.3, 0.25, 0.2]).expand(size, 3),

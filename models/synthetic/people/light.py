@@ -59,8 +59,8 @@ class Light:
         return (open_transfer(normals) @ self.sky).clamp_min(0)
 
 
-def draw_light(seed: int) -> Light:
-    """The light of a seed, brought to a camera's exposure and white balance.
+def draw_light(seed: int, tone: float) -> Light:
+    """The light of a seed around skin of a tone (0 lightest to 5), brought to a camera's exposure and white balance.
 
     Raises:
         ValueError: a negative seed.
@@ -69,6 +69,7 @@ def draw_light(seed: int) -> Light:
     name = draws.choice(SCENES)
     lamps, soft, ambient = _SCENES[name](draws)
     gain = _gain(lamps, soft, ambient, draws, dim=name in ("lamp", "evening"))
+    gain = gain * (0.85 + 0.075 * tone)  # cameras expose light faces less
     return make_light(
         [Lamp(direction=a.direction, colour=a.colour * gain, size=a.size) for a in lamps],
         [Lamp(direction=a.direction, colour=a.colour * gain, size=a.size) for a in soft],

@@ -53,8 +53,8 @@ class Lines:
             away, along = _from_polyline(mirrored[index, :2], places)
             fall = torch.exp(-away.square().sum(1) / width**2) * (4 * along * (1 - along)).clamp(0, 1).sqrt()
             strength = depth * fall * front[index]
-            dark[index] += strength
-            slope[index, :2] += (0.8 / width) * strength[:, None] * away
+            dark[index] += 1.4 * strength
+            slope[index, :2] += (2.0 / width) * strength[:, None] * away
         self._waves(mirrored, patches, dark, slope, front)
         return dark.clamp(0, 1), slope
 
@@ -66,8 +66,8 @@ class Lines:
         for depth, area, often in ((self.forehead, brow, 5.4), (self.throat, ring, 2.9)):
             if depth > 0.02:
                 phase = often * y + 1.1 * patches + 0.05 * often * x.square() * 0.1
-                dark += 0.5 * depth * area * torch.exp(-4 * (1 - phase.cos()))
-                slope[:, 1] += 0.5 * depth * area * phase.sin() * torch.exp(-1.5 * (1 - phase.cos()))
+                dark += 0.8 * depth * area * torch.exp(-4 * (1 - phase.cos()))
+                slope[:, 1] += 0.9 * depth * area * phase.sin() * torch.exp(-1.5 * (1 - phase.cos()))
 
 
 def draw_lines(who: Nature, draws: Draws) -> Lines:

@@ -44,6 +44,8 @@ class Surface:
         transparent: whether its paint's opacity counts; others hide what lies behind.
         two_sided: whether its back is seen: cloth, a hat's brim.
         normals: [N, 3] unit, or None for those of its faces. coat: [N, 3] unit, of a wet layer that reflects, or None for the same.
+        cavity: [N] share of light that folds too fine for shadow maps let through, or None to read it off the mesh.
+        recess: scene units that its points are raised for shadows: eyes lie behind their lids.
     """
 
     vertices: Tensor
@@ -55,6 +57,8 @@ class Surface:
     two_sided: bool = True
     normals: Tensor | None = None
     coat: Tensor | None = None
+    cavity: Tensor | None = None
+    recess: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +67,22 @@ class Hair:
 
     Attributes:
         strands: [N, K, 3] scene units, root first.
+        normals: [N, K, 3] unit: which way the surface of the hair as a whole looks.
         width: [N] scene units at the root; ribbons taper to their tips.
         colour: [N, 3] linear albedo of each strand.
-        depth: [N] in [0, 1], 0 = lies on the scalp, 1 = outermost: inner ones get less light.
-        tip: share of the width that is left at the tip.
+        depth: [N, K] in [0, 1], 0 = deep within the hair, 1 = outermost: inner ones get less light.
+        tip: share of the width that is left at the tip. gloss: factor on highlights.
+        name: what it is: "hair", "brows", "lashes", "beard".
     """
 
     strands: Tensor
+    normals: Tensor
     width: Tensor
     colour: Tensor
     depth: Tensor
     tip: float = 0.35
+    gloss: float = 1.0
+    name: str = "hair"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from .body import make_body
-from .eyes import coat_normals, draw_eyes, draw_mouth
+from .eyes import CENTRE, coat_normals, draw_eyes, draw_mouth, lid_shade
 from .light import Light, draw_light
 from .nature import Nature, nature
 from .parts import Body, Hair, Surface
-from .scans import Scans, load_scans
+from .scans import LEFT_EYE, RIGHT_EYE, SKIN, Scans, load_scans
 from .scene import Scene, make_scene
 from .skin import draw_skin
 
 FACTORY_VERSION = "3"
+EYE_RECESS = 0.011  # scene units from an eyeball out to its lids' outside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,7 @@ def draw_person(seed: int, scans: Path | None = None) -> Person:
     body = make_body(model, who, seed)
     surfaces = bare_surfaces(model, body, who, seed)
     hair: list[Hair] = []
-    light = draw_light(seed)
+    light = draw_light(seed, who.tone)
     return Person(
         seed=seed,
         who=who,
@@ -71,6 +75,17 @@ def bare_surfaces(model: Scans, body: Body, who: Nature, seed: int) -> list[Surf
             two_sided=False,
             normals=body.normals,
             coat=coat_normals(body.rest, body.gaze) if name == "eyes" else None,
+            cavity=_eye_shade(body) if name == "eyes" else None,
+            recess=EYE_RECESS if name == "eyes" else 0.0,
         )
         for name, (materials, paint) in parts.items()
     ]
+
+
+def _eye_shade(body: Body) -> Tensor:
+    """[N] as of `lid_shade`."""
+    mirrored = torch.cat([body.rest[:SKIN, :1].abs(), body.rest[:SKIN, 1:]], 1)
+    lids = ((mirrored - mirrored.new_tensor(CENTRE)).norm(dim=1) < 2.0).nonzero()[:, 0]
+    eyes = torch.cat([torch.arange(part.start, part.stop) for part in (LEFT_EYE, RIGHT_EYE)])
+    front = eyes[body.rest[eyes, 2] > CENTRE[2]]
+    return lid_shade(body.vertices, front, lids, body.scale)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...camera import Camera, project
-from ...mesh.rasterize import rasterize
+from ...camera import Camera
 from ..rendering import Views
-from .parts import Paint
+from .buffers import SAMPLES, TOGETHER, Seen, painted, pixel_means, pixels, see
+from .hair.ribbons import ribbons
+from .hair.shading import shade
 from .person import Person
-from .scene import Mesh, Scene
-from .shading import Points, exposed, irradiance, reflection
+from .scene import Mesh, Scene, Strands
+from .shading import exposed, irradiance, reflection
 
-SAMPLES = 2  # a side of the grid of samples in a pixel
 GLOW = (0.0040, 0.0015)  # scene units: how far red and green light spread within skin
 SKIN = 0.35  # scatter of red from which a surface counts as skin
-TOGETHER = 0.012  # scene units: samples of a pixel so near to its nearest one are one surface
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,105 +63,92 @@ def _view(scene: Scene, camera: Camera, size: int) -> tuple[Tensor, Tensor, Tens
     """Premultiplied sRGB [3, S, S], mask [1, S, S], distance [1, S, S], normal [3, S, S] of one camera."""
     fine = size * SAMPLES
     samples = _surfaces(scene, camera, fine)
+    for piece in scene.strands:
+        samples = _with_hair(samples, scene, piece, camera, fine)
+    if scene.clear is not None:
+        samples = _behind_glass(samples, scene, scene.clear, camera, fine)
     return _pooled(samples, camera)
 
 
 def _surfaces(scene: Scene, camera: Camera, fine: int) -> Samples:
     """The opaque surfaces alone."""
-    mesh = scene.solid
-    owner, points, rest, place, distance = visible(mesh, camera, fine)
-    paint = painted(mesh, owner, rest)
-    seen = place.nonzero()[:, 0]
-    light = _spread(irradiance(points, paint, scene.light), paint.scatter[:, 0] > SKIN, seen, fine, camera)
-    colour = paint.albedo * light + reflection(points, paint, scene.light)
+    seen = see(scene.solid, camera, fine)
+    paint = painted(scene.solid, seen.owner, seen.rest)
+    light = irradiance(seen.points, paint, scene.light)
+    light = _spread(light, paint.scatter[:, 0] > SKIN, seen, fine, camera)
+    colour = paint.albedo * light + reflection(seen.points, paint, scene.light)
+    whole = fine * fine
+    cover, distance = torch.zeros(whole), torch.full((whole,), torch.inf)
+    cover[seen.sample], distance[seen.sample] = 1.0, seen.distance
     return Samples(
-        colour=_scattered(colour, seen, fine),
-        cover=place.float().view(fine, fine),
-        distance=_scattered(distance[:, None], seen, fine, torch.inf)[..., 0],
-        normal=_scattered(points.normal, seen, fine),
+        colour=_scattered(colour[seen.point], seen.sample, fine),
+        cover=cover.view(fine, fine),
+        distance=distance.view(fine, fine),
+        normal=_scattered(seen.normal, seen.sample, fine),
     )
 
 
-def visible(mesh: Mesh, camera: Camera, fine: int) -> tuple[Tensor, Points, Tensor, Tensor, Tensor]:
-    """The nearest surface at every sample.
-
-    Args:
-        mesh: N vertices. camera: unbatched. fine: R, samples a side.
-
-    Returns:
-        owner [P], `Points` [P], rest [P, 3], whether a sample [R R] sees anything, distance [P].
-    """
-    image, depth = project(camera, mesh.vertices)
-    screen = torch.cat([image * fine, depth[:, None]], 1)
-    drawn = _towards(mesh, camera)
-    face, weights = rasterize(screen, mesh.faces[drawn], fine, fine)
-    place = (face >= 0).flatten()
-    face = drawn[face.flatten()[place]]
-    weights = weights.view(-1, 3)[place]
-    table = torch.cat(
-        [mesh.vertices, mesh.rest, mesh.normals, mesh.coat, mesh.sky, mesh.cavity[:, None], mesh.lamps], 1
+def _with_hair(samples: Samples, scene: Scene, piece: Strands, camera: Camera, fine: int) -> Samples:
+    """One piece of hair in front of what was there."""
+    seen = ribbons(piece.hair, camera, fine, samples.distance)
+    colour, normal = shade(piece.hair, seen, piece.sky, piece.lamps, scene.light, camera.position)
+    layers = (
+        (samples.colour, colour),
+        (samples.cover, torch.ones(len(seen.sample))),
+        (samples.distance, seen.distance),
+        (samples.normal, normal),
     )
-    corners = mesh.faces[face]
-    values = sum(table[corners[:, i]] * weights[:, i : i + 1] for i in range(3))
-    position, rest, normal, coat, sky, cavity, lamps = values.split(
-        [3, 3, 3, 3, 3, 1, mesh.lamps.shape[1]], 1
+    merged = []
+    for image, values in layers:
+        flat = image.flatten(0, 1).clone()
+        flat[seen.sample] = values
+        merged.append(flat.view_as(image))
+    return Samples(colour=merged[0], cover=merged[1], distance=merged[2], normal=merged[3])
+
+
+def _behind_glass(samples: Samples, scene: Scene, mesh: Mesh, camera: Camera, fine: int) -> Samples:
+    """What is seen through the nearest transparent surface; mask, distance and normals stay those of what lies behind."""
+    seen = see(mesh, camera, fine)
+    paint = painted(mesh, seen.owner, seen.rest)
+    near = (seen.distance < samples.distance.flatten()[seen.sample]) & (
+        samples.cover.flatten()[seen.sample] > 0
     )
-    back = camera.position - position
-    distance = back.norm(dim=1)
-    view = back / distance[:, None]
-    normal, coat = F.normalize(normal, dim=1), F.normalize(coat, dim=1)
-    flip = torch.where(mesh.two_sided[face] & ((normal * view).sum(1) < 0), -1.0, 1.0)[:, None]
-    points = Points(
-        normal=normal * flip, coat=coat * flip, view=view, sky=sky, lamps=lamps, cavity=cavity[:, 0]
-    )
-    return mesh.owner[face], points, rest, place, distance
+    opacity = paint.opacity[:, None]
+    front = opacity * paint.albedo * irradiance(seen.points, paint, scene.light)
+    front = front + reflection(seen.points, paint, scene.light)
+    colour = samples.colour.flatten(0, 1).clone()
+    through = (1 - opacity[seen.point]) * colour[seen.sample] + front[seen.point]
+    colour[seen.sample] = torch.where(near[:, None], through, colour[seen.sample])
+    return replace(samples, colour=colour.view_as(samples.colour))
 
 
-def painted(mesh: Mesh, owner: Tensor, rest: Tensor) -> Paint:
-    """The paint of points [P] of several surfaces; rest [P, 3]."""
-    size = len(rest)
-    whole = Paint(
-        albedo=torch.zeros(size, 3),
-        roughness=torch.ones(size),
-        specular=torch.zeros(size),
-        scatter=torch.zeros(size, 3),
-        bump=torch.zeros(size, 3),
-        opacity=torch.ones(size),
-    )
-    for i, surface in enumerate(mesh.surfaces):
-        index = (owner == i).nonzero()[:, 0]
-        if len(index):
-            part = surface.paint(rest[index])
-            for name in ("albedo", "roughness", "specular", "scatter", "bump", "opacity"):
-                getattr(whole, name)[index] = getattr(part, name)
-    return whole
-
-
-def _towards(mesh: Mesh, camera: Camera) -> Tensor:
-    """[K] faces that a camera may see: those of closed surfaces only from outside."""
-    corners = mesh.vertices[mesh.faces]
-    across = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    facing = ((camera.position - corners[:, 0]) * across).sum(1) > 0
-    return (facing | mesh.two_sided).nonzero()[:, 0]
-
-
-def _spread(light: Tensor, skin: Tensor, seen: Tensor, fine: int, camera: Camera) -> Tensor:
-    """Light [P, 3] spread within skin across the picture, red farthest (Jimenez et al., "Separable Subsurface Scattering", 2015)."""
-    pixels = float(camera.intrinsics[0, 0] * fine / camera.position.norm())
-    image = torch.zeros(3, fine * fine)
-    image[2, seen] = skin.float()
-    image[:2, seen] = light[:, :2].T * skin
-    image = image.view(3, fine, fine)
+def _spread(light: Tensor, skin: Tensor, seen: Seen, fine: int, camera: Camera) -> Tensor:
+    """Light [G, 3] spread within skin across the picture, red farthest (Jimenez et al., "Separable Subsurface Scattering", 2015)."""
+    size = fine // SAMPLES
+    scale = float(camera.intrinsics[0, 0] * size / camera.position.norm())
+    layers = torch.zeros(3, fine * fine)
+    layers[:, seen.sample] = (torch.cat([light[:, :2], torch.ones(len(light), 1)], 1) * skin[:, None]).T[
+        :, seen.point
+    ]
+    image = pixel_means(layers.view(3, fine, fine))
+    pixel = torch.zeros(len(light), dtype=torch.long)
+    pixel[seen.point] = pixels(seen.sample, fine)
     spread = light.clone()
     for channel, reach in enumerate(GLOW):
-        if reach * pixels > 0.4:
-            blurred = _blurred(image[[channel, 2]], reach * pixels).view(2, -1)[:, seen]
-            spread[:, channel] = torch.where(skin, blurred[0] / blurred[1].clamp_min(1e-3), light[:, channel])
-    return spread
+        if reach * scale > 0.4:
+            sharp = image[[channel, 2]]
+            change = _ratio(_blurred(sharp, reach * scale)) - _ratio(sharp)
+            spread[:, channel] += change.flatten()[pixel] * skin
+    return spread.clamp_min(0)
+
+
+def _ratio(layers: Tensor) -> Tensor:
+    """[S, S] the first of two layers [2, S, S] per cover, the second."""
+    return layers[0] / layers[1].clamp_min(1e-3)
 
 
 def _blurred(image: Tensor, sigma: float) -> Tensor:
-    """[C, R, R] under a Gaussian of `sigma` samples."""
+    """[C, S, S] under a Gaussian of `sigma` pixels."""
     reach = max(1, round(2.2 * sigma))
     kernel = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * sigma * sigma))
     kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
@@ -170,10 +156,10 @@ def _blurred(image: Tensor, sigma: float) -> Tensor:
     return F.conv2d(rows, kernel.mT, padding=(reach, 0))[:, 0]
 
 
-def _scattered(values: Tensor, seen: Tensor, fine: int, empty: float = 0.0) -> Tensor:
-    """[R, R, C] of values [P, C] at samples `seen` [P]."""
-    image = torch.full((fine * fine, values.shape[1]), empty)
-    image[seen] = values
+def _scattered(values: Tensor, sample: Tensor, fine: int) -> Tensor:
+    """[R, R, C] of values [P, C] at samples [P], 0 elsewhere."""
+    image = torch.zeros(fine * fine, values.shape[1])
+    image[sample] = values
     return image.view(fine, fine, -1)
 
 
@@ -196,6 +182,6 @@ def _pooled(samples: Samples, camera: Camera) -> tuple[Tensor, Tensor, Tensor, T
         ],
         -1,
     )
-    pooled = F.avg_pool2d(layers.permute(2, 0, 1), SAMPLES)
+    pooled = pixel_means(layers.permute(2, 0, 1))
     share = pooled[8:9].clamp_min(1e-6)
     return pooled[:3], pooled[3:4], pooled[4:5] / share, F.normalize(pooled[5:8], dim=0)

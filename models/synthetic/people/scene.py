@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .hair.mass import hair_cloud, strand_light
 from .light import Light
 from .occlusion import dense_points, lamp_visibility, sky_transfer
 from .parts import Hair, Surface
@@ -22,7 +23,7 @@ class Mesh:
     Attributes:
         vertices, rest, normals, coat: [N, 3]; coat: normals of a wet layer on top, else the same as normals.
         faces: [F, 3]. owner: [F] index of the surface. two_sided: [F] bool, whether its back is seen.
-        sky: [N, 3] irradiance over pi from the sky. lamps: [N, L] visibility of each lamp. cavity: [N] 1 in the open, less in folds.
+        sky: [N, 3] irradiance over pi from the sky. lamps: [N, L] visibility of each lamp. cavity: [N, 1] 1 in the open, less in folds.
         surfaces: those that own faces.
     """
 
@@ -68,7 +69,7 @@ def make_scene(surfaces: list[Surface], hair: list[Hair], light: Light) -> Scene
     return Scene(
         solid=_mesh(solid, occluders, light),
         clear=_mesh(clear, occluders, light) if clear else None,
-        strands=tuple(_strands(piece, occluders, light) for piece in hair),
+        strands=_strands(hair, torch.cat(clouds[: len(solid)]), light),
         light=light,
     )
 
@@ -76,11 +77,6 @@ def make_scene(surfaces: list[Surface], hair: list[Hair], light: Light) -> Scene
 def strand_points(strands: Tensor) -> Tensor:
     """[P, 3] points along strands [N, K, 3], twice as dense as theirs."""
     return torch.cat([strands.flatten(0, 1), ((strands[:, 1:] + strands[:, :-1]) / 2).flatten(0, 1)])
-
-
-def outward(points: Tensor, centre: Tensor) -> Tensor:
-    """[..., 3] unit directions away from the head's middle [3]: the normals of hair as a whole; points [..., 3]."""
-    return F.normalize(points - centre, dim=-1)
 
 
 def smooth_normals(surface: Surface) -> Tensor:
@@ -101,7 +97,8 @@ def _mesh(surfaces: list[Surface], occluders: Tensor, light: Light) -> Mesh:
     starts = torch.tensor([0] + [len(surface.vertices) for surface in surfaces]).cumsum(0)
     vertices = torch.cat([surface.vertices for surface in surfaces])
     normal = torch.cat(normals)
-    transfer = sky_transfer(vertices, normal, occluders)
+    raised = torch.cat([s.vertices + s.recess * n for s, n in zip(surfaces, normals, strict=True)])
+    transfer = sky_transfer(raised, normal, occluders)
     return Mesh(
         vertices=vertices,
         rest=torch.cat([surface.rest for surface in surfaces]),
@@ -111,8 +108,8 @@ def _mesh(surfaces: list[Surface], occluders: Tensor, light: Light) -> Mesh:
         owner=torch.cat([torch.full((len(s.faces),), i) for i, s in enumerate(surfaces)]),
         two_sided=torch.cat([torch.full((len(s.faces),), s.two_sided) for s in surfaces]),
         sky=(transfer @ light.sky).clamp_min(0),
-        lamps=torch.stack([lamp_visibility(vertices, normal, occluders, lamp) for lamp in light.lamps], 1),
-        cavity=torch.cat([_cavity(s, n) for s, n in zip(surfaces, normals, strict=True)]),
+        lamps=torch.stack([lamp_visibility(raised, normal, occluders, lamp) for lamp in light.lamps], 1),
+        cavity=torch.cat([_cavity(s, n) for s, n in zip(surfaces, normals, strict=True)])[:, None],
         surfaces=tuple(surfaces),
     )
 
@@ -130,11 +127,15 @@ def _used(surface: Surface) -> Surface:
         two_sided=surface.two_sided,
         normals=None if surface.normals is None else surface.normals[used],
         coat=None if surface.coat is None else surface.coat[used],
+        cavity=None if surface.cavity is None else surface.cavity[used],
+        recess=surface.recess,
     )
 
 
 def _cavity(surface: Surface, normals: Tensor) -> Tensor:
     """[N] 1 where a surface is flat or bulges, less where it folds: what a depth map's cells are too coarse for."""
+    if surface.cavity is not None:
+        return surface.cavity
     total, count = torch.zeros_like(surface.vertices), torch.zeros(len(surface.vertices), 1)
     for corner, following in ((0, 1), (1, 2), (2, 0)):
         start, end = surface.faces[:, corner], surface.faces[:, following]
@@ -146,16 +147,11 @@ def _cavity(surface: Surface, normals: Tensor) -> Tensor:
     return 1 - 0.75 * hollow.clamp_max(0.8)
 
 
-def _strands(piece: Hair, occluders: Tensor, light: Light) -> Strands:
-    """Light at four points of every strand, and between them by interpolation."""
-    count = piece.strands.shape[1]
-    knots = torch.linspace(0, count - 1, min(4, count)).round().long()
-    points = piece.strands[:, knots].flatten(0, 1)
-    normals = outward(points, piece.strands[:, 0].mean(0) * 0.5)
-    sky = (sky_transfer(points, normals, occluders) @ light.sky).clamp_min(0)
-    lamps = torch.stack([lamp_visibility(points, normals, occluders, lamp) for lamp in light.lamps], 1)
-    both = torch.cat([sky, lamps], 1).view(len(piece.strands), len(knots), -1)
-    spread = F.interpolate(both.transpose(1, 2), size=count, mode="linear", align_corners=True).transpose(
-        1, 2
+def _strands(hair: list[Hair], solid: Tensor, light: Light) -> tuple[Strands, ...]:
+    if not hair:
+        return ()
+    grid = hair_cloud(hair)
+    lit = [strand_light(piece, hair, solid, light, grid) for piece in hair]
+    return tuple(
+        Strands(hair=piece, sky=sky, lamps=lamps) for piece, (sky, lamps) in zip(hair, lit, strict=True)
     )
-    return Strands(hair=piece, sky=spread[..., :3].contiguous(), lamps=spread[..., 3:].contiguous())

@@ -17,7 +17,7 @@ from .light import Lamp, Light
 from .parts import Paint
 
 FACING = 0.028  # share of light that skin reflects straight back
-SHARPER = 0.25  # of skin's speculars, with half the roughness: its film of oil
+SHARPER = 0.18  # of skin's speculars, with half the roughness: its film of oil
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +50,12 @@ def irradiance(points: Points, paint: Paint, light: Light) -> Tensor:
     """[P, 3] diffuse light over pi, before the surface's colour."""
     normal = bent(points.normal, paint.bump)
     tilt = light.sky_at(normal) / light.sky_at(points.normal).clamp_min(1e-3)
-    total = points.sky * tilt.clamp(0.3, 2.0) * points.cavity[:, None]
+    openness = _openness(points, light)
+    total = points.sky * tilt.clamp(0.3, 2.0) * (openness.sqrt() * points.cavity)[:, None]
     for i, lamp in enumerate(light.lamps):
         facing = (normal @ lamp.direction)[:, None]
         wrapped = ((facing + paint.scatter) / (1 + paint.scatter)).clamp_min(0)
-        total = total + wrapped * points.lamps[:, i : i + 1] * lamp.colour
+        total = total + wrapped * (points.lamps[:, i] * points.cavity.sqrt())[:, None] * lamp.colour
     return total
 
 
@@ -63,14 +64,18 @@ def reflection(points: Points, paint: Paint, light: Light) -> Tensor:
     normal = bent(points.coat, paint.bump)
     toward = (normal * points.view).sum(1).clamp(0.02, 1.0)
     total = torch.zeros_like(normal)
-    openness = (points.sky.mean(1) / light.sky_at(points.normal).mean(1).clamp_min(1e-3)).clamp(0, 1)
-    openness = openness * points.cavity
+    openness = _openness(points, light) * points.cavity
     lamps = [(lamp, points.lamps[:, i]) for i, lamp in enumerate(light.lamps)]
     for lamp, visible in lamps + [(lamp, openness) for lamp in light.soft]:
         strength = _highlight(normal, points.view, toward, paint.roughness, lamp)
         total = total + (strength * visible)[:, None] * lamp.colour
     total = total + (_ambient(toward, paint.roughness) * openness)[:, None] * light.ambient
     return total * paint.specular[:, None]
+
+
+def _openness(points: Points, light: Light) -> Tensor:
+    """[P] share of the sky's light that reaches the points."""
+    return (points.sky.mean(1) / light.sky_at(points.normal).mean(1).clamp_min(1e-3)).clamp(0, 1)
 
 
 def _highlight(normal: Tensor, view: Tensor, toward: Tensor, roughness: Tensor, lamp: Lamp) -> Tensor:
@@ -80,7 +85,7 @@ def _highlight(normal: Tensor, view: Tensor, toward: Tensor, roughness: Tensor, 
     facing = (normal @ lamp.direction).clamp_min(0)
     fresnel = FACING + (1 - FACING) * (1 - (view * half).sum(1).clamp(0, 1)).pow(5)
     lobes = (1 - SHARPER) * _ggx(across, roughness, lamp.size) + SHARPER * _ggx(
-        across, roughness * 0.5, lamp.size
+        across, roughness * 0.6, lamp.size
     )
     return lobes * fresnel * facing / (4 * torch.maximum(toward, facing).clamp_min(0.1)) * math.pi
 
@@ -103,5 +108,5 @@ def _ambient(toward: Tensor, roughness: Tensor) -> Tensor:
 
 def exposed(radiance: Tensor) -> Tensor:
     """sRGB in [0, 1] of linear light, any shape: a film's curve, whose highlights roll off."""
-    film = 1 - torch.exp(-1.3 * radiance.clamp_min(0))
+    film = (1 - torch.exp(-1.45 * radiance.clamp_min(0))) ** 1.1
     return torch.where(film <= 0.0031308, 12.92 * film, 1.055 * film.clamp_min(1e-8) ** (1 / 2.4) - 0.055)

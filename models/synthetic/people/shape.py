@@ -113,7 +113,7 @@ def _skull(rest: Tensor, draws: Draws) -> Tensor:
     vault = vault * smoothstep(rest[:, 1], -6.5, 0.0)
     stretch = rest.new_tensor([draws.normal(0.0, 0.025), draws.normal(0.0, 0.035), draws.normal(0.0, 0.03)])
     back = _bump(rest, (0.0, 3.0, -8.5), 4.5, (0.0, 0.0, draws.normal(0.0, 0.45)))
-    crown = _bump(rest, (0.0, 13.5, -1.0), 4.5, (0.0, draws.normal(0.0, 0.3), 0.0))
+    crown = _bump(rest, (0.0, 13.5, -1.0), 4.5, (0.0, draws.normal(0.1, 0.2), 0.0))
     return vault[:, None] * stretch * (rest - rest.new_tensor([0.0, 3.5, 0.5])) + back + crown
 
 
@@ -126,7 +126,7 @@ def _ears(rest: Tensor, who: Nature, draws: Draws) -> Tensor:
     near = 1 - (away[:, 1] / 5.2).square() - (away[:, 2] / 5.0).square()
     share = smoothstep(outside, 0.15, 0.9) * smoothstep(near, 0.0, 0.35)
     growth = draws.normal(0.0, 0.06) + 0.08 * who.age - 0.04 * who.child
-    angle = draws.normal(0.0, 0.1) + 0.08 * who.child
+    angle = draws.normal(-0.12, 0.1) + 0.08 * who.child
     moved = growth * away
     moved[:, 0] += angle * (-away[:, 2]).clamp_min(0)
     moved = moved * share[:, None]
@@ -205,7 +205,7 @@ def expression(scans: Scans, looking: tuple[float, float], draws: Draws) -> Tens
     if mood in ("smile", "laugh"):
         both(0.15 + 0.5 * amount, "mouthSmile")
         both(0.35 * amount, "cheekSquint")
-        both(0.25 * amount, "eyeSquint")
+        both(0.18 * amount, "eyeSquint")
     if mood == "laugh":
         both(0.25 + 0.3 * amount, "mouthUpperUp")
         both(0.25 * amount, "mouthLowerDown")
@@ -223,7 +223,7 @@ def expression(scans: Scans, looking: tuple[float, float], draws: Draws) -> Tens
     aside, up = (2.0 * angle for angle in looking)  # full strength is about half a radian
     for name, strength in (("Out_L", aside), ("In_R", aside), ("In_L", -aside), ("Out_R", -aside)):
         one(max(0.0, strength), f"eyeLook{name}")
-    both(abs(up), "eyeLookUp" if up > 0 else "eyeLookDown")
-    both(draws.uniform(0.0, 0.16) if not draws.chance(0.04) else 1.0, "eyeBlink")
+    both(abs(up) * (1.0 if up > 0 else 0.6), "eyeLookUp" if up > 0 else "eyeLookDown")
+    both(draws.uniform(0.0, 0.1) if not draws.chance(0.04) else 1.0, "eyeBlink")
     both(max(0.0, draws.normal(-0.1, 0.2)), "eyeWide")
     return strengths.clamp(0, 1)

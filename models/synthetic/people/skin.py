@@ -16,10 +16,10 @@ from .spots import Spots, draw_spots
 from .streams import Draws
 
 PALETTE = (  # sRGB of tones 0 to 5
-    (0.95, 0.80, 0.73),
-    (0.92, 0.74, 0.64),
-    (0.86, 0.65, 0.52),
-    (0.74, 0.52, 0.39),
+    (0.93, 0.765, 0.68),
+    (0.90, 0.705, 0.59),
+    (0.84, 0.62, 0.485),
+    (0.73, 0.505, 0.37),
     (0.54, 0.36, 0.26),
     (0.36, 0.235, 0.175),
 )
@@ -75,8 +75,8 @@ class Skin:
         albedo = self._shaved(albedo, mirrored, lip, pores)
         albedo = self._make_up(albedo, mirrored)
         roughness = self._roughness(mirrored, lip) + 0.035 * grain[:, 2] + 0.03 * pores[:, 2]
-        bump = (0.055 * pores[:, :3] + 0.04 * grain[:, :3]) * (1 - 0.6 * lip[:, None]) + slope
-        inside = mirrored[:, 2] < 8.4
+        bump = (0.04 * pores[:, :3] + 0.035 * grain[:, :3]) * (1 - 0.6 * lip[:, None]) + slope
+        inside = (mirrored[:, 2] < 8.4) & (mirrored[:, 2] > 2.0)
         inside &= (mirrored[:, 1] - LIP_LINE).abs() < 1.6
         inside &= mirrored[:, 0] < 3.0
         albedo = torch.where(
@@ -125,7 +125,7 @@ class Skin:
         if self.shadow == 0.0:
             return albedo
         cover = self.shadow * beard_mask(at) * (1 - lip) * (0.8 + 0.3 * pores[:, 3]).clamp(0, 1.3)
-        return torch.lerp(albedo, 0.55 * albedo + 0.45 * self.shade, cover[:, None].clamp(0, 0.8))
+        return torch.lerp(albedo, 0.3 * albedo + 0.7 * self.shade, cover[:, None].clamp(0, 0.9))
 
     def _make_up(self, albedo: Tensor, at: Tensor) -> Tensor:
         x, y, z = at.unbind(-1)
@@ -209,7 +209,7 @@ def draw_skin(who: Nature, seed: int) -> Skin:
         oil=draws.uniform(0.3, 1.5),
         mottle=draws.uniform(0.6, 1.5) * (1 + 0.5 * who.age - 0.4 * (not grown)),
         socket=draws.uniform(0.2, 1.2) * (0.6 + 0.8 * who.age) * (1.4 if 1.5 < who.tone < 4 else 1.0),
-        shadow=draws.uniform(0.0, 0.8) if who.male and grown else 0.0,
+        shadow=max(0.0, draws.uniform(-0.2, 0.9)) if who.male and grown else 0.0,
         shade=torch.tensor([0.055, 0.05, 0.055]),
         blush=draws.uniform(0.2, 0.8) if painted else 0.0,
         liner=draws.uniform(0.0, 0.6) if painted else 0.0,

@@ -38,3 +38,7 @@ class Draws:
         """One of the names, by their weights, which need not sum to 1."""
         weights = np.array(list(options.values()), dtype=np.float64)
         return list(options)[int(self.generator.choice(len(weights), p=weights / weights.sum()))]
+
+    def choice_of(self, values: list[float]) -> float:
+        """One of some numbers, all alike likely."""
+        return values[int(self.generator.integers(len(values)))]

@@ -96,7 +96,9 @@ def make_bust(body: Body, scans: Scans) -> Bust:
     rest = (body.rest[place.corners] * place.weights[..., None]).sum(-2)
     upright = _carry(torch.linalg.inv(body.posture), neck)
     ground = body.pupils.mean(0)
-    eyes = scans.vertices.new_tensor([0.0, 3.6, 8.44])  # cm: between the mean's pupils, where `rest` and canonical meet
+    eyes = scans.vertices.new_tensor(
+        [0.0, 3.6, 8.44]
+    )  # cm: between the mean's pupils, where `rest` and canonical meet
     chest = _chest(upright, place.azimuth, body, body.scale, ground - body.scale * eyes)
     chest_rest = _chest(rest, place.azimuth, body, 1.0, torch.zeros(3))
     points = _carry(body.posture, torch.cat([upright, chest]))
@@ -201,9 +203,7 @@ def _column(rest: Tensor, faces: Tensor, end: Tensor, azimuth: Tensor) -> tuple[
     out = torch.stack([azimuth.sin(), azimuth * 0, azimuth.cos()])
     axis = rest.new_tensor([0.0, 0.0, AXIS_Z])
     away = (rest[faces] - axis) @ side
-    near = faces[
-        (away.amin(1) <= 1e-4) & (away.amax(1) >= -1e-4) & (((rest[faces] - axis) @ out) > 0).all(1)
-    ]
+    near = faces[(away.amin(1) <= 1e-4) & (away.amax(1) >= -1e-4) & (((rest[faces] - axis) @ out) > 0).all(1)]
     share = torch.linspace(0, 1, NECK_ROWS + 1)[:-1]
     top = TOP(azimuth)
     radius = (end - axis) @ out
@@ -270,9 +270,7 @@ def _grounded(points: Tensor, rest: Tensor, loop: int) -> tuple[Tensor, Tensor]:
     low = rows.floor().long().clamp_max(height.shape[0] - 2)
     share = (rows - low)[..., None]
     spread = [
-        torch.cat(
-            [image[:loop], torch.lerp(image[loop:][low, column], image[loop:][low + 1, column], share)]
-        )
+        torch.cat([image[:loop], torch.lerp(image[loop:][low, column], image[loop:][low + 1, column], share)])
         for image in (points, rest)
     ]
     spread[0][-1, :, 1] = FLOOR

@@ -41,8 +41,7 @@ def fold_collar(
     turn = corner + across * (2 * math.pi - 2 * corner)  # [rows, columns]
     column = bust.column(turn)
     ends = [
-        bust.at(column[k], bust.row(column[k], curve(turn[k])))
-        for k, curve in ((0, fold), (rows - 1, edge))
+        bust.at(column[k], bust.row(column[k], curve(turn[k]))) for k, curve in ((0, fold), (rows - 1, edge))
     ]
     lift = [points + normals * o * bust.scale for (points, normals, _), o in zip(ends, off)]
     line = torch.lerp(lift[0], lift[1], down[..., None])
@@ -88,9 +87,7 @@ def _lapel(bust: Bust, paint: Painter, opening: Curve, width: float, off: float,
     height = (off + roll) * bust.scale
     height = torch.cat([torch.full_like(height[:1], (off - 0.6) * bust.scale), height])
     skin, normal, rest = (torch.cat([image[:1], image]) for image in (skin, normal, rest))
-    skin, normal, rest, height = (
-        torch.cat([image, image[-1:]]) for image in (skin, normal, rest, height)
-    )
+    skin, normal, rest, height = (torch.cat([image, image[-1:]]) for image in (skin, normal, rest, height))
     height[-1] -= 0.25 * bust.scale
     points = drape(skin, normal, height, closed=False, rounds=1)
     return surface(points, rest, paint, "lapel", closed=False)

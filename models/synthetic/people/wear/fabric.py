@@ -143,7 +143,9 @@ def _bands(coordinate: Tensor, repeat: float, share: float) -> Tensor:
 
 def _stripes(plane: tuple[Tensor, Tensor], cloth: Fabric) -> tuple[Tensor, Tensor]:
     share = 0.3 + 0.2 * (cloth.seed % 3)
-    thin = _bands(plane[1] + cloth.size / 2, cloth.size, 0.12) if cloth.seed % 2 else torch.zeros_like(plane[1])
+    thin = (
+        _bands(plane[1] + cloth.size / 2, cloth.size, 0.12) if cloth.seed % 2 else torch.zeros_like(plane[1])
+    )
     return _bands(plane[1], cloth.size, share * 0.8), thin
 
 

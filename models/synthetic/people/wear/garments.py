@@ -81,7 +81,13 @@ def shirt(bust: Bust, draws: Draws) -> list[Surface]:
     parts = [cloth_piece(bust, cloth.paint, "clothes", top=top, near=0.35, far=1.0)]
     if depth == 0:
         band = cloth_piece(
-            bust, stiff.paint, "stand", top=ring(-stand, -stand, -stand), hem=ring(0.5, 0.3, 0.2), near=0.3, far=0.5
+            bust,
+            stiff.paint,
+            "stand",
+            top=ring(-stand, -stand, -stand),
+            hem=ring(0.5, 0.3, 0.2),
+            near=0.3,
+            far=0.5,
         )
         parts.append(band)
     leaf = fold_collar(
@@ -97,7 +103,9 @@ def shirt(bust: Bust, draws: Draws) -> list[Surface]:
 
 def buttons(bust: Bust, cloth: Fabric, depth: float) -> list[Surface]:
     """Two buttons down the front below an opening, as far as the frame shows them."""
-    colour = torch.tensor([0.75, 0.73, 0.7]) if float(cloth.colours[0].mean()) < 0.5 else cloth.colours[0] * 0.3
+    colour = (
+        torch.tensor([0.75, 0.73, 0.7]) if float(cloth.colours[0].mean()) < 0.5 else cloth.colours[0] * 0.3
+    )
     paint = Fabric(colours=(colour, colour, colour), weave="leather", folds=0.0).paint
     return [
         disc(bust, paint, 0.0, max(0.6, depth) + height, 1.15, 0.55, "button") for height in BUTTON_HEIGHTS
@@ -138,7 +146,9 @@ def vest(bust: Bust, draws: Draws) -> list[Surface]:
 
 def dress(bust: Bust, draws: Draws) -> list[Surface]:
     """A dress that leaves the shoulders free, on thin straps or on none."""
-    cloth = draw_fabric(draws, {"plain": 2, "flowers": 1.4, "dots": 0.6}, weave="satin" if draws.chance(0.4) else "plain")
+    cloth = draw_fabric(
+        draws, {"plain": 2, "flowers": 1.4, "dots": 0.6}, weave="satin" if draws.chance(0.4) else "plain"
+    )
     deep = draws.uniform(5.2, 7.5)
     top = vee(draws.uniform(0.0, 2.0), 40.0, ring(deep, 10.5, deep + 4.0))
     parts = [cloth_piece(bust, cloth.paint, "clothes", top=top, near=0.25, far=0.45)]
@@ -186,7 +196,12 @@ def jacket(bust: Bust, draws: Draws) -> list[Surface]:
     stiff = replace(cloth, folds=0.05)
     body = cloth_piece(bust, cloth.paint, "jacket", top=opening, near=1.15, far=1.7)
     leaf = fold_collar(
-        bust, stiff.paint, fold=ring(-0.4, -1.0, -1.9), edge=ring(2.6, 2.0, 2.2), gap=(48.0, 58.0), off=(1.25, 1.8)
+        bust,
+        stiff.paint,
+        fold=ring(-0.4, -1.0, -1.9),
+        edge=ring(2.6, 2.0, 2.2),
+        gap=(48.0, 58.0),
+        off=(1.25, 1.8),
     )
     return [*under, body, *lapels(bust, stiff.paint, opening, width=draws.uniform(2.6, 4.2), off=1.6), leaf]
 
@@ -200,7 +215,9 @@ def coat(bust: Bust, draws: Draws) -> list[Surface]:
     top = ring(-high * 0.8, -high, -high)
     edge = replace(cloth, folds=0.1)
     return [
-        cloth_piece(bust, cloth.paint, "clothes", top=ring(0.4, 0.3, 0.0), near=1.0, far=2.0, quilting=quilting),
+        cloth_piece(
+            bust, cloth.paint, "clothes", top=ring(0.4, 0.3, 0.0), near=1.0, far=2.0, quilting=quilting
+        ),
         cloth_piece(bust, edge.paint, "stand", top=top, hem=ring(1.2, 1.0, 0.8), near=0.9, far=1.4),
     ]
 
@@ -212,7 +229,11 @@ def draw_fabric(
     colours: tuple[Tensor, ...] = tuple(draw_colour(draws) for _ in range(3))
     pattern = draws.choice(patterns)
     if pattern != "plain" and float((colours[0] - colours[1]).abs().mean()) < 0.08:
-        colours = (colours[0], 1 - 0.8 * (1 - colours[1]) if float(colours[0].mean()) < 0.3 else colours[1] * 0.2, colours[2])
+        colours = (
+            colours[0],
+            1 - 0.8 * (1 - colours[1]) if float(colours[0].mean()) < 0.3 else colours[1] * 0.2,
+            colours[2],
+        )
     return Fabric(
         colours=(colours[0], colours[1], colours[2]),
         pattern=pattern,

@@ -71,14 +71,18 @@ def _shell(skull: Skull, bust: Bust, fabric: Fabric, draws: Draws) -> Surface:
     off = off + 0.8 * beside * torch.exp(-(((lift + 0.75) / 0.4) ** 2))
     row = torch.arange(len(lift))
     edge = ((row == TOP_ROWS - 1) | (row == TOP_ROWS))[:, None] & inside
-    grid = skull.centre + ray(turns, lift) * (
-        skull.reach(turns, lift) + torch.where(edge, 0.15, off) * skull.scale
-    )[..., None]
+    grid = (
+        skull.centre
+        + ray(turns, lift)
+        * (skull.reach(turns, lift) + torch.where(edge, 0.15, off) * skull.scale)[..., None]
+    )
     column = bust.column(turn)
     skin, normal, _ = bust.at(column, bust.row(column, torch.full_like(turn, -1.0)))
     foot = skin + normal * (0.8 * bust.scale)
     fall = torch.linspace(0, 1, FALL_ROWS + 1)[1:, None, None]
-    grid = torch.cat([grid, torch.lerp(grid[-1:], foot[None], fall)])  # from the jaw straight to the neck's end
+    grid = torch.cat(
+        [grid, torch.lerp(grid[-1:], foot[None], fall)]
+    )  # from the jaw straight to the neck's end
     grid = torch.cat([grid[..., :1], grid[..., 1:2].clamp_min(FLOOR), grid[..., 2:]], -1)
     return Surface(
         vertices=grid.reshape(-1, 3),
