@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..parts import Body, Paint, Surface
+from ..parts import Body, Surface
 from ..scans import SKIN
 from ..streams import Draws
 from .cut import joined, surface, tube
+from .hard import Glass, Metal
 
 SHAPES = {  # half width and height, cm; roundness (2 = ellipse); outer corner's lift, inner corner's drop, cm
     "round": (2.35, 2.25, 2.0, 0.0, 0.0),
@@ -41,55 +42,6 @@ class Style:
     colour: Tensor
     tint: Tensor
     dark: tuple[float, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metal:
-    """Paint of a hard, shining thing. Attributes: colour: [3] linear, second: [3] in spots; rough; shine: specular factor."""
-
-    colour: Tensor
-    rough: float = 0.22
-    shine: float = 1.6
-    second: Tensor | None = None
-
-    def __call__(self, rest: Tensor) -> Paint:
-        """What rest points [P, 3] look like."""
-        size = len(rest)
-        albedo = self.colour.expand(size, 3)
-        if self.second is not None:  # tortoise shell
-            x, y, z = rest.unbind(-1)
-            spots = torch.sin(3.1 * x + 2 * torch.sin(2.3 * y + z)) * torch.sin(2.7 * y + 1.9 * z + x)
-            albedo = torch.lerp(albedo, self.second.expand(size, 3), torch.sigmoid(6 * spots)[:, None])
-        return Paint(
-            albedo=albedo,
-            roughness=rest.new_full((size,), self.rough),
-            specular=rest.new_full((size,), self.shine),
-            scatter=rest.new_zeros(size, 3),
-            bump=rest.new_zeros(size, 3),
-            opacity=rest.new_ones(size),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Glass:
-    """Paint of lenses. Attributes: tint: [3] linear; dark: opacity at the upper and the lower edge (1.5 cm about `middle`, cm)."""
-
-    tint: Tensor
-    dark: tuple[float, float]
-    middle: float
-
-    def __call__(self, rest: Tensor) -> Paint:
-        """What rest points [P, 3] look like."""
-        size = len(rest)
-        share = ((self.middle + 1.5 - rest[:, 1]) / 3.0).clamp(0, 1)
-        return Paint(
-            albedo=self.tint.expand(size, 3),
-            roughness=rest.new_full((size,), 0.12),
-            specular=rest.new_full((size,), 1.3),
-            scatter=rest.new_zeros(size, 3),
-            bump=rest.new_zeros(size, 3),
-            opacity=self.dark[0] + share * (self.dark[1] - self.dark[0]),
-        )
 
 
 class Fit:
@@ -183,7 +135,7 @@ def draw_style(draws: Draws, sun: bool) -> Style:
     }
     tints = {"grey": 1.5, "brown": 1, "green": 0.6}
     tint = {"grey": (0.012, 0.012, 0.014), "brown": (0.035, 0.016, 0.008), "green": (0.01, 0.02, 0.012)}
-    low = draws.uniform(0.55, 0.95)
+    low = draws.uniform(0.72, 0.97)
     return Style(
         shape=(shape[0] * grown, shape[1] * grown, *shape[2:]),
         radius=draws.uniform(0.07, 0.1) if metal else draws.uniform(0.14, 0.27),
@@ -191,7 +143,7 @@ def draw_style(draws: Draws, sun: bool) -> Style:
         rim=rim,
         colour=torch.tensor(colours[draws.choice(metals if metal else horns)]),
         tint=torch.tensor(tint[draws.choice(tints)] if sun else (0.3, 0.32, 0.33)),
-        dark=(draws.uniform(0.88, 0.97), low) if sun else (0.07, 0.05),
+        dark=(draws.uniform(0.93, 0.985), low) if sun else (0.07, 0.05),
     )
 
 
