@@ -56,17 +56,23 @@ class Bust:
         return after - 1 + share
 
     def row(self, column: Tensor, arc: Tensor) -> Tensor:
-        """[...] row coordinates `arc` centimetres below the neck's end along columns [...]; clamped to the grid."""
+        """Row coordinates `arc` centimetres below the neck's end along columns; clamped to the grid.
+
+        Args:
+            column: [C]. arc: [..., C].
+
+        Returns:
+            As arc.
+        """
         table = self.arc.T.contiguous()  # [C, R]
         low = torch.floor(column).long()
-        share = (column - low)[..., None]
-        ladder = torch.lerp(
-            table[low % len(table)], table[(low + 1) % len(table)], share
-        )  # [..., R], increasing
-        after = torch.searchsorted(ladder, arc[..., None].contiguous()).clamp(1, ladder.shape[-1] - 1)
-        below = ladder.gather(-1, after - 1)
-        step = (arc[..., None] - below) / (ladder.gather(-1, after) - below).clamp_min(1e-6)
-        return (after - 1 + step.clamp(0, 1))[..., 0]
+        share = (column - low)[:, None]
+        ladder = torch.lerp(table[low % len(table)], table[(low + 1) % len(table)], share)  # increasing
+        wanted = arc.reshape(-1, len(column)).T.contiguous()
+        after = torch.searchsorted(ladder, wanted).clamp(1, ladder.shape[1] - 1)
+        below = ladder.gather(1, after - 1)
+        step = (wanted - below) / (ladder.gather(1, after) - below).clamp_min(1e-6)
+        return (after - 1 + step.clamp(0, 1)).T.reshape(arc.shape)
 
     def at(self, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Points, unit normals and rest coordinates [..., 3] at grid coordinates [...]."""

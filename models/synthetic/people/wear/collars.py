@@ -48,13 +48,25 @@ def fold_collar(
     out = F.normalize(ends[0][1] + ends[1][1], dim=-1)
     line = line + out * (0.35 * bust.scale * torch.sin(math.pi * down).clamp_min(0)[..., None])
     rest = torch.lerp(ends[0][2], ends[1][2], down[..., None])
-    skin, normal, _ = bust.at(column, bust.row(column, torch.lerp(fold(turn), edge(turn), down)))
+    arc = torch.lerp(fold(turn), edge(turn), down)
+    skin, normal, _ = bust.at(column, bust.row(column.flatten(), arc.flatten()).view_as(arc))
     least = (off[0] + (off[1] - off[0]) * down) * bust.scale
     short = (least - ((line - skin) * normal).sum(-1)).clamp(0, 0.012)
     line = line + normal * short[..., None]
     under = line - out * 0.22 * bust.scale  # the leaf's underside, so that its edge has a thickness
-    sheet = torch.cat([line, under[-1:], under[2:3]])
-    return surface(sheet, torch.cat([rest, rest[-1:], rest[2:3]]), paint, name, closed=False)
+    stand = _stand(
+        bust, column[0], fold(turn[0]), off[0]
+    )  # inside, so that nobody looks through below the fold
+    sheet = torch.cat([stand[0], line, under[-1:], under[2:3]])
+    rest = torch.cat([stand[1], rest, rest[-1:], rest[2:3]])
+    return surface(sheet, rest, paint, name, closed=False)
+
+
+def _stand(bust: Bust, column: Tensor, fold: Tensor, off: float) -> tuple[Tensor, Tensor]:
+    """Points and rest [3, C, 3] from the neck's end up to just below a fold."""
+    arc = torch.maximum(fold + fold.new_tensor([[2.4], [1.2], [0.15]]), fold)
+    skin, normal, rest = bust.at(column.expand_as(arc), bust.row(column, arc))
+    return skin + normal * ((off - 0.3) * bust.scale), rest
 
 
 def lapels(bust: Bust, paint: Painter, opening: Curve, *, width: float, off: float) -> list[Surface]:
@@ -82,7 +94,7 @@ def _lapel(bust: Bust, paint: Painter, opening: Curve, width: float, off: float,
     turns = side * (turn + share * wide * outward[:, 0] / radius)
     arcs = arc + share * wide * outward[:, 1]
     column = bust.column(turns)
-    skin, normal, rest = bust.at(column, bust.row(column, arcs))
+    skin, normal, rest = bust.at(column, bust.row(column.flatten(), arcs.flatten()).view_as(arcs))
     roll = 0.55 * torch.exp(-share * wide / 0.8) + 0.12
     height = (off + roll) * bust.scale
     height = torch.cat([torch.full_like(height[:1], (off - 0.6) * bust.scale), height])
@@ -90,6 +102,8 @@ def _lapel(bust: Bust, paint: Painter, opening: Curve, width: float, off: float,
     skin, normal, rest, height = (torch.cat([image, image[-1:]]) for image in (skin, normal, rest, height))
     height[-1] -= 0.25 * bust.scale
     points = drape(skin, normal, height, closed=False, rounds=1)
+    if side > 0:  # columns run down: on this side from right to left, seen from outside
+        points, rest = points.flip(1), rest.flip(1)
     return surface(points, rest, paint, "lapel", closed=False)
 
 

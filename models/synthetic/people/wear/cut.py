@@ -49,8 +49,7 @@ def cloth_piece(
     upper = top(turn)
     lower = hem(turn) if hem else torch.full_like(upper, OPEN)
     down = _rows(bust, column, upper, lower)  # [rows, C] centimetres along the columns
-    columns = column.expand_as(down)
-    skin, normal, rest = bust.at(columns, bust.row(columns, down))
+    skin, normal, rest = bust.at(column.expand_as(down), bust.row(column, down))
     below = (down - upper).clamp_min(0)
     offset = near + (far - near) * (below / 8).clamp(0, 1)
     if wave:
@@ -85,7 +84,7 @@ def drape(skin: Tensor, normal: Tensor, offset: Tensor, *, closed: bool = True, 
         skin, normal: [R, C, 3]; offset: [R, C] scene units.
 
     Returns:
-        [R, C, 3], not below `FLOOR`.
+        [R, C, 3].
     """
     points = skin + normal * offset[..., None]
     for _ in range(rounds):
@@ -93,7 +92,7 @@ def drape(skin: Tensor, normal: Tensor, offset: Tensor, *, closed: bool = True, 
     gap = ((points - skin) * normal).sum(-1)
     least = torch.where(offset > 0, offset * 0.6, offset)
     points = points + normal * (least - gap).clamp_min(0)[..., None]
-    return torch.cat([points[..., :1], points[..., 1:2].clamp_min(FLOOR), points[..., 2:]], -1)
+    return points
 
 
 def _blur(points: Tensor, closed: bool) -> Tensor:
@@ -106,10 +105,11 @@ def _blur(points: Tensor, closed: bool) -> Tensor:
 def surface(
     points: Tensor, rest: Tensor, paint: Callable[[Tensor], Paint], name: str, *, closed: bool = True
 ) -> Surface:
-    """A grid [R, C, 3] as a surface."""
+    """A grid [R, C, 3] as a surface; what would lie below `FLOOR` lies on it."""
     rows, columns = points.shape[:2]
+    vertices = points.reshape(-1, 3)
     return Surface(
-        vertices=points.reshape(-1, 3),
+        vertices=torch.cat([vertices[:, :1], vertices[:, 1:2].clamp_min(FLOOR), vertices[:, 2:]], 1),
         faces=grid_faces(rows, columns, closed=closed),
         rest=rest.reshape(-1, 3),
         paint=paint,
@@ -141,7 +141,9 @@ def tube(
     guide = flat[0] if flat else _guide(tangent)
     first = F.normalize(guide - tangent * (guide * tangent).sum(-1, keepdim=True), dim=-1)
     second = torch.linalg.cross(tangent, first)
-    angle = torch.arange(sides) * (2 * math.pi / sides)
+    angle = torch.arange(sides) * (
+        -2 * math.pi / sides
+    )  # seen from outside, rows run down and columns to the left
     thin = flat[1] if flat else 1.0
     around = (
         first[:, None] * (thin * angle.cos())[:, None] + second[:, None] * angle.sin()[:, None]

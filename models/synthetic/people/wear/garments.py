@@ -96,7 +96,7 @@ def shirt(bust: Bust, draws: Draws) -> list[Surface]:
         fold=ring(-stand * 0.8, -stand - 0.3, -stand - 0.3),
         edge=vee(draws.uniform(2.6, 4.2), 70.0, ring(1.2, 1.3, 1.2)),
         gap=gap,
-        off=(0.55, 1.15),
+        off=(0.55, 1.45),
     )
     return [*parts, leaf, *buttons(bust, cloth, depth)]
 
@@ -201,7 +201,7 @@ def jacket(bust: Bust, draws: Draws) -> list[Surface]:
         fold=ring(-0.4, -1.0, -1.9),
         edge=ring(2.6, 2.0, 2.2),
         gap=(48.0, 58.0),
-        off=(1.25, 1.8),
+        off=(1.25, 2.1),
     )
     return [*under, body, *lapels(bust, stiff.paint, opening, width=draws.uniform(2.6, 4.2), off=1.6), leaf]
 

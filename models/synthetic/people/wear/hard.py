@@ -51,8 +51,8 @@ class Glass:
         share = ((self.middle + 1.5 - rest[:, 1]) / 3.0).clamp(0, 1)
         return Paint(
             albedo=self.tint.expand(size, 3),
-            roughness=rest.new_full((size,), 0.12),
-            specular=rest.new_full((size,), 1.3),
+            roughness=rest.new_full((size,), 0.1),
+            specular=rest.new_full((size,), 0.6),
             scatter=rest.new_zeros(size, 3),
             bump=rest.new_zeros(size, 3),
             opacity=self.dark[0] + share * (self.dark[1] - self.dark[0]),

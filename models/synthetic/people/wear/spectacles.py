@@ -142,8 +142,8 @@ def draw_style(draws: Draws, sun: bool) -> Style:
         metal=metal,
         rim=rim,
         colour=torch.tensor(colours[draws.choice(metals if metal else horns)]),
-        tint=torch.tensor(tint[draws.choice(tints)] if sun else (0.3, 0.32, 0.33)),
-        dark=(draws.uniform(0.93, 0.985), low) if sun else (0.07, 0.05),
+        tint=torch.tensor(tint[draws.choice(tints)] if sun else (0.06, 0.065, 0.07)),
+        dark=(draws.uniform(0.93, 0.985), low) if sun else (0.05, 0.04),
     )
 
 
