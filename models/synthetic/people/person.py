@@ -97,7 +97,7 @@ def bare_surfaces(model: Scans, body: Body, who: Nature, seed: int) -> list[Surf
 def _eye_shade(body: Body) -> Tensor:
     """[N] as of `lid_shade`."""
     mirrored = torch.cat([body.rest[:SKIN, :1].abs(), body.rest[:SKIN, 1:]], 1)
-    lids = ((mirrored - mirrored.new_tensor(CENTRE)).norm(dim=1) < 2.0).nonzero()[:, 0]
+    lids = ((mirrored - mirrored.new_tensor(CENTRE)).norm(dim=1) < 1.8).nonzero()[:, 0]
     eyes = torch.cat([torch.arange(part.start, part.stop) for part in (LEFT_EYE, RIGHT_EYE)])
     front = eyes[body.rest[eyes, 2] > CENTRE[2]]
     return lid_shade(body.vertices, front, lids, body.scale)
