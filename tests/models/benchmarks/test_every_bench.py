@@ -88,6 +88,12 @@ CALLS = {
     ),
     "mvnrs --speed": ("--count 1", {"mvnrs.speed.median_seconds": once}),
     "mvnrs --targets": ("--count 1", {"mvnrs.targets.SHARES": (0.05,)}),
+    "photographs": (
+        "--count 1 --sheet SHEET",
+        {"photographs.photos.CROPS": {"whole": (0, 0, 512)}, "photographs.portraits.MeshConfig": MESH}
+        | {"photographs.figures.SIZE": 96, "photographs.figures.GLB_SIZE": 96}
+        | {"photographs.figures.CELLS": 24, "photographs.figures.SIDES": (0, 90)},
+    ),
     "pipeline": ("", {"pipeline.MeshConfig": MESH}),
     "portrait": (
         "--count 1 --iterations 1",
