@@ -39,6 +39,9 @@ SIDES = (
 CELLS = 128  # along the box: matter is looked for in cells of 4 mm
 REACH = 6 / 256  # image widths between the points of a colour step: one centimetre
 RIM = 3 / 256  # image widths left out along outlines, where normals turn away
+FACING = (
+    0.5  # cosine: surfaces seen at more than 60 degrees are left out, where a pixel reaches far along them
+)
 Figures = dict[str, float]
 
 
@@ -98,7 +101,7 @@ def surface_figures(around: Sides) -> Figures:
     there = around.distance > 0
     inner = F.max_pool2d((~there).to(points), rim, 1, rim // 2) == 0
     normal = torch.zeros_like(views.rgb) if views.normal is None else views.normal
-    inner &= normal.square().sum(1, keepdim=True) > 0.25
+    inner &= -normal[:, 2:] > FACING
 
     def region(chosen: Tensor) -> Tensor:
         return chosen[:, None] & there
@@ -111,6 +114,7 @@ def surface_figures(around: Sides) -> Figures:
     from_skin, from_hair = ((lab - one[:, None, None]).norm(dim=1, keepdim=True) for one in (skin, hair))
     nape = colour_of(views.rgb, region(in_neck(points)) & hidden & (from_skin < from_hair))
     return {
+        "roughness": roughness(normal, inner & region(in_face(points) | in_hair(points))),
         "roughness, face": roughness(normal, inner & region(in_face(points))),
         "roughness, hair": roughness(normal, inner & region(in_hair(points))),
         "seam": seam(views.rgb, seen, around.distance, round(REACH * size)),
