@@ -93,6 +93,12 @@ CALLS = {
         "--count 1 --landmarks 2 --sheet SHEET",
         {"people.bench.VIEWS": 1, "people.bench.sheet": lambda *_: torch.zeros(3, 8, 8)},
     ),
+    "photographs": (
+        "--count 1 --sheet SHEET",
+        {"photographs.photos.CROPS": {"whole": (0, 0, 512)}, "photographs.portraits.MeshConfig": MESH}
+        | {"photographs.figures.SIZE": 96, "photographs.figures.GLB_SIZE": 96}
+        | {"photographs.figures.CELLS": 24, "photographs.figures.SIDES": (0, 90)},
+    ),
     "pipeline": ("", {"pipeline.MeshConfig": MESH}),
     "portrait": (
         "--count 1 --iterations 1",
