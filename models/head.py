@@ -32,7 +32,7 @@ from .photo.alignment import AlignedPortrait
 from .prior.contract import HeadGenerator
 from .prior.families import DEFAULT, family_of, generator_from
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3  # 3: geometry apart; heads without are written as 2
 WHITE = (1.0, 1.0, 1.0)
 GRID = 64  # cells along each side of the grid that says where a head is
 WORTH_A_GRID = 30_000  # rays, of which that grid saves more than it costs
@@ -58,6 +58,7 @@ class Head:
         planes: [1, 3, C, (D,) H, W]. decoder: features -> raw density and colour. config: of the planes.
         reference: the portrait that it was made from, where known.
         latents: [1, num_ws, w_dim], where it came from a generator. generator: the tuned one, with its decoder.
+        geometry: planes [1, 3, C, (D,) H, W] that the density is read from, where it has planes of its own.
     """
 
     planes: Tensor
@@ -66,6 +67,7 @@ class Head:
     reference: AlignedPortrait | None = None
     latents: Tensor | None = None
     generator: HeadGenerator | None = None
+    geometry: Tensor | None = None
 
     def field(self) -> TriplaneField:
         """points [..., 3] -> (density [...], colour [..., 3])."""
@@ -75,6 +77,7 @@ class Head:
             self.decoder,
             self.config,
             self.generator.colour_layer(self.latents) if known else None,
+            self.geometry,
         )
 
     def colour(self, points: Tensor, normals: Tensor) -> Tensor:
@@ -214,9 +217,11 @@ def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> No
     metadata = {
         **(notes or {}),
         "kind": "head",
-        "format_version": str(FORMAT_VERSION),
+        "format_version": str(FORMAT_VERSION if head.geometry is not None else 2),
         "config": json.dumps(asdict(head.config)),
     }
+    if head.geometry is not None:
+        tensors["geometry"] = head.geometry
     if head.latents is not None:
         tensors["latents"] = head.latents
     if head.generator is not None:
@@ -274,9 +279,11 @@ def load_head(path: Path) -> Head:
         build(lambda: Decoder(config), own, f"head file {name}") if generator is None else generator.decoder
     )
     latents = _latents(tensors, generator, config, name)
-    return Head(
-        planes, decoder.requires_grad_(False), config, _reference(tensors, metadata, name), latents, generator
-    )
+    geometry = tensors.get("geometry")
+    if geometry is not None:
+        _check_tensor(geometry, "geometry", (1, *config.planes_shape), name)
+    reference = _reference(tensors, metadata, name)
+    return Head(planes, decoder.requires_grad_(False), config, reference, latents, generator, geometry)
 
 
 def _checked_numbers(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
