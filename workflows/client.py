@@ -84,7 +84,7 @@ class Client:
     def __init__(self, url: str) -> None:
         self.url, self.id = url.rstrip("/"), uuid.uuid4().hex
 
-    def get(self, path: str) -> object:
+    def get(self, path: str) -> dict:
         """JSON of a GET.
 
         Raises:

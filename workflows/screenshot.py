@@ -11,9 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .client import Client, PromptFailed
 from .server import ROOT, ServerFailed, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import ViewportSize
 
 WORKFLOW = ROOT / "workflows" / "portrait_to_3d.json"
 PHOTO = ROOT / "web" / "pictures" / "portrait.png"
@@ -27,7 +31,7 @@ FLAGS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",  # WebGL without a GPU: the 3D viewer needs it
 )
-SIZE = {"width": 2200, "height": 1240}
+SIZE: ViewportSize = {"width": 2200, "height": 1240}
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.EnableTooltips": False, "Comfy.Minimap.Visible": False}
 SMALL = {  # widget values of a run that only has to show that every node works
     "PortraitDiffusionInvertPortrait": {"latent_steps": 2, "tuning_steps": 2},

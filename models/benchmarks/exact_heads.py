@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ..camera import orbit
+from ..presence import present
 from ..synthetic.head import sample_parameters
 from ..synthetic.multiview import MultiView, read_views, write_views
 from ..synthetic.rendering import render_head
@@ -18,6 +19,7 @@ from ..synthetic.splits import SPLITS
 from .keys import code_key, content_key
 
 SIZE = 256
+FACTORY = "leave the folder out: the bench then takes the factory's"
 BINS = (0, 30, 45, 60, 90, 120, 180)  # degrees of |yaw|
 YAWS = (0, 30, -30, 45, -45, 60, -60, 90, -90, 120, -120, 180)
 INPUTS = {
@@ -39,6 +41,26 @@ class ExactHead:
     def key(self) -> str:
         """What figures are filed under: the name, and all numbers of all views."""
         return f"{self.name} {content_key(*(tensor for views in (self.exact, *self.inputs.values()) for tensor in tensors_of(views)))}"
+
+    @property
+    def seed(self) -> int:
+        """Of a head of the factory.
+
+        Raises:
+            ValueError: it is another head.
+        """
+        return present(self.exact.seed, f"a head of the factory, but {self.name} has no seed", FACTORY)
+
+    @property
+    def parameters(self) -> torch.Tensor:
+        """[P] of a head of the factory.
+
+        Raises:
+            ValueError: it is another head.
+        """
+        return present(
+            self.exact.parameters, f"a head of the factory, but {self.name} has no parameters", FACTORY
+        )
 
 
 def tensors_of(views: MultiView) -> list[torch.Tensor]:

@@ -39,7 +39,7 @@ def told_by_process(bench: str, *words: str) -> int:
     Raises:
         ValueError: it failed.
     """
-    command = [sys.executable, "-m", __package__.partition(".")[0], "bench", bench, *words]
+    command = [sys.executable, "-m", __name__.partition(".")[0], "bench", bench, *words]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(

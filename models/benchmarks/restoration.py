@@ -27,6 +27,8 @@ from ..head import Head
 from ..metrics import back_face
 from ..metrics.geometry import depth_error, normal_error
 from ..metrics.image import masked_psnr
+from ..presence import present
+from ..prior.contract import HeadGenerator
 from ..prior.detail_block import DetailBlock, new_block, shipped_detail_block
 from ..training.spoilt import KINDS, spoil
 from .exact_heads import ExactHead, factory_heads, views_at
@@ -72,7 +74,9 @@ def figures(head: Head, exact: ExactHead) -> dict[str, float]:
     face = back_face.back_face(print_views.rgb[None], print_views.opacity[None], print_views.depth[None])
     return {
         "depth error": depth_error(seen.depth, views.ray_distance[index], both),
-        "normal error": normal_error(seen.normal, views.normal[index], both),
+        "normal error": normal_error(
+            present(seen.normal, "normals of a render", "ask for them"), views.normal[index], both
+        ),
         "face on the back": float(face.score.mean()),
         "front": masked_psnr(shown, views.rgb[[front]], views.mask[[front]]),
     }
@@ -97,13 +101,20 @@ class IntoGenerator(Restoration):
         self, head: Head, guides: Guides, config: RestorationConfig, generator: torch.Generator
     ) -> None:
         super().__init__([head], guides, config, generator)
-        self.own = deepcopy(head.generator).requires_grad_(True)
+        if not isinstance(head.generator, torch.nn.Module) or head.latents is None:
+            raise ValueError(
+                "bench restoration: expected a head of the embedded prior with its styles, got another; invert one"
+            )
+        own = deepcopy(head.generator)
+        own.requires_grad_(True)
+        self.own: HeadGenerator = own
+        self.styles = head.latents
         weights = {
-            **dict(self.own.backbone.synthesis.named_parameters()),
+            **dict(own.get_submodule("backbone.synthesis").named_parameters()),
             **dict(self.own.decoder.named_parameters(prefix="decoder")),
         }
         with torch.no_grad():
-            self.beside = head.planes - self.own.planes(head.latents)
+            self.residue = head.planes - self.own.planes(self.styles)
         found = torch.autograd.grad(self.made(head).planes.sum(), list(weights.values()), allow_unused=True)
         self.learn(
             {
@@ -115,7 +126,7 @@ class IntoGenerator(Restoration):
 
     def made(self, head: Head) -> Head:
         """Of the generator as it stands, with a graph."""
-        return replace(head, planes=self.own.planes(head.latents) + self.beside, decoder=self.own.decoder)
+        return replace(head, planes=self.own.planes(self.styles) + self.residue, decoder=self.own.decoder)
 
     def field(self, patient: Patient):
         return self.made(patient.head).field()
@@ -177,7 +188,7 @@ class RestorationBench(HeadBench):
             head = without_block(
                 IntoGenerator(head, self.guides, replace(self.config, rate=self.config.rate * SLOWER), draws)
             )
-        elif row in (LEARNT, SEVERAL):
+        elif block is not None:  # alone
             with torch.no_grad():
                 head = replace(head, planes=block(head.planes))
         seconds = time.perf_counter() - started

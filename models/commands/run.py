@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..devices import pick_device
 from ..distillation.refinement import PRESETS as REFINEMENTS
 from ..embedded import distillation_on, load_weights, refiner_on
 from ..fitting.inversion import PRESETS
@@ -73,9 +74,7 @@ def run(arguments: list[str]) -> None:
     """Read the photo, run the stages, write the files and the report."""
     options = parse(arguments)
     photo, alpha = read_photo(options.photo)
-    device = (
-        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-    )
+    device = pick_device()
     marks = [("weights", time.monotonic())]
     weights = load_weights(device, options.vgg)
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checkpoint import shipped, write
+from ..devices import channels_last
 from ..photo.network import AlignmentConfig, AlignmentNetwork, Finding
 from ..synthetic.renders import cached_renders
 from ..synthetic.splits import PRIOR, VALIDATION
@@ -72,7 +73,7 @@ def run(arguments: list[str]) -> None:
     stage = set_stage(cached_renders(PRIOR[: options.heads], size=config.size), 400, seed=1)
     held_out = set_stage(cached_renders(VALIDATION[:25], size=config.size), 60, seed=90_000)
     with initial_weights(1):
-        network = AlignmentNetwork(config).to(device, memory_format=torch.channels_last)
+        network = channels_last(AlignmentNetwork(config).to(device))
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-4)
     local = LocalRun("alignment", network, optimiser, options.minutes)
     draws = local.draws(1)

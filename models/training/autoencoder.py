@@ -20,15 +20,17 @@ from PIL import Image
 from torch import Tensor
 
 from ..checkpoint import shipped, write
+from ..devices import placed
 from ..diffusion.autoencoder import decode, draw, encode, posterior_of
 from ..diffusion.embedded import AutoencoderConfig, autoencoder
 from ..metrics.perceptual import perceptual_distance, shipped_perceptual
+from ..presence import present
 from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 STAGES = (
     (0.2, 64, 16),
@@ -137,12 +139,16 @@ def there_and_back(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Reconstruction [B, 3, S, S] of pictures in [-1, 1] from a sample of the posterior, its mean KL divergence to a unit Gaussian, and the
     squared distance of the first two latent channels from the picture's hues."""
+    into, out = (
+        present(conv, f"an autoencoder with a {name}", "train the embedded one")
+        for name, conv in (("quant_conv", vae.quant_conv), ("post_quant_conv", vae.post_quant_conv))
+    )
     with torch.autocast(signed.device.type, torch.bfloat16):
-        moments = vae.quant_conv(vae.encoder(signed))
+        moments = into(vae.encoder(signed))
     posterior = posterior_of(moments)
     latents = draw(posterior, draws)
     with torch.autocast(signed.device.type, torch.bfloat16):
-        shown = vae.decoder(vae.post_quant_conv(latents))
+        shown = vae.decoder(out(latents))
     small = F.interpolate(hues(signed), size=latents.shape[-2:], mode="area")
     apart = (posterior.mean[:, :2] / HINT_SCALE - small).square().mean()
     return shown.float(), posterior.kl().sum() / signed.numel(), apart
@@ -156,7 +162,7 @@ def run(arguments: list[str]) -> None:
     truth, held_out = (cached_renders(seeds) for seeds in (UPPER[: options.heads], VALIDATION[:25]))
     config = AutoencoderConfig()
     with initial_weights(2):
-        vae = autoencoder(config).to(device)
+        vae = placed(autoencoder(config), device)
     eyes = shipped_perceptual().to(device)
     optimiser = torch.optim.AdamW(vae.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
     local = LocalRun("autoencoder", vae, optimiser, options.minutes)

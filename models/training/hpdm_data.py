@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +19,14 @@ from torch import Tensor
 
 from ..camera import frontal, orbit
 from ..checkpoint import read_tensors, save_tensors, shipped
+from ..devices import placed
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.embedded import prompt_index, shipped_autoencoder
 from ..diffusion.hpdm import Priors, Warp
 from ..diffusion.view_priors import DrivingView, view_priors
 from ..fitting.feed_forward import feed_forward_head
 from ..photo.alignment import uncropped
+from ..presence import present
 from ..projection import ProjectionConfig
 from ..synthetic.head import sample_parameters
 from ..synthetic.rendering import render_head
@@ -31,7 +34,7 @@ from ..synthetic.renders import FACTORY_VERSION, cache_folder, cached_shards, st
 from .turbo_data import Stage, as_bytes
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 SHARD = 25
 SIZE = 256
@@ -102,7 +105,7 @@ def head_pairs(stage: Stage, seed: int) -> dict[str, Tensor]:
         "driver": as_bytes(exact[0].rgb),
         "target": as_bytes(exact[1].rgb),
         "render": as_bytes(coarse.rgb),
-        "normal": as_bytes((coarse.normal + 1) / 2),
+        "normal": as_bytes((present(coarse.normal, "normals of a render", "ask for them") + 1) / 2),
         "distance": seen.depth[:, 0].half().cpu(),
         "opacity": as_bytes(seen.opacity[:, 0]),
         "angles": angles,
@@ -156,14 +159,17 @@ class LatentPairs:
         Args:
             nearer: [B], share of the way from the feed-forward head's coarse render to the exact view that a better head's would have gone.
         """
-        warp = Warp(found={(size, size): getattr(self, f"index{size}")[rows].long() for size in SIZES})
+        warp = Warp(indices={(size, size): getattr(self, f"index{size}")[rows].long() for size in SIZES})
         geometry = self.geometry[rows]
         if nearer is not None:
             render, normals = geometry.chunk(2, 1)
             geometry = torch.cat([render.lerp(self.clean[rows], nearer[:, None, None, None]), normals], 1)
         return Priors(
-            *(x.to(device) for x in (self.projected[rows], self.known[rows], geometry, self.driver[rows])),
-            warp,
+            projected=self.projected[rows].to(device),
+            known=self.known[rows].to(device),
+            geometry=geometry.to(device),
+            driver=self.driver[rows].to(device),
+            warp=warp,
         )
 
 
@@ -203,7 +209,8 @@ def latent_pairs(data: PairData, vae: AutoencoderKL, *, damage: bool) -> LatentP
         first, second = (orbit(data.angles[i, j], data.angles[i, j + 1]).to(vae.device) for j in (0, 2))
         view = DrivingView(driver, distance, mask, first)
         priors, _ = view_priors(vae, [view], second[None], render[None], 2 * normal[None] - 1)
-        found = {f"index{size}": priors.warp.index((size, size)).short() for size in SIZES}
+        warp = present(priors.warp, "the driving view's warp", "make the priors with `view_priors`")
+        found = {f"index{size}": warp.index((size, size)).short() for size in SIZES}
         latents = {
             "projected": priors.projected,
             "known": priors.known,
@@ -223,11 +230,14 @@ def cached_latents(stage: Stage, seeds: range, *, damage: bool) -> LatentPairs:
         f"{ProjectionConfig()} {TINT} {SEAM} {ROUND_TRIP} {SIZES}".encode(),
         shipped("autoencoder").read_bytes(),
     ]
-    parts += [inspect.getsource(inspect.getmodule(one)).encode() for one in (ProjectionConfig, view_priors)]
+    parts += [
+        inspect.getsource(sys.modules[one.__module__]).encode() for one in (ProjectionConfig, view_priors)
+    ]
     key = hashlib.sha256(b"".join(parts)).hexdigest()[:12]
     path = pairs_folder(stage) / f"latents-{key}-{seeds.start}-{seeds.stop}-{damage:d}.safetensors"
     if not path.is_file():
-        data, vae = pair_data(stage, seeds), shipped_autoencoder().to(next(stage.prior.parameters()).device)
+        data = pair_data(stage, seeds)
+        vae = placed(shipped_autoencoder(), next(stage.prior.parameters()).device)
         made = latent_pairs(with_mirrored(data) if damage else data, vae, damage=damage)
         save_tensors(
             path, {part.name: getattr(made, part.name).contiguous() for part in fields(LatentPairs)}, {}

@@ -12,17 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoint import read, read_tensors, save_tensors, shipped
+from ..devices import pick_device
 from ..synthetic.renders import cache_folder
 
 
-def pick_device() -> torch.device:
-    """The accelerator where there is one, else the CPU."""
-    return (
-        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-    )
-
-
-def training_parser(name: str, description: str, *, minutes: float, heads: int) -> argparse.ArgumentParser:
+def training_parser(
+    name: str, description: str | None, *, minutes: float, heads: int
+) -> argparse.ArgumentParser:
     """The options that trainings share."""
     parser = argparse.ArgumentParser(prog=f"portrait-diffusion train {name}", description=description)
     parser.add_argument(

@@ -107,11 +107,13 @@ def ray_step(
 
 def begin_plain(generator: EmbeddedGenerator) -> None:
     """Let the finest planes and super-resolution begin as plain enlargements: what they then add is learnt, not unlearnt."""
-    blocks = [generator.backbone.synthesis.get_submodule(f"b{generator.config.field.resolution}")]
+    blocks: list[nn.Module] = [
+        generator.backbone.synthesis.get_submodule(f"b{generator.config.field.resolution}")
+    ]
     if generator.superresolution is not None:
-        blocks += [generator.superresolution.block0, generator.superresolution.block1]
+        blocks += [generator.superresolution.get_submodule(name) for name in ("block0", "block1")]
     for block in blocks:
-        nn.init.zeros_(block.torgb.weight)
+        nn.init.zeros_(block.get_parameter("torgb.weight"))
 
 
 def critic_loss(critic: Discriminator, fake: PictureBatch, real: PictureBatch, penalty: float) -> Tensor:
@@ -262,7 +264,7 @@ def sample_sheet(generator: EmbeddedGenerator, renders: Renders, path: Path, hea
     for i in range(heads):
         ws, planes = planes_of(
             generator,
-            identity_codes(renders.parameters[i : i + 1]).to(generator.decoder.net[0].weight.device),
+            identity_codes(renders.parameters[i : i + 1]).to(next(generator.decoder.parameters()).device),
             None,
         )
         head = Head(planes, generator.decoder, generator.config.field, None, ws, generator)

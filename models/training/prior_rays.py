@@ -12,6 +12,7 @@ from torch import Tensor
 from ..camera import RADIUS, orbit, rays
 from ..field.triplane import TriplaneField
 from ..field.volume_rendering import box_range, interval_weights
+from ..presence import present
 from ..synthetic.renders import Renders
 
 GRAZING = 0.3  # cosine: steeper surface has no normal that its pixels tell
@@ -182,7 +183,9 @@ def relief_loss(field: TriplaneField, batch: RayBatch, share: float, generator: 
     corners = points.new_tensor(TETRAHEDRON)
     raw, _ = field.raw((points[:, :, None] + SLOPE_STEP * corners).flatten(1, 2))
     inwards = F.normalize(raw.view(B, -1, 4) @ corners, dim=-1)
-    normal = batch.normal[:, pick]
+    normal = present(
+        batch.normal, "rays with the surface's normals", "draw them from renders that have some"
+    )[:, pick]
     behind = batch.origins[:, pick, 2] < 0
     known = normal.square().sum(-1) * torch.where(behind, BEHIND, 1.0)
     return ((1 + (inwards * normal).sum(-1)) * known).sum() / known.sum().clamp_min(1)

@@ -106,6 +106,12 @@ def total(found: dict[str, Tensor]) -> Tensor:
     return found["colour"] + 0.1 * found["opacity"] + found["distance"] + KEEP * found["change"]
 
 
+def middle_fault(kind: str) -> Fault:
+    """A fault of the middle of what is trained on; of a kind that is not, the amount that benches use."""
+    low, high = RANGES.get(kind) or (AMOUNTS[kind],) * 2
+    return Fault(kind, (low + high) / 2)
+
+
 @torch.no_grad()
 def validate(block: DetailBlock, prior: HeadGenerator, data: PlaneData) -> dict[str, float]:
     """On validation heads, the same draws every time: each fault's loss behind the block over its loss without."""
@@ -116,8 +122,7 @@ def validate(block: DetailBlock, prior: HeadGenerator, data: PlaneData) -> dict[
         for one in (block, nothing):
             draws, parts = torch.Generator().manual_seed(0), []
             for heads in torch.arange(len(data.planes)).split(BATCH):
-                low, high = RANGES.get(kind) or (AMOUNTS.get(kind, 0.0),) * 2
-                faults = [None if kind is None else Fault(kind, (low + high) / 2)] * len(heads)
+                faults = [None if kind is None else middle_fault(kind)] * len(heads)
                 found = losses(one, prior, data, heads, faults, draws)
                 parts.append(found["colour"] + 0.1 * found["opacity"] + found["distance"])
             sums.append(torch.stack(parts).mean().item())

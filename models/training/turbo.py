@@ -20,7 +20,7 @@ from ..checkpoint import shipped
 from ..diffusion.autoencoder import decode_signed, encode_with_skips, factor, skips_for
 from ..diffusion.denoiser import Conditioning, DiffusersDenoiser
 from ..diffusion.embedded import EmbeddedUNet, shipped_autoencoder, shipped_unet
-from ..diffusion.lora import DECODER_TARGETS, UNET_TARGETS, fingerprint, inject, injected, target_names
+from ..diffusion.lora import DECODER_TARGETS, UNET_TARGETS, fingerprint, inject, lora_of, target_names
 from ..diffusion.schedule import stable_diffusion_schedule
 from ..diffusion.turbo import TurboConfig, mix_noise, predict_clean
 from ..diffusion.turbo_weights import TurboWeights, save_turbo
@@ -35,7 +35,7 @@ from .prior_pictures import PictureBatch
 from .turbo_data import TurboData, shipped_stage, turbo_data
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 RAW = 128  # pixels of what the critic takes for the raw render
 OWN_FIRST = 10_000  # of UPPER: the prior's own identities, which no factory render shares
@@ -120,8 +120,8 @@ class Refining(nn.Module):
 
     def weights(self) -> TurboWeights:
         """A copy of what ships."""
-        lora = injected(self.vae.decoder).below("decoder.")
-        return TurboWeights(injected(self.unet), lora, self.skips, self.tokens.detach().clone(), *self.bases)
+        lora = lora_of(self.vae.decoder).below("decoder.")
+        return TurboWeights(lora_of(self.unet), lora, self.skips, self.tokens.detach().clone(), *self.bases)
 
     def learnt(self) -> list[nn.Parameter]:
         """All that is trained but the critic."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..camera import RADIUS
 from ..checkpoint import shipped
+from ..devices import placed
 from ..diffusion.autoencoder import encode
 from ..diffusion.denoiser import Conditioning
 from ..diffusion.embedded import shipped_autoencoder, shipped_unet
@@ -20,6 +21,7 @@ from ..diffusion.embedded_zero123 import Zero123, save_zero123, trainable
 from ..diffusion.schedule import add_noise
 from ..diffusion.zero123 import Pose
 from ..metrics.identity import head_crop, shipped_identity
+from ..presence import present
 from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
@@ -50,7 +52,8 @@ class Pairs:
 @torch.no_grad()
 def pairs_of(renders: Renders, device: torch.device) -> Pairs:
     """All views in the autoencoder and the identity network that ship."""
-    vae, eyes, latents, looks = shipped_autoencoder().to(device), shipped_identity().to(device), [], []
+    vae, eyes = placed(shipped_autoencoder(), device), shipped_identity().to(device)
+    latents, looks = [], []
     for head in renders.rgb:
         image = head.to(device).float() / 255
         latents.append(encode(vae, image).cpu())
@@ -81,7 +84,10 @@ def noise_error(
         given = network.conditioning(
             embedding, picture, data.pose(heads, source, device), data.pose(heads, target, device)
         )
-        told = Conditioning(given.tokens * kept[:, None, None], given.concat * kept[:, None, None, None])
+        concat = present(
+            given.concat, "a Zero-123's picture beside the latents", "make it with its `conditioning`"
+        )
+        told = Conditioning(given.tokens * kept[:, None, None], concat * kept[:, None, None, None])
         predicted = denoiser(noisy, t.to(device), told)
     return (predicted.float() - noise.to(device)).square().mean()
 
@@ -107,7 +113,7 @@ def run(arguments: list[str]) -> None:
     data, held_out = (
         pairs_of(cached_renders(seeds), device) for seeds in (UPPER[: options.heads], VALIDATION[:25])
     )
-    scaling = shipped_autoencoder().config.scaling_factor
+    scaling = shipped_autoencoder().config["scaling_factor"]
     with initial_weights(6):
         network = Zero123(shipped_unet(), shipped_identity())
     learnt = trainable(network, torch.Generator().manual_seed(6))

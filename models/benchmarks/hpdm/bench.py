@@ -24,6 +24,7 @@ from ...diffusion.hpdm import Hpdm, shipped_hpdm
 from ...diffusion.new_views import Coarse, NewView, NewViewConfig, coarse_views, embedded_model, new_view
 from ...diffusion.view_priors import projected_view
 from ...metrics.evaluate import evaluate, shipped_judges
+from ...presence import present
 from ...training.hpdm import ABLATIONS, ablation_path
 from ..exact_heads import ExactHead, angles_degrees
 from ..inverted_heads import InvertedHeads
@@ -120,16 +121,19 @@ class HpdmBench(HeadBench):
             [torch.where(view.known > 0, view.image, coarse.rgb[i]) for i, view in enumerate(views, 1)]
         )
 
-    def ceiling(self, head: ExactHead, index: list[int]) -> Tensor:
-        """What the autoencoder leaves of the exact views [V, 3, S, S]."""
+    def ceiling(self, head: ExactHead, angle: int) -> Tensor:
+        """What the autoencoder leaves of the exact views [V, 3, S, S] at this yaw to both sides.
+
+        Raises:
+            ValueError: the head has none.
+        """
+        index = present(beside(head, angle), f"views at {angle} degrees", "ask of heads that have them")
         return decode(self.model.vae, encode(self.model.vae, head.exact.views.rgb[index]))
 
     def run(self) -> None:
         """All rows, the cheap ones first."""
         for angle in ANGLES:
-            self.row(
-                CEILING, angle, lambda head, coarse, angle=angle: self.ceiling(head, beside(head, angle))
-            )
+            self.row(CEILING, angle, lambda head, coarse, angle=angle: self.ceiling(head, angle))
             self.row(COARSE, angle, lambda head, coarse: coarse.rgb[1:])
             self.row(TRIVIAL, angle, self.trivial)
         for way in self.ways:

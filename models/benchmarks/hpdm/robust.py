@@ -84,7 +84,7 @@ class RobustBench(HeadBench):
         """Driver, target, and every row's picture of the target, each [1, 3, S, S]."""
         angles = torch.tensor([case.driver, case.target], dtype=torch.float32).deg2rad()
         cameras = orbit(angles[:, 0], angles[:, 1])
-        exact = render_head(sample_parameters(head.exact.seed), cameras, SIZE).rgb
+        exact = render_head(sample_parameters(head.seed), cameras, SIZE).rgb
         coarse = coarse_views(self.inverted.head(head), cameras, SIZE)
         driver = coarse.driving(0, exact[0])
         seen = projected_view(driver, driver.to(cameras[1]))

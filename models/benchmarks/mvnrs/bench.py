@@ -99,7 +99,7 @@ class MvnrsBench(HeadBench):
 
         def after(now: Progress[Iteration]) -> None:
             if now.report is not None:
-                shares.append(renewed_share(now.report.judged))
+                shares.append(renewed_share(now.report.verdicts))
 
         started = time.perf_counter()
         made = refine(

@@ -18,7 +18,7 @@ from ...diffusion.autoencoder import decode, encode
 from ...diffusion.hpdm import shipped_hpdm
 from ...diffusion.new_views import blended, embedded_model
 from ...distillation.head_scene import RefineConfig
-from ...distillation.noise_resampling import PHOTO
+from ...distillation.noise_resampling import UNDRIVEN
 from ...distillation.refinement import Refinement
 from ...metrics.evaluate import evaluate, shipped_judges
 from ...metrics.image import high_frequency, masked_psnr
@@ -56,16 +56,14 @@ class TargetBench(HeadBench):
         run.start()
         run.scene.begin(draws)
         scene, vae, driver = run.scene, self.model.vae, dict(run.scene.order)
-        views = [view for view, driver in scene.order if driver != PHOTO]
+        views = [view for view, driver in scene.order if driver != UNDRIVEN]
         seen = {view: scene.look([view])[0] for view, _ in scene.order} | {0: scene.photo}
         told, noise = (
             [seen[driver[view]] for view in views],
-            torch.stack([run.kept[view].anchor for view in views]),
+            torch.stack([run.view_states[view].anchor for view in views]),
         )
         renders = torch.stack([seen[view] for view in views])
-        truth = render_head(
-            sample_parameters(exact.exact.seed), scene.pixels.cameras[views], self.config.size
-        )
+        truth = render_head(sample_parameters(exact.seed), scene.pixels.cameras[views], self.config.size)
 
         def through(pictures: Tensor) -> Tensor:
             return torch.cat([decode(vae, encode(vae, one[None])) for one in pictures])

@@ -98,9 +98,7 @@ class RobustPortraitBench(HeadBench):
             )
         taken = photo.exact.views.rgb[photo.exact.frontal]
         return (
-            self.stages.figures(made, exact, taken)
-            | self.steep(made, case, exact.exact.seed)
-            | {"time": seconds}
+            self.stages.figures(made, exact, taken) | self.steep(made, case, exact.seed) | {"time": seconds}
         )
 
     def kept(self, case: str, exact: ExactHead, row: str) -> Path:

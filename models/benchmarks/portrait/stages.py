@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -21,6 +22,7 @@ from ...distillation.views import refinement_cameras
 from ...fitting.baking import BakeConfig, bake, with_reference
 from ...head import Head
 from ...metrics.evaluate import evaluate, shipped_judges
+from ...presence import present
 from ...prior.detail_block import shipped_detail_block
 from ..exact_heads import ExactHead, views_at
 from ..inverted_heads import InvertedHeads
@@ -77,7 +79,12 @@ class PortraitStages:
         cameras = orbit(torch.tensor(BAKED).float().deg2rad(), torch.zeros(len(BAKED)))
         with torch.no_grad():
             renders = head.render(cameras, 256, normals=False).rgb
-            views = turbo.refine(self.turbo, renders, head.reference.on_white()[None], generator=self.draws())
+            views = turbo.refine(
+                self.turbo,
+                renders,
+                present(head.reference, "a head with its photo", "invert one").on_white()[None],
+                generator=self.draws(),
+            )
         return bake(head, *with_reference(head, views, cameras), BakeConfig(), generator=self.draws())
 
     def distilled(self, head: Head, config: RefineConfig) -> Head:
@@ -124,7 +131,9 @@ class PortraitStages:
         return {f"{metric} {against}": found[metric] for metric in units if metric in found}
 
 
-def units_of(heads: dict[str, dict[str, float]]) -> dict[str, str]:
+def units_of(
+    heads: Mapping[str, dict[str, float]] | Mapping[tuple[str, str], dict[str, float]],
+) -> dict[str, str]:
     """Of the figures that the first of some heads has."""
     return {metric: unit_of(metric) for metric in next(iter(heads.values()), {})}
 

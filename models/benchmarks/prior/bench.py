@@ -21,6 +21,7 @@ from ...metrics.discriminator import discriminator_scores
 from ...metrics.geometry import depth_error, silhouette_iou
 from ...metrics.image import high_frequency, masked_psnr, psnr, ssim
 from ...portrait import Weights
+from ...presence import present
 from ...prior.contract import average_styles, styles
 from ...synthetic.multiview import MultiView
 from ..exact_heads import BINS, ExactHead, bin_of
@@ -125,7 +126,8 @@ class Bench(HeadBench):
     @torch.no_grad()
     def encoded(self, views: MultiView) -> Head:
         """The feed-forward head of the frontal view."""
-        code, _ = self.weights.encoder(as_photo(views, views.frontal).on_white()[None])
+        encoder = present(self.weights.encoder, "an encoder beside the prior", "bench the prior that ships")
+        code, _ = encoder(as_photo(views, views.frontal).on_white()[None])
         return self.of_styles(styles(self.weights.prior, code))
 
     def mean_head(self) -> Head:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ...commands.report import Row, finish
+from ...devices import pick_device
 from ...metrics.image import masked_psnr
 from ...projection import projector
 from ...synthetic.splits import SPLITS
@@ -42,7 +43,7 @@ def share(some: Tensor, of: Tensor) -> float:
 def view_figures(found: Pair) -> dict[str, float]:
     """Colours and void of one pair; what is asked of the person's pixels alone."""
     exact, person = found.views.rgb[1:], found.views.mask[1, 0] > 0.5
-    splat = found.projection.splat(exact.shape[-2:])
+    splat = found.projection.splat((exact.shape[-2], exact.shape[-1]))
     picture, known = found.projection.picture(found.views.rgb[0])
     known = known[0] > 0
     hard = splat.index >= 0
@@ -79,9 +80,8 @@ def view_rows(seeds: range) -> list[Row]:
 def speed_rows(seed: int) -> list[Row]:
     """One view of 512 pixels."""
     found = pairs(seed, 30, 512)[0]
-    views, device = found.views, torch.device("cpu")
-    if torch.accelerator.is_available():
-        device = torch.accelerator.current_accelerator()
+    views = found.views
+    device = pick_device()
     image, distance, mask = (x.to(device) for x in (views.rgb[0], views.ray_distance[0, 0], views.mask[0, 0]))
     source, target = (found.camera[i].to(device) for i in (0, 1))
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from ...camera import orbit, rays
 from ...checkpoint import shipped
 from ...commands.report import Row, finish
+from ...devices import pick_device
 from ...field import occupancy, readable, volume_rendering
 from ...field.prepared import prepare
 from ...field.readable import ReadableField
@@ -73,7 +74,8 @@ def _embedded() -> TriplaneField:
 def view_rays(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Origins and directions [1, size^2, 3] of the view that is measured."""
     camera = orbit(torch.tensor([YAW]), torch.tensor([PITCH])).to(device)
-    return tuple(x.reshape(1, -1, 3) for x in rays(camera, size, size))
+    origins, directions = rays(camera, size, size)
+    return origins.reshape(1, -1, 3), directions.reshape(1, -1, 3)
 
 
 def renderer(name: str, field: TriplaneField, size: int) -> Callable[[Tensor], RayRendering]:
@@ -235,9 +237,7 @@ def run(arguments: list[str]) -> None:
             path, size, kind, backward, device = options.memory_of
             print(added_memory(Path(path), int(size), kind, backward == "1", torch.device(device)))
             return
-        devices = [torch.device("cpu")]
-        if torch.accelerator.is_available():
-            devices.append(torch.accelerator.current_accelerator())
+        devices = list(dict.fromkeys([torch.device("cpu"), pick_device()]))
         end = time.monotonic() + 60 * options.minutes
         rows = [
             row

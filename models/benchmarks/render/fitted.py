@@ -85,7 +85,8 @@ def fit_field(truth: Renders, config: FieldConfig, fit: Fit) -> TriplaneField:
     with torch.no_grad():
         for weights in decoder.parameters():
             weights.copy_(torch.randn(weights.shape, generator=generator) * (weights.ndim > 1))
-        decoder.net[2].weight[0] *= 8 / config.density_scale**0.25  # walls need densities of hundreds
+        last = decoder.get_parameter("net.2.weight")
+        last[0] *= 8 / config.density_scale**0.25  # walls need densities of hundreds
     planes = (torch.randn(1, *config.planes_shape, generator=generator) * 0.1).requires_grad_()
     optimiser = torch.optim.Adam([planes, *decoder.parameters()], lr=fit.rate, betas=(0.9, 0.99))
     started = time.monotonic()

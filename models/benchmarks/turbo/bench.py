@@ -20,6 +20,7 @@ from ...diffusion.turbo_weights import shipped_refiner
 from ...metrics.distribution import kernel_distance
 from ...metrics.evaluate import Judges, evaluate, shipped_judges
 from ...metrics.perceptual import embedding
+from ...presence import present
 from ...training.turbo import ABLATIONS, ablation_path
 from ..exact_heads import ExactHead
 from ..options import called, head_parser, heads_of
@@ -60,7 +61,8 @@ def measure(made: Made, exact: Tensor, judges: Judges) -> dict[str, float | list
 @torch.no_grad()
 def embedded(views: Tensor, judges: Judges) -> list[list[float]]:
     """[V][D] of our perceptual network."""
-    return torch.cat([embedding(judges.perceptual, x) for x in views.split(1)]).tolist()
+    network = present(judges.perceptual, "a perceptual network among the judges", "take `shipped_judges`")
+    return torch.cat([embedding(network, x) for x in views.split(1)]).tolist()
 
 
 class TurboBench(HeadBench):
@@ -152,8 +154,8 @@ class TurboBench(HeadBench):
 
     def paired(self, metric: str, ours: str, other: str) -> list[Row]:
         """A row's figure less another's, over the heads that both have."""
-        heads = (self.done.get(name, {}) for name in (ours, other))
-        return difference_rows(f"{ours} less {other}", *heads, {metric: UNITS[metric]})
+        figures, others = (self.done.get(name, {}) for name in (ours, other))
+        return difference_rows(f"{ours} less {other}", figures, others, {metric: UNITS[metric]})
 
     def against_goals(self) -> list[Row]:
         """Refined views against every other row, PSNR against the lower of renders and ceiling, and table 2's spread."""

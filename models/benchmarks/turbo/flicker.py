@@ -67,7 +67,7 @@ def cameras_of() -> Camera:
 def sequences(methods: Methods, head: ExactHead) -> tuple[list[Tensor], Tensor, Tensor]:
     """The three turns and the exact one [FRAMES, 3, SIZE, SIZE], and its distances, 0 where empty."""
     cameras = cameras_of()
-    exact = render_head(head.exact.parameters, cameras, SIZE)
+    exact = render_head(head.parameters, cameras, SIZE)
     renders = shown(methods.head(head), cameras)
     photo = head.exact.views.rgb[[head.exact.frontal]]
     refined = refine_sequence(

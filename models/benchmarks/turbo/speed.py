@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,9 +15,10 @@ from torch import Tensor
 from ...camera import frontal, orbit
 from ...checkpoint import shipped
 from ...commands.report import Row
+from ...devices import accelerator, channels_last
 from ...diffusion.autoencoder import decode_with_skips, encode_with_skips
 from ...diffusion.denoiser import Conditioning, DiffusersDenoiser
-from ...diffusion.embedded import library, shipped_autoencoder, shipped_unet
+from ...diffusion.embedded import shipped_autoencoder, shipped_unet
 from ...diffusion.lora import attach
 from ...diffusion.schedule import stable_diffusion_schedule
 from ...diffusion.turbo import (
@@ -36,26 +38,16 @@ from ...synthetic.head import sample_parameters
 from ...synthetic.rendering import render_head
 from ...synthetic.splits import SHIPPED
 from ..memory import added_bytes, told_by_process
+from ..public_sizes import SD_TURBO, SD_VAE, random_networks
 from .methods import shown
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 REPEATS = 5
 WINDOWS = ((2, 256), (6, 256), (6, 512))  # views and pixels whose memory is measured
 SIDE_VIEWS = (-0.5, 0.5)  # radians
-# Public facts of SD-Turbo's UNet and of its autoencoder (Stable Diffusion 2.1's): what a user's refiner has to run.
-SD_TURBO = {
-    "cross_attention_dim": 1024,
-    "attention_head_dim": (5, 10, 20, 20),
-    "use_linear_projection": True,
-    "sample_size": 64,
-}
-SD_VAE = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-    "latent_channels": 4,
-    "scaling_factor": 0.18215,
-}
 
 
 def median_seconds(
@@ -82,8 +74,8 @@ def speed_rows() -> list[Row]:
     """The embedded refiner here; SD-Turbo's size with random weights where there is an accelerator."""
     with torch.no_grad():
         rows = embedded_rows() + memory_rows()
-        if torch.accelerator.is_available():
-            rows += accelerator_rows(torch.accelerator.current_accelerator())
+        if device := accelerator():
+            rows += accelerator_rows(device)
     return rows
 
 
@@ -188,13 +180,12 @@ def view_by_view(turbo: Turbo, views: Tensor, references: Tensor, generator: tor
 
 def accelerator_rows(device: torch.device) -> list[Row]:
     """SD-Turbo's size, bfloat16, random weights: two views at 256 pixels, eight at 512, and a turntable of 120 at 512."""
-    with torch.device(device):
-        unet = library().UNet2DConditionModel(**SD_TURBO).to(torch.bfloat16).requires_grad_(False)
-        vae = library().AutoencoderKL(**SD_VAE).to(torch.bfloat16).requires_grad_(False)
+    unet, vae = random_networks(SD_TURBO, SD_VAE, device, torch.bfloat16)
     prompt = Conditioning(torch.randn(1, 77, 1024, generator=torch.Generator().manual_seed(0)).to(device))
-    turbo = Turbo(denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule()), vae=vae, conditioning=prompt)
+    turbo = refiner_of(unet, vae, prompt)
+    other = refiner_of(channels_last(deepcopy(unet)), channels_last(deepcopy(vae)), prompt)
     rows = []
-    for name, model in (("eager", turbo), ("channels last", channels_last(turbo))):
+    for name, model in (("eager", turbo), ("channels last", other)):
         for V, size in ((2, 256), (8, 512)):
             views = torch.rand(V + 1, 3, size, size, generator=torch.Generator().manual_seed(1)).to(device)
             z = encode_views(model, views).latents
@@ -241,7 +232,6 @@ def accelerator_rows(device: torch.device) -> list[Row]:
     return rows
 
 
-def channels_last(turbo: Turbo) -> Turbo:
-    """A copy whose convolutions find their channels last."""
-    vae, unet = (deepcopy(x).to(memory_format=torch.channels_last) for x in (turbo.vae, turbo.denoiser.unet))
-    return replace(turbo, vae=vae, denoiser=replace(turbo.denoiser, unet=unet))
+def refiner_of(unet: UNet2DConditionModel, vae: AutoencoderKL, prompt: Conditioning) -> Turbo:
+    """A refiner without skips."""
+    return Turbo(denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule()), vae=vae, conditioning=prompt)

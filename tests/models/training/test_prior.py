@@ -70,6 +70,7 @@ def networks():
         return PanoHeadGenerator(CONFIG), Discriminator(CRITIC)
 
 
+@pytest.mark.whole
 def test_validation_is_of_whole_pictures(renders):
     figures = validate(networks()[0], renders, 2, "cpu")
     assert set(figures) == {"front_psnr_db", "all_psnr_db"} and all(
@@ -145,6 +146,7 @@ def test_the_gradient_penalty_is_that_of_the_real_pictures(renders):
     assert (bound - free).item() == pytest.approx(sum(s.square().sum().item() / 2 for s in slopes), rel=1e-3)
 
 
+@pytest.mark.whole
 def test_a_few_steps_of_every_share_learn(renders):
     generator, critic = networks()
     run = PriorRun(
