@@ -81,14 +81,14 @@ def browser_path() -> str:
     Raises:
         PageFailed: there is none.
     """
-    given = os.environ.get("CHROMIUM")
-    found = shutil.which(given) if given else next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
-        looked = f"CHROMIUM={given}" if given else f"{', '.join(BROWSERS)} on PATH"
+    path = os.environ.get("CHROMIUM")
+    browser = shutil.which(path) if path else next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not browser:
+        place = f"CHROMIUM={path}" if path else f"{', '.join(BROWSERS)} on PATH"
         raise PageFailed(
-            f"screenshot: expected a Chromium browser, found none ({looked}); install chromium or set CHROMIUM to its path"
+            f"screenshot: expected a Chromium browser, found none ({place}); install chromium or set CHROMIUM to its path"
         )
-    return found
+    return browser
 
 
 @contextlib.contextmanager

@@ -66,9 +66,11 @@ class ExactHead:
 def tensors_of(views: MultiView) -> list[torch.Tensor]:
     """All numbers of some views: pictures [V, ...], cameras [V, ...], index and seed [2], parameters [P]."""
     pictures = [getattr(views.views, name) for name in ("rgb", "mask", "ray_distance", "normal")]
-    named = [torch.tensor([views.frontal, -1 if views.seed is None else views.seed]), views.parameters]
+    numbers = [torch.tensor([views.frontal, -1 if views.seed is None else views.seed]), views.parameters]
     return [
-        one for one in (*pictures, views.camera.cam2world, views.camera.intrinsics, *named) if one is not None
+        one
+        for one in (*pictures, views.camera.cam2world, views.camera.intrinsics, *numbers)
+        if one is not None
     ]
 
 
@@ -92,7 +94,8 @@ def factory_head(seed: int) -> ExactHead:
     for name, angles in files.items():
         if not paths[name].is_file():
             yaw, pitch = torch.tensor(angles, dtype=torch.float32).deg2rad().unbind(1)
-            camera, parameters = orbit(yaw, pitch), sample_parameters(seed)
+            camera = orbit(yaw, pitch)
+            parameters = sample_parameters(seed)
             write_views(
                 paths[name], render_head(parameters, camera, SIZE), camera, seed=seed, parameters=parameters
             )
@@ -146,11 +149,11 @@ def bin_of(views: MultiView) -> list[int]:
 def only(views: MultiView, index: int) -> MultiView:
     """One view of several."""
     one = slice(index, index + 1)
-    kept = type(views.views)(
+    pictures = type(views.views)(
         *(getattr(views.views, key)[one] for key in ("rgb", "mask", "ray_distance", "normal"))
     )
     return MultiView(
-        views=kept, camera=views.camera[one], frontal=0, seed=views.seed, parameters=views.parameters
+        views=pictures, camera=views.camera[one], frontal=0, seed=views.seed, parameters=views.parameters
     )
 
 

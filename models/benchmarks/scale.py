@@ -92,11 +92,11 @@ def rows_of(
     for _ in range(repeats + 1):
         if gpu:
             torch.accelerator.synchronize()
-        started = time.perf_counter()
+        start = time.perf_counter()
         report = run.iteration()
         if gpu:
             torch.accelerator.synchronize()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.perf_counter() - start)
     views = len(run.scene.order)
     if report is None:
         raise ValueError(
@@ -123,7 +123,8 @@ def run(arguments: list[str]) -> None:
     """Print the table."""
     parser = bench_parser("scale", __doc__)
     parser.add_argument("--repeats", type=int, default=2)
-    device, rows = pick_device(), []
+    device = pick_device()
+    rows = []
     with called(parser, arguments) as options, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if device.type == "cpu":

@@ -36,7 +36,7 @@ class Row:
 def commit() -> str:
     """Commit of the checkout, with a + where files other than results differ from it; "unknown" outside git."""
     try:
-        done = [
+        answers = [
             subprocess.run(
                 ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True
             ).stdout.strip()
@@ -47,7 +47,7 @@ def commit() -> str:
         ]
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return done[0] + ("+" if done[1] else "")
+    return answers[0] + ("+" if answers[1] else "")
 
 
 def machine() -> Machine:

@@ -84,8 +84,8 @@ def run(arguments: list[str]) -> None:
 
     def step(now: Progress) -> None:
         if now.step % 20 == 0 or now.step == now.steps or now.loss is None:
-            told = f"  {now.skipped} skipped" if now.loss is None else f"  loss {now.loss:.4f}"
-            print(f"  step {now.step} of {now.steps}{told}", flush=True)
+            outcome = f"  {now.skipped} skipped" if now.loss is None else f"  loss {now.loss:.4f}"
+            print(f"  step {now.step} of {now.steps}{outcome}", flush=True)
 
     refinement = None
     if options.refine == "turbo":
@@ -118,7 +118,8 @@ def run(arguments: list[str]) -> None:
         )
     )
     if options.inversion:
-        eyes, weight = weights.eyes(), PRESETS[options.inversion].perceptual
+        eyes = weights.eyes()
+        weight = PRESETS[options.inversion].perceptual
         print(f"pictures compared by {eyes.name}")
         rows.append(
             Row(

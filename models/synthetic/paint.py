@@ -154,24 +154,25 @@ def _light(head: Anatomy, paints: Palette, points: Tensor, normals: Tensor) -> t
         - paints.contrast * (1 - 0.5 * (1 + toward))
         - 0.25 * paints.contrast * toward.clamp_max(0).square()
     )
-    closed = torch.zeros_like(toward)
+    closure = torch.zeros_like(toward)
     for reach, weight in ((0.012, 0.45), (0.040, 0.40)):
         free = distance(head, sdf.coordinates(points + reach * normals))
-        closed = closed + weight * (1 - free / reach).clamp(0, 1)
+        closure = closure + weight * (1 - free / reach).clamp(0, 1)
     half = torch.nn.functional.normalize(light + light.new_tensor([0.0, 0.0, 1.0]), dim=0)
     shine = (
         0.10
         * (normals @ half).clamp_min(0) ** 24
         * sdf.step(-0.02, 0.06, points[:, 2])
-        * (1 - closed).clamp_min(0)
+        * (1 - closure).clamp_min(0)
     )
-    return (soft * (1 - 0.75 * closed)).clamp(0.05, 1.08), shine
+    return (soft * (1 - 0.75 * closure)).clamp(0.05, 1.08), shine
 
 
 def _paint_skin(head: Anatomy, paints: Palette, p: sdf.Coordinates) -> Tensor:
     """Skin with mottles, freckles, flush, lips, eyebrows, lids, nostrils, beard and the scalp's stubble: [N, 3]."""
     x, y, z = p
-    side, front = x.abs(), sdf.step(0.02, 0.06, z)
+    side = x.abs()
+    front = sdf.step(0.02, 0.06, z)
     c = x.new_tensor(paints.skin).expand(len(x), 3)
     mottle = 0.6 * noise((x * 40, y * 40, z * 40), 21) + 0.4 * noise((x * 110, y * 110, z * 110), 22)
     c = c * (1 + 0.05 * paints.mottle * mottle)[:, None]
@@ -183,8 +184,8 @@ def _paint_skin(head: Anatomy, paints: Palette, p: sdf.Coordinates) -> Tensor:
         where = torch.exp(-((y + 0.028) / 0.030).square() - ((side - 0.03) / 0.045).square())
         dots = sdf.step(0.25, 0.60, noise((x * 260, y * 260, z * 260), 23)) * where
         c = _mix(c, c * x.new_tensor((0.70, 0.58, 0.50)), front * dots * paints.freckles)
-    tired = torch.exp(-((side - head.eye_x + 0.004) / 0.018).square() - ((y + 0.0165) / 0.006).square())
-    c = _mix(c, c * x.new_tensor((0.86, 0.80, 0.82)), 0.5 * front * tired)
+    rings = torch.exp(-((side - head.eye_x + 0.004) / 0.018).square() - ((y + 0.0165) / 0.006).square())
+    c = _mix(c, c * x.new_tensor((0.86, 0.80, 0.82)), 0.5 * front * rings)
     c = _mix(c, x.new_tensor(paints.hair) * 0.85 + 0.12 * c, _beard(head, paints, side, y, z))
     c = _paint_mouth(head, paints, c, side, y, z, front)
     nostril = _spot(side, y, head.nostril_x * 0.62, head.nose_tip[1] - head.nose_radius * 0.98, 0.0036)

@@ -41,7 +41,8 @@ def march(
         t [R], at which the cone comes to within a tolerance of the surface (nothing lies in the cone before), and
         hit [R] bool, false where it left at `far`.
     """
-    t, hit = near.clone(), torch.zeros_like(near, dtype=torch.bool)
+    t = near.clone()
+    hit = torch.zeros_like(near, dtype=torch.bool)
     active = torch.nonzero(near < far).squeeze(1)
     tolerance = TOLERANCE if slope is None else 10 * TOLERANCE
     steps = STEPS if slope is None else CONE_STEPS
@@ -52,15 +53,15 @@ def march(
         if not len(active):
             break
         d = distance(_along(start, way, here)) - wide * here
-        arrived = d < tolerance
+        arrival = d < tolerance
         here = torch.where(
-            arrived, here, here + (RELAXATION * d).clamp_min(CREEP * i * i if slope is None else 0.0)
+            arrival, here, here + (RELAXATION * d).clamp_min(CREEP * i * i if slope is None else 0.0)
         )
-        going = ~arrived & (here < end)
+        going = ~arrival & (here < end)
         if i == steps - 1 and slope is not None:  # a cone may stop anywhere it has come to
-            arrived = arrived | going
-        done = ~going if i < steps - 1 else torch.ones_like(going)
-        t[active[done]], hit[active[done]] = here[done], arrived[done]
+            arrival = arrival | going
+        finish = ~going if i < steps - 1 else torch.ones_like(going)
+        t[active[finish]], hit[active[finish]] = here[finish], arrival[finish]
         active, here, end, wide = active[going], here[going], end[going], wide[going]
         start, way = _rows(start, going), _rows(way, going)
     return t, hit
@@ -78,7 +79,8 @@ def _rows(p: Coordinates, index: Tensor) -> Coordinates:
 
 def polish(distance: Distance, origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
     """[R] ray lengths after a few signed steps of those rays that ended beside the surface; damped, as slopes exceed 1."""
-    t, beside = t.clone(), torch.arange(len(t), device=t.device)
+    t = t.clone()
+    beside = torch.arange(len(t), device=t.device)
     for _ in range(POLISH):
         d = distance(coordinates(origins[beside] + t[beside, None] * directions[beside]))
         off = d.abs() > TOLERANCE

@@ -102,10 +102,10 @@ def noise_error(
     noisy, t = add_noise(denoiser.schedule, z, noise, t).to(device), t.to(device)
     with torch.autocast(device.type, torch.bfloat16):
         priors = data.priors(rows, device, nearer)
-        added = network(noisy, t, priors, weight=weight, geometry=geometry, implicit=implicit)
-        predicted = denoiser.told(added)(noisy, t, base.prompts(prompts.to(device)))
+        residuals = network(noisy, t, priors, weight=weight, geometry=geometry, implicit=implicit)
+        noise_pred = denoiser.told(residuals)(noisy, t, base.prompts(prompts.to(device)))
     a = denoiser.schedule.alpha(t, noisy)
-    return ((predicted.float() - noise.to(device)).square() * ((1 - a) / a).clamp(1, heaviest)).mean()
+    return ((noise_pred.float() - noise.to(device)).square() * ((1 - a) / a).clamp(1, heaviest)).mean()
 
 
 @torch.no_grad()
@@ -129,8 +129,8 @@ class HpdmRun:
         self, network: Hpdm, base: EmbeddedUNet, plan: HpdmTraining, data: LatentPairs, device: torch.device
     ) -> None:
         self.network, self.base, self.plan, self.data, self.device = network, base, plan, data, device
-        learnt = [p for p in network.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(learnt, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
+        variables = [p for p in network.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(variables, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
         self.draws = torch.Generator().manual_seed(5)
 
     def parts(self, progress: float) -> dict[str, bool]:
@@ -139,19 +139,19 @@ class HpdmRun:
         The implicit branch joins as a copy of the explicit one.
         """
         network, plan = self.network, self.plan
-        joined = network.fusions is not None and any(
+        has_joined = network.fusions is not None and any(
             fusion.conv2.weight.any() for fusion in network.fusions if isinstance(fusion, Fusion)
         )
-        learnt = network.geometry is not None and bool(network.geometry.conv3.weight.any())
+        has_learnt = network.geometry is not None and bool(network.geometry.conv3.weight.any())
         taking = {
-            "geometry": learnt or progress >= plan.geometry_from,
-            "implicit": joined or progress >= plan.implicit_from,
+            "geometry": has_learnt or progress >= plan.geometry_from,
+            "implicit": has_joined or progress >= plan.implicit_from,
         }
-        if taking["implicit"] and network.implicit is not None and not joined:
+        if taking["implicit"] and network.implicit is not None and not has_joined:
             network.implicit.load_state_dict(network.explicit.state_dict())
         return taking
 
-    def step(self, done: int, progress: float) -> dict[str, float]:
+    def step(self, index: int, progress: float) -> dict[str, float]:
         """One step; its loss."""
         rows = torch.randint(len(self.data), (BATCH,), generator=self.draws)
         loss = noise_error(
@@ -166,7 +166,7 @@ class HpdmRun:
             NEAREST,
             **self.parts(progress),
         )
-        descend(loss, self.optimiser, RATE * rate_share(done, progress, warm_up=200, least=0.05))
+        descend(loss, self.optimiser, RATE * rate_share(index, progress, warm_up=200, least=0.05))
         return {"loss": loss.item()}
 
 
@@ -177,7 +177,8 @@ def run(arguments: list[str]) -> None:
         "--ablation", choices=ABLATIONS, help="leave parts out; the result is cached and does not ship"
     )
     options, device = sitting(parser, arguments)
-    plan, stage = ABLATIONS[options.ablation or "whole"](HpdmTraining()), shipped_stage(device)
+    plan = ABLATIONS[options.ablation or "whole"](HpdmTraining())
+    stage = shipped_stage(device)
     data = cached_latents(stage, UPPER[: options.heads], damage=True)
     held_out = cached_latents(stage, VALIDATION[:25], damage=False)
     base = shipped_unet().to(device)

@@ -92,30 +92,31 @@ def draw_angles(seed: int) -> Tensor:
 @torch.no_grad()
 def head_pairs(stage: Stage, seed: int) -> dict[str, Tensor]:
     """The pairs of one head, as `PairData` keeps them: [PAIRS, ...] each."""
-    device, angles = next(stage.prior.parameters()).device, draw_angles(seed)
+    device = next(stage.prior.parameters()).device
+    angles = draw_angles(seed)
     cameras = [orbit(angles[:, i], angles[:, i + 1]) for i in (0, 2)]
     exact = [render_head(sample_parameters(seed), camera, SIZE) for camera in cameras]
     front = uncropped(exact[0].rgb[0].to(device), exact[0].mask[0].to(device), frontal().to(device))
     head = feed_forward_head(stage.prior, stage.encoder, front)
-    seen, coarse = (
-        head.render(camera.to(device), SIZE, normals=wanted)
-        for camera, wanted in zip(cameras, (False, True), strict=True)
+    driver_view, coarse = (
+        head.render(camera.to(device), SIZE, normals=normals)
+        for camera, normals in zip(cameras, (False, True), strict=True)
     )
     return {
         "driver": as_bytes(exact[0].rgb),
         "target": as_bytes(exact[1].rgb),
         "render": as_bytes(coarse.rgb),
         "normal": as_bytes((present(coarse.normal, "normals of a render", "ask for them") + 1) / 2),
-        "distance": seen.depth[:, 0].half().cpu(),
-        "opacity": as_bytes(seen.opacity[:, 0]),
+        "distance": driver_view.depth[:, 0].half().cpu(),
+        "opacity": as_bytes(driver_view.opacity[:, 0]),
         "angles": angles,
     }
 
 
 def pairs_folder(stage: Stage) -> Path:
     """Where pairs are kept: by factory, prior and encoder, and how views are drawn."""
-    drawn = hashlib.sha256(f"{SIZE} {PAIRS} {APART} {DRIVER_YAW} {PITCH}".encode()).hexdigest()[:6]
-    return cache_folder() / f"hpdm-{FACTORY_VERSION}-{stage.key}-{drawn}"
+    layout = hashlib.sha256(f"{SIZE} {PAIRS} {APART} {DRIVER_YAW} {PITCH}".encode()).hexdigest()[:6]
+    return cache_folder() / f"hpdm-{FACTORY_VERSION}-{stage.key}-{layout}"
 
 
 def pair_data(stage: Stage, seeds: range) -> PairData:
@@ -127,8 +128,8 @@ def pair_data(stage: Stage, seeds: range) -> PairData:
             for key, value in stacked([head_pairs(stage, seed) for seed in some]).items()
         }
 
-    found = cached_shards(pairs_folder(stage), seeds, SHARD, make)
-    return PairData(**{key: value[: PAIRS * len(seeds)] for key, value in found.items()})
+    shards = cached_shards(pairs_folder(stage), seeds, SHARD, make)
+    return PairData(**{key: value[: PAIRS * len(seeds)] for key, value in shards.items()})
 
 
 @dataclass(frozen=True)
@@ -175,12 +176,12 @@ class LatentPairs:
 
 def with_mirrored(data: PairData) -> PairData:
     """All pairs, and their mirror images behind them."""
-    flipped = {name: getattr(data, name).flip(-1) for name in (*IMAGES, "distance", "opacity")}
-    across = 255 - flipped["normal"][:, :1]  # the normals' x component points the other way
-    flipped["normal"] = torch.cat([across, flipped["normal"][:, 1:]], 1)
-    flipped["angles"] = data.angles * torch.tensor([-1.0, 1.0, -1.0, 1.0])
+    mirror = {name: getattr(data, name).flip(-1) for name in (*IMAGES, "distance", "opacity")}
+    across = 255 - mirror["normal"][:, :1]  # the normals' x component points the other way
+    mirror["normal"] = torch.cat([across, mirror["normal"][:, 1:]], 1)
+    mirror["angles"] = data.angles * torch.tensor([-1.0, 1.0, -1.0, 1.0])
     return PairData(
-        **{part.name: torch.cat([getattr(data, part.name), flipped[part.name]]) for part in fields(PairData)}
+        **{part.name: torch.cat([getattr(data, part.name), mirror[part.name]]) for part in fields(PairData)}
     )
 
 
@@ -210,7 +211,7 @@ def latent_pairs(data: PairData, vae: AutoencoderKL, *, damage: bool) -> LatentP
         view = DrivingView(driver, distance, mask, first)
         priors, _ = view_priors(vae, [view], second[None], render[None], 2 * normal[None] - 1)
         warp = present(priors.warp, "the driving view's warp", "make the priors with `view_priors`")
-        found = {f"index{size}": warp.index((size, size)).short() for size in SIZES}
+        indices = {f"index{size}": warp.index((size, size)).short() for size in SIZES}
         latents = {
             "projected": priors.projected,
             "known": priors.known,
@@ -218,7 +219,7 @@ def latent_pairs(data: PairData, vae: AutoencoderKL, *, damage: bool) -> LatentP
             "driver": priors.driver,
         }
         prompt = prompt_index(data.angles[i : i + 1, 2], data.angles[i : i + 1, 3])
-        parts.append({"clean": encode(vae, target[None]), **latents, **found, "prompts": prompt})
+        parts.append({"clean": encode(vae, target[None]), **latents, **indices, "prompts": prompt})
     return LatentPairs(
         **{part.name: torch.cat([x[part.name].cpu() for x in parts]) for part in fields(LatentPairs)}
     )
@@ -238,8 +239,8 @@ def cached_latents(stage: Stage, seeds: range, *, damage: bool) -> LatentPairs:
     if not path.is_file():
         data = pair_data(stage, seeds)
         vae = placed(shipped_autoencoder(), next(stage.prior.parameters()).device)
-        made = latent_pairs(with_mirrored(data) if damage else data, vae, damage=damage)
+        pairs = latent_pairs(with_mirrored(data) if damage else data, vae, damage=damage)
         save_tensors(
-            path, {part.name: getattr(made, part.name).contiguous() for part in fields(LatentPairs)}, {}
+            path, {part.name: getattr(pairs, part.name).contiguous() for part in fields(LatentPairs)}, {}
         )
     return LatentPairs(**read_tensors(path, "cached latents")[0])

@@ -52,7 +52,7 @@ def draw_pictures(
     return PictureBatch(image, raw, label_from_camera(camera), batch)
 
 
-def render_features(
+def raw_features(
     generator: EmbeddedGenerator,
     planes: Tensor,
     ws: Tensor,
@@ -83,8 +83,8 @@ def render_features(
         )
     )
     t = guided_samples(batch, sampling, generator.config.field.box_side, draws)
-    seen = render_guided(generator.field(planes, ws), batch, t)
-    on_white = seen.features + (1 - seen.opacity)[..., None]
+    rendering = render_guided(generator.field(planes, ws), batch, t)
+    on_white = rendering.features + (1 - rendering.opacity)[..., None]
     every = on_white.new_ones(B, R * R, on_white.shape[-1]).scatter(
         1, pick[..., None].expand_as(on_white), on_white
     )

@@ -63,10 +63,10 @@ def median_seconds(
     seconds = []
     for _ in range(repeats):
         wait()
-        started = time.perf_counter()
+        start = time.perf_counter()
         work()
         wait()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
 
 
@@ -82,7 +82,8 @@ def speed_rows() -> list[Row]:
 def embedded_rows() -> list[Row]:
     """Two views at 256 pixels: parts, the whole, the whole from the photo, and the plain way."""
     photo = render_head(sample_parameters(SHIPPED), frontal()[None], 512).rgb[0]
-    turbo, weights = shipped_refiner(), load_weights(torch.device("cpu"))
+    turbo = shipped_refiner()
+    weights = load_weights(torch.device("cpu"))
     cameras = orbit(torch.tensor(SIDE_VIEWS), torch.zeros(2))
 
     def avatar() -> tuple[Tensor, Tensor]:
@@ -95,14 +96,14 @@ def embedded_rows() -> list[Row]:
     def draws() -> torch.Generator:
         return torch.Generator().manual_seed(0)
 
-    known, novel = encode_views(turbo, reference), encode_views(turbo, views)
-    z = torch.cat([novel.latents, known.latents])[None]
+    photo_latents, novel = encode_views(turbo, reference), encode_views(turbo, views)
+    z = torch.cat([novel.latents, photo_latents.latents])[None]
     clean = predict_clean(turbo.denoiser, z, turbo.config.t, turbo.conditioning)[0, :2]
-    added = turbo.skips(novel.activations) if turbo.skips is not None else ()
+    residuals = turbo.skips(novel.activations) if turbo.skips is not None else ()
     parts = {
         "encode two views and the reference": lambda: encode_views(turbo, torch.cat([views, reference])),
         "UNet, three views": lambda: predict_clean(turbo.denoiser, z, turbo.config.t, turbo.conditioning),
-        "decode two views": lambda: decode_with_skips(turbo.vae, clean, added),
+        "decode two views": lambda: decode_with_skips(turbo.vae, clean, residuals),
         "refine two views": lambda: refine(turbo, views, reference, generator=draws()),
         "photo to two refined views": lambda: refine(turbo, *avatar(), generator=draws()),
     }
@@ -131,12 +132,12 @@ def memory_rows() -> list[Row]:
     """What refining windows adds, each in a process of its own, also by pixel of its pictures."""
     rows = []
     for V, size in WINDOWS:
-        added = told_by_process(
+        extra = told_by_process(
             "turbo", "--threads", str(torch.get_num_threads()), "--memory-of", str(V), str(size)
         )
         name = f"embedded, {V} views of {size} pixels and the reference"
-        rows.append(Row(name, "memory added", added / 2**20, "MiB"))
-        rows.append(Row(name, "memory added by pixel", added / ((V + 1) * size**2), "B"))
+        rows.append(Row(name, "memory added", extra / 2**20, "MiB"))
+        rows.append(Row(name, "memory added by pixel", extra / ((V + 1) * size**2), "B"))
     return rows
 
 
@@ -159,7 +160,8 @@ def added_memory(V: int, size: int) -> int:
 
 def unmerged(turbo: Turbo) -> Turbo:
     """The embedded refiner with its factors beside the weights."""
-    base, vae = shipped_unet(), shipped_autoencoder()
+    base = shipped_unet()
+    vae = shipped_autoencoder()
     weights = load_turbo(shipped("turbo"), base.unet, vae)
     attach(base.unet, weights.unet)
     attach(vae, weights.vae)
@@ -171,11 +173,11 @@ def view_by_view(turbo: Turbo, views: Tensor, references: Tensor, generator: tor
     latents = [encode_with_skips(turbo.vae, x) for x in torch.cat([views, references]).split(1)]
     V = len(views)
     noise = torch.randn(V, *latents[0][0].shape[1:], generator=generator)
-    mixed = [mix_noise(z, turbo.config.r, noise[i : i + 1]) for i, (z, _) in enumerate(latents[:V])]
-    z = torch.cat(mixed + [z for z, _ in latents[V:]])
+    mixtures = [mix_noise(z, turbo.config.r, noise[i : i + 1]) for i, (z, _) in enumerate(latents[:V])]
+    z = torch.cat(mixtures + [z for z, _ in latents[V:]])
     clean = predict_clean(turbo.denoiser, z[None], turbo.config.t, turbo.conditioning)[0, :V]
-    added = [() if turbo.skips is None else turbo.skips(activations) for _, activations in latents[:V]]
-    return torch.cat([decode_with_skips(turbo.vae, clean[i : i + 1], added[i]) for i in range(V)])
+    residuals = [() if turbo.skips is None else turbo.skips(activations) for _, activations in latents[:V]]
+    return torch.cat([decode_with_skips(turbo.vae, clean[i : i + 1], residuals[i]) for i in range(V)])
 
 
 def accelerator_rows(device: torch.device) -> list[Row]:
@@ -209,7 +211,7 @@ def accelerator_rows(device: torch.device) -> list[Row]:
     torch.accelerator.reset_peak_memory_stats()
     frames = torch.rand(121, 3, 512, 512, generator=torch.Generator().manual_seed(1))
     long = replace(turbo, config=TurboConfig(window=6, overlap=2))
-    started = time.perf_counter()
+    start = time.perf_counter()
     refine_sequence(
         long,
         frames[:120].to(device),
@@ -219,7 +221,7 @@ def accelerator_rows(device: torch.device) -> list[Row]:
     )
     torch.accelerator.synchronize()
     rows.append(
-        Row("SD-Turbo's size, turntable of 120 frames at 512", "time", time.perf_counter() - started, "s")
+        Row("SD-Turbo's size, turntable of 120 frames at 512", "time", time.perf_counter() - start, "s")
     )
     rows.append(
         Row(

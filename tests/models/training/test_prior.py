@@ -22,7 +22,7 @@ from portrait_diffusion.models.training.prior import (
     step_rate,
     validate,
 )
-from portrait_diffusion.models.training.prior_pictures import draw_pictures, render_features, super_resolved
+from portrait_diffusion.models.training.prior_pictures import draw_pictures, raw_features, super_resolved
 from portrait_diffusion.models.training.prior_rays import (
     GuidedSampling,
     RayBatch,
@@ -125,9 +125,7 @@ def test_pictures_agree_with_their_rays(renders):
     ws, planes = planes_of(
         generator, F.normalize(torch.randn(2, CODE_DIM, generator=torch.Generator().manual_seed(0))), None
     )
-    features = render_features(
-        generator, planes, ws, real, GuidedSampling(), torch.Generator().manual_seed(0)
-    )
+    features = raw_features(generator, planes, ws, real, GuidedSampling(), torch.Generator().manual_seed(0))
     fake = super_resolved(generator, features, ws, real.label)
     assert fake.image.shape == real.image.shape and fake.raw.shape == real.raw.shape
     larger = real.rays.mask.sum(
