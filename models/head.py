@@ -25,6 +25,7 @@ from .field.casting import (
     render,
     render_features,
 )
+from .field.geometry import coarse_offset, moved
 from .field.outline import outline, render_pixels
 from .field.triplane import Decoder, FieldConfig, TriplaneField
 from .field.volume_rendering import RenderConfig
@@ -74,6 +75,26 @@ class Head:
         styled = self.styled
         layer = None if styled is None else styled[0].colour_layer(styled[1])
         return TriplaneField(self.planes, self.decoder, self.config, layer, self.geometry)
+
+    @property
+    def stacks(self) -> tuple[Tensor, ...]:
+        """All planes that it is read from, [1, 3, C, (D,) H, W] each: those of colours, and of density where it has its own."""
+        return (self.planes,) if self.geometry is None else (self.planes, self.geometry)
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Head:
+        """The head with all its planes changed alike. Args: change: planes [1, 3, C, (D,) H, W] -> planes."""
+        geometry = None if self.geometry is None else change(self.geometry)
+        return replace(self, planes=change(self.planes), geometry=geometry)
+
+    def bends(self) -> dict[str, Tensor]:
+        """What an optimisation moves beside the planes: zeros for a coarse offset of the density's, where it has its own."""
+        return {} if self.geometry is None else {"bend": coarse_offset(self.geometry)}
+
+    def bent(self, bend: Tensor | None) -> Head:
+        """The head with its density's planes moved smoothly. Args: bend: as of `bends`, [1, 3, C, (D,) h, w]; None for none."""
+        if bend is None or self.geometry is None:
+            return self
+        return replace(self, geometry=moved(self.geometry, bend))
 
     @property
     def styled(self) -> tuple[HeadGenerator, Tensor] | None:

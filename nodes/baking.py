@@ -64,7 +64,7 @@ class BakeViews(io.ComfyNode):
         made = head.head
         key = fingerprint(
             "bake",
-            made.planes,
+            *made.stacks,
             made.decoder,
             made.latents,
             made.reference,

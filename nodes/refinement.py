@@ -144,7 +144,7 @@ class RefineHead(io.ComfyNode):
                 after_call=mm.throw_exception_if_processing_interrupted,
             )
 
-        parts = made.planes, made.decoder, made.latents, made.reference
+        parts = *made.stacks, made.decoder, made.latents, made.reference
         key = fingerprint("refine", *parts, around, config, seed, hpdm.network, *model_facts(hpdm.diffusion))
         refined = optimise(run, key, turned, config.iterations, every=1)
         wire = loading.wire_head(replace(refined.head, reference=made.reference))

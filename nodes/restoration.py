@@ -131,7 +131,7 @@ class RestoreGeometry(io.ComfyNode):
             return restored
 
         made = head.head
-        parts = made.planes, made.decoder, made.latents, made.reference
+        parts = *made.stacks, made.decoder, made.latents, made.reference
         ours = loading.file_facts(shipped("zero123"), shipped("restoration"))
         key = fingerprint("restore", *parts, config, seed, learnt, *model_facts(diffusion), ours)
         restored = optimise(run, key, turned, steps, every=5)

@@ -30,7 +30,9 @@ class ReadableField(TriplaneField):
     def raw(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """points [B, N, 3] -> raw density [B, N], features [B, N, F]."""
         raw, features = self.decoder(self._mean(self.planes, points))
-        return (raw if self.geometry is None else self.decoder(self._mean(self.geometry, points))[0]), features
+        return (
+            raw if self.geometry is None else self.decoder(self._mean(self.geometry, points))[0]
+        ), features
 
     def _mean(self, planes: Tensor, points: Tensor) -> Tensor:
         unit = points * (2 / self.config.box_side)  # from scene units to [-1, 1]

@@ -192,6 +192,11 @@ class TriplaneField:
         return raw, features
 
     @property
+    def stacks(self) -> tuple[Tensor, ...]:
+        """All planes that it is read from, [B, 3, C, (D,) H, W] each: those of colours, and of density where it has its own."""
+        return (self.planes,) if self.geometry is None else (self.planes, self.geometry)
+
+    @property
     def scattered(self) -> bool:
         """Whether it has `PreparedField.raw_of`."""
         return False

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..field.geometry import coarse_offset, moved
+from ..field.geometry import RATE, coarse_offset, moved
 from ..field.triplane import TriplaneField
 from ..field.volume_rendering import RenderConfig
 from ..head import Head
@@ -49,7 +49,6 @@ class InversionConfig:
         keep_surface: weight of its distance at the surface that `held_surface` names, in the planes' stage.
         shape_share: texels of the planes along one of the grid on which the density's may move in that stage (`field.geometry`); 0 for
             planes that colour and density share.
-        shape_rate: learning rate of that grid.
         crop_every: steps between those that look at a piece of the super-resolved picture; 0 for none. crop: its side in raw pixels.
         perceptual: weight of such a piece's perceptual distance.
     """
@@ -69,7 +68,6 @@ class InversionConfig:
     keep_colour: float = 0.3
     keep_surface: float = 1.0
     shape_share: int = 4
-    shape_rate: float = 0.05
     crop_every: int = 3
     crop: int = 48
     perceptual: float = 0.1
@@ -158,17 +156,21 @@ class Inversion(Run[None]):
         """The planes [1, 3, C, (D,) H, W] as they stand, differentiable by what the stage fits."""
         if stage < 2:
             return self.generator.planes(self.latents) + self.offset.detach()
+        return self._settled() + self.offset
+
+    def _settled(self) -> Tensor:
+        """The generator's planes, once it is left alone."""
         if self._made is None:
             with torch.no_grad():
                 self._made = self.generator.planes(self.latents)
-        return self._made + self.offset
+        return self._made
 
     def field(self, stage: int) -> TriplaneField:
         """The field as it stands, differentiable by what the stage fits."""
         field = self.generator.field(self.planes(stage), self.latents)
         if stage < 2 or self.bend is None:
             return field
-        return replace(field, geometry=moved(self._made, self.bend))
+        return replace(field, geometry=moved(self._settled(), self.bend))
 
     def _held_to(self, stage: int) -> tuple[TriplaneField, HeldSurface]:
         """The field of the stage's start (of the planes' stage the generator's own, which `restore` can make again) and its surface."""
@@ -211,7 +213,7 @@ class Inversion(Run[None]):
         return Proposal(
             gradients=dict(zip(names, gradients, strict=True)),
             rate=falling(rate, done, config.stages[stage]),
-            rates={"bend": falling(config.shape_rate, done, config.stages[stage])},
+            rates={"bend": falling(RATE * rate, done, config.stages[stage])},
             count=done + 1,
             numbers=(loss.detach(), *(gradient for gradient in gradients if gradient is not None)),
             loss=loss.item(),

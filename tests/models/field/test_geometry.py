@@ -48,7 +48,9 @@ def test_values_and_gradients_are_the_readable_ones(kind):
 
 def test_the_fast_renderer_sees_the_same_head():
     field = apart(2, dtype=torch.float32, gain=2.0, resolution=16)
-    origins, directions = (x.reshape(1, -1, 3) for x in rays(orbit(torch.tensor([0.4]), torch.zeros(1)), 24, 24))
+    origins, directions = (
+        x.reshape(1, -1, 3) for x in rays(orbit(torch.tensor([0.4]), torch.zeros(1)), 24, 24)
+    )
     config = RenderConfig(coarse=24, fine=24)
     with torch.no_grad():
         slow = render_rays(field, origins, directions, config)
