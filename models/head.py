@@ -233,6 +233,8 @@ def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> No
             "reference.intrinsics": reference.camera.intrinsics,
             "reference.crop_to_photo": reference.crop_to_photo,
         }
+        if reference.unknown is not None:
+            tensors["reference.unknown"] = reference.unknown
         metadata["photo_size"] = json.dumps(list(reference.photo_size))
     save_tensors(
         path, {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, metadata
@@ -370,6 +372,8 @@ def _reference(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) 
         _check_tensor(
             kept.get(part), f"reference.{part}", tuple(side if axis is None else axis for axis in shape), name
         )
+    if "unknown" in kept:  # heads of before there was one have none
+        _check_tensor(kept["unknown"], "reference.unknown", (1, side, side), name)
     size = json_entry(metadata, "photo_size", f"head file: {name}")
     whole = (
         isinstance(size, list)
@@ -384,7 +388,9 @@ def _reference(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) 
     kept = {part: value.float() for part, value in kept.items()}
     _check_camera(kept["cam2world"], kept["intrinsics"], name)
     camera = Camera(kept["cam2world"], kept["intrinsics"])
-    return AlignedPortrait(kept["image"], kept["mask"], camera, kept["crop_to_photo"], tuple(size))
+    return AlignedPortrait(
+        kept["image"], kept["mask"], camera, kept["crop_to_photo"], tuple(size), kept.get("unknown")
+    )
 
 
 def _check_camera(cam2world: Tensor, intrinsics: Tensor, name: str) -> None:
