@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .bounds import Config, configured
+
 WEIGHTS = Path(__file__).parent / "weights"
 TENSORS, HEADER = (
     20_000,
@@ -204,6 +206,22 @@ def build(make: Callable[[], Module], state: dict[str, Tensor], what: str) -> Mo
     module = make()
     module.load_state_dict(state)
     return module
+
+
+def shipped_network(
+    kind: str, config: type[Config], network: Callable[[Config], Module], path: Path | None = None
+) -> Module:
+    """The network of a kind that comes with the pack, or one of its kind from a file, frozen, on the CPU.
+
+    Args:
+        config: dataclass of the file's config. network: makes the module of it, with any weights.
+
+    Raises:
+        ValueError: as `read`, `bounds.configured` and `build`.
+    """
+    values, state = read(path or shipped(kind), kind)
+    sizes = configured(config, values, kind)
+    return build(lambda: network(sizes).requires_grad_(False).eval(), state, kind)
 
 
 def load_into(module: nn.Module, state: dict[str, Tensor], what: str) -> None:

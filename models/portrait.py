@@ -138,7 +138,15 @@ def normals_picture(normal: Tensor) -> Tensor:
 
 
 def contact_sheet(views: Rendering) -> Tensor:
-    """V views side by side, colours above normals: [3, 2 H, V W]."""
+    """V views side by side, colours above normals: [3, 2 H, V W].
+
+    Raises:
+        ValueError: views without normals.
+    """
+    if views.normal is None:
+        raise ValueError(
+            "contact sheet: expected views with normals, got none; render them with normals=True"
+        )
     return torch.cat(
         [torch.cat(list(images), -1) for images in (views.rgb, normals_picture(views.normal))], -2
     )

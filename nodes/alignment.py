@@ -6,10 +6,11 @@ import math
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.photo.alignment import ManualCrop, align
 from . import convert, loading
-from .types import CATEGORY, AlignedWire, LandmarksWire, io
+from .types import CATEGORY, AlignedWire, LandmarksWire
 
 
 class AlignPortrait(io.ComfyNode):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.fitting.baking import BakeConfig, bake, with_reference
 from . import convert, loading
 from .inversion import MEMORY, picture
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, CamerasWire, HeadWire, io, seed_input
+from .types import CATEGORY, CamerasWire, HeadWire, seed_input
 
 
 class BakeViews(io.ComfyNode):

@@ -7,12 +7,13 @@ from io import BytesIO
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import Types
 from PIL import Image, ImageColor
 from torch import Tensor
 
 from ..models.camera import FOCAL, RADIUS, Camera, intrinsics_from_focal, look_at, orbit
 from ..models.mesh.mesh import Mesh
-from .types import CamerasOnWire, Types
+from .types import CamerasOnWire
 
 METRES_PER_UNIT = 0.7
 AROUND = 0.5  # scene units before and behind the middle in which a head lies
@@ -130,7 +131,7 @@ def from_mesh(mesh) -> list[Mesh]:
         colors = item("vertex_colors")
         found.append(
             Mesh(
-                vertices=item("vertices") / METRES_PER_UNIT,
+                vertices=vertices[i, :n].float() / METRES_PER_UNIT,
                 faces=triangles,
                 uvs=item("uvs"),
                 texture=None if texture is None else texture[i, ..., :3].movedim(-1, 0).float(),

@@ -20,7 +20,7 @@ from ..models.diffusion.stable_diffusion import autoencoder_from, unet_to_diffus
 from ..models.diffusion.view_mixing import check_rows
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 UNET = "diffusion_model."  # where BaseModel keeps the UNet
 

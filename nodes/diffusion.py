@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.checkpoint import shipped
 from ..models.diffusion.embedded import PROMPTS, shipped_unet
@@ -14,7 +15,7 @@ from ..models.diffusion.new_views import DiffusionModel, embedded_model
 from . import loading
 from .denoising import ComfyDenoiser, autoencoder, weights_facts
 from .turbo import CORE_MEMORY, MEMORY_PER_PIXEL
-from .types import CATEGORY, DiffusionOnWire, DiffusionWire, io
+from .types import CATEGORY, DiffusionOnWire, DiffusionWire
 
 VIEWS = PROMPTS[:-1]  # all but the empty one
 

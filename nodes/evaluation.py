@@ -5,11 +5,12 @@ from __future__ import annotations
 import comfy.model_management as mm
 import torch
 import torch.nn.functional as F
+from comfy_api.latest import io
 
 from ..models.metrics.evaluate import Figure, Judges, evaluate, shipped_judges
 from ..models.metrics.flicker import column_picture, plain_flicker
 from . import convert, loading
-from .types import CATEGORY, io
+from .types import CATEGORY
 
 SIDE = 256  # pixels of a picture on the sheet
 

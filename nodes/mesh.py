@@ -6,13 +6,14 @@ import math
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import Types, io
 
 from ..models.mesh import turntable
 from ..models.mesh.gltf import from_glb, to_glb
 from ..models.portrait import MeshConfig, head_to_mesh
 from . import convert, loading
 from .optimising import Progress
-from .types import CATEGORY, HeadWire, Types, io, video
+from .types import CATEGORY, HeadWire, video
 
 
 class HeadToMesh(io.ComfyNode):

@@ -7,6 +7,7 @@ from functools import partial
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.camera import Camera
 from ..models.diffusion.hpdm import Hpdm, check_fits, load_branches
@@ -16,7 +17,7 @@ from . import convert, loading
 from .denoising import ComfyDenoiser
 from .optimising import Progress
 from .projection import one_camera, one_image
-from .types import CATEGORY, CamerasWire, DiffusionWire, HeadWire, HpdmOnWire, HpdmWire, io, seed_input
+from .types import CATEGORY, CamerasWire, DiffusionWire, HeadWire, HpdmOnWire, HpdmWire, seed_input
 
 
 class LoadHPDM(io.ComfyNode):
@@ -242,11 +243,14 @@ class GenerateRing(io.ComfyNode):
     ) -> io.NodeOutput:
         config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength, blend=blend)
         ready = loading.ready(head)
-        views, done, coarse = cameras.cameras.to(ready.planes.device), 0, None
-        if ready.reference is not None:
-            coarse = rendered(
-                ready, ready.reference.to(ready.planes.device).camera.before(views), cameras.size
+        if ready.reference is None:
+            raise ValueError(
+                "new views: expected a head with its photo, got one without; use the head of Invert Portrait or Feed-Forward Head"
             )
+        views = cameras.cameras.to(ready.planes.device)
+        photo_first = ready.reference.to(ready.planes.device).camera.before(views)
+        coarse = rendered(ready, photo_first, cameras.size)
+        done = 0
         model, network = prepared(hpdm, cameras.size)
         progress = Progress(len(views.cam2world) * steps)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
+from comfy_api.latest import io
 
 from ..models.camera import Camera
 from ..models.diffusion.view_priors import DrivingView, projected_view
 from ..models.projection import ProjectionConfig
 from . import convert, loading
 from .optimising import Progress
-from .types import CATEGORY, CamerasOnWire, CamerasWire, HeadWire, io
+from .types import CATEGORY, CamerasOnWire, CamerasWire, HeadWire
 
 
 class ProjectView(io.ComfyNode):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.distillation.noise_resampling import STRATEGIES
 from ..models.distillation.refinement import PRESETS, refine
@@ -15,7 +16,7 @@ from .diffusion import model_facts
 from .inversion import MEMORY, turned
 from .new_views import prepared
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, AlignedWire, CamerasWire, HeadWire, HpdmWire, io, seed_input
+from .types import CATEGORY, AlignedWire, CamerasWire, HeadWire, HpdmWire, seed_input
 
 
 class RefineHead(io.ComfyNode):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.checkpoint import shipped
 from ..models.diffusion.embedded_zero123 import shipped_zero123
@@ -15,7 +16,7 @@ from . import loading
 from .diffusion import model_facts
 from .inversion import MEMORY, turned
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, DiffusionWire, HeadWire, io, seed_input
+from .types import CATEGORY, DiffusionWire, HeadWire, seed_input
 
 STANDARD = RestorationConfig()
 
@@ -111,7 +112,7 @@ class RestoreGeometry(io.ComfyNode):
         with torch.inference_mode(False):
             zero123 = shipped_zero123() if known else None
             block = learnt_block(head.head.config) if learnt else None
-        patchers = [diffusion.patcher] + ([loading.patcher(zero123)] if known else [])
+        patchers = [diffusion.patcher] + ([] if zero123 is None else [loading.patcher(zero123)])
 
         def run(state, callback):
             own = private(loading.ready(head, *patchers, memory=2 * MEMORY))

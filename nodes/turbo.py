@@ -7,6 +7,7 @@ from pathlib import Path
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.checkpoint import shipped
 from ..models.diffusion.denoiser import Conditioning
@@ -15,10 +16,11 @@ from ..models.diffusion.temporal import SteadyConfig
 from ..models.diffusion.temporal import steady as steadied
 from ..models.diffusion.turbo import Turbo, refine_sequence
 from ..models.diffusion.turbo_weights import load_turbo, refiner
+from ..models.embedded import unet_of
 from . import convert, loading
 from .denoising import ComfyDenoiser, autoencoder, diffusers_state, with_lora
 from .optimising import Progress
-from .types import CATEGORY, TurboOnWire, TurboWire, io, seed_input
+from .types import CATEGORY, TurboOnWire, TurboWire, seed_input
 
 MEMORY_PER_PIXEL = 1300  # bytes of activations per pixel of a window's pictures, `bench turbo --speed`
 CORE_MEMORY = 2178  # numbers per pixel that core reckons with in a VAE of Stable Diffusion's size
@@ -75,7 +77,7 @@ def embedded(path: Path, name: str) -> TurboOnWire:
     base, vae = shipped_unet(), shipped_autoencoder()
     weights = load_turbo(path, base.unet, vae)
     turbo = refiner(weights, base.unet, vae, base.denoiser().schedule)
-    return wired(turbo, name, MEMORY_PER_PIXEL, turbo.denoiser.unet)
+    return wired(turbo, name, MEMORY_PER_PIXEL, unet_of(turbo.denoiser))
 
 
 def on_model(path: Path, name: str, model, vae) -> TurboOnWire:

@@ -1,4 +1,4 @@
-"""The pack's wires, each declared once, and the one place that imports ComfyUI's node API."""
+"""The pack's wires, each declared once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from comfy_api.latest import ComfyExtension, InputImpl, Types, io, ui
+from comfy_api.latest import InputImpl, Types, io
 
 from ..models.camera import Camera
 from ..models.diffusion.hpdm import Hpdm
@@ -20,22 +20,6 @@ from ..models.prior.encoder import PortraitEncoder
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
-
-__all__ = [
-    "AlignedWire",
-    "CamerasWire",
-    "ComfyExtension",
-    "DiffusionWire",
-    "HeadWire",
-    "HpdmWire",
-    "InputImpl",
-    "PriorWire",
-    "TurboWire",
-    "Types",
-    "io",
-    "ui",
-    "video",
-]
 
 CATEGORY = "portrait diffusion"
 

@@ -153,7 +153,9 @@ def render(
     rgb = cast.field.rgb(seen.features, opacity)
     rgb = rgb + (1 - opacity) * torch.tensor(background, dtype=rgb.dtype, device=rgb.device)
     normal = camera_normals(cast.field, camera, seen, height, width, config.normal_step) if normals else None
-    return Rendering(*(as_images(x, height, width) for x in (rgb, seen.depth[..., None], opacity)), normal)
+    pictures = (as_images(x, height, width) for x in (rgb, seen.depth[..., None], opacity))
+    colours, depth, opacities = pictures
+    return Rendering(colours, depth, opacities, normal)
 
 
 def as_images(values: Tensor, height: int, width: int) -> Tensor:

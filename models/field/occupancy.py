@@ -137,11 +137,15 @@ def meets(grid: OccupancyGrid, origins: Tensor, directions: Tensor) -> Tensor:
 
 def cells(grid: OccupancyGrid, origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
     """The cells, int32 [R, S], at distances t [R, S] along rays [R, 3]."""
-    n, index = grid.resolution, None
+    n = grid.resolution
     begin, slope = origins / grid.cell + n / 2, directions / grid.cell
-    for axis in range(3):
-        place = torch.addcmul(begin[:, axis, None], slope[:, axis, None], t).clamp_(0, n - 1).int()
-        index = place if index is None else index.mul_(n).add_(place)
+    places = (
+        torch.addcmul(begin[:, axis, None], slope[:, axis, None], t).clamp_(0, n - 1).int()
+        for axis in range(3)
+    )
+    index = next(places)
+    for place in places:
+        index.mul_(n).add_(place)
     return index
 
 
@@ -268,8 +272,8 @@ def render_rays_fast(
         )
     field, draws, parts = prepare(field), draws or middle_draws(origins, config), []
     near, far = box_range(origins[0].detach(), directions[0].detach(), field.config.box_side)
-    if config.near is not None:
-        near, far = torch.full_like(near, config.near), torch.full_like(far, config.far)
+    if config.span is not None:
+        near, far = (torch.full_like(near, distance) for distance in config.span)
     for start in range(0, max(1, origins.shape[1]), CHUNK):
         part = slice(start, start + CHUNK)
         some = Draws(draws.coarse[0, part], draws.fine[0, part])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,7 @@ class Field(Protocol):
     @property
     def device(self) -> torch.device: ...
     @property
-    def scattered(self) -> bool: ...  # whether it has `PreparedField.raw_of`, for points that lie in no order
+    def scattered(self) -> bool: ...  # whether it is a `ScatteredField`
 
     def raw(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """[B, N, 3] -> raw density [B, N], features [B, N, F]."""
@@ -50,6 +50,19 @@ class Field(Protocol):
     def density(self, points: Tensor) -> Tensor:
         """[..., 3] -> density [...] >= 0 per scene unit."""
         ...
+
+
+class ScatteredField(Field, Protocol):
+    """One that also looks up points that lie in no order; `PreparedField` says more."""
+
+    def raw_of(self, points: Tensor, heads: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Points [N, 3] of the heads [N] (None: there is one) -> raw density [N], features [N, F]."""
+        ...
+
+
+def looks_up(field: Field) -> TypeGuard[ScatteredField]:
+    """Whether a field looks up points that lie in no order."""
+    return field.scattered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +110,17 @@ class RenderConfig:
             raise ValueError(
                 f"RenderConfig: expected coarse >= {least} and fine >= 0 samples, got {self.coarse} and {self.fine}"
             )
-        if (self.near is None) != (self.far is None) or (self.near is not None and not self.near < self.far):
+        if (self.near is None) != (self.far is None) or (self.span and not self.span[0] < self.span[1]):
             raise ValueError(
                 f"RenderConfig: expected near < far, or None for both, got {self.near} and {self.far}"
             )
         if self.disparity and (self.near is not None and self.near <= 0):
             raise ValueError(f"RenderConfig: expected near > 0 with disparity, got {self.near}")
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """near and far, where it has them."""
+        return None if self.near is None or self.far is None else (self.near, self.far)
 
 
 @dataclass(frozen=True)
@@ -187,9 +205,9 @@ def ray_range(
     Returns:
         near, far [...], scene units.
     """
-    if config.near is not None:
-        near = torch.full_like(origins[..., 0], config.near)
-        return near, torch.full_like(near, config.far)
+    if config.span is not None:
+        near, far = (torch.full_like(origins[..., 0], distance) for distance in config.span)
+        return near, far
     near, far = box_range(origins.detach(), directions.detach(), box_side)
     hit = far > near
     if not hit.any():
@@ -297,7 +315,7 @@ def shade(
         What the rays saw, infinitely far where they are empty.
     """
     moving = origins.requires_grad or directions.requires_grad or t.requires_grad
-    if moving or not field.scattered:
+    if moving or not looks_up(field):
         points = (origins[..., None, :] + directions[..., None, :] * t[..., None]).flatten(1, 2)
         raw, features = field.raw(points)
         weights = interval_weights(field, cut(raw, points, field, config).view_as(t), t)

@@ -134,11 +134,12 @@ class Baking(Run[None]):
         self.offset = torch.zeros_like(head.planes).requires_grad_()
         super().__init__(config.steps, generator, {"offset": self.offset})
 
-    def _pictures(self, photos: list[AlignedPortrait]) -> list[PictureTarget] | None:
-        generator = self.original.generator
-        if not self.config.crop_every or generator is None or not generator.super_resolves:
-            return None
-        return [picture_target(photo, generator) for photo in photos]
+    def _pictures(self, photos: list[AlignedPortrait]) -> list[PictureTarget]:
+        """The views as the head's generator makes pictures; none where it makes none."""
+        styled = self.original.styled
+        if not self.config.crop_every or styled is None or not styled[0].super_resolves:
+            return []
+        return [picture_target(photo, styled[0]) for photo in photos]
 
     def joined(self) -> int:
         """How many views take part in the next step."""
@@ -154,10 +155,11 @@ class Baking(Run[None]):
         config, head, done = self.config, self.original, self.step_count
         view = self.order[done % self.joined()]
         field = replace(self.pivot, planes=head.planes + self.offset)
-        if self.pictures is not None and done % config.crop_every == config.crop_every - 1:
+        if head.styled and self.pictures and done % config.crop_every == config.crop_every - 1:
+            generator, latents = head.styled
             sampling = RenderConfig(coarse=config.coarse, fine=config.fine, white_back=True)
-            where = field, head.latents, self.pictures[view], sampling, config.crop, self.draws
-            loss = crop_loss(head.generator, *where, None, 0.0, self.pieces)
+            piece = self.pictures[view], sampling, config.crop, self.draws
+            loss = crop_loss(generator, field, latents, *piece, None, 0.0, self.pieces)
         else:
             sampling = RenderConfig(coarse=config.coarse, fine=config.fine)
             loss = ray_loss(field, self.targets[view], sampling, config.rays, self.draws, self.pieces)

@@ -23,7 +23,8 @@ def critic_distance(critic: Discriminator) -> Perceptual:
         with torch.no_grad():
             expected = critic.features(*truth)
         pairs = zip(critic.features(*shown)[:3], expected[:3], strict=True)
-        return sum((a - b).abs().mean() / b.abs().mean().clamp(min=1e-3) for a, b in pairs)
+        first, *others = ((a - b).abs().mean() / b.abs().mean().clamp(min=1e-3) for a, b in pairs)
+        return sum(others, start=first)
 
     return distance
 
@@ -34,9 +35,9 @@ def vgg_distance(network: VGG16) -> Perceptual:
     def distance(shown: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> Tensor:
         with torch.no_grad():
             expected = [unit(x) for x in network(truth[0])]
-        return sum(
-            (unit(x) - y).square().sum(1).mean() for x, y in zip(network(shown[0]), expected, strict=True)
-        )
+        pairs = zip(network(shown[0]), expected, strict=True)
+        first, *others = ((unit(x) - y).square().sum(1).mean() for x, y in pairs)
+        return sum(others, start=first)
 
     return distance
 

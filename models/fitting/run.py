@@ -7,6 +7,7 @@ A stage tells what a step would change: `Run.proposal`.
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -62,7 +63,7 @@ class Proposal(Generic[Report]):
     report: Report | None = None
 
 
-class Run(Generic[Report]):
+class Run(ABC, Generic[Report]):
     """The variables of one optimisation and its steps.
 
     A stage has `proposal` and `head`; `beside`, `resume_beside` where its state holds more; `old_names`.
@@ -89,21 +90,13 @@ class Run(Generic[Report]):
             name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in self.variables.items()
         }
 
+    @abstractmethod
     def proposal(self) -> Proposal[Report]:
-        """What the next step would change; asked again, with the same draws, where memory ran out.
+        """What the next step would change; asked again, with the same draws, where memory ran out."""
 
-        Raises:
-            NotImplementedError: a stage has not said it.
-        """
-        raise NotImplementedError
-
+    @abstractmethod
     def head(self) -> Head:
-        """The head as it stands, detached.
-
-        Raises:
-            NotImplementedError: a stage has not said it.
-        """
-        raise NotImplementedError
+        """The head as it stands, detached."""
 
     def beside(self) -> dict[str, Tensor]:
         """What the state holds beside variables, moments, draws and counts: tensors [...] by name."""

@@ -60,11 +60,11 @@ def _stream(container, rate: Fraction, width: int, height: int, quality: int):
 
 
 def _encodes(name: str) -> bool:
-    import av
+    from av.codec.codec import Codec, UnknownCodecError
 
     try:
-        return av.Codec(name, "w").is_encoder
-    except av.codec.codec.UnknownCodecError:
+        return Codec(name, "w").is_encoder
+    except UnknownCodecError:
         return False
 
 

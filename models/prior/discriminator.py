@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bounds import configured, integer_tuple, integers
-from ..checkpoint import build, read, shipped
+from ..bounds import integer_tuple, integers
+from ..checkpoint import shipped_network
 from ..equalised import FullyConnected, normalize
 
 
@@ -122,6 +122,4 @@ class Discriminator(nn.Module):
 
 def shipped_critic() -> Discriminator:
     """The discriminator that comes with the pack, frozen, on the CPU."""
-    config, state = read(shipped("discriminator"), "discriminator")
-    sizes = configured(DiscriminatorConfig, config, "discriminator")
-    return build(lambda: Discriminator(sizes).requires_grad_(False).eval(), state, "discriminator")
+    return shipped_network("discriminator", DiscriminatorConfig, Discriminator)

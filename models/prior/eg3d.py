@@ -153,6 +153,10 @@ def resized(image: Tensor, size: int, antialias: bool = True) -> Tensor:
 class SuperResolution(nn.Module):
     """Two synthesis blocks that go on from rendered features and their colours, with the last style alone."""
 
+    resample_filter: Tensor
+    block0: SynthesisBlock
+    block1: SynthesisBlock
+
     def __init__(self, config: GeneratorConfig, *, operations=torch.nn) -> None:
         super().__init__()
         upscaling = UPSCALINGS[config.super_resolution]

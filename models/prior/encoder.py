@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bounds import configured, integer_tuple, integers
-from ..checkpoint import build, read, shipped
+from ..bounds import integer_tuple, integers
+from ..checkpoint import shipped_network
 from ..synthetic.codes import lift
 from .contract import HeadGenerator
 
@@ -77,9 +77,7 @@ class PortraitEncoder(nn.Module):
 
 def shipped_encoder() -> PortraitEncoder:
     """The encoder that comes with the pack, frozen, on the CPU."""
-    config, state = read(shipped("encoder"), "encoder")
-    sizes = configured(EncoderConfig, config, "encoder")
-    return build(lambda: PortraitEncoder(sizes).requires_grad_(False).eval(), state, "encoder")
+    return shipped_network("encoder", EncoderConfig, PortraitEncoder)
 
 
 def encodes(encoder: PortraitEncoder, generator: HeadGenerator) -> bool:
