@@ -44,11 +44,6 @@ class Detection:
     evidence: Evidence
     quarter_turns: int = 0
 
-    def prominence(self, height: int, width: int) -> float:
-        """How likely this is the person that a photo is of: its score times its size, at the photo's corners half of that."""
-        away = self.landmarks.mean(0) - torch.tensor([width, height], dtype=self.landmarks.dtype) / 2
-        return self.score * extent_of(self.landmarks) * (1 - float(away.norm()) / math.hypot(width, height))
-
 
 @dataclass(frozen=True)
 class Looks:
@@ -103,7 +98,15 @@ def find_people(rgb: Tensor, network: AlignmentNetwork, *, turns: bool = True) -
             else "crop closer, wire FACE_LANDMARKS, or set the crop by hand"
         )
         raise ValueError(f"find_face: expected {places[0].evidence.objection()}; {remedy}")
-    return sorted(faces, key=lambda face: face.prominence(*rgb.shape[-2:]), reverse=True)
+    return sorted(
+        faces, key=lambda face: face.score * prominence(face.landmarks, *rgb.shape[-2:]), reverse=True
+    )
+
+
+def prominence(landmarks: Tensor, height: int, width: int) -> float:
+    """The size of landmarks [L, 2] (photo pixels); in a corner of the photo half of that: how likely the photo is of that person."""
+    away = landmarks.mean(0) - torch.tensor([width, height], dtype=landmarks.dtype) / 2
+    return extent_of(landmarks) * (1 - float(away.norm()) / math.hypot(width, height))
 
 
 def near(a: Tensor, b: Tensor) -> bool:

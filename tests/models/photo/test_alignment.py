@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from portrait_diffusion.models.camera import orbit, project, yaw_pitch
-from portrait_diffusion.models.photo import alignment
+from portrait_diffusion.models.photo import alignment, matting
 from portrait_diffusion.models.photo import pose as pose_module
 from portrait_diffusion.models.photo.alignment import AlignedPortrait, ManualCrop, align, resample
 from portrait_diffusion.models.photo.network import LANDMARKS
@@ -237,22 +237,25 @@ def tilt_of_pupils(points: torch.Tensor, truth: Pose, aligned: AlignedPortrait) 
 def test_the_network_is_asked_last(monkeypatch):
     asked = []
 
-    class Detection:
+    class Face:
         landmarks = seen(
             CANONICAL, Pose(150.0, torch.tensor([100.0, 90.0], dtype=torch.float64), 0.0, 0.2, 0.0)
         )
         score = 1.0
+        quarter_turns = 0
 
     class Networks:
-        @staticmethod
-        def find_face(rgb, network):
-            asked.append(("face", tuple(rgb.shape), network))
-            return Detection
+        check_person = staticmethod(matting.check_person)
 
         @staticmethod
-        def foreground(image, network, camera):
+        def find_people(rgb, network):
+            asked.append(("face", tuple(rgb.shape), network))
+            return [Face]
+
+        @staticmethod
+        def matte(image, network, camera, *, inside, rivals):
             asked.append(("mask", tuple(image.shape), network))
-            return torch.full((1, 64, 64), 0.75)
+            return matting.Matte(torch.full((1, 64, 64), 0.75), None, 1.0)
 
     monkeypatch.setattr(alignment, "detection", Networks)
     monkeypatch.setattr(alignment, "matting", Networks)
