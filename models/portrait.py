@@ -22,7 +22,7 @@ from .head import Head
 from .mesh import isosurface, texture, turntable
 from .mesh.mesh import Mesh
 from .metrics.identity import shipped_identity
-from .metrics.likeness import doubtful_likeness, likeness
+from .metrics.likeness import likeness
 from .metrics.vgg import VGG16
 from .photo.alignment import AlignedPortrait, align
 from .photo.network import AlignmentNetwork
@@ -200,11 +200,8 @@ def portrait_to_3d(
             perceptual=weights.eyes().distance,
             callback=callback,
         )
-    similarity = (
-        1.0 if config is None else likeness(head, reference, shipped_identity())
-    )  # feed-forward heads are coarse
-    if (sentence := doubtful_likeness(similarity)) is not None:
-        note(sentence)
+    if config is not None and (doubt := likeness(head, reference, shipped_identity()).doubt()) is not None:
+        note(doubt)  # feed-forward heads are coarse, and not asked
     head = completed(head)
     frames = None
     if refinement is not None:

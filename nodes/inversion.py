@@ -18,7 +18,7 @@ from ..models.fitting.perceptual import eyes_for
 from ..models.fitting.run import Progress
 from ..models.metrics.identity import shipped_identity
 from ..models.metrics.image import masked_psnr
-from ..models.metrics.likeness import doubtful_likeness, likeness
+from ..models.metrics.likeness import likeness
 from . import convert, loading
 from .optimising import fingerprint, normally, optimise, private
 from .types import CATEGORY, AlignedWire, HeadOnWire, HeadWire, PriorWire, seed_input
@@ -200,7 +200,7 @@ def likeness_notes(wire: HeadOnWire) -> list[str]:
     head = loading.ready(wire)
     if head.reference is None:
         return []
-    sentence = doubtful_likeness(likeness(head, head.reference, shipped_identity()))
+    sentence = likeness(head, head.reference, shipped_identity()).doubt()
     return [] if sentence is None else [sentence]
 
 

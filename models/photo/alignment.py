@@ -58,8 +58,8 @@ class AlignedPortrait:
         camera: unbatched.
         crop_to_photo: [2, 3] float64 on the CPU; crop pixels (x, y, 1) -> photo pixels.
         photo_size: (H, W) pixels.
-        unknown: [1, S, S], 1 where the photo says neither person nor background, else 0: outside it, behind another person, or where
-            matting is in doubt. None where it says so everywhere.
+        unknown: [1, S, S], 1 where this may be the person or background and the photo does not say, else 0: just outside it, behind
+            another person, or where matting is in doubt. None where it says so everywhere.
         notes: sentences for people, on what was chosen and what is missing.
     """
 
@@ -153,7 +153,7 @@ def align(
     crops, inside = resample(torch.cat([rgb, *planes]), crop_to_photo, size)
     image = crops[:3] if alpha is None else _without_white(crops[:3], crops[3:4])
     image = image * inside + (1 - inside)
-    unknown = outside(inside)
+    unknown = outside(inside, camera)
     if mask is not None:
         foreground = _upright_mask(crops[-1:] * inside, inside, camera)
     elif alpha is not None:

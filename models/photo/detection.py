@@ -130,7 +130,8 @@ def search(rgb: Tensor, network: AlignmentNetwork, boxes: Tensor) -> list[Detect
     Args:
         rgb: [3, H, W]. boxes: [N, 3] of the cascade.
     """
-    layouts, shorter = standard_layouts(), min(rgb.shape[-2:])
+    layouts = standard_layouts()
+    shorter = min(rgb.shape[-2:])
     proposals = (
         (box_squares(boxes), SMALLEST_BOXED * shorter),
         (windows(*rgb.shape[-2:]), SMALLEST * shorter),
@@ -159,24 +160,25 @@ def others(
         return []
     looks = look(rgb, sane(squares, max(rgb.shape[-2:])), network)
     squares, scores = fit_layouts(looks, layouts)
-    places, claimed = [], [first]
+    places: list[Detection] = []
+    neighbours = [first]
     for index in scores.argsort(descending=True).tolist():
         if float(scores[index]) < GLANCE or len(places) == MOST_OTHERS:
             break
         landmarks = looks.landmarks[index]
-        if not any(near(landmarks, other) for other in claimed):
+        if not any(near(landmarks, other) for other in neighbours):
             places.append(refine(rgb, squares[index : index + 1], network, layouts, boxes, least))
-            claimed += [landmarks, places[-1].landmarks]
+            neighbours += [landmarks, places[-1].landmarks]
     return places
 
 
 def distinct(places: list[Detection]) -> list[Detection]:
     """Places without those that are near a better one, the best first."""
-    chosen: list[Detection] = []
+    best: list[Detection] = []
     for place in sorted(places, key=lambda place: -place.score):
-        if not any(near(place.landmarks, other.landmarks) for other in chosen):
-            chosen.append(place)
-    return chosen
+        if not any(near(place.landmarks, other.landmarks) for other in best):
+            best.append(place)
+    return best
 
 
 def boxed_faces(rgb: Tensor, boxes: Tensor) -> list[Detection]:

@@ -13,7 +13,8 @@ from .squares import cut
 
 RIGHT, LEFT, RIGHT_MOUTH, LEFT_MOUTH = 0, 1, 3, 4  # of `LANDMARKS`
 PATCH = 12  # pixels along an eye's patch
-STRIP, STRIP_SIDE = 72, 2.4  # pixels along the square around both eyes, and pupils' distances
+STRIP = 72  # pixels along the square around both eyes
+STRIP_SIDE = 2.4  # pupils' distances along it
 ONE_COLOUR = 0.12  # range within 3 x 3 pixels, up to which they are of one colour (noise and JPEG included)
 OTHER_COLOUR = 0.12  # difference in a channel from which a colour is another
 
@@ -163,9 +164,9 @@ def bar_height(piece: Tensor, strip: Tensor) -> float:
     away = places.mean(0) - STRIP / 2
     variances = torch.linalg.eigvalsh((places - places.mean(0)).T @ (places - places.mean(0)) / len(places))
     height, width = (12 * variances).clamp_min(0).sqrt().tolist()  # of the rectangle with these variances
-    filled = len(places) / max(height * width, 1e-6)
+    fullness = len(places) / max(height * width, 1e-6)
     in_the_middle = abs(float(away[0])) < 0.8 * distance and abs(float(away[1])) < 0.5 * distance
-    if not in_the_middle or width < 0.9 * distance or height > width / 1.3 or filled < 0.9:
+    if not in_the_middle or width < 0.9 * distance or height > width / 1.3 or fullness < 0.9:
         return 0.0
     colour = strip[:, piece].mean(1)
     grown = F.max_pool2d(piece[None, None].float(), 7, 1, 3)[0, 0] > 0

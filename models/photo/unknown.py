@@ -11,12 +11,20 @@ from .mean_head import mean_head
 from .pose import CANONICAL_LANDMARKS
 
 CUT = 0.03  # share of a part of the mean head outside the photo, from which on it is told
+HAIR = 0.1  # crop widths beside the mean head, up to which hair, hats and shoulders of others reach
 NEAR = 0.06  # crop widths about the mean head, within which another person may hide some of this one
 
 
-def outside(inside: Tensor) -> Tensor | None:
-    """1 where a crop [1, S, S] is not wholly inside the photo (1), else 0; None where it all is."""
-    beyond = inside < 0.99
+def outside(inside: Tensor, camera: Camera) -> Tensor | None:
+    """1 where a head might go on outside the photo, else 0; None where it nowhere might.
+
+    Farther from the mean head than the widest hair there is background, in a photo or outside it: to leave that open, too, would let
+    a fit put matter there.
+
+    Args:
+        inside: [1, S, S], 1 within the photo. camera: unbatched, of the crop.
+    """
+    beyond = (inside < 0.99) & (near_head(camera, inside.shape[-1], inside.device, HAIR) > 0.5)
     return beyond.to(inside) if bool(beyond.any()) else None
 
 
@@ -32,6 +40,12 @@ def head_mask(camera: Camera, size: int, device: torch.device) -> Tensor:
     return interpolate(silhouette, size=(size, size), mode="nearest")[0]
 
 
+def near_head(camera: Camera, size: int, device: torch.device, reach: float) -> Tensor:
+    """[1, size, size]: 1 in a crop at most `reach` crop widths beside the mean head, else 0; camera: unbatched."""
+    radius = round(reach * size)
+    return max_pool2d(head_mask(camera, size, device)[None], 2 * radius + 1, 1, radius)[0]
+
+
 def hidden_by(rivals: Tensor | None, mask: Tensor, camera: Camera) -> Tensor | None:
     """1 where this head might go on behind others.
 
@@ -40,9 +54,7 @@ def hidden_by(rivals: Tensor | None, mask: Tensor, camera: Camera) -> Tensor | N
     """
     if rivals is None:
         return None
-    size = mask.shape[-1]
-    reach = 2 * round(NEAR * size) + 1
-    near = max_pool2d(head_mask(camera, size, mask.device)[None], reach, 1, reach // 2)[0] > 0.5
+    near = near_head(camera, mask.shape[-1], mask.device, NEAR) > 0.5
     return ((rivals.to(mask) > 0.5) & near & (mask < 0.5)).to(mask)
 
 
@@ -53,7 +65,8 @@ def cut_notes(inside: Tensor, camera: Camera) -> tuple[str, ...]:
         inside: [1, S, S], 1 within the photo. camera: unbatched, of the crop.
     """
     size = inside.shape[-1]
-    head, beyond = head_mask(camera, size, inside.device) > 0.5, inside < 0.5
+    head = head_mask(camera, size, inside.device) > 0.5
+    beyond = inside < 0.5
     if not bool((head & beyond).any()):
         return ()
     landmarks = project(camera, torch.tensor(CANONICAL_LANDMARKS).to(inside))[0] * size
