@@ -100,7 +100,7 @@ def _fault(kind: type, values: Mapping) -> str | None:
         entry.name: entry.default is MISSING and entry.default_factory is MISSING for entry in fields(kind)
     }
     unknown = [name for name in values if name not in entries]
-    missing = [name for name, required in entries.items() if required and name not in values]
+    missing = [name for name, obligatory in entries.items() if obligatory and name not in values]
     if unknown:
         return f"{shown(unknown[0])} is unknown"
     return f"{missing[0]} is missing" if missing else None

@@ -169,10 +169,10 @@ def read_with_facts(path: Path, kind: str) -> tuple[dict, dict[str, Tensor], dic
         ValueError: as `read_tensors`, or the file is of another kind or its config is unreadable.
     """
     state, metadata = read_tensors(path, f"{kind} weights")
-    found = kind_of(metadata)
-    if found != kind:
+    content = kind_of(metadata)
+    if content != kind:
         raise ValueError(
-            f"{kind} weights: expected a file of kind {kind}, but {Path(path).name} holds {found}; choose another file"
+            f"{kind} weights: expected a file of kind {kind}, but {Path(path).name} holds {content}; choose another file"
         )
     config = json_entry(metadata, "config", f"{kind} weights: {Path(path).name}")
     if not isinstance(config, dict):
@@ -243,14 +243,14 @@ def check_state(module: nn.Module, state: dict[str, Tensor], what: str) -> None:
     Raises:
         ValueError: names the first keys that are missing, unknown, of another shape, or not finite.
     """
-    expected = {key: list(value.shape) for key, value in module.state_dict().items()}
+    shapes = {key: list(value.shape) for key, value in module.state_dict().items()}
     faults = {
-        "missing": [key for key in expected if key not in state],
-        "unknown": [key for key in state if key not in expected],
+        "missing": [key for key in shapes if key not in state],
+        "unknown": [key for key in state if key not in shapes],
         "of another shape": [
-            f"{key} {list(state[key].shape)} instead of {expected[key]}"
-            for key in expected
-            if key in state and list(state[key].shape) != expected[key]
+            f"{key} {list(state[key].shape)} instead of {shapes[key]}"
+            for key in shapes
+            if key in state and list(state[key].shape) != shapes[key]
         ],
         "not finite": [key for key, value in state.items() if not math.isfinite(value.float().sum().item())],
     }
@@ -258,6 +258,6 @@ def check_state(module: nn.Module, state: dict[str, Tensor], what: str) -> None:
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             raise ValueError(
-                f"{what}: expected the {len(expected)} tensors of its config, but {', '.join(keys[:3])}{more} "
+                f"{what}: expected the {len(shapes)} tensors of its config, but {', '.join(keys[:3])}{more} "
                 f"{'is' if len(keys) == 1 else 'are'} {fault}; choose a file made by this pack"
             )

@@ -69,8 +69,8 @@ class Head:
 
     def field(self) -> TriplaneField:
         """points [..., 3] -> (density [...], colour [..., 3])."""
-        styled = self.styled
-        layer = None if styled is None else styled[0].colour_layer(styled[1])
+        pair = self.styled
+        layer = None if pair is None else pair[0].colour_layer(pair[1])
         return TriplaneField(self.planes, self.decoder, self.config, layer)
 
     @property
@@ -98,8 +98,8 @@ class Head:
 
     def grid_for(self, rays: int) -> occupancy.OccupancyGrid | None:
         """The grid, where so many rays are worth it: the same picture either way, to 50 dB or better."""
-        bounded = self.sampling.near is None  # the grid has the box only
-        return self.occupancy if bounded and ("occupancy" in self.__dict__ or rays > WORTH_A_GRID) else None
+        box_only = self.sampling.near is None  # the grid has the box only
+        return self.occupancy if box_only and ("occupancy" in self.__dict__ or rays > WORTH_A_GRID) else None
 
     @property
     def sampling(self) -> RenderConfig:
@@ -171,7 +171,7 @@ def fine_rendering(
     image = bilinear(
         (generator.super_resolve(generator.colours(signed, styles), signed, styles) + 1) / 2, size
     )  # from [-1, 1] to [0, 1]
-    mask, premultiplied = bilinear(opacity, size), bilinear(depth * opacity, size)
+    mask, weighted_depth = bilinear(opacity, size), bilinear(depth * opacity, size)
     backdrop = image.new_tensor(background)[:, None, None]
     if head.config.activation == "sigmoid":  # black or white shows through
         image = image + (1 - mask) * (backdrop - float(white))
@@ -179,7 +179,7 @@ def fine_rendering(
         image = torch.lerp(backdrop, image, mask)
     pictures = Rendering(
         image.clamp(0, 1),
-        torch.where(mask > 1e-3, premultiplied / mask.clamp(min=1e-3), 0),
+        torch.where(mask > 1e-3, weighted_depth / mask.clamp(min=1e-3), 0),
         mask,
         None if normal is None else F.normalize(bilinear(normal, size), dim=1) * (mask > 0.05),
     )
@@ -275,7 +275,8 @@ def load_head(path: Path) -> Head:
     config, planes = _field_of(tensors, metadata, name)
     if version == "1":
         return Head(planes, first_decoder(config, tensors, name), config, _reference(tensors, metadata, name))
-    generator, own = None, _below(tensors, "decoder.")
+    generator = None
+    own = _below(tensors, "decoder.")
     if "generator" in metadata:
         sizes = json_entry(metadata, "generator", f"head file: {name}")
         generator = build(
@@ -323,9 +324,11 @@ def _field_of(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -
 def _check_tensor(value: Tensor | None, what: str, shape: tuple[int, ...], name: str) -> None:
     """Raises ValueError unless a head file's tensor has this shape and may hold fractions."""
     if value is None or tuple(value.shape) != shape or not value.is_floating_point():
-        got = "none" if value is None else f"{list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+        content = (
+            "none" if value is None else f"{list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+        )
         raise ValueError(
-            f"head file: expected {what} {list(shape)} of floats, got {got} in {name}; save the head again"
+            f"head file: expected {what} {list(shape)} of floats, got {content} in {name}; save the head again"
         )
 
 

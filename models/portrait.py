@@ -136,8 +136,8 @@ def head_to_mesh(head: Head, config: MeshConfig, *, callback: Callable[[float], 
 def normals_picture(normal: Tensor) -> Tensor:
     """From camera-space normals [V, 3, H, W] (OpenCV axes) to the usual picture: right is red, up is green, towards us is blue."""
     empty = normal.square().sum(1, keepdim=True) < 0.25
-    flipped = normal * normal.new_tensor([1.0, -1.0, -1.0])[:, None, None]  # from OpenCV to OpenGL axes
-    return torch.where(empty, normal.new_tensor(1.0), flipped * 0.5 + 0.5)
+    towards_us = normal * normal.new_tensor([1.0, -1.0, -1.0])[:, None, None]  # from OpenCV to OpenGL axes
+    return torch.where(empty, normal.new_tensor(1.0), towards_us * 0.5 + 0.5)
 
 
 def contact_sheet(views: Rendering) -> Tensor:

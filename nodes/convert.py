@@ -113,7 +113,7 @@ def from_mesh(mesh) -> list[Mesh]:
             "mesh: expected finite vertices, got NaN or infinity; check the node that made the mesh"
         )
     counts, face_counts = getattr(mesh, "vertex_counts", None), getattr(mesh, "face_counts", None)
-    found = []
+    meshes = []
     for i in range(vertices.shape[0]):
         n = vertices.shape[1] if counts is None else int(counts[i])
         m = faces.shape[1] if face_counts is None else int(face_counts[i])
@@ -129,7 +129,7 @@ def from_mesh(mesh) -> list[Mesh]:
             )
         texture = getattr(mesh, "texture", None)
         colors = item("vertex_colors")
-        found.append(
+        meshes.append(
             Mesh(
                 vertices=vertices[i, :n].float() / METRES_PER_UNIT,
                 faces=triangles,
@@ -138,7 +138,7 @@ def from_mesh(mesh) -> list[Mesh]:
                 vertex_colors=None if colors is None else colors[:, :3],
             )
         )
-    return found
+    return meshes
 
 
 def orbit_cameras(

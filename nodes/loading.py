@@ -79,7 +79,7 @@ def kind_by_name(name: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _kind(path: Path, modified: int, size: int) -> str | None:
+def _kind(path: Path, mtime_ns: int, size: int) -> str | None:
     """`kind_of_file`, once for each state of a file."""
     return kind_of_file(path)
 

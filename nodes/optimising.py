@@ -105,7 +105,7 @@ class Resume:
         self.path = (
             Path(folder_paths.get_output_directory()) / "portrait_diffusion" / "resume" / f"{key}.safetensors"
         )
-        self._saved = time.monotonic()
+        self._last_save = time.monotonic()
 
     def load(self) -> State | None:
         """The state of an interrupted or crashed run with the same inputs, or None."""
@@ -128,12 +128,12 @@ class Resume:
 
     def due(self) -> bool:
         """Whether it is time to save again."""
-        return time.monotonic() - self._saved > SAVE_EVERY
+        return time.monotonic() - self._last_save > SAVE_EVERY
 
     def save(self, state: State) -> None:
         """Write the state; a crash while writing leaves the one before."""
         save_tensors(self.path, {key: value.cpu().contiguous() for key, value in state.items()}, {})
-        self._saved = time.monotonic()
+        self._last_save = time.monotonic()
 
     def delete(self) -> None:
         """Forget the run: it is done."""
@@ -147,7 +147,7 @@ class Progress:
         self.bar = comfy.utils.ProgressBar(total)
         self.total = total
 
-    def update(self, done: int, picture: Image.Image | None = None) -> None:
+    def update(self, count: int, picture: Image.Image | None = None) -> None:
         """Report `done` of total.
 
         Raises:
@@ -155,7 +155,7 @@ class Progress:
         """
         mm.throw_exception_if_processing_interrupted()
         self.bar.update_absolute(
-            done, self.total, None if picture is None else ("JPEG", picture, max(picture.size))
+            count, self.total, None if picture is None else ("JPEG", picture, max(picture.size))
         )
 
 

@@ -108,9 +108,9 @@ class RestoreGeometry(io.ComfyNode):
                 "wire Invert Portrait's or Feed-Forward Head's, or turn learnt off"
             )
         config = RestorationConfig(steps=steps, text=text, picture=picture_weight, reference=reference)
-        known = diffusion.name == loading.EMBEDDED and picture_weight > 0
+        with_photo = diffusion.name == loading.EMBEDDED and picture_weight > 0
         with torch.inference_mode(False):
-            zero123 = shipped_zero123() if known else None
+            zero123 = shipped_zero123() if with_photo else None
             block = learnt_block(head.head.config) if learnt else None
         patchers = [diffusion.patcher] + ([] if zero123 is None else [loading.patcher(zero123)])
 
@@ -118,7 +118,7 @@ class RestoreGeometry(io.ComfyNode):
             own = private(loading.ready(head, *patchers, memory=2 * MEMORY))
             guides = Guides(private(diffusion.model), private(zero123))
             draws = torch.Generator().manual_seed(seed)
-            (restored,), _ = restore_geometry(
+            (result,), _ = restore_geometry(
                 [own],
                 guides,
                 config,
@@ -128,11 +128,11 @@ class RestoreGeometry(io.ComfyNode):
                 callback=callback,
                 after_call=mm.throw_exception_if_processing_interrupted,
             )
-            return restored
+            return result
 
-        made = head.head
-        parts = made.planes, made.decoder, made.latents, made.reference
+        original = head.head
+        parts = original.planes, original.decoder, original.latents, original.reference
         ours = loading.file_facts(shipped("zero123"), shipped("restoration"))
         key = fingerprint("restore", *parts, config, seed, learnt, *model_facts(diffusion), ours)
-        restored = optimise(run, key, turned, steps, every=5)
-        return io.NodeOutput(loading.wire_head(replace(restored, reference=made.reference)))
+        result = optimise(run, key, turned, steps, every=5)
+        return io.NodeOutput(loading.wire_head(replace(result, reference=original.reference)))

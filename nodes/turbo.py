@@ -188,15 +188,15 @@ class RefineViews(io.ComfyNode):
         views, references = convert.from_image(images), convert.from_image(reference)
         config = replace(turbo.turbo.config, window=window, overlap=min(overlap, window - 1), r=r)
         H, W = views.shape[-2:]
-        needed = turbo.memory_per_pixel * H * W * (min(window, len(views)) + len(references))
-        mm.load_models_gpu([turbo.patcher], memory_required=needed)
+        memory = turbo.memory_per_pixel * H * W * (min(window, len(views)) + len(references))
+        mm.load_models_gpu([turbo.patcher], memory_required=memory)
         device = turbo.patcher.load_device
         progress = Progress(len(views))
 
-        def after_window(done: int, total: int, latest: torch.Tensor) -> None:
-            progress.update(done * len(views) // total, convert.to_pil(latest))
+        def after_window(count: int, total: int, latest: torch.Tensor) -> None:
+            progress.update(count * len(views) // total, convert.to_pil(latest))
 
-        refined = refine_sequence(
+        pictures = refine_sequence(
             replace(turbo.turbo, config=config),
             views.to(device),
             references.to(device),
@@ -205,5 +205,5 @@ class RefineViews(io.ComfyNode):
             callback=after_window,
         )
         return io.NodeOutput(
-            convert.to_image(steadied(refined, views.to(refined), SteadyConfig(strength=steady), loop=loop))
+            convert.to_image(steadied(pictures, views.to(pictures), SteadyConfig(strength=steady), loop=loop))
         )

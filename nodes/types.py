@@ -116,7 +116,7 @@ HpdmWire = io.Custom("PORTRAIT_HPDM")  # HpdmOnWire
 Aligned = AlignedPortrait
 
 
-def seed_input(draws: str, made: str) -> io.Int.Input:
+def seed_input(draws: str, outcome: str) -> io.Int.Input:
     """A seed: of what draws, and what it makes the same, in words."""
     return io.Int.Input(
         "seed",
@@ -124,7 +124,7 @@ def seed_input(draws: str, made: str) -> io.Int.Input:
         min=0,
         max=2**63 - 1,
         control_after_generate=True,
-        tooltip=f"Seed of the {draws}; the same seed gives the same {made}.",
+        tooltip=f"Seed of the {draws}; the same seed gives the same {outcome}.",
     )
 
 

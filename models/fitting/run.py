@@ -80,7 +80,9 @@ class Run(ABC, Generic[Report]):
 
     def __init__(self, steps: int, draws: torch.Generator, variables: Mapping[str, Tensor]) -> None:
         self.steps, self.draws = steps, draws
-        self.step_count, self.finite, self.pieces = 0, FiniteSteps(self.name, steps, self.advice), Pieces()
+        self.step_count = 0
+        self.finite = FiniteSteps(self.name, steps, self.advice)
+        self.pieces = Pieces()
         self.learn(variables)
 
     def learn(self, variables: Mapping[str, Tensor]) -> None:
@@ -192,14 +194,14 @@ class Run(ABC, Generic[Report]):
         Raises:
             ForeignState: a ValueError; it is not a state of such a run.
         """
-        saved = SavedState(self.name, tensors, self.old_names())
-        numbers, draws = saved.numbers(self.steps), saved.draws(self.draws.get_state())
+        resume = SavedState(self.name, tensors, self.old_names())
+        numbers, draws = resume.numbers(self.steps), resume.draws(self.draws.get_state())
         pairs = [
-            (own, saved.finite(f"{part}.{name}", own.shape))
+            (own, resume.finite(f"{part}.{name}", own.shape))
             for name, value in self.variables.items()
             for part, own in zip(PARTS, (value, *self.moments[name]), strict=True)
         ]
-        self.resume_beside(saved)
+        self.resume_beside(resume)
         for own, tensor in pairs:
             own.copy_(tensor)
         self.draws.set_state(draws)

@@ -115,11 +115,11 @@ def from_glb(data: bytes, *, metres_per_unit: float = METRES_PER_UNIT) -> Mesh:
         )
     within(len(data), MAX_BYTES, "bytes of a GLB", "simplify the model or its textures")
     header, binary = read_chunks(data)
-    needed = entries(header, "extensionsRequired")
-    compressed = sorted(name for name in COMPRESSED if name in needed)
-    if compressed:
+    extensions = entries(header, "extensionsRequired")
+    compressions = sorted(name for name in COMPRESSED if name in extensions)
+    if compressions:
         raise refusal(
-            "a plain GLB", f"one that needs {', '.join(compressed)}", "export it without compression"
+            "a plain GLB", f"one that needs {', '.join(compressions)}", "export it without compression"
         )
     buffers = Buffers(header, binary)
     with np.errstate(all="ignore"):  # what overflows is refused in `_piece`
@@ -148,7 +148,8 @@ def read_chunks(data: bytes) -> tuple[dict, bytes]:
         raise ValueError(
             f"from_glb: expected {length} bytes as the GLB announces, got {len(data)}; the file is cut off, copy it again"
         )
-    chunks, at, count = {}, 12, 0
+    chunks = {}
+    at, count = 12, 0
     while at + 8 <= length:
         size, kind = struct.unpack_from("<II", data, at)
         if at + 8 + size > length:
@@ -233,8 +234,8 @@ def _normals(primitive: Primitive, linear: np.ndarray) -> Tensor | None:
     try:
         normals = primitive.normals.astype(np.float64) @ np.linalg.inv(linear)
     except np.linalg.LinAlgError as error:
-        got, advice = "a node that flattens its mesh", "give its scale another value than 0"
-        raise refusal("transforms that keep a volume", got, advice) from error
+        content, advice = "a node that flattens its mesh", "give its scale another value than 0"
+        raise refusal("transforms that keep a volume", content, advice) from error
     return _tensor(normals / np.linalg.norm(normals, axis=-1, keepdims=True).clip(1e-20))
 
 
@@ -266,7 +267,8 @@ def _unit(values: np.ndarray) -> np.ndarray:
 def _texture(image: int, colour: BaseColour, buffers: Buffers) -> Tensor:
     """[3, H, W] sRGB of a base colour's picture and factor; in blocks, since the curves take float64."""
     levels = pixels(buffers, image).transpose(2, 0, 1)
-    shape, factor, white = levels.shape, np.array(colour.factor), np.allclose(colour.factor, 1)
+    shape, factor = levels.shape, np.array(colour.factor)
+    white = np.allclose(colour.factor, 1)
     levels, values = levels.reshape(-1), np.empty(levels.size, np.float32)
     for start in range(0, len(levels), BLOCK):
         block = levels[start : start + BLOCK].astype(np.float32) / 255
@@ -307,7 +309,7 @@ def _sampled(mesh: Mesh, texture: Tensor) -> Mesh:
 
 def _joined(pieces: list[Mesh]) -> Mesh:
     """One mesh of several, with vertex colours where any has colour (white elsewhere)."""
-    coloured = any(piece.vertex_colors is not None for piece in pieces)
+    any_colour = any(piece.vertex_colors is not None for piece in pieces)
     starts = np.cumsum([0] + [len(piece.vertices) for piece in pieces])
     return Mesh(
         vertices=torch.cat([piece.vertices for piece in pieces]),
@@ -315,7 +317,7 @@ def _joined(pieces: list[Mesh]) -> Mesh:
         normals=torch.cat(
             [vertex_normals(piece) if piece.normals is None else piece.normals for piece in pieces]
         ),
-        vertex_colors=torch.cat([_colours(piece) for piece in pieces]) if coloured else None,
+        vertex_colors=torch.cat([_colours(piece) for piece in pieces]) if any_colour else None,
     )
 
 

@@ -52,7 +52,8 @@ class DetailBlock(nn.Module):
 
     def __init__(self, config: DetailConfig) -> None:
         super().__init__()
-        self.config, C, H = config, config.channels, config.hidden
+        self.config = config
+        C, H = config.channels, config.hidden
         self.down = nn.Conv2d(C, H, config.stride, stride=config.stride)
         self.place = nn.Parameter(0.3 * torch.randn(1, H, config.grid, config.grid))
         self.norm, self.coarse = nn.GroupNorm(1, H), nn.Conv2d(H, H, 3, padding=1)
@@ -93,8 +94,8 @@ class DetailBlock(nn.Module):
         around = self.ups[0](F.interpolate(half, size=x.shape[-2:], mode="bilinear", align_corners=False))
         x = F.silu(x + self.coarse(self.norm(x)) + around)
         shape = F.interpolate(self.shape(x), size=flat.shape[-2:], mode="bilinear", align_corners=False)
-        changed = flat + shape + self.detail(F.silu(self.fine(flat)))
-        return changed.view_as(planes)
+        flat_planes = flat + shape + self.detail(F.silu(self.fine(flat)))
+        return flat_planes.view_as(planes)
 
 
 def shipped_detail_block(path: Path | None = None) -> DetailBlock:

@@ -91,13 +91,13 @@ class Discriminator(nn.Module):
                 f"discriminator: expected pictures [B, 3, S, S] with S a multiple of {least} and raw renders [B, 3, r, r], "
                 f"got {list(image.shape)} and {list(raw.shape)}; resize them"
             )
-        enlarged = F.interpolate(raw, size=(size, size), mode="bilinear", align_corners=False)
-        x = self.from_rgb(torch.cat([image, enlarged], 1))
-        kept = []
+        raw_at_size = F.interpolate(raw, size=(size, size), mode="bilinear", align_corners=False)
+        x = self.from_rgb(torch.cat([image, raw_at_size], 1))
+        levels = []
         for conv, skip in zip(self.convs, self.skips, strict=True):
             x = (F.avg_pool2d(conv(x), 2) + skip(F.avg_pool2d(x, 2))) * 0.5**0.5
-            kept.append(x)
-        return kept
+            levels.append(x)
+        return levels
 
     def forward(self, image: Tensor, raw: Tensor, label: Tensor) -> Tensor:
         """Logits [B]; larger is more real.

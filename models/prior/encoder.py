@@ -52,8 +52,8 @@ class PortraitEncoder(nn.Module):
         )
         self.more = nn.ModuleList(operations.Conv2d(b, b, 3, padding=1) for b in widths[1:])
         self.norms = nn.ModuleList(operations.GroupNorm(8, b) for b in widths[1:])
-        left = config.size // 2 ** len(config.channels)
-        self.hidden = operations.Linear(widths[-1] * left**2, config.hidden)
+        side = config.size // 2 ** len(config.channels)
+        self.hidden = operations.Linear(widths[-1] * side**2, config.hidden)
         self.out = operations.Linear(config.hidden, config.z_dim - 1 + 2)
 
     def amounts(self, image: Tensor) -> tuple[Tensor, Tensor]:

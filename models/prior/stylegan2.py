@@ -38,10 +38,10 @@ class MappingNetwork(nn.Module):
     ) -> None:
         """embed_features, layer_features: None for w_dim. c_dim: 0 for codes alone. linear_end: no activation after the last layer."""
         super().__init__()
-        embedded = (embed_features or w_dim) if c_dim else 0
-        widths = [z_dim + embedded, *[layer_features or w_dim] * (num_layers - 1), w_dim]
+        embed_width = (embed_features or w_dim) if c_dim else 0
+        widths = [z_dim + embed_width, *[layer_features or w_dim] * (num_layers - 1), w_dim]
         self.num_ws, self.linear_end = num_ws, linear_end
-        self.embed = FullyConnected(c_dim, embedded, operations=operations) if c_dim else None
+        self.embed = FullyConnected(c_dim, embed_width, operations=operations) if c_dim else None
         for i in range(num_layers):
             self.add_module(
                 f"fc{i}", FullyConnected(widths[i], widths[i + 1], rate=rate, operations=operations)
@@ -80,8 +80,8 @@ class MappingNetwork(nn.Module):
         ws = self.style(z, c)[:, None].expand(-1, self.num_ws, -1)
         if psi == 1:
             return ws
-        truncated = torch.lerp(self.w_avg.to(ws.dtype), ws[:, :cutoff], psi)
-        return truncated if cutoff is None else torch.cat([truncated, ws[:, cutoff:]], dim=1)
+        first_rows = torch.lerp(self.w_avg.to(ws.dtype), ws[:, :cutoff], psi)
+        return first_rows if cutoff is None else torch.cat([first_rows, ws[:, cutoff:]], dim=1)
 
     @torch.no_grad()
     def update_average(self, w: Tensor, beta: float = 0.998) -> None:
@@ -317,7 +317,8 @@ class SynthesisNetwork(nn.Module):
                 f"SynthesisNetwork: expected a resolution that is {base_resolution} doubled some times and at most channel_base "
                 f"({channel_base}), got {resolution}; change resolution, base_resolution or channel_base"
             )
-        self.w_dim, self.resolutions = w_dim, [base_resolution << i for i in range(doublings + 1)]
+        self.w_dim = w_dim
+        self.resolutions = [base_resolution << i for i in range(doublings + 1)]
         inputs = 0
         for r in self.resolutions:
             outputs = channels_at(r, channel_base, channel_max)
