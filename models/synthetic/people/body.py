@@ -115,18 +115,18 @@ def scalp(rest: Tensor) -> Tensor:
         rest: [N, 3] of the whole model.
     """
     grown = torch.zeros(len(rest))
-    grown[:SKIN] = above_hairline(rest[:SKIN])
+    grown[:SKIN] = above_hairline(rest[:SKIN]) * ~ears(rest[:SKIN])
     return grown
 
 
 def above_hairline(skin: Tensor) -> Tensor:
-    """[P] in [0, 1]: `scalp` at any points of the skin; rest coordinates [P, 3]."""
+    """[P] in [0, 1]: `scalp` at any points of the skin, ears not left out; rest coordinates [P, 3]."""
     away = torch.atan2(skin[:, 0], skin[:, 2] - 1.0).abs() * (180 / math.pi)
     angles, heights = (torch.tensor(values, dtype=torch.float32) for values in HAIRLINE)
     after = torch.searchsorted(angles, away.contiguous()).clamp(1, len(angles) - 1)
     share = (away - angles[after - 1]) / (angles[after] - angles[after - 1])
     line = torch.lerp(heights[after - 1], heights[after], share)
-    return smoothstep(skin[:, 1] - line, -0.5, 0.5) * ~ears(skin)
+    return smoothstep(skin[:, 1] - line, -0.5, 0.5)
 
 
 def _torso_pose(angles: Tensor, scale: float, shift: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from ..skin import beard_mask, lip_mask
 from ..streams import Draws
 from .colours import strand_colours
 from .locks import Drift
-from .roots import Roots, scatter
+from .roots import Roots, on_ear, scatter
 from .skull import Skull
 from .vectors import unit
 
@@ -59,7 +59,7 @@ def draw_brows(body: Body, draws: Draws) -> Brows:
     """Fuller and lower for men."""
     grown = 1 - 0.35 * body.child
     return Brows(
-        height=draws.uniform(0.85, 1.3) * (1.12 if body.male else 0.92) * grown,
+        height=draws.uniform(0.7, 1.1) * (1.1 if body.male else 0.85) * grown,
         rise=draws.normal(-0.05 if body.male else 0.08, 0.12),
         arch=draws.normal(0.0 if body.male else 0.14, 0.1),
         density=draws.uniform(0.65, 1.1) * (1.1 if body.male else 0.9),
@@ -68,7 +68,7 @@ def draw_brows(body: Body, draws: Draws) -> Brows:
 
 def brow_hairs(skull: Skull, body: Body, brows: Brows, shade: Tensor, draws: Draws) -> Hair:
     """Strands of both brows: upright at the nose, lying outward, drawn together at the ends."""
-    roots = _kept(scatter(body, skull, _near_brows(body.rest), 4200, draws), brows.cover)
+    roots = _kept(scatter(body, skull, _near_brows(body.rest), 3200, draws), brows.cover)
     side = roots.rest[:, 0].sign()
     aside = roots.rest[:, 0].abs()
     outward = smoothstep(aside, 1.0, 2.6)
@@ -83,7 +83,7 @@ def brow_hairs(skull: Skull, body: Body, brows: Brows, shade: Tensor, draws: Dra
     away = torch.stack([side * turn.cos(), turn.sin(), -0.25 * outward], 1)
     length = (0.5 + 0.35 * roots.chance) * (0.7 + 0.3 * brows.height)
     strands = lying(roots, away, length * body.scale, 0.16, 4)
-    return on_skin(strands, roots, shade, 0.24, 0.052 * body.scale, draws, "brows")
+    return on_skin(strands, roots, shade, 0.24, 0.046 * body.scale, draws, "brows")
 
 
 def lash_hairs(scans: Scans, body: Body, painted: bool, shade: Tensor, draws: Draws) -> Hair:
@@ -157,14 +157,10 @@ class Beard:
             torch.exp(-(((y + 1.95) / 0.7) ** 2)) * smoothstep(3.3 - x, 0.0, 0.9) * smoothstep(z, 7.5, 8.6)
         )
         mask = torch.maximum(beard_mask(lowered) * (y < -2.0), above_lip)
-        mask = torch.maximum(
-            mask,
-            smoothstep(2.2 - y, 0.0, 2.5)
-            * smoothstep(x, 6.2, 6.9)
-            * smoothstep(y, -9, -6)
-            * (z > 1.2)
-            * (z < 4.6),
-        )
+        beside = smoothstep(2.4 - y, 0.0, 2.5) * smoothstep(x, 5.9, 6.6) * smoothstep(y, -9.0, -6.0)
+        beside = beside * smoothstep(z, 1.0, 2.0) * smoothstep(5.4 - z, 0.0, 1.2) * (1 - on_ear(rest))
+        throat = smoothstep(y + 0.25 * (z - 9.0).clamp(-4, 0), -10.8, -8.6)
+        mask = torch.maximum(mask, 0.85 * beside) * throat
         if self.shape == "goatee":
             mask = mask * smoothstep(3.7 - x, 0.0, 0.6) * smoothstep(z, 5.5, 7.0)
         if self.shape == "moustache":
@@ -173,7 +169,7 @@ class Beard:
         bare = torch.exp(-(((x - 1.5) / 0.55) ** 2 + ((y + 5.2) / 0.5) ** 2)) * (
             z > 8
         )  # beside the tuft below the lip
-        return mask * thin * (1 - 0.7 * bare) * (1 - lip_mask(mirrored)) * (x < 7.2)
+        return mask * thin * (1 - 0.7 * bare) * (1 - lip_mask(mirrored))
 
 
 def draw_beard(body: Body, draws: Draws) -> Beard | None:

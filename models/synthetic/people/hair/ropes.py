@@ -83,7 +83,7 @@ def _guides(
     plan = Growth(
         length=length * (0.75 + 0.35 * top) * (0.85 + 0.2 * roots.chance),
         layer=0.4 + 1.6 * roots.other * (0.4 + 0.6 * top),
-        lift=0.3 * (0.5 + roots.other) * (0.4 + 0.6 * top),
+        lift=0.18 * (0.5 + roots.other) * (0.4 + 0.6 * top),
         comb=comb("part", roots, draws, part),
         gravity=0.6,
         reach=9.0,
