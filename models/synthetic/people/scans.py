@@ -69,7 +69,7 @@ class Scans:
 
 
 def scans_file(path: Path | None = None) -> Path:
-    """Where the model's file lies: the path given, else $PORTRAIT_DIFFUSION_SCANS, else `shared/assets` beside the checkout.
+    """Where the model's file lies: the path given, else $PORTRAIT_DIFFUSION_SCANS, else the assets that lie shared beside the checkout.
 
     Args:
         path: the file, or the folder that holds it.

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..parts import Body
+from ..parts import Body, Paint, Surface
 from ..scans import SKIN, Scans
+from .curves import ring
 
 FLOOR = -0.40  # scene units: all geometry ends here
 AXIS_Z = -1.7  # cm: the neck's middle, front to back
-TOP = (
-    (0, 40, 90, 135, 180),
-    (-9.3, -8.2, -6.2, -4.2, -3.0),
-)  # degrees from the front: cm where columns begin
-BASE = ((0, 45, 90, 135, 180), (-14.8, -14.2, -12.4, -10.4, -8.8))  # where the neck meets the shoulders
+TOP = ring(-9.3, -6.2, -3.0)  # cm at rest where columns begin: under the chin, behind the ears, at the nape
+BASE = ring(-14.8, -12.4, -8.8)  # where the neck meets the shoulders
 COLUMNS, NECK_ROWS, CHEST_ROWS = 108, 28, 20
 
 
@@ -57,17 +56,23 @@ class Bust:
         return after - 1 + share
 
     def row(self, column: Tensor, arc: Tensor) -> Tensor:
-        """[...] row coordinates `arc` centimetres below the neck's end along columns [...]; clamped to the grid."""
+        """Row coordinates `arc` centimetres below the neck's end along columns; clamped to the grid.
+
+        Args:
+            column: [C]. arc: [..., C].
+
+        Returns:
+            As arc.
+        """
         table = self.arc.T.contiguous()  # [C, R]
         low = torch.floor(column).long()
-        share = (column - low)[..., None]
-        ladder = torch.lerp(
-            table[low % len(table)], table[(low + 1) % len(table)], share
-        )  # [..., R], increasing
-        after = torch.searchsorted(ladder, arc[..., None].contiguous()).clamp(1, ladder.shape[-1] - 1)
-        below = ladder.gather(-1, after - 1)
-        step = (arc[..., None] - below) / (ladder.gather(-1, after) - below).clamp_min(1e-6)
-        return (after - 1 + step.clamp(0, 1))[..., 0]
+        share = (column - low)[:, None]
+        ladder = torch.lerp(table[low % len(table)], table[(low + 1) % len(table)], share)  # increasing
+        wanted = arc.reshape(-1, len(column)).T.contiguous()
+        after = torch.searchsorted(ladder, wanted).clamp(1, ladder.shape[1] - 1)
+        below = ladder.gather(1, after - 1)
+        step = (wanted - below) / (ladder.gather(1, after) - below).clamp_min(1e-6)
+        return (after - 1 + step.clamp(0, 1)).T.reshape(arc.shape)
 
     def at(self, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Points, unit normals and rest coordinates [..., 3] at grid coordinates [...]."""
@@ -96,7 +101,7 @@ def make_bust(body: Body, scans: Scans) -> Bust:
     neck = (body.vertices[place.corners] * place.weights[..., None]).sum(-2)  # [rows, C, 3]
     rest = (body.rest[place.corners] * place.weights[..., None]).sum(-2)
     upright = _carry(torch.linalg.inv(body.posture), neck)
-    ground = torch.stack([body.pupils.mean(0)[0], body.pupils.mean(0)[1], body.pupils.mean(0)[2]])
+    ground = body.pupils.mean(0)
     eyes = scans.vertices.new_tensor(
         [0.0, 3.6, 8.44]
     )  # cm: between the mean's pupils, where `rest` and canonical meet
@@ -117,18 +122,25 @@ def make_bust(body: Body, scans: Scans) -> Bust:
     )
 
 
-def bare_chest(bust: Bust) -> tuple[Tensor, Tensor, Tensor]:
-    """Vertices [N, 3], faces [M, 3] and rest [N, 3] of the skin below the scan's edge, closed at the bottom."""
-    grid, rest = bust.points[bust.loop :], bust.rest[bust.loop :]
+def bare_chest(bust: Bust, body: Body, scans: Scans, paint: Callable[[Tensor], Paint]) -> Surface:
+    """The skin below the scan's edge, closed at the bottom; paint: of skin."""
+    grid, rest, normals = (image[bust.loop :] for image in (bust.points, bust.rest, bust.normals))
     rows, columns = grid.shape[:2]
-    middle, rest_middle = grid[-1].mean(0, keepdim=True), rest[-1].mean(0, keepdim=True)
+    place = _places(scans)
+    edge = (body.normals[place.corners[-1]] * place.weights[-1][..., None]).sum(-2)
+    fade = torch.linspace(1, 0, 6)[:, None, None].clamp_min(0)
+    normals = torch.cat([torch.lerp(normals[:6], edge.expand(6, -1, 3), fade), normals[6:]])
     last = (rows - 1) * columns + torch.arange(columns)
     cap = torch.stack([torch.full_like(last, rows * columns), last.roll(-1), last], -1)
-    vertices = torch.cat([grid.reshape(-1, 3), middle])
-    return (
-        vertices,
-        torch.cat([grid_faces(rows, columns), cap]),
-        torch.cat([rest.reshape(-1, 3), rest_middle]),
+    middle = [image[-1].mean(0, keepdim=True) for image in (grid, rest)]
+    down = grid.new_tensor([[0.0, -1.0, 0.0]])
+    return Surface(
+        vertices=torch.cat([grid.reshape(-1, 3), middle[0]]),
+        faces=torch.cat([grid_faces(rows, columns), cap]),
+        rest=torch.cat([rest.reshape(-1, 3), middle[1]]),
+        normals=F.normalize(torch.cat([normals.reshape(-1, 3), down]), dim=-1),
+        paint=paint,
+        name="chest",
     )
 
 
@@ -143,17 +155,6 @@ def grid_faces(rows: int, columns: int, *, closed: bool = True) -> Tensor:
     a, b = down + across, down + (across + 1) % columns
     c, d = a + columns, b + columns
     return torch.cat([torch.stack([a, c, d], -1), torch.stack([a, d, b], -1)]).reshape(-1, 3)
-
-
-def by_angle(azimuth: Tensor, table: tuple) -> Tensor:
-    """[...] a value that depends on the angle away from the front alone; table: (degrees, values)."""
-    away = torch.remainder(azimuth + math.pi, 2 * math.pi).sub(math.pi).abs() * (180 / math.pi)
-    degrees, values = (azimuth.new_tensor(row) for row in table)
-    after = torch.searchsorted(degrees, away.contiguous()).clamp(1, len(degrees) - 1)
-    share = (away - degrees[after - 1]) / (degrees[after] - degrees[after - 1])
-    smooth = share.clamp(0, 1)
-    smooth = smooth * smooth * (3 - 2 * smooth)
-    return torch.lerp(values[after - 1], values[after], smooth)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +211,7 @@ def _column(rest: Tensor, faces: Tensor, end: Tensor, azimuth: Tensor) -> tuple[
     away = (rest[faces] - axis) @ side
     near = faces[(away.amin(1) <= 1e-4) & (away.amax(1) >= -1e-4) & (((rest[faces] - axis) @ out) > 0).all(1)]
     share = torch.linspace(0, 1, NECK_ROWS + 1)[:-1]
-    top = by_angle(azimuth, TOP)
+    top = TOP(azimuth)
     radius = (end - axis) @ out
     low = end[1] + 0.5 * radius
     origin = axis + torch.stack([share * 0, torch.lerp(top, low, share), share * 0], -1)
@@ -293,7 +294,7 @@ def _arc(rest: Tensor, azimuth: Tensor) -> Tensor:
     """[R, C] centimetres along the columns from where each crosses the neck's lower end."""
     steps = (rest[1:] - rest[:-1]).norm(dim=-1).clamp_min(1e-4)
     length = torch.cat([torch.zeros_like(steps[:1]), steps.cumsum(0)])
-    base = by_angle(azimuth, BASE)
+    base = BASE(azimuth)
     below = (rest[..., 1] < base).float().cumsum(0) > 0
     first = below.float().argmax(0).clamp_min(1)
     column = torch.arange(rest.shape[1])

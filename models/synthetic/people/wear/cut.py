@@ -10,11 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..parts import Paint, Surface
-from .bust import FLOOR, Bust, by_angle, grid_faces
+from .bust import FLOOR, Bust, grid_faces
+from .curves import Curve
 
-Curve = tuple[
-    tuple[float, ...], tuple[float, ...]
-]  # degrees from the front, centimetres below the neck's end
 COLUMNS = 144
 EDGE = (0.0, 0.0, 0.12, 0.4, 0.9, 1.6, 2.6)  # cm below the upper edge: rows that give it a thickness
 BODY_ROWS = 20
@@ -37,23 +35,25 @@ def cloth_piece(
     near: float = 0.3,
     far: float = 0.9,
     quilting: float = 0.0,
+    wave: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Surface:
     """Cloth around the whole bust.
 
     Args:
         top, hem: its upper and lower edge; without a hem it ends at the floor.
         near, far: centimetres off the skin at the upper edge, and 8 cm below it.
-        quilting: centimetres that horizontal quilts swell.
+        quilting: centimetres that horizontal quilts swell. wave: (azimuth, cm along columns) -> centimetres of folds.
     """
     turn = azimuths()
     column = bust.column(turn)
-    upper = by_angle(turn, top)
-    lower = by_angle(turn, hem) if hem else torch.full_like(upper, OPEN)
+    upper = top(turn)
+    lower = hem(turn) if hem else torch.full_like(upper, OPEN)
     down = _rows(bust, column, upper, lower)  # [rows, C] centimetres along the columns
-    columns = column.expand_as(down)
-    skin, normal, rest = bust.at(columns, bust.row(columns, down))
+    skin, normal, rest = bust.at(column.expand_as(down), bust.row(column, down))
     below = (down - upper).clamp_min(0)
     offset = near + (far - near) * (below / 8).clamp(0, 1)
+    if wave:
+        offset = offset + wave(turn.expand_as(down), down)
     offset[0] = -0.15  # from the skin outward: the edge has a thickness
     ends = torch.minimum(below, (lower - down).clamp_min(0)) if hem else below
     offset = torch.where((ends < 0.05) & (below > 0.05), -0.15, offset)
@@ -84,7 +84,7 @@ def drape(skin: Tensor, normal: Tensor, offset: Tensor, *, closed: bool = True, 
         skin, normal: [R, C, 3]; offset: [R, C] scene units.
 
     Returns:
-        [R, C, 3], not below `FLOOR`.
+        [R, C, 3].
     """
     points = skin + normal * offset[..., None]
     for _ in range(rounds):
@@ -92,7 +92,7 @@ def drape(skin: Tensor, normal: Tensor, offset: Tensor, *, closed: bool = True, 
     gap = ((points - skin) * normal).sum(-1)
     least = torch.where(offset > 0, offset * 0.6, offset)
     points = points + normal * (least - gap).clamp_min(0)[..., None]
-    return torch.cat([points[..., :1], points[..., 1:2].clamp_min(FLOOR), points[..., 2:]], -1)
+    return points
 
 
 def _blur(points: Tensor, closed: bool) -> Tensor:
@@ -105,10 +105,11 @@ def _blur(points: Tensor, closed: bool) -> Tensor:
 def surface(
     points: Tensor, rest: Tensor, paint: Callable[[Tensor], Paint], name: str, *, closed: bool = True
 ) -> Surface:
-    """A grid [R, C, 3] as a surface."""
+    """A grid [R, C, 3] as a surface; what would lie below `FLOOR` lies on it."""
     rows, columns = points.shape[:2]
+    vertices = points.reshape(-1, 3)
     return Surface(
-        vertices=points.reshape(-1, 3),
+        vertices=torch.cat([vertices[:, :1], vertices[:, 1:2].clamp_min(FLOOR), vertices[:, 2:]], 1),
         faces=grid_faces(rows, columns, closed=closed),
         rest=rest.reshape(-1, 3),
         paint=paint,
@@ -140,7 +141,9 @@ def tube(
     guide = flat[0] if flat else _guide(tangent)
     first = F.normalize(guide - tangent * (guide * tangent).sum(-1, keepdim=True), dim=-1)
     second = torch.linalg.cross(tangent, first)
-    angle = torch.arange(sides) * (2 * math.pi / sides)
+    angle = torch.arange(sides) * (
+        -2 * math.pi / sides
+    )  # seen from outside, rows run down and columns to the left
     thin = flat[1] if flat else 1.0
     around = (
         first[:, None] * (thin * angle.cos())[:, None] + second[:, None] * angle.sin()[:, None]

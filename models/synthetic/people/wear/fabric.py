@@ -15,7 +15,8 @@ from ..parts import Paint
 from ..streams import Draws
 
 Field = Callable[[Tensor], Tensor]  # [P, 3] centimetres -> [P]
-SLEEVE = 15.0  # cm from the middle: where a sleeve is sewn on
+SLEEVE = 15.5  # cm from the middle: where a sleeve is sewn on
+SHOULDER_Z = -1.5  # cm: where front and back are sewn together
 COLOURS = {  # sRGB of clothes as shops sell them, and how often
     (0.93, 0.93, 0.91): 1.5,
     (0.10, 0.10, 0.11): 1.7,
@@ -45,7 +46,7 @@ class Fabric:
     Attributes:
         colours: three, linear RGB. pattern: a name in `PATTERNS`; size: its repeat in centimetres.
         weave: "plain", "knit", "rib", "twill", "fleece", "satin" or "leather". folds: slope of the folds, 0 = none.
-        seed: of its noise.
+        seed: of its noise. wound: whether patterns run round the head instead of across the chest.
     """
 
     colours: tuple[Tensor, Tensor, Tensor]
@@ -54,11 +55,14 @@ class Fabric:
     weave: str = "plain"
     folds: float = 0.25
     seed: int = 0
+    wound: bool = False
 
     def paint(self, rest: Tensor) -> Paint:
         """What rest points [P, 3] look like."""
         first, second, third = (colour.to(rest) for colour in self.colours)
-        one, two = PATTERNS[self.pattern](pattern_plane(rest), self)
+        one, two = PATTERNS[self.pattern](head_plane(rest) if self.wound else pattern_plane(rest), self)
+        if self.pattern == "motif":
+            one = one * (rest[:, 2] > 0)
         albedo = torch.lerp(first.expand(len(rest), 3), second, one[:, None])
         albedo = torch.lerp(albedo, third, two[:, None])
         tone, fibre = self._tone(rest)
@@ -108,9 +112,18 @@ def gradient(height: Field, rest: Tensor, step: float) -> Tensor:
 
 
 def pattern_plane(rest: Tensor) -> tuple[Tensor, Tensor]:
-    """Across and up [P] in centimetres: seen from the front on the chest, from the side on sleeves."""
+    """Across and up [P] in centimetres: seen from the front on the chest, from the side on sleeves.
+
+    Depth counts as height, too, or patterns would be stretched on top of the shoulders; the fold is the shoulders' seam.
+    """
     x, y, z = rest.unbind(-1)
-    return torch.where(x.abs() > SLEEVE, z + SLEEVE, x), y
+    return torch.where(x.abs() > SLEEVE, z + SLEEVE, x), y - 0.6 * (z - SHOULDER_Z).abs()
+
+
+def head_plane(rest: Tensor) -> tuple[Tensor, Tensor]:
+    """Around the head and up [P] in centimetres."""
+    x, y, z = rest.unbind(-1)
+    return torch.atan2(x, z) * 8.5, y
 
 
 def soft(distance: Tensor, width: float = 0.05) -> Tensor:
@@ -182,12 +195,18 @@ def _camouflage(plane: tuple[Tensor, Tensor], cloth: Fabric) -> tuple[Tensor, Te
 
 
 def _motif(plane: tuple[Tensor, Tensor], cloth: Fabric) -> tuple[Tensor, Tensor]:
-    """A print on the breast: bars like letters above a disc."""
-    u, v = plane[0], plane[1] + 19.4
-    within = soft(torch.maximum(u.abs() - 6.5, v.abs() - 1.3))
-    letters = noise((torch.round(u * 1.3), torch.round(v * 1.6)), cloth.seed + 5) > -0.25
-    disc = soft(torch.hypot(u, v + 6.0) - 3.8)
-    return torch.maximum(within * letters * (torch.remainder(u * 1.3, 1) > 0.18), disc), disc * (v + 6.0 > 0)
+    """A print on the breast: a word, or a broad band."""
+    u, v = plane[0], plane[1] + 24.6
+    if cloth.seed % 3 == 0:
+        return soft(v.abs() - 1.6), soft((v.abs() - 2.1).abs() - 0.2)
+    letter = (u / 1.9).floor()
+    du, dv = (u / 1.9 - letter - 0.5) * 1.9, v
+    kind = noise((letter * 3.3 + 0.5,), cloth.seed + 5)
+    bow = (torch.hypot(du, dv * 0.72) - 0.62).abs() - 0.16  # O, C, D
+    stem = torch.maximum((du + 0.5).abs() - 0.17, dv.abs() - 1.05)
+    bar = torch.maximum((dv - kind).abs() - 0.16, du.abs() - 0.6)
+    glyph = torch.where(kind > 0.15, bow, torch.minimum(stem, torch.where(kind < -0.3, bar, bow)))
+    return soft(torch.maximum(glyph, u.abs() - 5.7)), torch.zeros_like(u)
 
 
 def _bands_of_knitting(plane: tuple[Tensor, Tensor], cloth: Fabric) -> tuple[Tensor, Tensor]:
