@@ -103,9 +103,13 @@ def welded_normals(vertices: Tensor, faces: Tensor, weld: Tensor) -> Tensor:
 
 
 def ears(rest: Tensor) -> Tensor:
-    """[N] bool: what belongs to an ear; rest [N, 3]."""
+    """[P] in [0, 1]: what stands off the side of the head; rest coordinates [P, 3]."""
     x, y, z = rest.unbind(-1)
-    return (x.abs() > 6.75) & (y > -4) & (y < 6.6) & (z > -5) & (z < 5.5)
+    outside = (
+        x.abs() - 7.0 - 0.15 * (z - 0.6) - 0.2 * (y - 1.5).clamp_min(0)
+    )  # the skull widens above the ear
+    near = 1 - ((y - 1.5) / 5.4).square() - ((z - 0.6) / 5.0).square()
+    return smoothstep(outside, 0.1, 0.5) * smoothstep(near, 0.0, 0.25)
 
 
 def scalp(rest: Tensor) -> Tensor:
@@ -115,7 +119,7 @@ def scalp(rest: Tensor) -> Tensor:
         rest: [N, 3] of the whole model.
     """
     grown = torch.zeros(len(rest))
-    grown[:SKIN] = above_hairline(rest[:SKIN]) * ~ears(rest[:SKIN])
+    grown[:SKIN] = above_hairline(rest[:SKIN]) * (1 - ears(rest[:SKIN]))
     return grown
 
 

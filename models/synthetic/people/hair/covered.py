@@ -16,6 +16,7 @@ SPAN, ROWS = (-0.46, 0.46), (-0.42, 0.02)  # scene units: what they show, across
 REST = 0.004  # scene units that hair lies over cloth
 AZIMUTHS, ELEVATIONS = 96, 48  # cells of a map of all directions
 UNDER = 0.0035  # scene units that hair lies below a hat
+EASED = 0.7  # share of what a hat presses down that is left at the next point beyond its rim
 
 
 def lie_on(hair: Hair, points: Tensor) -> Hair:
@@ -55,12 +56,10 @@ def under_cap(hair: Hair, vertices: Tensor, faces: Tensor, middle: Tensor) -> Ha
     radius, way = length(away), unit(away)
     limit = _looked_up(cap, way)
     covered = limit > 0
-    pressed = torch.where(covered, torch.minimum(radius, limit - UNDER), radius)
-    # a strand that leaves the cap must not stand off at once: it comes out at its rim's height
-    rim = torch.where(covered, limit - UNDER, torch.full_like(limit, torch.inf)).cummin(1).values
-    begun = covered.cumsum(1)
-    since = (~covered).cumsum(1).float() * (begun > 0)
-    pressed = torch.where((since > 0) & (radius > rim), torch.minimum(radius, rim + 0.004 * since), pressed)
+    pressed_by = torch.where(covered, (radius - limit + UNDER).clamp_min(0), torch.zeros_like(radius))
+    since = (~covered).cumsum(1) * (covered.cumsum(1) > 0)
+    carried = pressed_by.cummax(1).values * EASED**since  # what leaves the rim does not stand off at once
+    pressed = radius - torch.where(covered, pressed_by, torch.where(since > 0, carried, 0.0))
     strands = middle + way * pressed[..., None]
     seen = ~covered.all(1)
     if not bool(seen.any()):

@@ -12,15 +12,18 @@ from ..scans import Scans
 from ..shape import smoothstep
 from ..streams import Draws
 from .afro import afro
+from .beard import Beard, beard_hairs, draw_beard
+from .brows import Brows, brow_hairs, draw_brows
 from .colours import dyed, natural_shade, strand_colours
 from .covered import lie_on
-from .facial import Beard, Brows, beard_hairs, brow_hairs, draw_beard, draw_brows, lash_hairs
+from .fashion import draw_style
+from .lashes import lash_hairs
 from .loose import loose
 from .mass import hair_cloud, surface_normals
 from .roots import Hairline, Roots, draw_hairline, scatter
 from .ropes import braids, cornrows, locs
 from .skull import Skull, bend, load_skull
-from .styles import STYLES, draw_style
+from .styles import STYLES
 from .tied import BUNS, PONYTAILS, band, bun, drawn_back, ponytail
 from .undercoat import Undercoat
 

@@ -26,12 +26,12 @@ def loose(skull: Skull, body: Body, roots: Roots, style: Style, draws: Draws) ->
     """
     side = 1.0 if draws.chance(0.5) else -1.0
     part = draws.uniform(*style.part) * (side if style.comb == "across" else 1.0)
-    plan, oval = _plan(body, roots, style, draws, part, -side)
+    plan = _plan(body, roots, style, draws, part, -side)
     strands = grow(skull, roots, plan, style.points)
     apart = torch.stack(
         [
             torch.where(roots.rest[:, 0] < part, 0.0, 9.0) * (style.comb in ("part", "fringe")),
-            9.0 * (oval < 1),
+            9.0 * (plan.oval < 1),
         ],
         1,
     )
@@ -41,15 +41,13 @@ def loose(skull: Skull, body: Body, roots: Roots, style: Style, draws: Draws) ->
     strands = gather(strands, lock, _tightness(roots, style, draws))
     strands = _swung(strands, roots, lock, style, draws)
     strands = rumpled(strands, style.frizz * (0.3 + 2.2 * roots.other**5), draws)
-    strands = off_the_face(push_out(skull, strands), oval[:, None])
+    strands = off_the_face(push_out(skull, strands), plan.oval[:, None])
     strands = cut_below(strands, _level(roots, lock, style, draws))
     return cut_below(strands, torch.full((len(roots),), LOWEST)), lock
 
 
-def _plan(
-    body: Body, roots: Roots, style: Style, draws: Draws, part: float, side: float
-) -> tuple[Growth, Tensor]:
-    """How strands grow, and how much of the face's egg they keep free."""
+def _plan(body: Body, roots: Roots, style: Style, draws: Draws, part: float, side: float) -> Growth:
+    """How strands grow."""
     top = smoothstep(roots.rest[:, 1], 5.5, 10.5)
     drawn = draws.uniform(*style.sides), draws.uniform(*style.top)
     length = torch.lerp(torch.tensor(drawn[0]), torch.tensor(drawn[1]), top) * (0.82 + 0.26 * roots.chance)
@@ -62,8 +60,7 @@ def _plan(
     if parted:  # hair lies flat beside its parting
         layer = layer * (0.4 + 0.6 * beside)
     front = _fringe(roots) if style.comb in FRINGED else torch.zeros(len(roots))
-    oval = 1 - 0.55 * front
-    plan = Growth(
+    return Growth(
         length=length,
         layer=torch.where(front > 0.5, layer.clamp_max(0.9), layer),
         lift=style.lift
@@ -75,10 +72,9 @@ def _plan(
         gravity=style.gravity,
         inertia=style.inertia,
         hug=torch.where(front > 0.5, 0.6, style.hug),
-        oval=oval,
+        oval=1 - 0.55 * front,
         fall=_fall(roots, draws),
     )
-    return plan, oval
 
 
 def _fringe(roots: Roots) -> Tensor:

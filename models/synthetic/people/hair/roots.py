@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from ..body import above_hairline
+from ..body import above_hairline, ears
 from ..parts import Body
 from ..scans import SKIN
 from ..shape import smoothstep
@@ -103,23 +103,13 @@ class Hairline:
         behind = torch.exp(-(((x / 5.5) ** 2 + ((z + 3.0) / 5.5) ** 2) ** 2)) * smoothstep(y, 8.0, 11.5)
         top = smoothstep(y, 9.8, 11.5) * smoothstep(z, -6.0, -1.0)
         bald = (self.thinning * behind + max(0.0, self.thinning + self.recession - 1.0) * top).clamp(0, 1)
-        return above_hairline(lowered) * (1 - bare) * (1 - bald) * (1 - on_ear(rest))
+        return above_hairline(lowered) * (1 - bare) * (1 - bald) * (1 - ears(rest))
 
     def density(self, body: Body) -> Tensor:
         """[V] at the body's vertices."""
         grown = torch.zeros(len(body.rest))
         grown[:SKIN] = self(body.rest[:SKIN])
         return grown
-
-
-def on_ear(rest: Tensor) -> Tensor:
-    """[P] in [0, 1]: what stands off the side of the head; rest coordinates [P, 3]."""
-    x, y, z = rest.unbind(-1)
-    outside = (
-        x.abs() - 7.0 - 0.15 * (z - 0.6) - 0.2 * (y - 1.5).clamp_min(0)
-    )  # the skull widens above the ear
-    near = 1 - ((y - 1.5) / 5.4).square() - ((z - 0.6) / 5.0).square()
-    return smoothstep(outside, 0.1, 0.5) * smoothstep(near, 0.0, 0.25)
 
 
 def draw_hairline(body: Body, draws: Draws) -> Hairline:

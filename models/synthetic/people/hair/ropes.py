@@ -87,6 +87,7 @@ def _guides(
         comb=comb("part", roots, draws, part),
         gravity=0.6,
         reach=9.0,
+        oval=torch.ones(len(roots)),
         fall=fall,
     )
     return cut_below(grow(skull, roots, plan, points), torch.full((len(roots),), LOWEST))

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..parts import Paint
 from ..shape import smoothstep
-from .facial import Beard, Brows
+from .beard import Beard
+from .brows import Brows
 from .roots import Hairline
 
 
