@@ -64,7 +64,7 @@ def make_scene(surfaces: list[Surface], hair: list[Hair], light: Light) -> Scene
     solid = [surface for surface in surfaces if not surface.transparent]
     clear = [surface for surface in surfaces if surface.transparent]
     clouds = [dense_points(surface.vertices, surface.faces) for surface in solid]
-    clouds += [strand_points(piece.strands[::STRAND_STEP]) for piece in hair]
+    clouds += [strand_points(piece.strands[::STRAND_STEP]) for piece in hair if piece.name == "hair"]
     occluders = torch.cat(clouds)
     return Scene(
         solid=_mesh(solid, occluders, light),
