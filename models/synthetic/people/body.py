@@ -103,6 +103,12 @@ def welded_normals(vertices: Tensor, faces: Tensor, weld: Tensor) -> Tensor:
 
 
 def ears(rest: Tensor) -> Tensor:
+    """[N] bool: what belongs to an ear, and the skin around it; rest [N, 3]."""
+    x, y, z = rest.unbind(-1)
+    return (x.abs() > 6.75) & (y > -4) & (y < 6.6) & (z > -5) & (z < 5.5)
+
+
+def ear_share(rest: Tensor) -> Tensor:
     """[P] in [0, 1]: what stands off the side of the head; rest coordinates [P, 3]."""
     x, y, z = rest.unbind(-1)
     outside = (
@@ -119,7 +125,7 @@ def scalp(rest: Tensor) -> Tensor:
         rest: [N, 3] of the whole model.
     """
     grown = torch.zeros(len(rest))
-    grown[:SKIN] = above_hairline(rest[:SKIN]) * (1 - ears(rest[:SKIN]))
+    grown[:SKIN] = above_hairline(rest[:SKIN]) * (1 - ear_share(rest[:SKIN]))
     return grown
 
 

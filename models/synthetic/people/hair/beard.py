@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..body import ears
+from ..body import ear_share
 from ..parts import Body, Hair
 from ..shape import smoothstep
 from ..skin import beard_mask, lip_mask
@@ -44,7 +44,7 @@ class Beard:
         )
         mask = torch.maximum(beard_mask(lowered) * (y < -2.0), above_lip)
         beside = smoothstep(2.4 - y, 0.0, 2.5) * smoothstep(x, 5.9, 6.6) * smoothstep(y, -9.0, -6.0)
-        beside = beside * smoothstep(z, 1.0, 2.0) * smoothstep(5.4 - z, 0.0, 1.2) * (1 - ears(rest))
+        beside = beside * smoothstep(z, 1.0, 2.0) * smoothstep(5.4 - z, 0.0, 1.2) * (1 - ear_share(rest))
         throat = smoothstep(y + 0.25 * (z - 9.0).clamp(-4, 0), -10.8, -8.6)
         mask = torch.maximum(mask, 0.85 * beside) * throat
         if self.shape == "goatee":

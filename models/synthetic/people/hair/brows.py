@@ -52,7 +52,7 @@ def draw_brows(body: Body, draws: Draws) -> Brows:
     """Fuller and lower for men."""
     grown = 1 - 0.35 * body.child
     return Brows(
-        height=draws.uniform(0.7, 1.1) * (1.1 if body.male else 0.85) * grown,
+        height=draws.uniform(0.78, 1.18) * (1.12 if body.male else 0.85) * grown,
         rise=draws.normal(-0.05 if body.male else 0.08, 0.12),
         arch=draws.normal(0.0 if body.male else 0.14, 0.1),
         density=draws.uniform(0.65, 1.1) * (1.1 if body.male else 0.9),

@@ -60,9 +60,13 @@ def _plan(body: Body, roots: Roots, style: Style, draws: Draws, part: float, sid
     if parted:  # hair lies flat beside its parting
         layer = layer * (0.4 + 0.6 * beside)
     front = _fringe(roots) if style.comb in FRINGED else torch.zeros(len(roots))
+    near = smoothstep(roots.rest[:, 2], -1.0, 5.0) * smoothstep(7.0 - roots.rest[:, 0].abs(), 0.0, 3.0)
+    near = near * (
+        style.comb in FRINGED
+    )  # a fringe lies on the forehead, what grows behind it rises from there
     return Growth(
         length=length,
-        layer=torch.where(front > 0.5, layer.clamp_max(0.9), layer),
+        layer=layer.minimum(0.9 + 4.0 * (1 - near)),
         lift=style.lift
         * (0.6 + 0.8 * roots.other)
         * (0.5 + 0.5 * top)
@@ -71,7 +75,7 @@ def _plan(body: Body, roots: Roots, style: Style, draws: Draws, part: float, sid
         reach=style.reach,
         gravity=style.gravity,
         inertia=style.inertia,
-        hug=torch.where(front > 0.5, 0.6, style.hug),
+        hug=style.hug + (0.6 - style.hug) * near,
         oval=1 - 0.55 * front,
         fall=_fall(roots, draws),
     )

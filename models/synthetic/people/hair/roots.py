@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from ..body import above_hairline, ears
+from ..body import above_hairline, ear_share
 from ..parts import Body
 from ..scans import SKIN
 from ..shape import smoothstep
@@ -103,7 +103,7 @@ class Hairline:
         behind = torch.exp(-(((x / 5.5) ** 2 + ((z + 3.0) / 5.5) ** 2) ** 2)) * smoothstep(y, 8.0, 11.5)
         top = smoothstep(y, 9.8, 11.5) * smoothstep(z, -6.0, -1.0)
         bald = (self.thinning * behind + max(0.0, self.thinning + self.recession - 1.0) * top).clamp(0, 1)
-        return above_hairline(lowered) * (1 - bare) * (1 - bald) * (1 - ears(rest))
+        return above_hairline(lowered) * (1 - bare) * (1 - bald) * (1 - ear_share(rest))
 
     def density(self, body: Body) -> Tensor:
         """[V] at the body's vertices."""

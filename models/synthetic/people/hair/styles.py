@@ -65,8 +65,8 @@ STYLES = {
         layers=(0.15, 1.5),
         lift=0.5,
         gravity=0.12,
-        clump=(0.1, 0.55),
-        locks=520,
+        clump=(0.0, 0.4),
+        locks=620,
         frizz=0.25,
     ),
     "side part": Style(
