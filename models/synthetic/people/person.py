@@ -10,12 +10,14 @@ from torch import Tensor
 
 from .body import make_body
 from .eyes import CENTRE, coat_normals, draw_eyes, draw_mouth, lid_shade
+from .hair.hairdo import draw_hairdo
 from .light import Light, draw_light
 from .nature import Nature, nature
 from .parts import Body, Hair, Surface
 from .scans import LEFT_EYE, RIGHT_EYE, SKIN, Scans, load_scans
 from .scene import Scene, make_scene
 from .skin import draw_skin
+from .wear.outfit import draw_wear
 
 FACTORY_VERSION = "3"
 EYE_RECESS = 0.011  # scene units from an eyeball out to its lids' outside
@@ -23,7 +25,12 @@ EYE_RECESS = 0.011  # scene units from an eyeball out to its lids' outside
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """One person. Attributes: surfaces, hair: all parts. scene: the same, ready for cameras."""
+    """One person.
+
+    Attributes:
+        surfaces, hair: all parts. scene: the same, ready for cameras.
+        names: what was drawn: the hair's style, clothes, glasses, headwear, the light's scene.
+    """
 
     seed: int
     who: Nature
@@ -31,6 +38,7 @@ class Person:
     surfaces: tuple[Surface, ...]
     hair: tuple[Hair, ...]
     light: Light
+    names: tuple[str, ...]
     scene: Scene
 
 
@@ -42,8 +50,11 @@ def draw_person(seed: int, scans: Path | None = None) -> Person:
     """
     model, who = load_scans(scans), nature(seed)
     body = make_body(model, who, seed)
-    surfaces = bare_surfaces(model, body, who, seed)
-    hair: list[Hair] = []
+    skin, *inner = bare_surfaces(model, body, who, seed)
+    hairdo = draw_hairdo(model, body, seed)
+    wear = draw_wear(body, model, seed, skin.paint)
+    surfaces = [hairdo.over(skin), *inner, *wear.surfaces]
+    hair = wear.under(hairdo.pieces)
     light = draw_light(seed, who.tone)
     return Person(
         seed=seed,
@@ -52,6 +63,7 @@ def draw_person(seed: int, scans: Path | None = None) -> Person:
         surfaces=tuple(surfaces),
         hair=tuple(hair),
         light=light,
+        names=(hairdo.style, *wear.names, light.name),
         scene=make_scene(surfaces, hair, light),
     )
 
@@ -85,7 +97,7 @@ def bare_surfaces(model: Scans, body: Body, who: Nature, seed: int) -> list[Surf
 def _eye_shade(body: Body) -> Tensor:
     """[N] as of `lid_shade`."""
     mirrored = torch.cat([body.rest[:SKIN, :1].abs(), body.rest[:SKIN, 1:]], 1)
-    lids = ((mirrored - mirrored.new_tensor(CENTRE)).norm(dim=1) < 2.0).nonzero()[:, 0]
+    lids = ((mirrored - mirrored.new_tensor(CENTRE)).norm(dim=1) < 1.8).nonzero()[:, 0]
     eyes = torch.cat([torch.arange(part.start, part.stop) for part in (LEFT_EYE, RIGHT_EYE)])
     front = eyes[body.rest[eyes, 2] > CENTRE[2]]
     return lid_shade(body.vertices, front, lids, body.scale)
