@@ -121,11 +121,13 @@ def lid_shade(vertices: Tensor, eyes: Tensor, lids: Tensor, scale: float) -> Ten
         vertices: [N, 3] of the whole model, scene units. eyes, lids: indices [E], [K] of eyeballs and of skin near them.
         scale: scene units a centimetre.
     """
-    away = (vertices[lids][None] - vertices[eyes][:, None]) / scale
-    above = 1 + 0.9 * smoothstep(-away[..., 1], -0.1, 0.25)  # what lies below shades less
-    near = (away.norm(dim=-1) * above).amin(1)
     shade = torch.ones(len(vertices))
-    shade[eyes] = 0.28 + 0.72 * smoothstep(near, 0.0, 0.5)
+    for side in (1.0, -1.0):
+        own, skin = (some[vertices[some, 0] * side > 0] for some in (eyes, lids))
+        across, up, ahead = ((vertices[skin].T[:, None] - vertices[own].T[..., None]) / scale).unbind(0)
+        above = 1 + 0.9 * smoothstep(-up, -0.1, 0.25)  # what lies below shades less
+        near = ((across.square() + up.square() + ahead.square()) * above.square()).amin(1).sqrt()
+        shade[own] = 0.4 + 0.6 * smoothstep(near, 0.0, 0.42)
     return shade
 
 

@@ -111,7 +111,7 @@ def _gain(lamps: list[Lamp], soft: list[Lamp], ambient: Tensor, draws: Draws, di
         light = light + (normals @ lamp.direction).clamp_min(0)[:, None] * lamp.colour
     mean = light.mean(0)
     brightness = float(mean.mean())
-    target = 2 ** (draws.normal(-0.05, 0.3) - (0.7 * draws.uniform() if dim else 0.0))
+    target = 2 ** (draws.normal(0.2, 0.3) - (0.7 * draws.uniform() if dim else 0.0))
     balance = (mean / brightness) ** -draws.uniform(0.45, 0.95)
     return balance * target / brightness
 

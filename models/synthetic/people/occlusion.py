@@ -7,6 +7,7 @@ into a depth map across each direction; that needs no rasteriser, takes strands 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -68,20 +69,35 @@ def visibility(
     return seen / taps
 
 
-def sky_transfer(points: Tensor, normals: Tensor, occluders: Tensor) -> Tensor:
+@dataclass(frozen=True, kw_only=True)
+class Sky:
+    """Depth maps across directions all over the sphere: `ways` and `frames` of each, `maps` [cells, cells]."""
+
+    ways: tuple[Tensor, ...]
+    frames: tuple[Tensor, ...]
+    maps: tuple[Tensor, ...]
+
+
+def sky_maps(occluders: Tensor) -> Sky:
+    """Args: occluders: [P, 3], dense enough for cells of a centimetre."""
+    ways = tuple(_sphere(SKY_DIRECTIONS))
+    frames = tuple(frame(way) for way in ways)
+    return Sky(ways=ways, frames=frames, maps=tuple(depth_map(occluders, f, SKY_CELLS) for f in frames))
+
+
+def sky_transfer(points: Tensor, normals: Tensor, sky: Sky) -> Tensor:
     """[N, 9]: what of a sky's harmonics reaches each vertex, over pi: the unoccluded share less what is blocked.
 
     Args:
-        points, normals: [N, 3] vertices. occluders: [P, 3] dense enough for cells of a centimetre.
+        points, normals: [N, 3] vertices. sky: of `sky_maps`.
     """
     cell = 2 * HALF / SKY_CELLS
     raised = points + normals * cell * 0.7
     transfer = open_transfer(normals)
-    for way in _sphere(SKY_DIRECTIONS):
-        across = frame(way)
-        blocked = 1 - visibility(depth_map(occluders, across, SKY_CELLS), raised, across, 0.5 * cell)
+    for way, across, depths in zip(sky.ways, sky.frames, sky.maps, strict=True):
+        blocked = 1 - visibility(depths, raised, across, 0.5 * cell)
         weight = blocked * (normals @ way).clamp_min(0) * (4 / SKY_DIRECTIONS)
-        transfer = transfer - weight[:, None] * basis(way)
+        transfer = transfer.addcmul(weight[:, None], basis(way)[None], value=-1)
     return transfer
 
 
@@ -109,14 +125,21 @@ def lamp_visibility(points: Tensor, normals: Tensor, occluders: Tensor, lamp: La
 
 
 def dense_points(vertices: Tensor, faces: Tensor) -> Tensor:
-    """[N + 4 F, 3]: vertices, and points within the faces so that a depth map has no holes.
+    """[P, 3]: vertices, and points within large faces so that a lamp's depth map has no holes.
 
     Args:
         vertices: [N, 3]. faces: [F, 3].
     """
     corners = vertices[faces]
+    side = (corners - corners.roll(1, 1)).square().sum(-1).amax(1).sqrt()
+    corners = corners[side > 1.0 * HALF / LAMP_CELLS]
     middles = corners.mean(1, keepdim=True)
     return torch.cat([vertices, middles[:, 0], ((corners + middles) / 2).flatten(0, 1)])
+
+
+def sparse_points(vertices: Tensor, faces: Tensor) -> Tensor:
+    """[N + F, 3]: vertices and the middles of faces, for the sky's coarse maps; vertices [N, 3], faces [F, 3]."""
+    return torch.cat([vertices, vertices[faces].mean(1)])
 
 
 def _sphere(count: int) -> list[Tensor]:

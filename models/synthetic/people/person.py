@@ -20,6 +20,7 @@ from .skin import draw_skin
 from .wear.outfit import draw_wear
 
 FACTORY_VERSION = "3"
+SHOULDERS = -0.06  # scene units: what ends below is of the bust or on it: hair lies on that, not on glasses
 EYE_RECESS = 0.011  # scene units from an eyeball out to its lids' outside
 
 
@@ -54,7 +55,8 @@ def draw_person(seed: int, scans: Path | None = None) -> Person:
     hairdo = draw_hairdo(model, body, seed)
     wear = draw_wear(body, model, seed, skin.paint)
     surfaces = [hairdo.over(skin), *inner, *wear.surfaces]
-    hair = wear.under(hairdo.settled(torch.cat([part.vertices for part in wear.surfaces])))
+    clothes = [part.vertices for part in wear.surfaces if float(part.vertices[:, 1].max()) < SHOULDERS]
+    hair = wear.under(hairdo.settled(torch.cat(clothes)))
     light = draw_light(seed, who.tone)
     return Person(
         seed=seed,
@@ -97,7 +99,7 @@ def bare_surfaces(model: Scans, body: Body, who: Nature, seed: int) -> list[Surf
 def _eye_shade(body: Body) -> Tensor:
     """[N] as of `lid_shade`."""
     mirrored = torch.cat([body.rest[:SKIN, :1].abs(), body.rest[:SKIN, 1:]], 1)
-    lids = ((mirrored - mirrored.new_tensor(CENTRE)).norm(dim=1) < 2.0).nonzero()[:, 0]
+    lids = ((mirrored - mirrored.new_tensor(CENTRE)).norm(dim=1) < 1.8).nonzero()[:, 0]
     eyes = torch.cat([torch.arange(part.start, part.stop) for part in (LEFT_EYE, RIGHT_EYE)])
     front = eyes[body.rest[eyes, 2] > CENTRE[2]]
     return lid_shade(body.vertices, front, lids, body.scale)

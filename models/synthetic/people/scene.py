@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .hair.mass import hair_cloud, strand_light
+from .hair.mass import hair_cloud, solid_cloud, strand_light
 from .light import Light
-from .occlusion import dense_points, lamp_visibility, sky_transfer
+from .occlusion import Sky, dense_points, lamp_visibility, sky_maps, sky_transfer, sparse_points
 from .parts import Hair, Surface
 
 STRAND_STEP = 2  # every second strand stands for its neighbour where hair throws shadows
@@ -61,15 +61,20 @@ class Scene:
 
 def make_scene(surfaces: list[Surface], hair: list[Hair], light: Light) -> Scene:
     """Surfaces and hair of a person in a light."""
-    solid = [surface for surface in surfaces if not surface.transparent]
-    clear = [surface for surface in surfaces if surface.transparent]
-    clouds = [dense_points(surface.vertices, surface.faces) for surface in solid]
-    clouds += [strand_points(piece.strands[::STRAND_STEP]) for piece in hair if piece.name == "hair"]
-    occluders = torch.cat(clouds)
+    used = [_used(surface) for surface in surfaces]
+    solid = [surface for surface in used if not surface.transparent]
+    clear = [surface for surface in used if surface.transparent]
+    outer = [surface for surface in solid if surface.recess == 0.0]
+    dense = torch.cat([dense_points(surface.vertices, surface.faces) for surface in outer])
+    sparse = torch.cat([sparse_points(surface.vertices, surface.faces) for surface in outer])
+    strands = [piece.strands for piece in hair if piece.name == "hair"]
+    cloud = [strand_points(some[::STRAND_STEP]) for some in strands]
+    sky = sky_maps(torch.cat([sparse, *(some[:: 2 * STRAND_STEP].flatten(0, 1) for some in strands)]))
+    occluders = torch.cat([dense, *cloud])
     return Scene(
-        solid=_mesh(solid, occluders, light),
-        clear=_mesh(clear, occluders, light) if clear else None,
-        strands=_strands(hair, torch.cat(clouds[: len(solid)]), light),
+        solid=_mesh(solid, sky, occluders, light),
+        clear=_mesh(clear, sky, occluders, light) if clear else None,
+        strands=_strands(hair, sparse, light),
         light=light,
     )
 
@@ -91,14 +96,13 @@ def smooth_normals(surface: Surface) -> Tensor:
     return F.normalize(total, dim=-1)
 
 
-def _mesh(surfaces: list[Surface], occluders: Tensor, light: Light) -> Mesh:
-    surfaces = [_used(surface) for surface in surfaces]
+def _mesh(surfaces: list[Surface], sky: Sky, occluders: Tensor, light: Light) -> Mesh:
     normals = [smooth_normals(surface) for surface in surfaces]
     starts = torch.tensor([0] + [len(surface.vertices) for surface in surfaces]).cumsum(0)
     vertices = torch.cat([surface.vertices for surface in surfaces])
     normal = torch.cat(normals)
     raised = torch.cat([s.vertices + s.recess * n for s, n in zip(surfaces, normals, strict=True)])
-    transfer = sky_transfer(raised, normal, occluders)
+    transfer = sky_transfer(raised, normal, sky)
     return Mesh(
         vertices=vertices,
         rest=torch.cat([surface.rest for surface in surfaces]),
@@ -150,8 +154,8 @@ def _cavity(surface: Surface, normals: Tensor) -> Tensor:
 def _strands(hair: list[Hair], solid: Tensor, light: Light) -> tuple[Strands, ...]:
     if not hair:
         return ()
-    grid = hair_cloud(hair)
-    lit = [strand_light(piece, hair, solid, light, grid) for piece in hair]
+    grid, block = hair_cloud(hair), solid_cloud(solid)
+    lit = [strand_light(piece, grid, block, light) for piece in hair]
     return tuple(
         Strands(hair=piece, sky=sky, lamps=lamps) for piece, (sky, lamps) in zip(hair, lit, strict=True)
     )

@@ -200,7 +200,9 @@ def expression(scans: Scans, looking: tuple[float, float], draws: Draws) -> Tens
         strengths[scans.expression_names.index(name)] += amount
 
     lean = draws.normal(0.0, 0.06)
-    mood = draws.choice({"smile": 0.3, "laugh": 0.2, "calm": 0.26, "talk": 0.14, "frown": 0.06, "pout": 0.04})
+    mood = draws.choice(
+        {"smile": 0.32, "laugh": 0.22, "calm": 0.31, "talk": 0.07, "frown": 0.05, "pout": 0.03}
+    )
     amount = draws.uniform()
     if mood in ("smile", "laugh"):
         both(0.15 + 0.5 * amount, "mouthSmile")
@@ -211,8 +213,8 @@ def expression(scans: Scans, looking: tuple[float, float], draws: Draws) -> Tens
         both(0.25 * amount, "mouthLowerDown")
         one(0.02 + 0.14 * amount**2, "jawOpen")
     elif mood == "talk":
-        one(0.04 + 0.2 * amount, "jawOpen")
-        one(0.3 * draws.uniform(), "mouthFunnel")
+        one(0.03 + 0.15 * amount, "jawOpen")
+        one(0.2 * draws.uniform(), "mouthFunnel")
     elif mood == "frown":
         both(0.5 * amount, "browDown", "mouthFrown")
         both(0.3 * amount, "mouthPress")

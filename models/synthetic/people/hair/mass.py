@@ -64,20 +64,24 @@ def surface_normals(grid: Tensor, strands: Tensor, outward: Tensor) -> Tensor:
     return unit(unit(downhill) * share + outward * (1.15 - share))
 
 
-def strand_light(
-    piece: Hair, pieces: list[Hair], solid: Tensor, light: Light, grid: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def solid_cloud(points: Tensor) -> Tensor:
+    """[1, 1, Z, Y, X]: what surfaces block per length, 1 / scene units.
+
+    Args:
+        points: [P, 3] of surfaces, scene units, closer than `CELL`.
+    """
+    return _soft(cloud(points, torch.full((len(points),), CELL**3)).clamp_max(1.0)) * (2.5 / CELL)
+
+
+def strand_light(piece: Hair, hair: Tensor, block: Tensor, light: Light) -> tuple[Tensor, Tensor]:
     """Light at the points of every strand.
 
     Args:
-        piece: the hair asked about. pieces: all that throw shadows. solid: [P, 3] points of surfaces, closer than `CELL`.
-        grid: as of `hair_cloud(pieces)`, if it is known.
+        piece: the hair asked about. hair: as of `hair_cloud`, of all pieces. block: as of `solid_cloud`.
 
     Returns:
         irradiance over pi of the sky [N, K, 3], and visibility of each lamp [N, K, L].
     """
-    hair = hair_cloud(pieces) if grid is None else grid
-    block = _soft(cloud(solid, torch.full((len(solid),), CELL**3)).clamp_max(1.0)) * (2.5 / CELL)
     count = piece.strands.shape[1]
     knots = torch.linspace(0, count - 1, min(KNOTS, count)).round().long()
     points, normals = piece.strands[:, knots], piece.normals[:, knots]

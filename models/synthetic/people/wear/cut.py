@@ -91,8 +91,7 @@ def drape(skin: Tensor, normal: Tensor, offset: Tensor, *, closed: bool = True, 
         points = torch.cat([points[:2], _blur(points, closed)[2:-1], points[-1:]])
     gap = ((points - skin) * normal).sum(-1)
     least = torch.where(offset > 0, offset * 0.6, offset)
-    points = points + normal * (least - gap).clamp_min(0)[..., None]
-    return points
+    return points + normal * (least - gap).clamp_min(0)[..., None]
 
 
 def _blur(points: Tensor, closed: bool) -> Tensor:
