@@ -54,7 +54,7 @@ def draw_person(seed: int, scans: Path | None = None) -> Person:
     hairdo = draw_hairdo(model, body, seed)
     wear = draw_wear(body, model, seed, skin.paint)
     surfaces = [hairdo.over(skin), *inner, *wear.surfaces]
-    hair = wear.under(hairdo.pieces)
+    hair = wear.under(hairdo.settled(torch.cat([part.vertices for part in wear.surfaces])))
     light = draw_light(seed, who.tone)
     return Person(
         seed=seed,

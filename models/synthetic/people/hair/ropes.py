@@ -83,10 +83,11 @@ def _guides(
     plan = Growth(
         length=length * (0.75 + 0.35 * top) * (0.85 + 0.2 * roots.chance),
         layer=0.4 + 1.6 * roots.other * (0.4 + 0.6 * top),
-        lift=0.3 * (0.5 + roots.other) * (0.4 + 0.6 * top),
+        lift=0.18 * (0.5 + roots.other) * (0.4 + 0.6 * top),
         comb=comb("part", roots, draws, part),
         gravity=0.6,
         reach=9.0,
+        oval=torch.ones(len(roots)),
         fall=fall,
     )
     return cut_below(grow(skull, roots, plan, points), torch.full((len(roots),), LOWEST))

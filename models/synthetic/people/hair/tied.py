@@ -67,7 +67,8 @@ def ponytail(skull: Skull, place: str, wavy: bool, draws: Draws) -> tuple[Tensor
         comb=lambda at, reached: torch.tensor([0.0, -1.0, -0.2]).expand_as(at),
         reach=4.0,
         gravity=0.6,
-        fall=-1.0,
+        oval=torch.ones(TAIL_STRANDS),
+        fall=-torch.ones(TAIL_STRANDS),
     )
     strands = grow(skull, roots, plan, TAIL_POINTS)
     lock = nearest_lock(roots, 40)
