@@ -81,7 +81,7 @@ class Fabric:
     def _tone(self, rest: Tensor) -> tuple[Tensor, Tensor]:
         """Log-brightness [P] that varies slowly, and from thread to thread."""
         slow = 0.05 * noise(tuple((rest * 0.25).unbind(-1)), self.seed)
-        strength = {"knit": 0.12, "twill": 0.16, "fleece": 0.1}.get(self.weave, 0.05)
+        strength = {"knit": 0.12, "twill": 0.1, "fleece": 0.1}.get(self.weave, 0.05)
         return slow, strength * noise(tuple((rest * 5.0).unbind(-1)), self.seed + 1) + WEAVES[self.weave](
             rest, 1
         )

@@ -115,12 +115,12 @@ def cap(body: Body, draws: Draws) -> Headwear:
     weave = draws.choice({"plain": 3, "twill": 1})
     fabric = replace(hat_cloth(draws, {"plain": 5, "camouflage": 0.3}, weave=weave), folds=0.03)
     rim = ring(draws.uniform(8.0, 9.2), draws.uniform(6.2, 6.9), draws.uniform(2.0, 3.5))
-    tall = draws.uniform(0.8, 2.0)
+    tall = draws.uniform(0.3, 1.3)
 
     def off(turn: Tensor, up: Tensor) -> Tensor:
         front = ((1 + turn.cos()) / 2).square()
         seam = 0.06 * torch.cos(3 * turn).abs().clamp(0, 0.2)
-        return 0.55 + tall * front * torch.sin(math.pi * up.clamp(0, 0.9)) + 0.7 * up.square() + seam
+        return 0.5 + tall * front * torch.sin(math.pi * up.clamp(0, 0.9)) + 0.4 * up.square() + seam
 
     backwards = draws.chance(0.12)
     contrast = draws.chance(0.25)
@@ -129,7 +129,7 @@ def cap(body: Body, draws: Draws) -> Headwear:
     parts = [
         dome(skull, fabric, rim, lambda turn, up: off(turn - turned, up), "hat"),
         peak(skull, shade, rim, turned, draws.uniform(5.8, 7.2), draws.uniform(0.6, 2.2)),
-        ball(skull, shade, 0.6, 1.3),
+        ball(skull, shade, 0.5, 0.85),
     ]
     return Headwear(surfaces=tuple(parts), tuck=lambda s: skull.tuck(s, rim, 0.3), kind="cap")
 

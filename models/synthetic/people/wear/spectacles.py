@@ -75,8 +75,7 @@ def glasses(body: Body, draws: Draws, *, sun: bool) -> list[Surface]:
     if style.metal:
         frame += [_pad(fit, plane, outline, side, paint) for side in (1.0, -1.0)]
     lenses = [_lens(fit, outline, plane, side, style, middle_y) for side in (1.0, -1.0)]
-    clear = joined(lenses, "lenses")
-    return [joined(frame, "frame"), _transparent(clear)]
+    return [joined(frame, "frame"), joined(lenses, "lenses", transparent=True)]
 
 
 def _plane(fit: Fit, outline: Tensor, bend: float):
@@ -181,14 +180,3 @@ def _lens(fit: Fit, outline: Tensor, plane, side: float, style: Style, middle: f
     if side > 0:
         path = path.flip(1)
     return surface(fit.scene(path), path, Glass(tint=style.tint, dark=style.dark, middle=middle), "lens")
-
-
-def _transparent(part: Surface) -> Surface:
-    return Surface(
-        vertices=part.vertices,
-        faces=part.faces,
-        rest=part.rest,
-        paint=part.paint,
-        name=part.name,
-        transparent=True,
-    )
