@@ -164,8 +164,8 @@ def _guide(tangent: Tensor) -> Tensor:
     return F.one_hot(least, 3).to(tangent).expand_as(tangent)
 
 
-def joined(surfaces: list[Surface], name: str) -> Surface:
-    """Surfaces of one paint as one."""
+def joined(surfaces: list[Surface], name: str, *, transparent: bool = False) -> Surface:
+    """Thin surfaces of one paint as one: rods, beads, lenses."""
     start, faces = 0, []
     for part in surfaces:
         faces.append(part.faces + start)
@@ -176,4 +176,6 @@ def joined(surfaces: list[Surface], name: str) -> Surface:
         rest=torch.cat([part.rest for part in surfaces]),
         paint=surfaces[0].paint,
         name=name,
+        transparent=transparent,
+        thin=True,
     )

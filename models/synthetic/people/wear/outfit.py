@@ -11,7 +11,7 @@ from torch import Tensor
 from ..parts import Body, Hair, Paint, Surface
 from ..scans import Scans
 from ..streams import Draws
-from . import garments, hats
+from . import bands, garments, hats
 from .bust import Bust, bare_chest, make_bust
 from .hats import Headwear
 from .jewels import earrings, necklace
@@ -35,8 +35,8 @@ HATS: dict[str, tuple[Callable[[Body, Draws], Headwear], float, float]] = {
     "beanie": (hats.beanie, 1.0, 0.8),
     "cap": (hats.cap, 1.3, 0.5),
     "brimmed": (hats.brimmed, 0.6, 0.7),
-    "wrap": (hats.wrap, 0.15, 0.7),
-    "headband": (hats.headband, 0.15, 0.9),
+    "wrap": (bands.wrap, 0.15, 0.7),
+    "headband": (bands.headband, 0.15, 0.9),
 }
 OPEN = ("vest", "dress", "blouse")  # whose necklines show a necklace
 HATTED, SCARVED = 0.13, 0.07  # of people with something on the head; of grown women in a headscarf

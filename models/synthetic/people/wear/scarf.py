@@ -26,7 +26,7 @@ def headscarf(body: Body, bust: Bust, draws: Draws) -> Headwear:
     """A hijab, plain or printed."""
     neck = bust.points[:16].reshape(-1, 3)
     skull = make_skull(body, ears_too=True, more=neck, spanned=4)
-    fabric = draw_fabric(draws, {"plain": 4, "flowers": 0.5, "stripes": 0.15}, size=(1.6, 3.0))
+    fabric = draw_fabric(draws, {"plain": 4, "flowers": 0.4, "dots": 0.15}, size=(1.6, 3.0))
     fabric = replace(fabric, folds=draws.uniform(0.3, 0.5), weave="satin" if draws.chance(0.3) else "plain")
     shell = _shell(skull, bust, replace(fabric, wound=True), draws)
     hem = _slanted(ring(draws.uniform(8.0, 12.0), 10.5, 12.0), draws.normal(0.0, 2.0))

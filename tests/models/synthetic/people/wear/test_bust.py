@@ -8,6 +8,7 @@ from portrait_diffusion.models.synthetic.people.wear import bust as busts
 from portrait_diffusion.models.synthetic.people.wear.curves import away, ring, scoop, vee
 from portrait_diffusion.models.synthetic.people.wear.cut import cloth_piece, tube
 from portrait_diffusion.models.synthetic.people.wear.hard import Metal
+from portrait_diffusion.models.synthetic.people.wear.neck import COLUMNS
 from portrait_diffusion.models.synthetic.splits import VALIDATION
 from torch.testing import assert_close
 
@@ -31,7 +32,7 @@ def test_shoulders_begin_on_the_scans_edge_without_a_gap(bust, body, model):
     edge = pairs[count == 1].unique()
     edge = body.vertices[edge[body.rest[edge, 1] < -12]]
     chest = busts.bare_chest(bust, body, model, PAINT)
-    apart = (edge[:, None] - chest.vertices[None, : busts.COLUMNS]).norm(dim=-1).amin(1)
+    apart = (edge[:, None] - chest.vertices[None, :COLUMNS]).norm(dim=-1).amin(1)
     assert len(edge) == 54 and apart.max() < 1e-6
     # points between the edge's vertices lie on its straight pieces
     row = bust.points[bust.loop]
@@ -43,7 +44,7 @@ def test_shoulders_end_at_the_floor_closed(bust, body, model):
     assert chest.vertices.isfinite().all() and chest.vertices[:, 1].min() == pytest.approx(busts.FLOOR)
     sides = torch.cat([chest.faces[:, [0, 1]], chest.faces[:, [1, 2]], chest.faces[:, [2, 0]]])
     pairs, count = torch.unique(sides.sort(1).values, dim=0, return_counts=True)
-    assert int((count == 1).sum()) == busts.COLUMNS  # open only where it meets the scan
+    assert int((count == 1).sum()) == COLUMNS  # open only where it meets the scan
 
 
 def test_shoulders_are_wider_than_the_neck_and_run_out_of_the_frame(bust):
@@ -53,15 +54,13 @@ def test_shoulders_are_wider_than_the_neck_and_run_out_of_the_frame(bust):
 
 
 def test_rows_are_the_inverse_of_arcs(bust):
-    column = torch.linspace(0, busts.COLUMNS - 1, 31)
+    column = torch.linspace(0, COLUMNS - 1, 31)
     arc = torch.linspace(-3, 6, 31)
     row = bust.row(column, arc)
     table = bust.arc
     low, start = row.long(), column.long()
     values = torch.lerp(table[low, start], table[low + 1, start], row - low)
-    after = torch.lerp(
-        table[low, (start + 1) % busts.COLUMNS], table[low + 1, (start + 1) % busts.COLUMNS], row - low
-    )
+    after = torch.lerp(table[low, (start + 1) % COLUMNS], table[low + 1, (start + 1) % COLUMNS], row - low)
     assert_close(torch.lerp(values, after, column - start), arc, atol=1e-4, rtol=0)
 
 
