@@ -19,13 +19,12 @@ MIDDLE = (0.0, 4.0, -0.8)  # cm: of the outline
 POINTS = 12
 
 
-def afro(skull: Skull, roots: Roots, draws: Draws) -> tuple[Tensor, Tensor]:
+def afro(skull: Skull, roots: Roots, size: float, draws: Draws) -> tuple[Tensor, Tensor]:
     """Strands [N, K, 3] in rest coordinates, and the index [N] of a lock for each.
 
     Args:
-        roots: N, over the scalp.
+        roots: N, over the scalp. size: centimetres from the top of the head to the outline.
     """
-    size = 2.0 + 6.5 * draws.uniform() ** 1.4
     middle = torch.tensor(MIDDLE)
     away = unit(roots.rest - middle)
     way = unit(

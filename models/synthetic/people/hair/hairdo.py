@@ -146,9 +146,14 @@ def head_hair(
         return [finish(skull, rest, strands, colour, ROPES[style] * body.scale, 0.55, 0.6)]
     if style in ("bun", "ponytail"):
         return _tied(skull, body, style, density, shade, grey, draws)
-    spec = STYLES[style]
+    coiled = style == "afro" or (style == "crop" and body.origin == "tropics")
+    spec = STYLES["afro" if coiled else style]
     roots = scatter(body, skull, density, spec.count, draws)
-    rest, lock = afro(skull, roots, draws) if style == "afro" else loose(skull, body, roots, spec, draws)
+    if coiled:
+        size = 2.0 + 6.5 * draws.uniform() ** 1.4 if style == "afro" else draws.uniform(0.7, 1.8)
+        rest, lock = afro(skull, roots, size, draws)
+    else:
+        rest, lock = loose(skull, body, roots, spec, draws)
     colour = strand_colours(shade, grey, lock, 0.2, draws)
     return [finish(skull, rest, bend(rest, body, roots.place), colour, spec.width * body.scale, spec.gloss)]
 
