@@ -61,7 +61,7 @@ def draw_brows(body: Body, draws: Draws) -> Brows:
 
 def brow_hairs(skull: Skull, body: Body, brows: Brows, shade: Tensor, draws: Draws) -> Hair:
     """Strands of both brows: upright at the nose, lying outward, drawn together at the ends."""
-    roots = kept(scatter(body, skull, _near_brows(body.rest), 3200, draws), brows.cover)
+    roots = kept(scatter(body, skull, _near_brows(body.rest), 4600, draws), brows.cover)
     side = roots.rest[:, 0].sign()
     aside = roots.rest[:, 0].abs()
     outward = smoothstep(aside, 1.0, 2.6)
@@ -76,7 +76,7 @@ def brow_hairs(skull: Skull, body: Body, brows: Brows, shade: Tensor, draws: Dra
     away = torch.stack([side * turn.cos(), turn.sin(), -0.25 * outward], 1)
     length = (0.5 + 0.35 * roots.chance) * (0.7 + 0.3 * brows.height)
     strands = lying(roots, away, length * body.scale, 0.16, 4)
-    return on_skin(strands, roots, shade, 0.24, 0.046 * body.scale, draws, "brows")
+    return on_skin(strands, roots, shade, 0.24, 0.04 * body.scale, draws, "brows")
 
 
 def _columns() -> tuple[float, ...]:

@@ -80,7 +80,7 @@ def _hanging(at: Tensor, fall: Tensor) -> Tensor:
     beside = smoothstep(z, 2.5, 6.5) * smoothstep(9.5 - y, 0.0, 3.0) * smoothstep(y, -9.0, -4.0)
     neck = smoothstep(4.0 - y, 0.0, 8.0) * smoothstep(x.abs(), 4.5, 9.0)
     low = smoothstep(FALLS + 3.0 - y, 0.0, 4.0) * smoothstep(y, -19.0, -15.0)
-    low = low * smoothstep(7.0 - z * fall, 0.0, 4.0)
+    low = low * smoothstep(torch.where(fall > 0, 7.0, 3.0) - z * fall, 0.0, 4.0)  # until it hangs clear
     middle = 0.4 * smoothstep(-z, 3.0, 8.0) * smoothstep(FALLS - y, 0.0, 4.0)  # behind, together
     return torch.stack(
         [-x.sign() * (0.08 * neck + 0.1 * middle), torch.zeros_like(x), 0.8 * low * fall - 0.6 * beside], 1

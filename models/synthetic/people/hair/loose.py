@@ -39,7 +39,7 @@ def loose(skull: Skull, body: Body, roots: Roots, style: Style, draws: Draws) ->
         roots, style.locks, torch.cat([apart, 4.0 * plan.fall[:, None] * (style.level is not None)], 1)
     )
     strands = gather(strands, lock, _tightness(roots, style, draws))
-    strands = _swung(strands, roots, lock, style, draws)
+    strands = _swung(skull, strands, roots, lock, style, draws)
     strands = rumpled(strands, style.frizz * (0.3 + 2.2 * roots.other**5), draws)
     strands = off_the_face(push_out(skull, strands), plan.oval[:, None])
     strands = cut_below(strands, _level(roots, lock, style, draws))
@@ -100,7 +100,7 @@ def _tightness(roots: Roots, style: Style, draws: Draws) -> Tensor:
     return strength * (1 - 0.8 * (roots.chance > 0.95).float())  # one strand in twenty belongs to no lock
 
 
-def _swung(strands: Tensor, roots: Roots, lock: Tensor, style: Style, draws: Draws) -> Tensor:
+def _swung(skull: Skull, strands: Tensor, roots: Roots, lock: Tensor, style: Style, draws: Draws) -> Tensor:
     """Strands with their waves: neighbours in a lock swing together, locks nearly so."""
     amplitude, wavelength = draws.uniform(*style.wave), draws.uniform(*style.wavelength)
     if amplitude < 0.02:
@@ -111,9 +111,7 @@ def _swung(strands: Tensor, roots: Roots, lock: Tensor, style: Style, draws: Dra
     )
     phase = phase + 6.0 * max(0.0, style.coil - 0.5) * own[lock]
     sizes = amplitude * (1 + 0.25 * own[lock])
-    return waved(
-        strands, roots.normal[:, None], phase, sizes, wavelength * (1 + 0.12 * own[lock]), style.coil
-    )
+    return waved(strands, skull(strands)[1], phase, sizes, wavelength * (1 + 0.12 * own[lock]), style.coil)
 
 
 def _level(roots: Roots, lock: Tensor, style: Style, draws: Draws) -> Tensor:

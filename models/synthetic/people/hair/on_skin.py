@@ -32,7 +32,7 @@ def on_skin(
 ) -> Hair:
     """Hair that is lit as the skin below it; shade [3] or [N, 3] linear, spread: deviation of brightness."""
     own = torch.from_numpy(draws.generator.standard_normal(len(roots))).float()
-    colour = shade * (spread * own).clamp(-0.7, 0.7).exp()[:, None]
+    colour = (shade * (spread * own).clamp(-0.7, 0.7).exp()[:, None]).clamp_max(0.95)
     return Hair(
         strands=strands,
         normals=roots.up[:, None].expand_as(strands),

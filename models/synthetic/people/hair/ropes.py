@@ -19,6 +19,7 @@ from .vectors import unit
 
 FRONT, BACK = (0.0, 8.2, 9.6), (0.0, -3.6, -8.0)  # cm: where all cornrows would meet
 ROWS_POINTS = 72
+STICKS_OUT = 10.8  # cm: a rope that reaches farther to the front hangs before the forehead and is left out
 PERIOD = 2.3  # cm: from one crossing of a braid's strand to the next but two
 
 
@@ -90,7 +91,8 @@ def _guides(
         oval=torch.ones(len(roots)),
         fall=fall,
     )
-    return cut_below(grow(skull, roots, plan, points), torch.full((len(roots),), LOWEST))
+    guides = cut_below(grow(skull, roots, plan, points), torch.full((len(roots),), LOWEST))
+    return guides[guides[..., 2].amax(1) < STICKS_OUT]
 
 
 def _refined(guides: Tensor, points: int) -> Tensor:

@@ -39,7 +39,7 @@ class Undercoat:
         """The paint of points [P, 3]."""
         paint = self.skin(rest)
         albedo = paint.albedo
-        covers = [(0.32 * self.brows.cover(rest), self.brow_shade)]
+        covers = [(0.42 * self.brows.cover(rest), self.brow_shade)]
         if self.hairline is not None:
             covers.append((self.scalp_cover * self.hairline(rest), self.shade))
         if self.beard is not None:
