@@ -76,10 +76,10 @@ def draw_wear(body: Body, scans: Scans, seed: int, skin: Callable[[Tensor], Pain
         body: bare, of `body.make_body`. scans: the model it is of. skin: paint of the bare shoulders.
     """
     bust = make_bust(body, scans)
-    name, clothes = _clothes(body, bust, seed)
     headwear = _headwear(body, bust, seed)
     spectacles = _glasses(body, seed, headwear)
     covered = headwear is not None and headwear.kind == "headscarf"
+    name, clothes = _clothes(body, bust, seed, covered)
     torso = [bare_chest(bust, body, scans, skin), *clothes]
     surfaces = [*torso, *spectacles, *_jewels(body, bust, seed, name, covered)]
     names = [name, *(["glasses"] if spectacles else [])]
@@ -95,12 +95,14 @@ def draw_wear(body: Body, scans: Scans, seed: int, skin: Callable[[Tensor], Pain
     )
 
 
-def _clothes(body: Body, bust: Bust, seed: int) -> tuple[str, list[Surface]]:
+def _clothes(body: Body, bust: Bust, seed: int, covered: bool) -> tuple[str, list[Surface]]:
     draws = Draws(seed, "clothes")
     grown = body.child == 0.0
     weights = {key: (men if body.male else women) for key, (_, men, women) in GARMENTS.items()}
     if not grown:
         weights |= {"jacket": 0.1, "turtleneck": 0.2, "dress": 0.0, "blouse": 0.6 * weights["blouse"]}
+    if covered:  # a scarf has no room for collars, and goes with no bare shoulders
+        weights = {"tee": 1.0, "blouse": 1.0, "coat": 0.5}
     name = draws.choice(weights)
     return name, GARMENTS[name][0](bust, draws)
 
