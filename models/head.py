@@ -25,6 +25,7 @@ from .field.casting import (
     render,
     render_features,
 )
+from .field.geometry import coarse_offset, moved
 from .field.outline import outline, render_pixels
 from .field.triplane import Decoder, FieldConfig, TriplaneField
 from .field.volume_rendering import RenderConfig
@@ -32,7 +33,7 @@ from .photo.alignment import AlignedPortrait
 from .prior.contract import HeadGenerator
 from .prior.families import DEFAULT, family_of, generator_from
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3  # 3: geometry apart; heads without are written as 2
 WHITE = (1.0, 1.0, 1.0)
 GRID = 64  # cells along each side of the grid that says where a head is
 WORTH_A_GRID = 30_000  # rays, of which that grid saves more than it costs
@@ -58,6 +59,7 @@ class Head:
         planes: [1, 3, C, (D,) H, W]. decoder: features -> raw density and colour. config: of the planes.
         reference: the portrait that it was made from, where known.
         latents: [1, num_ws, w_dim], where it came from a generator. generator: the tuned one, with its decoder.
+        geometry: planes [1, 3, C, (D,) H, W] that the density is read from, where it has planes of its own.
     """
 
     planes: Tensor
@@ -66,12 +68,33 @@ class Head:
     reference: AlignedPortrait | None = None
     latents: Tensor | None = None
     generator: HeadGenerator | None = None
+    geometry: Tensor | None = None
 
     def field(self) -> TriplaneField:
         """points [..., 3] -> (density [...], colour [..., 3])."""
         pair = self.styled
         layer = None if pair is None else pair[0].colour_layer(pair[1])
-        return TriplaneField(self.planes, self.decoder, self.config, layer)
+        return TriplaneField(self.planes, self.decoder, self.config, layer, self.geometry)
+
+    @property
+    def stacks(self) -> tuple[Tensor, ...]:
+        """All planes that it is read from, [1, 3, C, (D,) H, W] each: those of colours, and of density where it has its own."""
+        return (self.planes,) if self.geometry is None else (self.planes, self.geometry)
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Head:
+        """The head with all its planes changed alike. Args: change: planes [1, 3, C, (D,) H, W] -> planes."""
+        geometry = None if self.geometry is None else change(self.geometry)
+        return replace(self, planes=change(self.planes), geometry=geometry)
+
+    def bends(self) -> dict[str, Tensor]:
+        """What an optimisation moves beside the planes: zeros for a coarse offset of the density's, where it has its own."""
+        return {} if self.geometry is None else {"bend": coarse_offset(self.geometry)}
+
+    def bent(self, bend: Tensor | None) -> Head:
+        """The head with its density's planes moved smoothly. Args: bend: as of `bends`, [1, 3, C, (D,) h, w]; None for none."""
+        if bend is None or self.geometry is None:
+            return self
+        return replace(self, geometry=moved(self.geometry, bend))
 
     @property
     def styled(self) -> tuple[HeadGenerator, Tensor] | None:
@@ -226,9 +249,11 @@ def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> No
     metadata = {
         **(notes or {}),
         "kind": "head",
-        "format_version": str(FORMAT_VERSION),
+        "format_version": str(FORMAT_VERSION if head.geometry is not None else 2),
         "config": json.dumps(asdict(head.config)),
     }
+    if head.geometry is not None:
+        tensors["geometry"] = head.geometry
     if head.latents is not None:
         tensors["latents"] = head.latents
     if head.generator is not None:
@@ -289,9 +314,11 @@ def load_head(path: Path) -> Head:
         build(lambda: Decoder(config), own, f"head file {name}") if generator is None else generator.decoder
     )
     latents = _latents(tensors, generator, config, name)
-    return Head(
-        planes, decoder.requires_grad_(False), config, _reference(tensors, metadata, name), latents, generator
-    )
+    geometry = tensors.get("geometry")
+    if geometry is not None:
+        _check_tensor(geometry, "geometry", (1, *config.planes_shape), name)
+    reference = _reference(tensors, metadata, name)
+    return Head(planes, decoder.requires_grad_(False), config, reference, latents, generator, geometry)
 
 
 def _checked_numbers(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -64,7 +64,7 @@ class BakeViews(io.ComfyNode):
         original = head.head
         key = fingerprint(
             "bake",
-            original.planes,
+            *original.stacks,
             original.decoder,
             original.latents,
             original.reference,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -228,14 +227,14 @@ def wire_head(head: Head) -> HeadOnWire:
     """A head for the wire: planes on the intermediate device, modules under one patcher."""
     modules = [head.decoder] if head.generator is None else [head.decoder, head.generator]
     return HeadOnWire(
-        replace(head, planes=head.planes.detach().to(mm.intermediate_device())), patcher(*modules)
+        head.mapped(lambda planes: planes.detach().to(mm.intermediate_device())), patcher(*modules)
     )
 
 
 def ready(wire: HeadOnWire, *others: comfy.model_patcher.ModelPatcher, memory: int = 0) -> Head:
     """The head on the device where it is to be worked on, and what works on it; `memory` bytes will be needed beside their weights."""
     mm.load_models_gpu([wire.patcher, *others], memory_required=memory)
-    return replace(wire.head, planes=wire.head.planes.to(wire.patcher.load_device))
+    return wire.head.mapped(lambda planes: planes.to(wire.patcher.load_device))
 
 
 def output_file(prefix: str, suffix: str) -> tuple[Path, dict[str, str]]:

@@ -144,7 +144,7 @@ class RefineHead(io.ComfyNode):
                 after_call=mm.throw_exception_if_processing_interrupted,
             )
 
-        parts = original.planes, original.decoder, original.latents, original.reference
+        parts = *original.stacks, original.decoder, original.latents, original.reference
         key = fingerprint("refine", *parts, around, config, seed, hpdm.network, *model_facts(hpdm.diffusion))
         result = optimise(run, key, turned, config.iterations, every=1)
         wire = loading.wire_head(replace(result.head, reference=original.reference))

@@ -131,7 +131,7 @@ class RestoreGeometry(io.ComfyNode):
             return result
 
         original = head.head
-        parts = original.planes, original.decoder, original.latents, original.reference
+        parts = *original.stacks, original.decoder, original.latents, original.reference
         ours = loading.file_facts(shipped("zero123"), shipped("restoration"))
         key = fingerprint("restore", *parts, config, seed, learnt, *model_facts(diffusion), ours)
         result = optimise(run, key, turned, steps, every=5)

@@ -44,6 +44,11 @@ def content_key(*tensors: Tensor) -> str:
     return digest.hexdigest()[:LENGTH]
 
 
+def file_key(path: Path) -> str:
+    """Key of a file's bytes, whatever its name."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:LENGTH]
+
+
 def _key(entry: str | Path, settings: object, files: Iterable[Path]) -> str:
     digest = hashlib.sha256(f"{code_digest(Path(entry))} {FACTORY_VERSION} {settings!r}".encode())
     for path in files:

@@ -115,7 +115,7 @@ class IntoGenerator(Restoration):
             **dict(self.own.decoder.named_parameters(prefix="decoder")),
         }
         with torch.no_grad():
-            self.residue = head.planes - self.own.planes(self.styles)
+            self.untuned = self.own.planes(self.styles)
         gradients = torch.autograd.grad(
             self.made(head).planes.sum(), list(weights.values()), allow_unused=True
         )
@@ -129,7 +129,8 @@ class IntoGenerator(Restoration):
 
     def made(self, head: Head) -> Head:
         """Of the generator as it stands, with a graph."""
-        return replace(head, planes=self.own.planes(self.styles) + self.residue, decoder=self.own.decoder)
+        own = self.own.planes(self.styles)
+        return replace(head.mapped(lambda planes: own + (planes - self.untuned)), decoder=self.own.decoder)
 
     def field(self, patient: Patient):
         return self.made(patient.head).field()
@@ -198,7 +199,7 @@ class RestorationBench(HeadBench):
             )
         elif block is not None:  # alone
             with torch.no_grad():
-                head = replace(head, planes=block(head.planes))
+                head = head.mapped(block)
         seconds = time.perf_counter() - start
         return figures(head, exact) | {"time": seconds}
 

@@ -6,9 +6,9 @@ import argparse
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,10 +16,21 @@ from torch import Tensor
 from ..commands.report import Row, finish
 from ..metrics.bootstrap import interval
 from ..synthetic.renders import cache_folder
-from .exact_heads import ExactHead
 from .keys import bench_key
 
 Figures = Mapping[Any, dict[str, float]]  # head -> metric -> figure
+
+
+class Subject(Protocol):
+    """What figures are about: an exact head, a photo."""
+
+    @property
+    def name(self) -> str: ...  # printed
+    @property
+    def key(self) -> str: ...  # what its figures are filed under
+
+
+S = TypeVar("S", bound=Subject)
 
 
 def store_path(name: str, entry: str, settings: object = "", files: Iterable[Path] = ()) -> Path:
@@ -27,7 +38,7 @@ def store_path(name: str, entry: str, settings: object = "", files: Iterable[Pat
     return cache_folder() / "bench" / f"{name}-{bench_key(entry, settings, files)}.json"
 
 
-class HeadBench(ABC):
+class HeadBench(ABC, Generic[S]):
     """Rows of figures by head, kept in a file after every head.
 
     Args:
@@ -38,13 +49,13 @@ class HeadBench(ABC):
             which alone are reported; row -> head's key -> figures.
     """
 
-    def __init__(self, heads: list[ExactHead], store: Path, minutes: float) -> None:
+    def __init__(self, heads: list[S], store: Path, minutes: float) -> None:
         self.heads, self.store = heads, store
         self.stored: dict[str, dict[str, dict]] = json.loads(store.read_text()) if store.is_file() else {}
         self.done: dict[str, dict[str, dict]] = {}
         self.until = time.monotonic() + 60 * minutes
 
-    def fill(self, name: str, heads: list[ExactHead], measure: Callable[[ExactHead], dict | None]) -> None:
+    def fill(self, name: str, heads: Sequence[S], measure: Callable[[S], dict | None]) -> None:
         """Figures of one row for the heads that have none yet; None for a head that the row does not have."""
         file_rows, current_rows = (rows.setdefault(name, {}) for rows in (self.stored, self.done))
         for head in heads:
@@ -73,10 +84,10 @@ class HeadBench(ABC):
     def rows(self) -> list[Row]:
         """The table."""
 
-    def tell(self, title: str, options: argparse.Namespace) -> None:
-        """Run, and print the table; what the clock cuts off, the next call goes on with."""
+    def tell(self, title: str, options: argparse.Namespace, more: Sequence[Row] = ()) -> None:
+        """Run, and print the table and more rows below it; what the clock cuts off, the next call goes on with."""
         self.run()
-        finish(title, self.rows(), options.json)
+        finish(title, [*self.rows(), *more], options.json)
 
 
 def mean_row(name: str, metric: str, values: Tensor, unit: str) -> Row:

@@ -98,13 +98,15 @@ class RefineConfig:
 
 def with_resolution(head: Head, resolution: int) -> Head:
     """The same head on planes of another resolution; below its own, as it is."""
-    own = head.planes.shape[-1]
-    if resolution <= own:
+    if resolution <= head.planes.shape[-1]:
         return head
-    flat = head.planes.flatten(1, -3)
-    planes = F.interpolate(flat, size=(resolution, resolution), mode="bilinear", align_corners=False)
-    planes = planes.unflatten(1, head.planes.shape[1:-2])
-    return replace(head, planes=planes, config=replace(head.config, resolution=resolution))
+
+    def finer(planes: Tensor) -> Tensor:
+        flat, size = planes.flatten(1, -3), (resolution, resolution)
+        flat = F.interpolate(flat, size=size, mode="bilinear", align_corners=False)
+        return flat.unflatten(1, planes.shape[1:-2])
+
+    return replace(head.mapped(finer), config=replace(head.config, resolution=resolution))
 
 
 @dataclass
@@ -113,6 +115,7 @@ class DrawnPixels:
 
     Attributes:
         head: whose planes are a leaf that needs gradients. cameras: [V].
+        bend: a leaf, too, of `Head.bends`, where its density has planes of its own.
         of_view: pixels [N] of each view in this iteration; set by `draw`.
         snapshot: the head as it was then, with its occupancy, which so follows the field.
         after_call: told after each view's rendering; may raise to interrupt.
@@ -122,6 +125,7 @@ class DrawnPixels:
     head: Head
     cameras: Camera
     config: RefineConfig
+    bend: Tensor | None = None
     of_view: dict[int, Tensor] = field(default_factory=dict)
     snapshot: Head | None = None
     after_call: Callable[[], None] | None = None
@@ -137,13 +141,22 @@ class DrawnPixels:
             own, coarse=config.coarse or own.coarse, fine=config.fine or own.fine, white_back=False
         )
 
+    @property
+    def leaves(self) -> list[Tensor]:
+        """What is optimised: the planes, [1, 3, C, (D,) H, W], and the bend, [1, 3, C, (D,) h, w], where there is one."""
+        return [self.head.planes] if self.bend is None else [self.head.planes, self.bend]
+
+    def current(self) -> Head:
+        """The head as it stands, with a graph to the leaves."""
+        return self.head.bent(self.bend)
+
     def still(self) -> Head:
         """The head as it stands, without a graph and without its generator's super-resolution, behind which
         every pixel would need its neighbours: the field itself is refined, and what lies behind it follows.
 
         A generator whose features become colours by its latents stays for that.
         """
-        head = replace(self.head, planes=self.head.planes.detach())
+        head = self.current().mapped(torch.detach)
         return head if head.field().to_rgb is not None else replace(head, latents=None, generator=None)
 
     def draw(self, views: Sequence[int], mask: Tensor, generator: torch.Generator) -> None:
@@ -162,7 +175,7 @@ class DrawnPixels:
     def render(self, view: int) -> tuple[Tensor, Tensor]:
         """Colours [N, 3] on white and opacity [N] of a view's drawn pixels, with a graph."""
         S = self.config.size
-        own = self.head.field()
+        own = self.current().field()
         if self.after_call is not None:
             self.after_call()
         if self.snapshot is None:
@@ -320,8 +333,8 @@ class HeadScene:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """The planes alone, [1, 3, C, (D,) H, W]."""
-        return [self.pixels.head.planes]
+        """The planes [1, 3, C, (D,) H, W], and what moves the density's where these are apart."""
+        return self.pixels.leaves
 
     def refresh(self) -> None:
         """Take depth, coarse renders and normals of all views anew."""
@@ -390,9 +403,10 @@ def head_scene(
     network: Hpdm | None,
     config: RefineConfig,
     photo: Tensor,
+    bend: Tensor | None = None,
 ) -> HeadScene:
     """The scene of a head whose planes are a leaf, from cameras [V], the photo's first. Args: photo: [3, S,
-    S] on white."""
-    pixels = DrawnPixels(head, cameras, config)
+    S] on white. bend: as of `DrawnPixels`."""
+    pixels = DrawnPixels(head, cameras, config, bend)
     denoiser = ViewDenoiser(model, network, config, cameras, dict(order), pixels.look)
     return HeadScene(order, pixels, denoiser, photo)

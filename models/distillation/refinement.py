@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from ..camera import Camera
 from ..diffusion.autoencoder import factor
 from ..diffusion.hpdm import Hpdm
 from ..diffusion.new_views import Coarse, DiffusionModel
+from ..field.geometry import RATE
 from ..fitting.photo_losses import field_drift
 from ..fitting.run import Progress, Proposal, Run, falling
 from ..fitting.state import PARTS, SavedState
@@ -96,11 +98,13 @@ class Refinement(Run[Iteration]):
         around = refinement_cameras(config.views, device) if cameras is None else cameras.to(device)
         cameras = photo.camera.before(around)
         leaf = replace(head, planes=head.planes.detach().clone().requires_grad_())
-        super().__init__(config.iterations, generator, {"planes": leaf.planes})
-        self.scene = head_scene(leaf, cameras, view_order(cameras), model, network, config, image)
+        bends = {name: bend.requires_grad_() for name, bend in head.bends().items()}
+        super().__init__(config.iterations, generator, {"planes": leaf.planes, **bends})
+        order, bend = view_order(cameras), bends.get("bend")
+        self.scene = head_scene(leaf, cameras, order, model, network, config, image, bend)
         self.scene.pixels.pieces = self.pieces
         self.photo_mask = mask[0]
-        self.pivot = replace(head, planes=head.planes.detach().clone()).field()
+        self.pivot = head.mapped(lambda planes: planes.detach().clone()).field()
         self.view_states: dict[int, ViewState] = {}
         self.scores: list[tuple[float, float]] = []
 
@@ -122,8 +126,8 @@ class Refinement(Run[Iteration]):
             view: ViewState(anchors[view].to(coarse.rgb).contiguous()) for view, _ in scene.order
         }
 
-    def reference_gradient(self) -> Tensor:
-        """Of L_ref and of what keeps the surface; as the planes, [1, 3, C, (D,) H, W]."""
+    def reference_gradient(self) -> tuple[Tensor, ...]:
+        """Of L_ref and of what keeps the surface; of each variable's shape, the planes' [1, 3, C, (D,) H, W] first."""
         scene, config = self.scene, self.config
         pixels = scene.pixels
         colour, opacity = pixels.render(0)
@@ -132,18 +136,18 @@ class Refinement(Run[Iteration]):
         loss = config.reference * (colour - truth).square().mean()
         loss = loss + config.mask * (opacity - mask).square().mean()
         if config.keep_shape:
-            shape, _ = field_drift(pixels.head.field(), self.pivot, self.draws)
+            shape, _ = field_drift(pixels.current().field(), self.pivot, self.draws)
             loss = loss + config.keep_shape * shape
-        return torch.autograd.grad(loss, pixels.head.planes)[0]
+        return torch.autograd.grad(loss, pixels.leaves)
 
-    def multi_step_gradient(self, t: int) -> Tensor:
+    def multi_step_gradient(self, t: int) -> tuple[Tensor, ...]:
         """The paper's additional loss: one view's render against its own denoised in many steps from fresh noise.
 
         Args:
             t: its timestep.
 
         Returns:
-            As the planes, [1, 3, C, (D,) H, W].
+            Of each variable's shape, the planes' [1, 3, C, (D,) H, W] first.
         """
         scene, config = self.scene, self.config
         pixels = scene.pixels
@@ -152,7 +156,7 @@ class Refinement(Run[Iteration]):
         driving = driver_picture(self.view_states, driver, lambda i: scene.look([i])[0])
         target = scene.targets([view], noise, t, [driving], config.multi_steps)[0]
         loss = config.multi_step * (scene.render(view) - pixels.sample(view, target)).square().mean()
-        return torch.autograd.grad(loss, pixels.head.planes)[0]
+        return torch.autograd.grad(loss, pixels.leaves)
 
     def proposal(self) -> Proposal[Iteration]:
         """One iteration."""
@@ -172,14 +176,17 @@ class Refinement(Run[Iteration]):
             generator=self.draws,
             strategy=config.strategy,
         )
-        gradient = iteration.gradient[0] + self.reference_gradient()
+        parts = [iteration.gradient, self.reference_gradient()]
         if config.multi_step:
-            gradient = gradient + self.multi_step_gradient(t)
+            parts.append(self.multi_step_gradient(t))
+        gradients = [reduce(torch.add, one) for one in zip(*parts, strict=True)]
+        rate = falling(config.rate, step, config.iterations)
         return Proposal(
-            gradients={"planes": gradient},
-            rate=falling(config.rate, step, config.iterations),
+            gradients=dict(zip(self.variables, gradients, strict=True)),
+            rate=rate,
+            rates={"bend": RATE * rate},
             count=step + 1,
-            numbers=(gradient, *targets_of(iteration.states).values()),
+            numbers=(*gradients, *targets_of(iteration.states).values()),
             report=iteration,
         )
 
@@ -202,8 +209,7 @@ class Refinement(Run[Iteration]):
         return self.step().report
 
     def head(self) -> Head:
-        own = self.scene.pixels.head
-        return replace(own, planes=own.planes.detach())
+        return self.scene.pixels.current().mapped(torch.detach)
 
     def result(self) -> Refined:
         """After at least one iteration that counted."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -91,11 +91,12 @@ class Guides:
 
 @dataclass(frozen=True)
 class Patient:
-    """One head under restoration. Attributes: head: as it was. first_planes: behind the block as that was at first. photo: its rays.
+    """One head under restoration. Attributes: head: as it was. first_planes: all its stacks [1, 3, C, (D,) H, W]
+    behind the block as that was at first. photo: its rays.
     picture: what the Zero-123 knows of it."""
 
     head: Head
-    first_planes: Tensor
+    first_planes: tuple[Tensor, ...]
     photo: Target
     picture: Picture | None
 
@@ -111,6 +112,12 @@ def restoration_cameras(azimuths: int, generator: torch.Generator) -> Camera:
     pitch = torch.tensor([0.0] * azimuths + steep_pitch)
     order = torch.randperm(azimuths + 2, generator=generator)
     return orbit(yaw[order], pitch[order])
+
+
+def planes_drift(stacks: Sequence[Tensor], first: Sequence[Tensor]) -> Tensor:
+    """Mean squared distances [] of planes [1, 3, C, (D,) H, W] from what they were, summed over a field's stacks."""
+    parts = [(now - before).square().mean() for now, before in zip(stacks, first, strict=True)]
+    return torch.stack(parts).sum()
 
 
 class Restoration(Run[None]):
@@ -152,12 +159,12 @@ class Restoration(Run[None]):
             )[0].clamp(0, 1)
             picture = known_picture(guides.zero123, guides.model.vae, image, photo.camera)
         with torch.no_grad():
-            first_planes = self.block(head.planes)
+            first_planes = head.mapped(self.block).stacks
         return Patient(head, first_planes, photo_target(photo, self.config.seen), picture)
 
     def field(self, patient: Patient):
         """The head's field behind the block, with a graph to it."""
-        return replace(patient.head, planes=self.block(patient.head.planes)).field()
+        return patient.head.mapped(self.block).field()
 
     def view(self, field, camera: Camera) -> Tensor:
         """[1, 3, seen, seen] on white, with a graph."""
@@ -223,7 +230,7 @@ class Restoration(Run[None]):
             change = self.gradient(z.detach(), camera, patient)
         sampling = RenderConfig(coarse=config.samples, fine=config.samples)
         photo = ray_loss(field, patient.photo, sampling, config.rays, self.draws, self.pieces)
-        drift = (field.planes - patient.first_planes).square().mean()
+        drift = planes_drift(field.stacks, patient.first_planes)
         loss = sds_loss(z, change) + config.reference * photo + config.keep * drift
         gradients = torch.autograd.grad(loss, list(self.variables.values()))
         norm = torch.stack([g.norm() for g in gradients]).norm()
@@ -254,7 +261,7 @@ class Restoration(Run[None]):
     @torch.no_grad()
     def restored(self, patient: Patient) -> Head:
         """A head as it stands."""
-        return replace(patient.head, planes=self.block(patient.head.planes).detach())
+        return patient.head.mapped(self.block).mapped(torch.detach)
 
 
 def restore_geometry(

@@ -30,11 +30,13 @@ class PreparedField(TriplaneField):
         layers: W1 [P * C, hidden], b1 [hidden], W2 [hidden, 1 + F], b2 [1 + F]: the decoder, with its gains and the mean over planes.
             P is 1 for a tri-plane; a tri-grid's slices are weighed and summed on the way, too, P = 3 * D.
         lattice: from points to the table's rows.
+        shape_table: as `table`, of the planes that the density is read from, where it has planes of its own.
     """
 
     table: Tensor
     layers: tuple[Tensor, Tensor, Tensor, Tensor]
     lattice: Lattice
+    shape_table: Tensor | None = None
 
     @property
     def scattered(self) -> bool:
@@ -51,20 +53,24 @@ class PreparedField(TriplaneField):
     def raw_of(self, points: Tensor, heads: Tensor | None) -> tuple[Tensor, Tensor]:
         """points [N, 3] of the heads [N] (None: there is one) -> raw density [N], features [N, F]; no gradient to points."""
         heads = None if self.planes.shape[0] == 1 else heads
+        points = points.detach().to(self.table.dtype)
         with torch.autocast(points.device.type, enabled=False):  # row numbers need all their digits
-            return _Evaluate.apply(
-                points.detach().to(self.table.dtype), self.table, *self.layers, heads, self
-            )
+            raw, features = _Evaluate.apply(points, self.table, *self.layers, heads, self)
+            if self.shape_table is not None:
+                W1, b1, W2, b2 = self.layers
+                raw = _Evaluate.apply(points, self.shape_table, W1, b1, W2[:, :1], b2[:1], heads, self)[0]
+        return raw, features
 
     @torch.no_grad()
     def raw_density(self, points: Tensor) -> Tensor:
         """points [B, N, 3] -> density before its activation [B, N], without gradient: half the work of `raw`."""
+        table = self.table if self.shape_table is None else self.shape_table
         W1, b1, W2, b2 = self.layers
         flat, heads = points.flatten(0, 1).to(self.table.dtype), self.heads(points)
         out, density_row = flat.new_empty(len(flat)), W2[:, 0].contiguous()
         with torch.autocast(points.device.type, enabled=False):
             for part in blocks(flat):
-                hidden = self.hidden(self.table, W1, b1, *self.corners(flat, heads, part))[1]
+                hidden = self.hidden(table, W1, b1, *self.corners(flat, heads, part))[1]
                 torch.mv(hidden, density_row, out=out[part])
         return out.add_(b2[0]).view(points.shape[:-1])
 
@@ -72,7 +78,8 @@ class PreparedField(TriplaneField):
         """As `TriplaneField.density`."""
         flat = points.reshape(self.planes.shape[0], -1, 3)
         inside = (flat.abs() <= self.config.box_side / 2).all(-1)
-        learns = torch.is_grad_enabled() and any(x.requires_grad for x in (points, self.table, *self.layers))
+        tables = (self.table,) if self.shape_table is None else (self.shape_table,)
+        learns = torch.is_grad_enabled() and any(x.requires_grad for x in (points, *tables, *self.layers))
         raw = self.raw(flat)[0] if learns else self.raw_density(flat)
         return (self.activate(raw) * inside).view(points.shape[:-1])
 
@@ -167,12 +174,8 @@ def prepare(field):
         isinstance(field, TriplaneField) and isinstance(field.decoder, Decoder)
     ):
         return field
-    config, planes = field.config, field.planes
-    planes = planes if planes.dtype == torch.float64 else planes.float()
-    table = planes.movedim(2, -1)  # [B, 3, (D,) H, W, C]
-    if config.depth:
-        table = table.movedim(2, -2).flatten(-2)
-    table = table.reshape(-1, table.shape[-1])
+    config, (planes, table) = field.config, tabled(field.planes, field.config)
+    geometry, shape_table = (None, None) if field.geometry is None else tabled(field.geometry, config)
     W1, b1 = affine(field.decoder.net[0], config.channels, table)
     W2, b2 = affine(field.decoder.net[2], config.hidden, table)
     W1 = W1.repeat(3 * config.depth or 1, 1)
@@ -182,10 +185,21 @@ def prepare(field):
         field.decoder,
         config,
         field.to_rgb,
+        geometry,
         table=table,
         layers=layers,
         lattice=lattice(config, table),
+        shape_table=shape_table,
     )
+
+
+def tabled(planes: Tensor, config: FieldConfig) -> tuple[Tensor, Tensor]:
+    """Planes [B, 3, C, (D,) H, W] in full precision, and their texels [B * 3 * H * W, D * C]."""
+    planes = planes if planes.dtype == torch.float64 else planes.float()
+    table = planes.movedim(2, -1)  # [B, 3, (D,) H, W, C]
+    if config.depth:
+        table = table.movedim(2, -2).flatten(-2)
+    return planes, table.reshape(-1, table.shape[-1])
 
 
 def affine(layer: nn.Module, inputs: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,9 +29,15 @@ class ReadableField(TriplaneField):
 
     def raw(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """points [B, N, 3] -> raw density [B, N], features [B, N, F]."""
+        raw, features = self.decoder(self._mean(self.planes, points))
+        return (
+            raw if self.geometry is None else self.decoder(self._mean(self.geometry, points))[0]
+        ), features
+
+    def _mean(self, planes: Tensor, points: Tensor) -> Tensor:
         unit = points * (2 / self.config.box_side)  # from scene units to [-1, 1]
         samples = []
-        for plane, (column, row) in zip(self.planes.unbind(1), self.config.plane_axes, strict=True):
+        for plane, (column, row) in zip(planes.unbind(1), self.config.plane_axes, strict=True):
             axes = [AXES[column], AXES[row]]
             if plane.ndim == 4:  # [B, C, H, W]
                 looked_up = F.grid_sample(plane, unit[:, None, :, axes], align_corners=False)
@@ -39,7 +45,7 @@ class ReadableField(TriplaneField):
                 axes += {0, 1, 2} - set(axes)
                 looked_up = F.grid_sample(plane, unit[:, None, None, :, axes], align_corners=False)
             samples.append(looked_up.flatten(2).mT)  # [B, N, C]
-        return self.decoder(torch.stack(samples).mean(0))
+        return torch.stack(samples).mean(0)
 
 
 def composite(field: Field, raw: Tensor, features: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:

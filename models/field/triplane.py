@@ -172,19 +172,29 @@ class TriplaneField:
     Attributes:
         planes: [B, 3, C, (D,) H, W]. decoder: features -> raw density and features. config: of the planes.
         to_rgb: matrix [B, 3, F] and bias [3] from features to colours of -1 .. 1, where the first three features are no colours.
+        geometry: planes, of the shape of `planes`, that the density is read from, where it has planes of its own.
     """
 
     planes: Tensor
     decoder: nn.Module
     config: FieldConfig
     to_rgb: tuple[Tensor, Tensor] | None = None
+    geometry: Tensor | None = None
 
     def raw(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """points [B, N, 3] -> density before its activation [B, N], features [B, N, F].
 
         The family averages this density between samples; outside the box it is the decoder's constant.
         """
-        return self.decoder(sample_planes(self.planes, points, self.config))
+        raw, features = self.decoder(sample_planes(self.planes, points, self.config))
+        if self.geometry is not None:
+            raw = self.decoder(sample_planes(self.geometry, points, self.config))[0]
+        return raw, features
+
+    @property
+    def stacks(self) -> tuple[Tensor, ...]:
+        """All planes that it is read from, [B, 3, C, (D,) H, W] each: those of colours, and of density where it has its own."""
+        return (self.planes,) if self.geometry is None else (self.planes, self.geometry)
 
     @property
     def scattered(self) -> bool:

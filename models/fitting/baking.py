@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import Camera, frontal
+from ..field.geometry import RATE
 from ..field.volume_rendering import RenderConfig
 from ..head import Head
 from ..metrics.flicker import warp
@@ -135,7 +136,9 @@ class Baking(Run[None]):
         self.pictures = self._pictures(photos)
         self.pivot = head.field()
         self.offset = torch.zeros_like(head.planes).requires_grad_()
-        super().__init__(config.steps, generator, {"offset": self.offset})
+        bends = {name: bend.requires_grad_() for name, bend in head.bends().items()}
+        self.bend = bends.get("bend")
+        super().__init__(config.steps, generator, {"offset": self.offset, **bends})
 
     def _pictures(self, photos: list[AlignedPortrait]) -> list[PictureTarget]:
         """The views as the head's generator makes pictures; none where it makes none."""
@@ -157,7 +160,7 @@ class Baking(Run[None]):
         """One step on one view of those that take part, in turns."""
         config, head, count = self.config, self.original, self.step_count
         view = self.order[count % self.joined()]
-        field = replace(self.pivot, planes=head.planes + self.offset)
+        field = self.baked().field()
         if head.styled and self.pictures and count % config.crop_every == config.crop_every - 1:
             generator, latents = head.styled
             sampling = RenderConfig(coarse=config.coarse, fine=config.fine, white_back=True)
@@ -168,19 +171,25 @@ class Baking(Run[None]):
             loss = ray_loss(field, self.targets[view], sampling, config.rays, self.draws, self.pieces)
         shape, colour = field_drift(field, self.pivot, self.draws)
         loss = loss + config.keep_shape * shape + config.keep_colour * colour
-        (gradient,) = torch.autograd.grad(loss, [self.offset])
+        gradients = torch.autograd.grad(loss, list(self.variables.values()))
+        rate = falling(config.rate, count, config.steps)
         return Proposal(
-            gradients={"offset": gradient},
-            rate=falling(config.rate, count, config.steps),
+            gradients=dict(zip(self.variables, gradients, strict=True)),
+            rate=rate,
+            rates={"bend": RATE * rate},
             count=count + 1,
-            numbers=(loss.detach(), gradient),
+            numbers=(loss.detach(), *gradients),
             loss=loss.item(),
         )
 
     @torch.no_grad()
     def head(self) -> Head:
         """The head as it stands, detached."""
-        return replace(self.original, planes=(self.original.planes + self.offset).detach())
+        return self.baked().mapped(torch.detach)
+
+    def baked(self) -> Head:
+        """The head as it stands, with a graph."""
+        return replace(self.original, planes=self.original.planes + self.offset).bent(self.bend)
 
     def old_names(self) -> Mapping[str, str]:
         return {"offset": "value.offset", **{part: f"{part}.offset" for part in PARTS[1:]}}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ..field.geometry import RATE, coarse_offset, moved
 from ..field.triplane import TriplaneField
 from ..field.volume_rendering import RenderConfig
 from ..head import Head
@@ -47,6 +48,8 @@ class InversionConfig:
         keep_latents: weight of the latents' mean squared distance from the start's.
         keep_shape, keep_colour: weights of the tuned field's distance from the untuned one at random points, which holds unseen sides.
         keep_surface: weight of its distance at the surface that `held_surface` names, in the planes' stage.
+        shape_share: texels of the planes along one of the grid on which the density's may move in that stage (`field.geometry`); 0 for
+            planes that colour and density share.
         crop_every: steps between those that look at a piece of the super-resolved picture; 0 for none. crop: its side in raw pixels.
         perceptual: weight of such a piece's perceptual distance.
     """
@@ -65,6 +68,7 @@ class InversionConfig:
     keep_shape: float = 4.0
     keep_colour: float = 0.3
     keep_surface: float = 1.0
+    shape_share: int = 4
     crop_every: int = 3
     crop: int = 48
     perceptual: float = 0.1
@@ -129,7 +133,12 @@ class Inversion(Run[None]):
         with torch.no_grad():
             self.offset = torch.zeros_like(prior.planes(self.start)).requires_grad_()  # of the planes
         tuned = {f"generator.{name}": p for name, p in self.generator.tuned_parameters()}
-        super().__init__(config.steps, generator, {"latents": self.latents, **tuned, "offset": self.offset})
+        variables = {"latents": self.latents, **tuned, "offset": self.offset}
+        self.bend: Tensor | None = None  # of the geometry, on a coarser grid
+        if config.shape_share:
+            self.bend = coarse_offset(self.offset.detach(), config.shape_share).requires_grad_()
+            variables["bend"] = self.bend
+        super().__init__(config.steps, generator, variables)
 
     def stage(self) -> tuple[int, int]:
         """The stage that `step_count` is in (0 latents, 1 generator, 2 planes), and the steps that it has done.
@@ -148,10 +157,21 @@ class Inversion(Run[None]):
         """The planes [1, 3, C, (D,) H, W] as they stand, differentiable by what the stage fits."""
         if stage < 2:
             return self.generator.planes(self.latents) + self.offset.detach()
+        return self._settled() + self.offset
+
+    def _settled(self) -> Tensor:
+        """The generator's planes, once it is left alone."""
         if self._planes is None:
             with torch.no_grad():
                 self._planes = self.generator.planes(self.latents)
-        return self._planes + self.offset
+        return self._planes
+
+    def field(self, stage: int) -> TriplaneField:
+        """The field as it stands, differentiable by what the stage fits."""
+        field = self.generator.field(self.planes(stage), self.latents)
+        if stage < 2 or self.bend is None:
+            return field
+        return replace(field, geometry=moved(self._settled(), self.bend))
 
     def _held_to(self, stage: int) -> tuple[TriplaneField, HeldSurface]:
         """The field of the stage's start (of the planes' stage the generator's own, which `restore` can make again) and its surface."""
@@ -177,7 +197,7 @@ class Inversion(Run[None]):
         """One step of the stage that `step_count` is in."""
         config = self.config
         stage, count = self.stage()
-        field = self.generator.field(self.planes(stage), self.latents)
+        field = self.field(stage)
         loss = self._photo_loss(field)
         if stage:
             pivot, surface = self._held_to(stage)
@@ -187,13 +207,15 @@ class Inversion(Run[None]):
                 loss = loss + config.keep_surface * held_drift(field, pivot, surface, self.draws)
         else:
             loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
-        names = list(self.variables)
-        names = (names[:1], names[1:-1], names[-1:])[stage]
+        planes = [name for name in ("offset", "bend") if name in self.variables]
+        generator = [name for name in self.variables if name.startswith("generator.")]
+        names = (["latents"], generator, planes)[stage]
         gradients = torch.autograd.grad(loss, [self.variables[name] for name in names], allow_unused=True)
         rate = (config.latent_rate, config.tuning_rate, config.detail_rate)[stage]
         return Proposal(
             gradients=dict(zip(names, gradients, strict=True)),
             rate=falling(rate, count, config.stages[stage]),
+            rates={"bend": falling(RATE * rate, count, config.stages[stage])},
             count=count + 1,
             numbers=(loss.detach(), *(gradient for gradient in gradients if gradient is not None)),
             loss=loss.item(),
@@ -204,8 +226,11 @@ class Inversion(Run[None]):
         """The head as it stands, detached."""
         generator = deepcopy(self.generator).requires_grad_(False)
         latents = self.latents.detach().clone()
-        planes = generator.planes(latents) + self.offset.detach()
-        return Head(planes, generator.decoder, generator.config.field, self.reference, latents, generator)
+        made = generator.planes(latents)
+        planes, bend = made + self.offset.detach(), self.bend
+        geometry = None if bend is None or not bend.any() else moved(made, bend.detach())
+        field = generator.config.field
+        return Head(planes, generator.decoder, field, self.reference, latents, generator, geometry)
 
     def old_names(self) -> Mapping[str, str]:
         return {f"{i}.{part}": f"{part}.{name}" for i, name in enumerate(self.variables) for part in PARTS}

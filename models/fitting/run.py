@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import torch
@@ -52,6 +52,7 @@ class Proposal(Generic[Report]):
         gradients: of variables, by name, each of its variable's shape; None, or none, where one stays.
         rate: Adam's. count: of this step in Adam's eyes, from 1.
         numbers: tensors of any shape that must be finite, or the step is skipped.
+        rates: of those variables that have another one, by name.
         loss, report: as in `Progress`.
     """
 
@@ -61,6 +62,7 @@ class Proposal(Generic[Report]):
     numbers: tuple[Tensor, ...]
     loss: float | None = None
     report: Report | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 class Run(ABC, Generic[Report]):
@@ -116,7 +118,8 @@ class Run(ABC, Generic[Report]):
         """Change what a step proposes."""
         for name, gradient in proposal.gradients.items():
             if gradient is not None:
-                adam_step(self.variables[name], gradient, *self.moments[name], proposal.rate, proposal.count)
+                rate = proposal.rates.get(name, proposal.rate)
+                adam_step(self.variables[name], gradient, *self.moments[name], rate, proposal.count)
 
     def _within_memory(self) -> Proposal[Report]:
         while True:

@@ -32,7 +32,13 @@ class Flicker:
 
 
 def warp(
-    image: Tensor, distance: Tensor, camera: Camera, other_distance: Tensor, other: Camera
+    image: Tensor,
+    distance: Tensor,
+    camera: Camera,
+    other_distance: Tensor,
+    other: Camera,
+    *,
+    same_surface: float = SAME_SURFACE,
 ) -> tuple[Tensor, Tensor]:
     """Pictures of `camera` as `other` would see them, by the known surface.
 
@@ -41,7 +47,7 @@ def warp(
 
     Args:
         image: [B, C, H, W]. distance, other_distance: [B, 1, H, W] along unit rays, scene units, 0 where there is no surface.
-        camera, other: [B].
+        camera, other: [B]. same_surface: scene units, how far distances of one point may differ.
 
     Returns:
         warped [B, C, H, W], valid [B, 1, H, W] bool.
@@ -61,7 +67,7 @@ def warp(
     valid = (
         (other_distance > 0)
         & (cover > COVER)
-        & ((surface - own).abs() < SAME_SURFACE)
+        & ((surface - own).abs() < same_surface)
         & (z.view(-1, 1, H, W) > 0)
     )
     return warped, valid

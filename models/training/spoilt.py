@@ -7,7 +7,7 @@ head's middle, z > 0, as it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -72,7 +72,8 @@ def spoil(head: Head, kind: str) -> Head:
     Raises:
         ValueError: as `spoilt_planes`.
     """
-    return replace(head, planes=spoilt_planes(head.planes, head.config, Fault(kind, AMOUNTS.get(kind, 0.0))))
+    fault = Fault(kind, AMOUNTS.get(kind, 0.0))
+    return head.mapped(lambda planes: spoilt_planes(planes, head.config, fault))
 
 
 def spoilt_planes(planes: Tensor, config: FieldConfig, fault: Fault) -> Tensor:

@@ -28,6 +28,19 @@ def test_a_saved_head_renders_the_same_bits(tmp_path):
     assert after.reference.photo_size == before.reference.photo_size
 
 
+def test_geometry_of_its_own_comes_back_and_makes_version_3(tmp_path):
+    path, together = tmp_path / "head.safetensors", head()
+    apart = replace(together, geometry=together.planes.flip(-1))
+    save_head(apart, path)
+    after = load_head(path)
+    assert read_tensors(path, "head file")[1]["format_version"] == "3"
+    camera = orbit(torch.tensor([0.4]), torch.tensor([0.1]))
+    views = [each.render(camera, 8, SAMPLING) for each in (apart, after, together)]
+    assert torch.equal(views[0].rgb, views[1].rgb) and not torch.equal(views[0].depth, views[2].depth)
+    save_head(together, path)
+    assert read_tensors(path, "head file")[1]["format_version"] == "2" and load_head(path).geometry is None
+
+
 def test_notes_lie_beside_a_head_and_do_not_touch_it(tmp_path):
     path = tmp_path / "head.safetensors"
     save_head(head(), path, {"prompt": "{}", "kind": "nonsense"})
@@ -50,6 +63,7 @@ def test_a_head_without_generator_and_reference_is_a_head(tmp_path):
         (lambda t, m: m.update(kind="prior"), "holds prior"),
         (lambda t, m: t["planes"].fill_(float("nan")), "planes in head.safetensors contains NaN"),
         (lambda t, m: t.update(planes=torch.zeros(1, 3, 4, 2, 8, 8)), "expected planes"),
+        (lambda t, m: t.update(geometry=torch.zeros(1, 3, 4, 2, 8, 8)), "expected geometry"),
         (lambda t, m: t.pop("planes"), "lacks or garbles"),
         (lambda t, m: t.pop("decoder.net.0.weight"), "net.0.weight is missing"),
         (lambda t, m: m.update(config="[]"), "lacks or garbles"),

@@ -53,7 +53,12 @@ def fit_oracle(head: Head, views: MultiView) -> Head:
             group["lr"] = rate * min(1.0, 2 * (1 - step / ORACLE_STEPS))
         optimiser.step()
     return replace(
-        head, planes=planes.detach(), decoder=decoder.requires_grad_(False), latents=None, generator=None
+        head,
+        planes=planes.detach(),
+        decoder=decoder.requires_grad_(False),
+        latents=None,
+        generator=None,
+        geometry=None,
     )
 
 

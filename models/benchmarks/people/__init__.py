@@ -1,0 +1,1 @@
+"""The factory of people: its speed, and pictures of it."""

@@ -1,0 +1,1 @@
+"""Photographs, of which no exact views exist."""

@@ -1,0 +1,85 @@
+"""Photographs by the main path, kept on disk with their GLB and the seconds of each stage."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ...embedded import load_weights
+from ...fitting.inversion import PRESETS
+from ...head import Head, load_head, save_head
+from ...mesh.gltf import from_glb, to_glb
+from ...mesh.mesh import Mesh
+from ...photo.alignment import AlignedPortrait
+from ...portrait import MeshConfig, portrait_to_3d
+from ...synthetic.renders import cache_folder
+from ..keys import bench_key
+from .photos import Photo
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """Attributes: head: as its file says, made from the reference. mesh: as its GLB says. seconds: by stage."""
+
+    head: Head
+    reference: AlignedPortrait
+    mesh: Mesh
+    seconds: dict[str, float]
+
+
+class Portraits:
+    """What the main path makes of photographs, by the code, the weights and the settings, and by the photo's content.
+
+    Args:
+        preset: of the inversion.
+    """
+
+    def __init__(self, preset: str) -> None:
+        self.weights, self.preset, self.mesh = load_weights(torch.device("cpu")), preset, MeshConfig()
+        key = bench_key(__file__, (preset, PRESETS[preset], self.mesh, SEED))
+        self.folder = cache_folder() / "bench" / f"photographs-{key}"
+
+    def of(self, photo: Photo) -> Portrait:
+        """The portrait of one photo.
+
+        Raises:
+            ValueError: what the main path says of a photo that it refuses, or a kept head without its photo.
+        """
+        path = self.folder / f"{photo.key}.safetensors"
+        model, seconds = path.with_suffix(".glb"), path.with_suffix(".json")
+        if not (path.is_file() and model.is_file() and seconds.is_file()):
+            self.make(photo, path)
+        head = load_head(path)
+        if head.reference is None:
+            raise ValueError(
+                f"bench photographs: expected a head with its photo in {path.name}, got one without; delete {path.name}"
+            )
+        told = json.loads(seconds.read_text(encoding="utf-8"))
+        return Portrait(head, head.reference, from_glb(model.read_bytes()), told)
+
+    def make(self, photo: Photo, path: Path) -> None:
+        """Go the main path, and write the head, and the GLB and the seconds beside it."""
+        rgb, alpha = photo.read()
+        marks: list[tuple[str, float]] = []
+        with torch.enable_grad():  # who asks may be looking without
+            result = portrait_to_3d(
+                rgb,
+                self.weights,
+                PRESETS[self.preset],
+                self.mesh,
+                generator=torch.Generator().manual_seed(SEED),
+                alpha=alpha,
+                stage=lambda name: marks.append((name, time.perf_counter())),
+            )
+        ends = [*(moment for _, moment in marks[1:]), time.perf_counter()]
+        seconds = {name: end - start for (name, start), end in zip(marks, ends, strict=True)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_head(result.head, path)
+        path.with_suffix(".glb").write_bytes(to_glb(result.mesh))
+        path.with_suffix(".json").write_text(json.dumps(seconds), encoding="utf-8")

@@ -1,0 +1,60 @@
+"""Renders of people, as trainings read them: the same rows as of factory 2's heads, cached beside them under a version of their own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...camera import RADIUS, orbit
+from ..renders import Renders, cache_folder, cached_shards, stacked, view_angles
+from .person import FACTORY_VERSION, Person, draw_person
+from .rendering import render
+
+
+def numbers(person: Person) -> Tensor:
+    """[209] what stands for a person among `Renders.parameters`, about -1 to 1: landmarks (68 times x, y, z, scene units), then sex (1
+    for a man, else -1), tone / 5, age, child, weight."""
+    who = person.who
+    nature = torch.tensor([1.0 if who.male else -1.0, who.tone / 5, who.age, who.child, who.weight])
+    return torch.cat([person.body.landmarks.flatten(), nature])
+
+
+def render_seed(seed: int, views: int, size: int, faces: bool = False) -> dict[str, Tensor]:
+    """One person, a row [...] of each tensor of `renders.Renders`.
+
+    Args:
+        seed: see splits.py for the ranges. views: V. size: S, pixels. faces: only views from which a face can be read.
+
+    Raises:
+        ValueError: a negative seed, or no scans.
+    """
+    person = draw_person(seed)
+    yaw, pitch = view_angles(seed, views, faces)
+    picture = render(person, orbit(yaw, pitch), size)
+    covered = picture.mask[:, 0] > 0.5
+    return {
+        "parameters": numbers(person),
+        "rgb": (picture.rgb.clamp(0, 1) * 255).round().to(torch.uint8),
+        "mask": covered.to(torch.uint8),
+        "beyond": torch.where(covered, picture.ray_distance[:, 0] - RADIUS, 0.0).half(),
+        "yaw": yaw,
+        "pitch": pitch,
+    }
+
+
+def cached_people(
+    seeds: range, *, views: int = 4, size: int = 256, faces: bool = False, shard: int = 25
+) -> Renders:
+    """Renders of the seeds, read from the cache, or made and put there; prints progress.
+
+    Args:
+        seeds, views, size, faces, shard: as of `renders.cached_renders`.
+
+    Raises:
+        ValueError: no scans, where something is still to be rendered.
+    """
+    folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"{size}x{views}{'-faces' * faces}"
+    rows = cached_shards(
+        folder, seeds, shard, lambda some: stacked([render_seed(seed, views, size, faces) for seed in some])
+    )
+    return Renders(**{key: value[: len(seeds)] for key, value in rows.items()})
