@@ -41,7 +41,7 @@ def turntable(seed: int, count: int, scans: Path | None = None, size: int = 256)
     """
     yaw = torch.arange(count) * (2 * math.pi / count)
     views = render(draw_person(seed, scans), orbit(yaw, torch.zeros(count)), size)
-    near = ((3.1 - views.ray_distance) / 0.8).clamp(0, 1) * (views.mask > 0.5)
+    near = ((3.0 - views.ray_distance) / 0.6).clamp(0, 1) * (views.mask > 0.5)
     normals = (0.5 + 0.5 * views.normal * torch.tensor([1.0, -1.0, -1.0]).view(3, 1, 1)) * (views.mask > 0.5)
     rows = [views.rgb, near.expand_as(views.rgb), normals]
     half = (count + 1) // 2

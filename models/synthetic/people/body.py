@@ -103,9 +103,19 @@ def welded_normals(vertices: Tensor, faces: Tensor, weld: Tensor) -> Tensor:
 
 
 def ears(rest: Tensor) -> Tensor:
-    """[N] bool: what belongs to an ear; rest [N, 3]."""
+    """[N] bool: what belongs to an ear, and the skin around it; rest [N, 3]."""
     x, y, z = rest.unbind(-1)
     return (x.abs() > 6.75) & (y > -4) & (y < 6.6) & (z > -5) & (z < 5.5)
+
+
+def ear_share(rest: Tensor) -> Tensor:
+    """[P] in [0, 1]: what stands off the side of the head; rest coordinates [P, 3]."""
+    x, y, z = rest.unbind(-1)
+    outside = (
+        x.abs() - 7.0 - 0.15 * (z - 0.6) - 0.2 * (y - 1.5).clamp_min(0)
+    )  # the skull widens above the ear
+    near = 1 - ((y - 1.5) / 5.4).square() - ((z - 0.6) / 5.0).square()
+    return smoothstep(outside, 0.1, 0.5) * smoothstep(near, 0.0, 0.25)
 
 
 def scalp(rest: Tensor) -> Tensor:
@@ -115,18 +125,18 @@ def scalp(rest: Tensor) -> Tensor:
         rest: [N, 3] of the whole model.
     """
     grown = torch.zeros(len(rest))
-    grown[:SKIN] = above_hairline(rest[:SKIN])
+    grown[:SKIN] = above_hairline(rest[:SKIN]) * (1 - ear_share(rest[:SKIN]))
     return grown
 
 
 def above_hairline(skin: Tensor) -> Tensor:
-    """[P] in [0, 1]: `scalp` at any points of the skin; rest coordinates [P, 3]."""
+    """[P] in [0, 1]: `scalp` at any points of the skin, ears not left out; rest coordinates [P, 3]."""
     away = torch.atan2(skin[:, 0], skin[:, 2] - 1.0).abs() * (180 / math.pi)
     angles, heights = (torch.tensor(values, dtype=torch.float32) for values in HAIRLINE)
     after = torch.searchsorted(angles, away.contiguous()).clamp(1, len(angles) - 1)
     share = (away - angles[after - 1]) / (angles[after] - angles[after - 1])
     line = torch.lerp(heights[after - 1], heights[after], share)
-    return smoothstep(skin[:, 1] - line, -0.5, 0.5) * ~ears(skin)
+    return smoothstep(skin[:, 1] - line, -0.5, 0.5)
 
 
 def _torso_pose(angles: Tensor, scale: float, shift: Tensor) -> Tensor:

@@ -53,7 +53,9 @@ def see(mesh: Mesh, camera: Camera, fine: int) -> Seen:
     face = drawn[face.flatten()[sample]]
     corners, weights = mesh.faces[face], weights.view(-1, 3)[sample]
     table = torch.cat([getattr(mesh, name) for name in _LAYERS] + [mesh.lamps], 1)
-    values = sum(table[corners[:, i]] * weights[:, i : i + 1] for i in range(3))
+    values = table[corners[:, 0]] * weights[:, :1]
+    for i in (1, 2):
+        values += table[corners[:, i]] * weights[:, i : i + 1]
     back = camera.position - values[:, :3]
     distance = back.norm(dim=1)
     normal = F.normalize(values[:, 6:9], dim=1)
@@ -141,5 +143,5 @@ def pixels(sample: Tensor, fine: int) -> Tensor:
 
 def pixel_means(layers: Tensor) -> Tensor:
     """[C, S, S] of samples [C, R, R]."""
-    rows = sum(layers[:, i::SAMPLES] for i in range(SAMPLES))
-    return sum(rows[:, :, i::SAMPLES] for i in range(SAMPLES)) / SAMPLES**2
+    rows = torch.stack([layers[:, i::SAMPLES] for i in range(SAMPLES)]).sum(0)
+    return torch.stack([rows[:, :, i::SAMPLES] for i in range(SAMPLES)]).sum(0) / SAMPLES**2

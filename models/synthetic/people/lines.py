@@ -75,12 +75,12 @@ def draw_lines(who: Nature, draws: Draws) -> Lines:
     worn = max(0.0, who.age - 0.2) / 0.8
     first = {"nose to mouth": 0.12, "lid": 0.35, "under the eye": 0.1}
     depths = [
-        (first.get(name, 0.0) + worn) * depth * draws.uniform(0.4, 1.2) * (1 - 0.8 * who.child)
+        (first.get(name, 0.0) + 1.2 * worn) * depth * draws.uniform(0.5, 1.25) * (1 - 0.8 * who.child)
         for name, (_, _, depth) in CREASES.items()
     ]
     return Lines(
         depths=tuple(depths),
-        forehead=worn * draws.uniform(0.1, 0.9),
+        forehead=worn * draws.uniform(0.2, 1.0),
         throat=(0.1 + worn) * draws.uniform(0.1, 0.6),
         places=tuple(torch.tensor(places) for places, _, _ in CREASES.values()),
     )

@@ -46,6 +46,7 @@ class Surface:
         normals: [N, 3] unit, or None for those of its faces. coat: [N, 3] unit, of a wet layer that reflects, or None for the same.
         cavity: [N] share of light that folds too fine for shadow maps let through, or None to read it off the mesh.
         recess: scene units that its points are raised for shadows: eyes lie behind their lids.
+        thin: whether it is thinner than what dims the sky, about a centimetre: the wire of glasses throws lamps' shadows alone.
     """
 
     vertices: Tensor
@@ -59,6 +60,7 @@ class Surface:
     coat: Tensor | None = None
     cavity: Tensor | None = None
     recess: float = 0.0
+    thin: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from .skin import draw_skin
 from .wear.outfit import draw_wear
 
 FACTORY_VERSION = "3"
+SHOULDERS = -0.06  # scene units: what ends below is of the bust or on it: hair lies on that, not on glasses
 EYE_RECESS = 0.011  # scene units from an eyeball out to its lids' outside
 
 
@@ -54,7 +55,8 @@ def draw_person(seed: int, scans: Path | None = None) -> Person:
     hairdo = draw_hairdo(model, body, seed)
     wear = draw_wear(body, model, seed, skin.paint)
     surfaces = [hairdo.over(skin), *inner, *wear.surfaces]
-    hair = wear.under(hairdo.pieces)
+    clothes = [part.vertices for part in wear.surfaces if float(part.vertices[:, 1].max()) < SHOULDERS]
+    hair = wear.under(hairdo.settled(torch.cat(clothes)))
     light = draw_light(seed, who.tone)
     return Person(
         seed=seed,

@@ -66,7 +66,8 @@ def make_scene(surfaces: list[Surface], hair: list[Hair], light: Light) -> Scene
     clear = [surface for surface in used if surface.transparent]
     outer = [surface for surface in solid if surface.recess == 0.0]
     dense = torch.cat([dense_points(surface.vertices, surface.faces) for surface in outer])
-    sparse = torch.cat([sparse_points(surface.vertices, surface.faces) for surface in outer])
+    broad = [surface for surface in outer if not surface.thin]
+    sparse = torch.cat([sparse_points(surface.vertices, surface.faces) for surface in broad])
     strands = [piece.strands for piece in hair if piece.name == "hair"]
     cloud = [strand_points(some[::STRAND_STEP]) for some in strands]
     sky = sky_maps(torch.cat([sparse, *(some[:: 2 * STRAND_STEP].flatten(0, 1) for some in strands)]))
@@ -133,6 +134,7 @@ def _used(surface: Surface) -> Surface:
         coat=None if surface.coat is None else surface.coat[used],
         cavity=None if surface.cavity is None else surface.cavity[used],
         recess=surface.recess,
+        thin=surface.thin,
     )
 
 

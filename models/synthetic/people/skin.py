@@ -75,7 +75,9 @@ class Skin:
         albedo = self._shaved(albedo, mirrored, lip, pores)
         albedo = self._make_up(albedo, mirrored)
         roughness = self._roughness(mirrored, lip) + 0.035 * grain[:, 2] + 0.03 * pores[:, 2]
-        bump = (0.04 * pores[:, :3] + 0.035 * grain[:, :3]) * (1 - 0.6 * lip[:, None]) + slope
+        bump = (1 + 0.9 * self.age) * (0.04 * pores[:, :3] + 0.035 * grain[:, :3]) * (
+            1 - 0.6 * lip[:, None]
+        ) + slope
         inside = (mirrored[:, 2] < 8.4) & (mirrored[:, 2] > 2.0)
         inside &= (mirrored[:, 1] - LIP_LINE).abs() < 1.6
         inside &= mirrored[:, 0] < 3.0

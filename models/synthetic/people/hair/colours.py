@@ -57,7 +57,10 @@ def natural_shade(body: Body, draws: Draws) -> tuple[Tensor, float]:
 
 def dyed(shade: Tensor, grey: float, body: Body, draws: Draws) -> tuple[Tensor, float]:
     """What a person's hair on the head has, as of `natural_shade`: some dye it, more women than men."""
-    fashion, cover = draws.chance(0.03 if body.male else 0.13), draws.chance(0.12 if body.male else 0.55)
+    fashion, cover = (
+        draws.chance((0.03 if body.male else 0.14) * (1.0 - 0.9 * body.age)),
+        draws.chance(0.12 if body.male else 0.55),
+    )
     colour = linear(SHADES[draws.choice(DYES)])
     if fashion and body.child == 0.0:
         return colour, 0.0

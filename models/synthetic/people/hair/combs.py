@@ -20,13 +20,20 @@ def comb(kind: str, roots: Roots, draws: Draws, part: float = 0.0, side: float =
     """One of the named combs.
 
     Args:
-        kind: "whorl" away from the crown, "part" to both sides of a line, "back", "out" away from the head, "across" to one side.
+        kind: "whorl" away from the crown, "part" to both sides of a line, "back", "out" away from the head, "across" to one side,
+            "fringe" over the forehead, else as "part", "mop" over the forehead, else as "whorl".
         part: cm from the middle at which hair parts. side: the side that "across" combs to, 1 or -1.
     """
     drift = Drift(draws, 5.0)(roots.rest) * 0.16
-    away = {"whorl": _whorl, "part": _part, "back": _back, "out": _out, "across": _across, "fringe": _fringe}[
-        kind
-    ]
+    away = {
+        "whorl": _whorl,
+        "part": _part,
+        "back": _back,
+        "out": _out,
+        "across": _across,
+        "fringe": _fringe,
+        "mop": _mop,
+    }[kind]
     return lambda at, reached: away(at, roots, part, side) + drift
 
 
@@ -80,3 +87,12 @@ def _fringe(at: Tensor, roots: Roots, part: float, side: float) -> Tensor:
         [0.15 * side - 0.02 * at[:, 0], -0.5 * torch.ones_like(front), torch.ones_like(front)], 1
     )
     return torch.lerp(away, forward, front[:, None])
+
+
+def _mop(at: Tensor, roots: Roots, part: float, side: float) -> Tensor:
+    """Away from the crown all around, down over the forehead in front."""
+    front = smoothstep(roots.rest[:, 2], 3.0, 6.0)[:, None]
+    down = torch.stack(
+        [0.25 * side + 0.05 * at[:, 0], -1.2 * torch.ones(len(at)), 0.6 * torch.ones(len(at))], 1
+    )
+    return torch.lerp(_whorl(at, roots, part, side), down, front)

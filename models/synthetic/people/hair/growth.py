@@ -38,12 +38,12 @@ class Growth:
     layer: Tensor
     lift: Tensor
     comb: Callable[[Tensor, float], Tensor]
+    oval: Tensor
+    fall: Tensor
     reach: float = 12.0
     gravity: float = 0.35
     inertia: float = 1.0
     hug: Tensor | float = 0.0
-    oval: Tensor | float = 1.0
-    fall: Tensor | float = -1.0
 
 
 def grow(skull: Skull, roots: Roots, plan: Growth, points: int) -> Tensor:
@@ -74,20 +74,20 @@ def grow(skull: Skull, roots: Roots, plan: Growth, points: int) -> Tensor:
     return torch.stack(way, 1)
 
 
-def _hanging(at: Tensor, fall: Tensor | float) -> Tensor:
+def _hanging(at: Tensor, fall: Tensor) -> Tensor:
     """[N, 3] what turns strands that hang: back beside the face, in to the neck, to the chest or the back at the shoulders."""
     x, y, z = at.unbind(-1)
     beside = smoothstep(z, 2.5, 6.5) * smoothstep(9.5 - y, 0.0, 3.0) * smoothstep(y, -9.0, -4.0)
     neck = smoothstep(4.0 - y, 0.0, 8.0) * smoothstep(x.abs(), 4.5, 9.0)
     low = smoothstep(FALLS + 3.0 - y, 0.0, 4.0) * smoothstep(y, -19.0, -15.0)
-    low = low * smoothstep(7.0 - z * fall, 0.0, 4.0)
+    low = low * smoothstep(torch.where(fall > 0, 7.0, 3.0) - z * fall, 0.0, 4.0)  # until it hangs clear
     middle = 0.4 * smoothstep(-z, 3.0, 8.0) * smoothstep(FALLS - y, 0.0, 4.0)  # behind, together
     return torch.stack(
         [-x.sign() * (0.08 * neck + 0.1 * middle), torch.zeros_like(x), 0.8 * low * fall - 0.6 * beside], 1
     )
 
 
-def _shed(at: Tensor, gradient: Tensor, fall: Tensor | float) -> Tensor:
+def _shed(at: Tensor, gradient: Tensor, fall: Tensor) -> Tensor:
     """[N, 3] unit: shoulders turn hair to the chest or the back, not aside."""
     share = smoothstep(FALLS + 1.0 - at[:, 1], 0.0, 3.0)
     x, y, z = gradient.unbind(-1)

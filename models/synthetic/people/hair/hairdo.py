@@ -11,14 +11,19 @@ from ..parts import Body, Hair, Surface
 from ..scans import Scans
 from ..shape import smoothstep
 from ..streams import Draws
+from .afro import afro
+from .beard import Beard, beard_hairs, draw_beard
+from .brows import Brows, brow_hairs, draw_brows
 from .colours import dyed, natural_shade, strand_colours
-from .facial import Beard, Brows, beard_hairs, brow_hairs, draw_beard, draw_brows, lash_hairs
+from .covered import lie_on
+from .fashion import draw_style
+from .lashes import lash_hairs
 from .loose import loose
 from .mass import hair_cloud, surface_normals
 from .roots import Hairline, Roots, draw_hairline, scatter
 from .ropes import braids, cornrows, locs
 from .skull import Skull, bend, load_skull
-from .styles import STYLES, draw_style
+from .styles import STYLES
 from .tied import BUNS, PONYTAILS, band, bun, drawn_back, ponytail
 from .undercoat import Undercoat
 
@@ -64,6 +69,12 @@ class Hairdo:
             beard_shade=self.beard_shade,
         )
         return replace(skin, paint=coat)
+
+    def settled(self, torso: Tensor) -> tuple[Hair, ...]:
+        """The pieces, hair and beard lying on a torso and its clothes; torso: [..., 3] as of `lie_on`."""
+        return tuple(
+            lie_on(piece, torso) if piece.name in ("hair", "beard") else piece for piece in self.pieces
+        )
 
 
 def draw_hairdo(scans: Scans, body: Body, seed: int, style: str | None = None) -> Hairdo:
@@ -135,9 +146,14 @@ def head_hair(
         return [finish(skull, rest, strands, colour, ROPES[style] * body.scale, 0.55, 0.6)]
     if style in ("bun", "ponytail"):
         return _tied(skull, body, style, density, shade, grey, draws)
-    spec = STYLES[style]
+    coiled = style == "afro" or (style == "crop" and body.origin == "tropics")
+    spec = STYLES["afro" if coiled else style]
     roots = scatter(body, skull, density, spec.count, draws)
-    rest, lock = loose(skull, body, roots, spec, draws)
+    if coiled:
+        size = 2.0 + 6.5 * draws.uniform() ** 1.4 if style == "afro" else draws.uniform(0.7, 1.8)
+        rest, lock = afro(skull, roots, size, draws)
+    else:
+        rest, lock = loose(skull, body, roots, spec, draws)
     colour = strand_colours(shade, grey, lock, 0.2, draws)
     return [finish(skull, rest, bend(rest, body, roots.place), colour, spec.width * body.scale, spec.gloss)]
 

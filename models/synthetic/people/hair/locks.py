@@ -6,7 +6,6 @@ import math
 
 import torch
 import torch.nn.functional as F
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ..streams import Draws
@@ -20,9 +19,11 @@ def nearest_lock(roots: Roots, count: int, apart: Tensor | None = None) -> Tenso
     Args:
         apart: [N, A] further coordinates, centimetres: strands that differ in them share no lock.
     """
+    from scipy.spatial import KDTree
+
     places = roots.rest if apart is None else torch.cat([roots.rest, apart], 1)
     leaders = torch.linspace(0, len(roots) - 1, min(count, len(roots))).long()
-    nearest = cKDTree(places[leaders].numpy()).query(places.numpy())[1]
+    nearest = KDTree(places[leaders].numpy()).query(places.numpy())[1]
     return leaders[torch.from_numpy(nearest)]
 
 

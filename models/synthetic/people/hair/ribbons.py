@@ -95,8 +95,11 @@ def _nearest(points: Tensor, shape: torch.Size, fine: int, solid: Tensor) -> tup
 def _hides(nearest: Tensor, fine: int) -> Tensor:
     """[R, R] distance behind which nothing is seen: of the farthest of a sample and its neighbours, infinite at gaps."""
     bits = (nearest >> 32).to(torch.int32).view(torch.float32)
-    depth = torch.where(nearest == EMPTY, torch.inf, bits).view(1, fine, fine)
-    return F.max_pool2d(depth, 3, 1, 1)[0]
+    depth = torch.where(nearest == EMPTY, torch.inf, bits).view(fine, fine)
+    for _ in range(2):  # down, then across: torch's own pooling is slower
+        wide = F.pad(depth[None], (0, 0, 1, 1), mode="replicate")[0]
+        depth = torch.maximum(torch.maximum(wide[:-2], wide[1:-1]), wide[2:]).T
+    return depth
 
 
 def _half_widths(hair: Hair) -> Tensor:
@@ -127,54 +130,71 @@ def _fill(nearest: Tensor, start: Tensor, end: Tensor, fine: int, offset: int) -
         start, end: [S, 4] column, row, distance, half width, in samples; distance in scene units.
     """
     steep = (end[:, 1] - start[:, 1]).abs() > (end[:, 0] - start[:, 0]).abs()
-    a, b = _major_first(start, steep), _major_first(end, steep)
+    for transposed in (False, True):
+        chosen = (steep == transposed).nonzero()[:, 0]
+        a, b = start[chosen], end[chosen]
+        if transposed:
+            a, b = a[:, [1, 0, 2, 3]], b[:, [1, 0, 2, 3]]
+        _fill_runs(nearest, a, b, chosen + offset, fine, (1, fine) if transposed else (fine, 1))
+
+
+def _fill_runs(
+    nearest: Tensor, a: Tensor, b: Tensor, index: Tensor, fine: int, strides: tuple[int, int]
+) -> None:
+    """`_fill` for segments longer along their first coordinate.
+
+    Args:
+        a, b: [S, 4] ends as of `_fill`. index: [S] for the key. strides: in `nearest`, of the second and the first coordinate.
+    """
     low = (torch.minimum(a[:, 0], b[:, 0]) - 0.5).ceil().clamp(0, fine)
     high = (torch.maximum(a[:, 0], b[:, 0]) - 0.5).ceil().clamp(0, fine)
+    kept = (high > low).nonzero()[:, 0]
+    a, b, low, count = a[kept], b[kept], low[kept], (high - low)[kept].long()
     run = b[:, :1] - a[:, :1]
     slope = (b[:, 1:] - a[:, 1:]) / torch.where(run.abs() < 1e-6, 1e-6, run)
     at_low = a[:, 1:] + (low + 0.5 - a[:, 0])[:, None] * slope
-    stretch = (1 + slope[:, :1].square()).sqrt()
-    index = torch.arange(len(a)) + offset
-    where = torch.stack([low.long(), steep.long(), index], 1)
-    line = torch.cat([at_low, slope, stretch], 1)
-    counts = (high - low).long()
-    kept = counts.nonzero()[:, 0]
-    counts = counts[kept]
-    blocks = torch.bincount((counts.cumsum(0) - 1) // TOGETHER).tolist() if len(kept) else []
-    for part, count in zip(kept.split(blocks), counts.split(blocks), strict=True):
-        _fill_columns(nearest, where[part], line[part], count, fine)
+    stretch = (1 + slope[:, 0].square()).sqrt()  # how much wider a column is than the ribbon
+    lines = [*at_low.unbind(1), *slope.unbind(1)]
+    lines[2], lines[5] = lines[2] * stretch, lines[5] * stretch
+    blocks = torch.bincount((count.cumsum(0) - 1) // TOGETHER).tolist() if len(kept) else []
+    begin = 0
+    for block in blocks:
+        part = slice(begin, begin + block)
+        line = [values[part] for values in lines]
+        _fill_columns(nearest, low[part].long(), line, count[part], index[kept[part]], fine, strides)
+        begin += block
 
 
-def _fill_columns(nearest: Tensor, where: Tensor, line: Tensor, count: Tensor, fine: int) -> None:
-    """`_fill` for as many segments as fit the cache.
+def _fill_columns(
+    nearest: Tensor,
+    low: Tensor,
+    line: list[Tensor],
+    count: Tensor,
+    index: Tensor,
+    fine: int,
+    strides: tuple[int, int],
+) -> None:
+    """`_fill_runs` for as many segments as fit the cache.
 
     Args:
-        where: [S, 3] first column, whether columns are rows, index. line: [S, 7] middle, distance, half width at the first column,
-            what they change by from column to column, and how much wider a column is than the ribbon. count: [S] columns.
+        low: [S] first column. line: six of [S]: middle, distance, half width at the first column, and what they change by from column
+            to column. count: [S] columns.
     """
-    first = count.cumsum(0) - count
-    major0, steep, index, first = (
-        torch.cat([where, first[:, None]], 1).repeat_interleave(count, dim=0).T.contiguous()
-    )
-    middle, distance, half, d_middle, d_distance, d_half, stretch = line.repeat_interleave(
-        count, dim=0
-    ).T.contiguous()
-    step = torch.arange(len(first)) - first
+    segment = torch.arange(len(count)).repeat_interleave(count)
+    step = torch.arange(len(segment)) - (count.cumsum(0) - count).index_select(0, segment)
     ahead = step.float()
-    major = major0 + step
-    middle = middle + ahead * d_middle
-    half = (half + ahead * d_half) * stretch
-    distance = (distance + ahead * d_distance).clamp_min(0)
+    middle, distance, half = (
+        torch.addcmul(line[i].index_select(0, segment), ahead, line[i + 3].index_select(0, segment))
+        for i in range(3)
+    )
     lowest = (middle - half - 0.5).ceil()
-    most = torch.minimum((middle + half - 0.5).floor() - lowest + 1, lowest.new_tensor(WIDEST))
-    key = distance.view(torch.int32).long() << 32 | index
-    stride_minor, stride_major = torch.where(steep > 0, 1, fine), torch.where(steep > 0, fine, 1)
-    base = lowest.long()
-    for offset in range(int(most.max().clamp_min(0))):
-        minor = base + offset
-        kept = ((offset < most) & (minor >= 0) & (minor < fine)).nonzero()[:, 0]
-        sample = minor[kept] * stride_minor[kept] + major[kept] * stride_major[kept]
-        nearest.scatter_reduce_(0, sample, key[kept], "amin")
+    last = torch.minimum(middle + half - 0.5, lowest + (WIDEST - 0.5)).clamp_max(fine - 1)
+    key = distance.clamp_min(0).view(torch.int32).long() << 32 | index.index_select(0, segment)
+    base = lowest.long() * strides[0] + (low.index_select(0, segment) + step) * strides[1]
+    for offset in range(int((last - lowest).max().floor()) + 1 if len(segment) else 0):
+        within = (lowest + offset <= last) & (lowest + offset >= 0)
+        sample = (base + offset * strides[0]).clamp(0, fine * fine - 1)
+        nearest.scatter_reduce_(0, sample, torch.where(within, key, EMPTY), "amin")
 
 
 def _major_first(points: Tensor, steep: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from ..body import above_hairline
+from ..body import above_hairline, ear_share
 from ..parts import Body
 from ..scans import SKIN
 from ..shape import smoothstep
@@ -79,19 +79,22 @@ class Hairline:
 
     Attributes:
         recession: 0 a full hairline to 1 temples bare to the ears' height. thinning: of the crown, 0 to 1.
-        peak: of a widow's peak, -1 to 1. drop: cm that the front lies lower.
+        peak: of a widow's peak, -1 to 1. drop: cm that the front lies lower. sideburn: cm that hair before the ears reaches lower.
     """
 
     recession: float
     thinning: float
     peak: float
     drop: float
+    sideburn: float
 
     def __call__(self, rest: Tensor) -> Tensor:
         """[P] in [0, 1] at points of the skin; rest coordinates [P, 3]."""
         x, y, z = rest.unbind(-1)
         front = smoothstep(z, 4.0, 7.0)
-        lowered = rest + rest.new_tensor([0.0, self.drop, 0.0]) * front[:, None]
+        beside = smoothstep(x.abs(), 6.0, 6.6) * smoothstep(z, 0.5, 2.5) * smoothstep(5.5 - z, 0.0, 1.5)
+        lower = self.drop * front + self.sideburn * beside
+        lowered = torch.stack([x, y + lower, z], -1)
         corner = torch.exp(-(((x.abs() - 4.4) / 1.8) ** 2)) * smoothstep(z, 1.0, 4.0)
         middle = torch.exp(-((x / 3.0) ** 2)) * smoothstep(z, 2.0, 6.0)
         line = 10.2 - self.drop + (2.6 * self.recession + 0.3) * corner
@@ -100,7 +103,7 @@ class Hairline:
         behind = torch.exp(-(((x / 5.5) ** 2 + ((z + 3.0) / 5.5) ** 2) ** 2)) * smoothstep(y, 8.0, 11.5)
         top = smoothstep(y, 9.8, 11.5) * smoothstep(z, -6.0, -1.0)
         bald = (self.thinning * behind + max(0.0, self.thinning + self.recession - 1.0) * top).clamp(0, 1)
-        return above_hairline(lowered) * (1 - bare) * (1 - bald) * (x.abs() < 9.0)
+        return above_hairline(lowered) * (1 - bare) * (1 - bald) * (1 - ear_share(rest))
 
     def density(self, body: Body) -> Tensor:
         """[V] at the body's vertices."""
@@ -120,4 +123,5 @@ def draw_hairline(body: Body, draws: Draws) -> Hairline:
         thinning=loss * crown,
         peak=draws.normal(0.0, 0.4),
         drop=draws.normal(0.0, 0.3),
+        sideburn=draws.normal(0.3, 1.0) if body.male else draws.normal(-1.2, 0.5),
     )

@@ -19,6 +19,7 @@ from .vectors import unit
 
 FRONT, BACK = (0.0, 8.2, 9.6), (0.0, -3.6, -8.0)  # cm: where all cornrows would meet
 ROWS_POINTS = 72
+STICKS_OUT = 10.8  # cm: a rope that reaches farther to the front hangs before the forehead and is left out
 PERIOD = 2.3  # cm: from one crossing of a braid's strand to the next but two
 
 
@@ -83,13 +84,15 @@ def _guides(
     plan = Growth(
         length=length * (0.75 + 0.35 * top) * (0.85 + 0.2 * roots.chance),
         layer=0.4 + 1.6 * roots.other * (0.4 + 0.6 * top),
-        lift=0.3 * (0.5 + roots.other) * (0.4 + 0.6 * top),
+        lift=0.18 * (0.5 + roots.other) * (0.4 + 0.6 * top),
         comb=comb("part", roots, draws, part),
         gravity=0.6,
         reach=9.0,
+        oval=torch.ones(len(roots)),
         fall=fall,
     )
-    return cut_below(grow(skull, roots, plan, points), torch.full((len(roots),), LOWEST))
+    guides = cut_below(grow(skull, roots, plan, points), torch.full((len(roots),), LOWEST))
+    return guides[guides[..., 2].amax(1) < STICKS_OUT]
 
 
 def _refined(guides: Tensor, points: int) -> Tensor:

@@ -30,8 +30,10 @@ def shade(
     Args:
         sky: [N, K, 3] irradiance over pi. lamps: [N, K, L] visibility. camera_position: [3] scene units.
     """
-    table = torch.cat([hair.strands, tangents(hair.strands), hair.normals, sky, lamps], -1)
-    place, along, normal, from_sky, visible = seen.of(table).split([3, 3, 3, 3, lamps.shape[-1]], 1)
+    place, normal, from_sky, visible = (
+        seen.of(values) for values in (hair.strands, hair.normals, sky, lamps)
+    )
+    along = seen.of(tangents(hair.strands))
     along = unit(along)
     view = unit(camera_position - place)
     normal = _rounded(normal, along, view, seen.across)

@@ -9,7 +9,6 @@ import functools
 
 import torch
 import torch.nn.functional as F
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ..body import welded_normals
@@ -81,7 +80,8 @@ def _sample(field: Tensor, points: Tensor) -> Tensor:
 
 def _cells(spacing: float) -> tuple[int, int, int]:
     """How many grid points along x, y, z."""
-    return tuple(round((high - low) / spacing) + 1 for low, high in zip(LOW, HIGH, strict=True))
+    x, y, z = (round((high - low) / spacing) + 1 for low, high in zip(LOW, HIGH, strict=True))
+    return x, y, z
 
 
 def _field(scans: Scans) -> Tensor:
@@ -94,9 +94,11 @@ def _field(scans: Scans) -> Tensor:
 
 def _head_distance(scans: Scans, points: Tensor) -> Tensor:
     """[...] signed distance to the skin."""
+    from scipy.spatial import KDTree
+
     skin = scans.vertices[:SKIN]
     normals = welded_normals(scans.vertices, scans.faces_of("M_Face", "M_BackHead"), scans.weld)[:SKIN]
-    away, nearest = cKDTree(skin.numpy()).query(points.reshape(-1, 3).numpy())
+    away, nearest = KDTree(skin.numpy()).query(points.reshape(-1, 3).numpy())
     away, nearest = torch.from_numpy(away).float(), torch.from_numpy(nearest)
     plane = ((points.reshape(-1, 3) - skin[nearest]) * normals[nearest]).sum(-1)
     share = ((away - NEAR) / NEAR).clamp(0, 1)

@@ -1,11 +1,8 @@
-"""The named styles of loose hair in numbers, and who wears which."""
+"""The named styles of loose hair in numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from ..parts import Body
-from ..streams import Draws
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +65,8 @@ STYLES = {
         layers=(0.15, 1.5),
         lift=0.5,
         gravity=0.12,
-        clump=(0.1, 0.55),
-        locks=520,
+        clump=(0.0, 0.4),
+        locks=620,
         frizz=0.25,
     ),
     "side part": Style(
@@ -79,8 +76,8 @@ STYLES = {
         top=(7.0, 10.5),
         sides=(1.4, 3.5),
         comb="across",
-        layers=(0.2, 2.2),
-        lift=0.42,
+        layers=(0.2, 1.7),
+        lift=0.34,
         part=(2.2, 3.8),
         gravity=0.16,
         hug=0.2,
@@ -107,38 +104,32 @@ STYLES = {
         gloss=1.3,
     ),
     "curly": Style(
-        count=6500,
+        count=6000,
         points=22,
-        width=0.15,
+        width=0.16,
         top=(9.0, 17.0),
         sides=(5.0, 15.0),
-        comb="whorl",
-        layers=(0.3, 2.6),
-        lift=0.55,
-        gravity=0.3,
+        comb="mop",
+        layers=(0.3, 2.4),
+        lift=0.5,
+        gravity=0.5,
         hug=0.1,
-        clump=(0.8, 0.93),
-        locks=380,
-        wave=(0.45, 0.75),
-        wavelength=(2.8, 4.4),
+        clump=(0.85, 0.95),
+        locks=300,
+        wave=(0.5, 0.85),
+        wavelength=(3.2, 5.2),
         coil=0.9,
-        frizz=0.2,
+        frizz=0.18,
     ),
     "afro": Style(
-        count=12000,
-        points=8,
+        count=9000,
+        points=12,
         width=0.15,
-        top=(4.0, 9.0),
-        sides=(3.0, 7.0),
+        top=(2.0, 8.5),
+        sides=(2.0, 8.5),
         comb="out",
         layers=(0.5, 9.0),
-        lift=1.5,
-        gravity=0.0,
-        inertia=1.2,
-        clump=(0.0, 0.4),
-        locks=900,
-        frizz=1.5,
-        gloss=0.35,
+        gloss=0.4,
     ),
     "bob": Style(
         count=6500,
@@ -183,8 +174,8 @@ STYLES = {
         top=(46.0, 48.0),
         sides=(40.0, 42.0),
         comb="part",
-        layers=(0.4, 2.8),
-        lift=0.35,
+        layers=(0.35, 2.2),
+        lift=0.22,
         part=(-3.2, 3.2),
         gravity=0.5,
         clump=(0.5, 0.8),
@@ -213,69 +204,3 @@ STYLES = {
         level=(-22.0, -4.0),
     ),
 }
-MEN = {
-    "bald": 0.07,
-    "buzz": 0.14,
-    "crop": 0.3,
-    "side part": 0.2,
-    "swept back": 0.12,
-    "curly": 0.08,
-    "long straight": 0.02,
-    "long wavy": 0.03,
-    "bun": 0.02,
-    "ponytail": 0.02,
-}
-WOMEN = {
-    "buzz": 0.015,
-    "crop": 0.05,
-    "side part": 0.02,
-    "swept back": 0.03,
-    "curly": 0.1,
-    "bob": 0.15,
-    "long straight": 0.16,
-    "long wavy": 0.18,
-    "bun": 0.1,
-    "ponytail": 0.12,
-    "fringe": 0.1,
-}
-COILED_MEN = {
-    "buzz": 0.3,
-    "crop": 0.16,
-    "afro": 0.18,
-    "locs": 0.12,
-    "cornrows": 0.09,
-    "braids": 0.04,
-    "bald": 0.08,
-    "curly": 0.03,
-}
-COILED_WOMEN = {
-    "afro": 0.2,
-    "braids": 0.17,
-    "locs": 0.1,
-    "cornrows": 0.1,
-    "curly": 0.12,
-    "bun": 0.08,
-    "long straight": 0.07,
-    "long wavy": 0.06,
-    "bob": 0.06,
-    "buzz": 0.04,
-}
-
-
-def draw_style(body: Body, draws: Draws) -> str:
-    """Who wears what: by sex, origin and age.
-
-    Returns:
-        "bald", "bun", "ponytail", "locs", "braids", "cornrows", or a name in `STYLES`.
-    """
-    coiled = body.origin == "tropics"
-    weights = dict((COILED_MEN if body.male else COILED_WOMEN) if coiled else (MEN if body.male else WOMEN))
-    if body.child > 0:
-        weights.pop("bald", None)
-    elif body.male:
-        weights["bald"] *= 0.4 + 2.5 * max(0.0, body.age - 0.3)
-    if body.age > 0.7:
-        for name in ("long straight", "long wavy", "fringe", "locs"):
-            weights[name] = weights.get(name, 0.0) * 0.5
-        weights["crop"] = weights.get("crop", 0.0) + 0.12
-    return draws.choice(weights)

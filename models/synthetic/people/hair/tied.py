@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..streams import Draws
-from .growth import LOWEST, Growth, cut_below, grow
+from .growth import LOWEST, Growth, cut, cut_below, grow
 from .locks import gather, nearest_lock, rumpled, waved
 from .roots import Roots
 from .skull import Skull
@@ -48,7 +48,11 @@ def drawn_back(
         strands = strands + gradient * ((height - distance) * (1 - tied[..., 0]))[..., None]
     thickness = 0.9 * torch.from_numpy(draws.generator.standard_normal((len(roots), 1, 3))).float()
     strands = torch.lerp(strands, goal + 0.45 * thickness.clamp(-1.5, 1.5), tied.square())
-    lock = nearest_lock(roots, 320)
+    beside = (roots.rest[:, 1] < 4.6) & (
+        roots.rest[:, 2] > -1.5
+    )  # what grows before the ears is too short to be drawn over them
+    strands = cut(strands, torch.where(beside, 0.1 + 0.1 * roots.chance, 1.0))
+    lock = nearest_lock(roots, 320, 9.0 * beside[:, None])
     strands = gather(strands, lock, draws.uniform(0.2, 0.6) * (roots.chance < 0.96))
     return rumpled(strands, 0.6 * roots.other**8, draws), lock
 
@@ -67,7 +71,8 @@ def ponytail(skull: Skull, place: str, wavy: bool, draws: Draws) -> tuple[Tensor
         comb=lambda at, reached: torch.tensor([0.0, -1.0, -0.2]).expand_as(at),
         reach=4.0,
         gravity=0.6,
-        fall=-1.0,
+        oval=torch.ones(TAIL_STRANDS),
+        fall=-torch.ones(TAIL_STRANDS),
     )
     strands = grow(skull, roots, plan, TAIL_POINTS)
     lock = nearest_lock(roots, 40)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..parts import Paint
 from ..shape import smoothstep
-from .facial import Beard, Brows
+from .beard import Beard
+from .brows import Brows
 from .roots import Hairline
 
 
@@ -38,7 +39,7 @@ class Undercoat:
         """The paint of points [P, 3]."""
         paint = self.skin(rest)
         albedo = paint.albedo
-        covers = [(0.5 * self.brows.cover(rest), self.brow_shade)]
+        covers = [(0.42 * self.brows.cover(rest), self.brow_shade)]
         if self.hairline is not None:
             covers.append((self.scalp_cover * self.hairline(rest), self.shade))
         if self.beard is not None:

@@ -91,8 +91,7 @@ def drape(skin: Tensor, normal: Tensor, offset: Tensor, *, closed: bool = True, 
         points = torch.cat([points[:2], _blur(points, closed)[2:-1], points[-1:]])
     gap = ((points - skin) * normal).sum(-1)
     least = torch.where(offset > 0, offset * 0.6, offset)
-    points = points + normal * (least - gap).clamp_min(0)[..., None]
-    return points
+    return points + normal * (least - gap).clamp_min(0)[..., None]
 
 
 def _blur(points: Tensor, closed: bool) -> Tensor:
@@ -165,8 +164,8 @@ def _guide(tangent: Tensor) -> Tensor:
     return F.one_hot(least, 3).to(tangent).expand_as(tangent)
 
 
-def joined(surfaces: list[Surface], name: str) -> Surface:
-    """Surfaces of one paint as one."""
+def joined(surfaces: list[Surface], name: str, *, transparent: bool = False) -> Surface:
+    """Thin surfaces of one paint as one: rods, beads, lenses."""
     start, faces = 0, []
     for part in surfaces:
         faces.append(part.faces + start)
@@ -177,4 +176,6 @@ def joined(surfaces: list[Surface], name: str) -> Surface:
         rest=torch.cat([part.rest for part in surfaces]),
         paint=surfaces[0].paint,
         name=name,
+        transparent=transparent,
+        thin=True,
     )

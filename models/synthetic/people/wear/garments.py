@@ -149,8 +149,8 @@ def dress(bust: Bust, draws: Draws) -> list[Surface]:
     cloth = draw_fabric(
         draws, {"plain": 2, "flowers": 1.4, "dots": 0.6}, weave="satin" if draws.chance(0.4) else "plain"
     )
-    deep = draws.uniform(5.2, 7.5)
-    top = vee(draws.uniform(0.0, 2.0), 40.0, ring(deep, 10.5, deep + 4.0))
+    deep = draws.uniform(3.4, 5.2)
+    top = vee(draws.uniform(0.0, 2.0), 40.0, ring(deep, 8.6, deep + 3.0))
     parts = [cloth_piece(bust, cloth.paint, "clothes", top=top, near=0.25, far=0.45)]
     if draws.chance(0.7):
         parts += [strap(bust, cloth, side, deep + 1.0) for side in (1.0, -1.0)]

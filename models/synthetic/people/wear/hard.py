@@ -52,7 +52,7 @@ class Glass:
         return Paint(
             albedo=self.tint.expand(size, 3),
             roughness=rest.new_full((size,), 0.1),
-            specular=rest.new_full((size,), 0.6),
+            specular=rest.new_full((size,), 0.25),
             scatter=rest.new_zeros(size, 3),
             bump=rest.new_zeros(size, 3),
             opacity=self.dark[0] + share * (self.dark[1] - self.dark[0]),

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..parts import Body, Surface
 from ..streams import Draws
 from .curves import Curve, lower, ring
-from .cut import surface, tube
+from .cut import surface
 from .fabric import Fabric
 from .garments import draw_fabric as draw_cloth
 from .skull import Skull, make_skull, ray
@@ -36,7 +35,7 @@ class Headwear:
     kind: str
 
 
-def _cloth(draws: Draws, patterns: dict[str, float], *, weave: str = "plain", size=(1.4, 3.5)) -> Fabric:
+def hat_cloth(draws: Draws, patterns: dict[str, float], *, weave: str = "plain", size=(1.4, 3.5)) -> Fabric:
     return replace(draw_cloth(draws, patterns, weave=weave, size=size), wound=True)
 
 
@@ -73,7 +72,7 @@ def dome(
 def beanie(body: Body, draws: Draws) -> Headwear:
     """A knitted cap, with a cuff or rolled, close or slouching."""
     skull = make_skull(body)
-    fabric = _cloth(draws, {"plain": 4, "stripes": 0.6, "nordic": 0.3})
+    fabric = hat_cloth(draws, {"plain": 4, "stripes": 0.6, "nordic": 0.3})
     fabric = replace(fabric, weave="rib" if draws.chance(0.5) else "knit", folds=0.08)
     rim = ring(draws.uniform(8.2, 9.6), draws.uniform(3.2, 5.6), draws.uniform(-2.5, 0.0))
     slouch, thick = draws.uniform(0.4, 2.6), 0.75
@@ -114,14 +113,14 @@ def cap(body: Body, draws: Draws) -> Headwear:
     """A baseball cap, its peak in front or, rarely, behind."""
     skull = make_skull(body)
     weave = draws.choice({"plain": 3, "twill": 1})
-    fabric = replace(_cloth(draws, {"plain": 5, "camouflage": 0.3}, weave=weave), folds=0.03)
+    fabric = replace(hat_cloth(draws, {"plain": 5, "camouflage": 0.3}, weave=weave), folds=0.03)
     rim = ring(draws.uniform(8.0, 9.2), draws.uniform(6.2, 6.9), draws.uniform(2.0, 3.5))
-    tall = draws.uniform(0.8, 2.0)
+    tall = draws.uniform(0.3, 1.3)
 
     def off(turn: Tensor, up: Tensor) -> Tensor:
         front = ((1 + turn.cos()) / 2).square()
         seam = 0.06 * torch.cos(3 * turn).abs().clamp(0, 0.2)
-        return 0.55 + tall * front * torch.sin(math.pi * up.clamp(0, 0.9)) + 0.7 * up.square() + seam
+        return 0.5 + tall * front * torch.sin(math.pi * up.clamp(0, 0.9)) + 0.4 * up.square() + seam
 
     backwards = draws.chance(0.12)
     contrast = draws.chance(0.25)
@@ -130,7 +129,7 @@ def cap(body: Body, draws: Draws) -> Headwear:
     parts = [
         dome(skull, fabric, rim, lambda turn, up: off(turn - turned, up), "hat"),
         peak(skull, shade, rim, turned, draws.uniform(5.8, 7.2), draws.uniform(0.6, 2.2)),
-        ball(skull, shade, 0.6, 1.3),
+        ball(skull, shade, 0.5, 0.85),
     ]
     return Headwear(surfaces=tuple(parts), tuck=lambda s: skull.tuck(s, rim, 0.3), kind="cap")
 
@@ -162,7 +161,7 @@ def brimmed(body: Body, draws: Draws) -> Headwear:
     skull = make_skull(body)
     kind = draws.choice({"felt": 1.0, "straw": 0.8, "bucket": 0.8})
     weave = {"felt": "fleece", "straw": "knit", "bucket": "twill"}[kind]
-    fabric = replace(_cloth(draws, {"plain": 1}, weave=weave), folds=0.03)
+    fabric = replace(hat_cloth(draws, {"plain": 1}, weave=weave), folds=0.03)
     if kind == "straw":
         straw = torch.tensor([0.62, 0.46, 0.24]) * draws.uniform(0.7, 1.25)
         fabric = replace(fabric, colours=(straw, *fabric.colours[1:]))
@@ -206,79 +205,3 @@ def brim(skull: Skull, fabric: Fabric, rim: Curve, width: float, slope: float, c
     thick = torch.tensor([0.0, 0.25 * skull.scale, 0.0])
     grid = torch.cat([sheet, (sheet - thick).flip(0)])
     return surface(grid, skull.rest(grid), fabric.paint, "brim")
-
-
-def wrap(body: Body, draws: Draws) -> Headwear:
-    """A cloth wound round the head and tied behind."""
-    skull = make_skull(body)
-    fabric = _cloth(draws, {"plain": 1.5, "flowers": 1, "stripes": 0.5, "dots": 0.5}, size=(1.5, 3.5))
-    fabric = replace(fabric, folds=0.5)
-    rim = ring(draws.uniform(9.2, 10.6), draws.uniform(4.4, 5.6), -3.0)
-    full = draws.uniform(0.8, 2.5)
-    phase = draws.uniform(0, 6)
-
-    def off(turn: Tensor, up: Tensor) -> Tensor:
-        winds = torch.sin(16 * up + 1.6 * torch.cos(turn) + phase) * (1 - up)
-        return 0.6 + full * up * (1.2 - up) * (1.3 - turn.cos()) + 0.16 * winds
-
-    return Headwear(
-        surfaces=(dome(skull, fabric, rim, off, "wrap", rows=40),),
-        tuck=lambda s: skull.tuck(s, rim, 0.4),
-        kind="wrap",
-    )
-
-
-def headband(body: Body, draws: Draws) -> Headwear:
-    """A band round the head, or a hoop over the crown from ear to ear."""
-    skull = make_skull(body)
-    fabric = replace(_cloth(draws, {"plain": 3, "dots": 0.4, "stripes": 0.4}), folds=0.05)
-    if draws.chance(0.5):
-        rim = ring(9.4, 6.4, 0.0)
-        width = draws.uniform(2.0, 4.5)
-        part = dome(
-            skull,
-            replace(fabric, weave="knit"),
-            rim,
-            lambda turn, up: 0.85 + 0.25 * torch.sin(math.pi * up),
-            "headband",
-            top=lower(rim, width),
-            rows=9,
-        )
-        band = (rim, lower(rim, width))
-        return Headwear(surfaces=(part,), tuck=lambda s: pressed(skull, s, band), kind="headband")
-    part, tuck = hoop(skull, fabric, draws.uniform(0.35, 1.0))
-    return Headwear(surfaces=(part,), tuck=tuck, kind="hoop")
-
-
-def pressed(skull: Skull, strands: Tensor, band: tuple[Curve, Curve]) -> Tensor:
-    """Strands pressed to the head within a band alone."""
-    tucked = skull.tuck(strands, band[0], 0.6)
-    away = strands - skull.centre
-    turn = torch.atan2(away[..., 0], away[..., 2])
-    lift = torch.asin((away[..., 1] / away.norm(dim=-1).clamp_min(1e-6)).clamp(-1, 1))
-    above = ((lift - skull.lift_at(turn, band[1](turn))) / 0.15).clamp(0, 1)
-    return torch.lerp(tucked, strands, above[..., None])
-
-
-def hoop(skull: Skull, fabric: Fabric, width: float) -> tuple[Surface, Tuck]:
-    """A hoop over the crown; width: half of it, centimetres."""
-    angle = torch.linspace(-1, 1, 61) * (104 * math.pi / 180)
-    tilt = math.radians(12)
-    plane = torch.stack([angle.sin(), angle.cos() * math.cos(tilt), angle.cos() * math.sin(tilt)], -1)
-    turn, lift = torch.atan2(plane[:, 0], plane[:, 2]), torch.asin(plane[:, 1].clamp(-1, 1))
-    path = skull.point(turn, lift, 0.8)
-    size = torch.full_like(angle, width * skull.scale)
-    part = tube(path, skull.rest(path), size, fabric.paint, "hoop", flat=(plane, 0.3))
-    across = F.normalize(torch.tensor([0.0, -math.sin(tilt), math.cos(tilt)]), dim=0)
-
-    def tuck(strands: Tensor) -> Tensor:
-        away = strands - skull.centre
-        distance = away.norm(dim=-1).clamp_min(1e-6)
-        turn = torch.atan2(away[..., 0], away[..., 2])
-        lift = torch.asin((away[..., 1] / distance).clamp(-1, 1))
-        near = torch.exp(-(((away @ across) / ((width + 0.8) * skull.scale)) ** 2)) * (away[..., 1] > -0.02)
-        limit = skull.reach(turn, lift) + 0.6 * skull.scale
-        shorter = distance + near * (limit - distance).clamp_max(0)
-        return skull.centre + away * (shorter / distance)[..., None]
-
-    return part, tuck

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from ..parts import Body, Hair, Paint, Surface
 from ..scans import Scans
 from ..streams import Draws
-from . import garments, hats
+from . import bands, garments, hats
 from .bust import Bust, bare_chest, make_bust
 from .hats import Headwear
 from .jewels import earrings, necklace
@@ -34,8 +35,8 @@ HATS: dict[str, tuple[Callable[[Body, Draws], Headwear], float, float]] = {
     "beanie": (hats.beanie, 1.0, 0.8),
     "cap": (hats.cap, 1.3, 0.5),
     "brimmed": (hats.brimmed, 0.6, 0.7),
-    "wrap": (hats.wrap, 0.15, 0.7),
-    "headband": (hats.headband, 0.15, 0.9),
+    "wrap": (bands.wrap, 0.15, 0.7),
+    "headband": (bands.headband, 0.15, 0.9),
 }
 OPEN = ("vest", "dress", "blouse")  # whose necklines show a necklace
 HATTED, SCARVED = 0.13, 0.07  # of people with something on the head; of grown women in a headscarf
@@ -43,17 +44,21 @@ HATTED, SCARVED = 0.13, 0.07  # of people with something on the head; of grown w
 
 @dataclass(frozen=True, kw_only=True)
 class Wear:
-    """Attributes: surfaces: bare shoulders, clothes, glasses, what is on the head, jewels. headwear: or None.
+    """What one person wears.
 
-    names: what was drawn, for sheets.
+    Attributes:
+        surfaces: bare shoulders, clothes, glasses, jewels, what is on the head. headwear: or None.
+        torso: [P, 3] scene units, of the shoulders' and the clothes' outside: what long hair lies on.
+        names: what was drawn, for sheets.
     """
 
     surfaces: tuple[Surface, ...]
     headwear: Headwear | None
+    torso: Tensor
     names: tuple[str, ...]
 
     def under(self, pieces: Sequence[Hair]) -> list[Hair]:
-        """Hair as it lies below a hat; none but brows, lashes and beard in a headscarf."""
+        """Hair as it lies below a hat; in a headscarf none but brows, lashes and beard."""
         if self.headwear is None:
             return list(pieces)
         tuck = self.headwear.tuck
@@ -71,29 +76,33 @@ def draw_wear(body: Body, scans: Scans, seed: int, skin: Callable[[Tensor], Pain
         body: bare, of `body.make_body`. scans: the model it is of. skin: paint of the bare shoulders.
     """
     bust = make_bust(body, scans)
-    name, clothes = _clothes(body, bust, seed)
     headwear = _headwear(body, bust, seed)
     spectacles = _glasses(body, seed, headwear)
     covered = headwear is not None and headwear.kind == "headscarf"
-    surfaces = [
-        bare_chest(bust, body, scans, skin),
-        *clothes,
-        *spectacles,
-        *_jewels(body, bust, seed, name, covered),
-    ]
+    name, clothes = _clothes(body, bust, seed, covered)
+    torso = [bare_chest(bust, body, scans, skin), *clothes]
+    surfaces = [*torso, *spectacles, *_jewels(body, bust, seed, name, covered)]
     names = [name, *(["glasses"] if spectacles else [])]
     if headwear is not None:
         surfaces += headwear.surfaces
+        torso += [part for part in headwear.surfaces if part.name == "drape"]
         names.append(headwear.kind)
-    return Wear(surfaces=tuple(surfaces), headwear=headwear, names=tuple(names))
+    return Wear(
+        surfaces=tuple(surfaces),
+        headwear=headwear,
+        torso=torch.cat([part.vertices for part in torso]),
+        names=tuple(names),
+    )
 
 
-def _clothes(body: Body, bust: Bust, seed: int) -> tuple[str, list[Surface]]:
+def _clothes(body: Body, bust: Bust, seed: int, covered: bool) -> tuple[str, list[Surface]]:
     draws = Draws(seed, "clothes")
     grown = body.child == 0.0
     weights = {key: (men if body.male else women) for key, (_, men, women) in GARMENTS.items()}
     if not grown:
         weights |= {"jacket": 0.1, "turtleneck": 0.2, "dress": 0.0, "blouse": 0.6 * weights["blouse"]}
+    if covered:  # a scarf has no room for collars, and goes with no bare shoulders
+        weights = {"tee": 1.0, "blouse": 1.0, "coat": 0.5}
     name = draws.choice(weights)
     return name, GARMENTS[name][0](bust, draws)
 

@@ -26,8 +26,10 @@ def headscarf(body: Body, bust: Bust, draws: Draws) -> Headwear:
     """A hijab, plain or printed."""
     neck = bust.points[:16].reshape(-1, 3)
     skull = make_skull(body, ears_too=True, more=neck, spanned=4)
-    fabric = draw_fabric(draws, {"plain": 4, "flowers": 0.5, "stripes": 0.15}, size=(1.6, 3.0))
-    fabric = replace(fabric, folds=draws.uniform(0.3, 0.5), weave="satin" if draws.chance(0.3) else "plain")
+    fabric = draw_fabric(draws, {"plain": 4, "flowers": 0.4, "dots": 0.15}, size=(1.6, 3.0))
+    fabric = replace(
+        fabric, folds=draws.uniform(0.14, 0.24), weave="satin" if draws.chance(0.12) else "plain"
+    )
     shell = _shell(skull, bust, replace(fabric, wound=True), draws)
     hem = _slanted(ring(draws.uniform(8.0, 12.0), 10.5, 12.0), draws.normal(0.0, 2.0))
     phase = draws.uniform(0, 6)
@@ -39,8 +41,8 @@ def headscarf(body: Body, bust: Bust, draws: Draws) -> Headwear:
             "drape",
             top=_slanted(ring(-4.6, -5.6, -5.2), draws.normal(0.0, 0.5)),
             hem=hem,
-            near=1.1,
-            far=1.9,
+            near=1.2,
+            far=2.6,
             wave=lambda turn, arc: 0.22 * torch.sin(2.3 * arc + 1.5 * torch.sin(turn + phase) + phase),
         ),
     ]
@@ -67,7 +69,7 @@ def _shell(skull: Skull, bust: Bust, fabric: Fabric, draws: Draws) -> Surface:
     turns = turn.expand_as(lift)
     phase = draws.uniform(0, 6)
     beside = torch.sigmoid((away(turns) - 50) / 5)  # behind the face's opening cloth hangs looser
-    off = 0.5 + beside * (0.05 * torch.sin(20 * lift + 3 * turns.cos() + phase))
+    off = 0.5 + beside * 0.11 * torch.sin(11 * lift + 5 * turns.cos() + phase)
     off = off + 0.8 * beside * torch.exp(-(((lift + 0.75) / 0.4) ** 2))
     row = torch.arange(len(lift))
     edge = ((row == TOP_ROWS - 1) | (row == TOP_ROWS))[:, None] & inside

@@ -108,6 +108,8 @@ def make_skull(body: Body, *, ears_too: bool = False, more: Tensor | None = None
     radius = _smooth(radius)
     for _ in range(spanned):
         radius = torch.maximum(radius, _smooth(_smooth(radius)))
+    for _ in range(spanned // 2):
+        radius = _smooth(radius)
     return Skull(
         centre=centre,
         radius=radius,
