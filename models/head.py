@@ -32,23 +32,15 @@ from .field.volume_rendering import RenderConfig
 from .photo.alignment import AlignedPortrait
 from .prior.contract import HeadGenerator
 from .prior.families import DEFAULT, family_of, generator_from
+from .saved_reference import below, check_tensor, reference_from, tensors_of
 
 FORMAT_VERSION = 3  # 3: geometry apart; heads without are written as 2
 WHITE = (1.0, 1.0, 1.0)
 GRID = 64  # cells along each side of the grid that says where a head is
 WORTH_A_GRID = 30_000  # rays, of which that grid saves more than it costs
-REFERENCE = {
-    "image": (3, None, None),
-    "mask": (1, None, None),
-    "cam2world": (4, 4),
-    "intrinsics": (3, 3),
-    "crop_to_photo": (2, 3),
-}
-PHOTO = 2**20  # pixels along a photo's side; files hold fewer
 LARGEST = (
     1e8  # number in a head file: products of two stay far from float32's end, where rays would lose their way
 )
-RIGID = 0.01  # how far a saved camera's axes may be from unit length and right angles
 
 
 @dataclass(frozen=True)
@@ -263,15 +255,7 @@ def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> No
             "family": family_of(head.generator),
         }
     if (reference := head.reference) is not None:
-        tensors |= {
-            "reference.image": reference.image,
-            "reference.mask": reference.mask,
-            "reference.cam2world": reference.camera.cam2world,
-            "reference.intrinsics": reference.camera.intrinsics,
-            "reference.crop_to_photo": reference.crop_to_photo,
-        }
-        if reference.unknown is not None:
-            tensors["reference.unknown"] = reference.unknown
+        tensors |= tensors_of(reference)
         metadata["photo_size"] = json.dumps(list(reference.photo_size))
     save_tensors(
         path, {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, metadata
@@ -299,14 +283,16 @@ def load_head(path: Path) -> Head:
     tensors = _checked_numbers(tensors, name)
     config, planes = _field_of(tensors, metadata, name)
     if version == "1":
-        return Head(planes, first_decoder(config, tensors, name), config, _reference(tensors, metadata, name))
+        return Head(
+            planes, first_decoder(config, tensors, name), config, reference_from(tensors, metadata, name)
+        )
     generator = None
-    own = _below(tensors, "decoder.")
+    own = below(tensors, "decoder.")
     if "generator" in metadata:
         sizes = json_entry(metadata, "generator", f"head file: {name}")
         generator = build(
             lambda: generator_from(sizes, metadata.get("family", DEFAULT)),
-            _below(tensors, "generator."),
+            below(tensors, "generator."),
             f"head file {name}",
         )
         load_into(generator.decoder, own, f"head file {name}")
@@ -316,8 +302,8 @@ def load_head(path: Path) -> Head:
     latents = _latents(tensors, generator, config, name)
     geometry = tensors.get("geometry")
     if geometry is not None:
-        _check_tensor(geometry, "geometry", (1, *config.planes_shape), name)
-    reference = _reference(tensors, metadata, name)
+        check_tensor(geometry, "geometry", (1, *config.planes_shape), name)
+    reference = reference_from(tensors, metadata, name)
     return Head(planes, decoder.requires_grad_(False), config, reference, latents, generator, geometry)
 
 
@@ -344,19 +330,8 @@ def _field_of(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -
             f"head file: {name} lacks or garbles a part of a head ({lacks}); save the head again"
         )
     config, planes = configured(FieldConfig, values, f"head file: {name}", "of a field "), tensors["planes"]
-    _check_tensor(planes, "planes", (1, *config.planes_shape), name)
+    check_tensor(planes, "planes", (1, *config.planes_shape), name)
     return config, planes
-
-
-def _check_tensor(value: Tensor | None, what: str, shape: tuple[int, ...], name: str) -> None:
-    """Raises ValueError unless a head file's tensor has this shape and may hold fractions."""
-    if value is None or tuple(value.shape) != shape or not value.is_floating_point():
-        content = (
-            "none" if value is None else f"{list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
-        )
-        raise ValueError(
-            f"head file: expected {what} {list(shape)} of floats, got {content} in {name}; save the head again"
-        )
 
 
 def _latents(
@@ -366,7 +341,7 @@ def _latents(
     latents = tensors.get("latents")
     if generator is None:
         if latents is not None:
-            _check_tensor(latents, "latents", (1, *latents.shape[-2:]), name)
+            check_tensor(latents, "latents", (1, *latents.shape[-2:]), name)
         return latents
     field = generator.config.field
     if (field.channels, field.features) != (config.channels, config.features):
@@ -375,7 +350,7 @@ def _latents(
             f"has {field.channels} and {field.features}; save the head again"
         )
     if latents is not None:
-        _check_tensor(latents, "latents", (1, generator.num_ws, generator.config.w_dim), name)
+        check_tensor(latents, "latents", (1, generator.num_ws, generator.config.w_dim), name)
     return latents
 
 
@@ -388,7 +363,7 @@ def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) ->
     Raises:
         ValueError: as `checkpoint.build`.
     """
-    old = _below(tensors, "decoder.")
+    old = below(tensors, "decoder.")
     state = {}
     for new, key in (("net.0", "hidden"), ("net.2", "out")):
         if f"{key}.weight" in old and f"{key}.bias" in old:
@@ -396,60 +371,3 @@ def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) ->
             rate = weight.shape[1] ** 0.5 if weight.ndim == 2 else 1  # another shape is named below
             state |= {f"{new}.weight": weight * rate, f"{new}.bias": old[f"{key}.bias"]}
     return build(lambda: Decoder(config), state, f"head file {name}").requires_grad_(False)
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors under a prefix, without it."""
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def _reference(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> AlignedPortrait | None:
-    """The portrait in a head file, if it has one."""
-    parts = _below(tensors, "reference.")
-    if not parts:
-        return None
-    image = parts.get("image")
-    side = image.shape[-1] if image is not None and image.ndim else 0
-    for part, shape in REFERENCE.items():
-        _check_tensor(
-            parts.get(part),
-            f"reference.{part}",
-            tuple(side if axis is None else axis for axis in shape),
-            name,
-        )
-    if "unknown" in parts:  # heads of before there was one have none
-        _check_tensor(parts["unknown"], "reference.unknown", (1, side, side), name)
-    entry = json_entry(metadata, "photo_size", f"head file: {name}")
-    photo_size = _photo_size(entry)
-    if photo_size is None or not side:
-        raise ValueError(
-            f"head file: expected a portrait with pixels and a photo_size of two numbers from 1 to {PHOTO}, got {side} pixels and "
-            f"{shown(entry)} in {name}; save the head again"
-        )
-    parts = {part: value.float() for part, value in parts.items()}
-    _check_camera(parts["cam2world"], parts["intrinsics"], name)
-    camera = Camera(parts["cam2world"], parts["intrinsics"])
-    return AlignedPortrait(
-        parts["image"], parts["mask"], camera, parts["crop_to_photo"], photo_size, parts.get("unknown")
-    )
-
-
-def _photo_size(entry: object) -> tuple[int, int] | None:
-    """Pixels along the two sides of a photo, of a file's JSON; None where it is something else."""
-    if not isinstance(entry, list) or len(entry) != 2:
-        return None
-    if not all(type(pixels) is int and 1 <= pixels <= PHOTO for pixels in entry):
-        return None
-    return entry[0], entry[1]
-
-
-def _check_camera(cam2world: Tensor, intrinsics: Tensor, name: str) -> None:
-    """Raises ValueError unless a pose [4, 4] turns and moves only, and intrinsics [3, 3] have a focal length."""
-    turn, last = cam2world[:3, :3], cam2world.new_tensor([0, 0, 0, 1])
-    rigid = (turn @ turn.T - torch.eye(3)).abs().max() < RIGID and (cam2world[3] - last).abs().max() < RIGID
-    focal, row = intrinsics.diagonal()[:2], (intrinsics[2] - last[1:]).abs().max()
-    if not rigid or focal.min() < 1e-3 or row > RIGID or intrinsics[1, 0].abs() > RIGID:
-        raise ValueError(
-            f"head file: expected a reference.cam2world that turns and moves and reference.intrinsics with a focal length, "
-            f"got {cam2world.tolist()} and {intrinsics.tolist()} in {name}; save the head again"
-        )

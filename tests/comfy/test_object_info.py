@@ -25,6 +25,7 @@ INPUTS = {
         "crop_size",
         "yaw_degrees",
         "pitch_degrees",
+        "face",
         "foreground_mask",
         "face_landmarks",
     ],
