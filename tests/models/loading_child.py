@@ -66,10 +66,10 @@ def load(loader: str, path: Path) -> object:
     if loader == "alignment":
         return models("photo.network").alignment_network_from(*models("checkpoint").read(path, "alignment"))
     module, function = MODULES[loader]
-    keeper = models(module)
+    keeper = models("checkpoint")
     before, keeper.shipped = keeper.shipped, lambda kind: path
     try:
-        return getattr(keeper, function)()
+        return getattr(models(module), function)()
     finally:
         keeper.shipped = before
 
