@@ -28,7 +28,7 @@ from .field.casting import (
 from .field.outline import outline, render_pixels
 from .field.triplane import Decoder, FieldConfig, TriplaneField
 from .field.volume_rendering import RenderConfig
-from .photo.alignment import AlignedPortrait
+from .photo.alignment import MAX_PHOTO, AlignedPortrait
 from .prior.contract import HeadGenerator
 from .prior.families import DEFAULT, family_of, generator_from
 
@@ -245,6 +245,8 @@ def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> No
             "reference.intrinsics": reference.camera.intrinsics,
             "reference.crop_to_photo": reference.crop_to_photo,
         }
+        if reference.photo is not None:
+            tensors["reference.photo"] = reference.photo
         metadata["photo_size"] = json.dumps(list(reference.photo_size))
     save_tensors(
         path, {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, metadata
@@ -395,10 +397,28 @@ def _reference(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) 
             f"head file: expected a portrait with pixels and a photo_size of two numbers from 1 to {PHOTO}, got {side} pixels and "
             f"{shown(entry)} in {name}; save the head again"
         )
+    photo = parts.pop("photo", None)  # heads of before have none
+    _check_photo(photo, name)
     parts = {part: value.float() for part, value in parts.items()}
     _check_camera(parts["cam2world"], parts["intrinsics"], name)
     camera = Camera(parts["cam2world"], parts["intrinsics"])
-    return AlignedPortrait(parts["image"], parts["mask"], camera, parts["crop_to_photo"], photo_size)
+    return AlignedPortrait(parts["image"], parts["mask"], camera, parts["crop_to_photo"], photo_size, photo)
+
+
+def _check_photo(photo: Tensor | None, name: str) -> None:
+    """Raises ValueError unless a head file's fine crop, where it has one, is bytes [3, P, P]."""
+    if photo is None:
+        return
+    shape = list(photo.shape)
+    if photo.dtype != torch.uint8 or len(shape) != 3 or shape != [3, shape[-1], shape[-1]] or not shape[-1]:
+        content = f"{shape} of {str(photo.dtype).removeprefix('torch.')}"
+        raise ValueError(
+            f"head file: expected reference.photo [3, P, P] of uint8, got {content} in {name}; save the head again"
+        )
+    if shape[-1] > MAX_PHOTO:
+        raise ValueError(
+            f"head file: expected at most {MAX_PHOTO} pixels a side of reference.photo, got {shape[-1]} in {name}; save the head again"
+        )
 
 
 def _photo_size(entry: object) -> tuple[int, int] | None:

@@ -38,6 +38,7 @@ YAW_LIMIT, PITCH_LIMIT = math.radians(75), math.radians(45)
 MEDIAPIPE_INDICES = (468, 473, 1, 61, 291, 152)  # LANDMARKS among the 478 of FACE_LANDMARKS
 MIN_SIDE = 32  # pixels of the smallest photo
 MIN_FOREGROUND = 0.005  # share of the crop
+MAX_PHOTO = 2048  # pixels a side of the region that is kept at the photo's resolution: 12 MB
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class AlignedPortrait:
         camera: unbatched.
         crop_to_photo: [2, 3] float64 on the CPU; crop pixels (x, y, 1) -> photo pixels.
         photo_size: (H, W) pixels.
+        photo: [3, P, P] uint8, what the crop shows at the photo's resolution, S < P <= MAX_PHOTO; None where the crop
+            is as fine.
     """
 
     image: Tensor
@@ -80,16 +83,21 @@ class AlignedPortrait:
     camera: Camera
     crop_to_photo: Tensor
     photo_size: tuple[int, int]
+    photo: Tensor | None = None
+
+    def finest(self) -> Tensor:
+        """The crop [3, P, P] sRGB in 0..1 at the photo's resolution, where that is kept, else `image`."""
+        return self.image if self.photo is None else self.photo.to(self.image) / 255
 
     def on_white(self) -> Tensor:
         """The person [3, S, S] without the background."""
         return self.image * self.mask + (1 - self.mask)
 
     def to(self, *args) -> AlignedPortrait:
-        """As `Tensor.to`, for image, mask and camera."""
-        return replace(
-            self, image=self.image.to(*args), mask=self.mask.to(*args), camera=self.camera.to(*args)
-        )
+        """As `Tensor.to`, for image, mask and camera; the photo's bytes change device only."""
+        image = self.image.to(*args)
+        photo = None if self.photo is None else self.photo.to(image.device)
+        return replace(self, image=image, mask=self.mask.to(*args), camera=self.camera.to(*args), photo=photo)
 
 
 def uncropped(image: Tensor, mask: Tensor, camera: Camera) -> AlignedPortrait:
@@ -169,8 +177,7 @@ def align(
     camera = orbit(torch.tensor(pose.yaw), torch.tensor(pose.pitch)).to(rgb)
     planes = [plane for plane in (alpha, mask) if plane is not None]
     crops, inside = resample(torch.cat([rgb, *planes]), crop_to_photo, size)
-    image = crops[:3] if alpha is None else _without_white(crops[:3], crops[3:4])
-    image = image * inside + (1 - inside)
+    image = _crop_on_white(crops, inside, alpha is not None)
     if mask is not None:
         foreground = _upright_mask(crops[-1:] * inside, inside, camera)
     elif alpha is not None:
@@ -178,7 +185,8 @@ def align(
     else:
         foreground = matting.foreground(image, network, camera) * inside
     _check_foreground(foreground, "mask" if mask is not None else "alpha" if alpha is not None else "network")
-    return AlignedPortrait(image, foreground, camera, crop_to_photo, (rgb.shape[1], rgb.shape[2]))
+    photo = _fine_crop(rgb, alpha, pose, size)
+    return AlignedPortrait(image, foreground, camera, crop_to_photo, (rgb.shape[1], rgb.shape[2]), photo)
 
 
 def fit_pose(landmarks_xy: Tensor, weights: Tensor | None = None, *, prior: float = 1.0) -> Pose:
@@ -355,6 +363,26 @@ def _reach(places: Tensor, margin: float, side: int) -> tuple[int, int]:
 
 def _steps(limit: float, count: int) -> Tensor:
     return torch.linspace(-limit, limit, count, dtype=torch.float64)
+
+
+def _crop_on_white(crops: Tensor, inside: Tensor, transparent: bool) -> Tensor:
+    """The colours [3, S, S] of crops [3 or more, S, S], the fourth its alpha where `transparent`; white outside the photo."""
+    image = _without_white(crops[:3], crops[3:4]) if transparent else crops[:3]
+    return image * inside + (1 - inside)
+
+
+def _fine_crop(rgb: Tensor, alpha: Tensor | None, pose: Pose, size: int) -> Tensor | None:
+    """The crop [3, P, P] uint8 with a pixel for a pixel of the photo, up to MAX_PHOTO; None where `size` is as fine.
+
+    Args:
+        rgb: [3, H, W] on white where it has an alpha [1, H, W].
+    """
+    side = min(math.ceil(pose.scale), MAX_PHOTO)
+    if side <= size:
+        return None
+    planes = rgb if alpha is None else torch.cat([rgb, alpha])
+    crops, inside = resample(planes, pose.crop_to_photo(side), side)
+    return (_crop_on_white(crops, inside, alpha is not None) * 255).round().to(torch.uint8)
 
 
 def _without_white(composite: Tensor, alpha: Tensor) -> Tensor:
