@@ -34,7 +34,6 @@ FIELD, PHOTO = "the field's texture", "with the photo"
 FACE_CENTRE = (0.0, -0.05)  # scene units, x and y: between the pupils and the mouth
 FACE_AXES = (0.08, 0.10)  # half axes: from cheek to cheek, from brows to chin
 FACE_BACK = 0.02  # z; ears lie behind
-SAMPLES = 2  # along a pixel's sides
 UNITS = {f"PSNR inside the face, {yaw} degrees": "dB" for yaw in YAWS}
 DETAIL = "detail's correlation with the exact one, 0 degrees"
 
@@ -53,7 +52,7 @@ def pictures(mesh: Mesh, views: MultiView) -> Tensor:
     """A mesh from the cameras of exact views: [V, 3, S, S]."""
     cameras = (views.camera[i] for i in range(len(views.views.rgb)))
     size = views.views.rgb.shape[-1]
-    return torch.stack([render_mesh(mesh, one, size, supersampling=SAMPLES).rgb for one in cameras])
+    return torch.stack([render_mesh(mesh, one, size).rgb for one in cameras])
 
 
 def figures(shown: Tensor, views: MultiView) -> dict[str, float]:
