@@ -69,6 +69,13 @@ def test_a_surface_that_is_turned_away_gets_nothing(yaw):
     assert_close(p.with_photo(mesh, *portrait(noise())).texture, mesh.texture)
 
 
+def test_a_surface_that_is_turned_a_little_gets_some():
+    little, more = (
+        p.with_photo(turned(plane(side=0.4), yaw), *portrait(noise())).texture for yaw in (0.2, 0.8)
+    )
+    assert (little - 0.5).std() > 2 * (more - 0.5).std() > 0
+
+
 def test_what_lies_behind_a_surface_gets_nothing():
     mesh = stacked(plane(side=0.5, depth=0.05), plane(side=0.3, depth=-0.05))
     texture = p.with_photo(mesh, *portrait(noise())).texture
