@@ -40,11 +40,11 @@ class PhotoConfig:
 
     detail_from: float = 0.6
     detail_to: float = 0.95
-    area_from: float = 0.5
+    area_from: float = 0.8
     area_to: float = 0.97
     coarse: float = 8 / 512
     relief: float = 6 / 512
-    soft: float = 10 / 512
+    soft: float = 16 / 512
     inset: float = 2 / 256
     tolerance: float = 0.008
     gain: float = 1.25
