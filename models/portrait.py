@@ -21,6 +21,7 @@ from .fitting.run import Progress
 from .head import Head
 from .mesh import isosurface, texture, turntable
 from .mesh.mesh import Mesh
+from .mesh.photo_texture import with_photo
 from .metrics.identity import shipped_identity
 from .metrics.likeness import likeness
 from .metrics.vgg import VGG16
@@ -40,18 +41,23 @@ class MeshConfig:
     Attributes:
         resolution: cells of the sampling grid along the box. texture_size: pixels; 0 for vertex colours.
         target_faces: at most so many, or None. surface_density: per scene unit, or None for the prior's.
+        photo: whether a texture takes from the head's photo, where it has one, what faces it; benches measure the field's.
     """
 
     resolution: int = 120
     texture_size: int = 512
     target_faces: int | None = None
     surface_density: float | None = None
+    photo: bool = False
 
     def __post_init__(self) -> None:
         if self.resolution < 8 or self.texture_size < 0:
             raise ValueError(
                 f"MeshConfig: expected resolution >= 8 and texture_size >= 0, got {self.resolution} and {self.texture_size}; raise them"
             )
+
+
+DELIVERED = MeshConfig(texture_size=1024, photo=True)  # what people get
 
 
 class Refinement(Protocol):
@@ -130,7 +136,12 @@ def head_to_mesh(head: Head, config: MeshConfig, *, callback: Callable[[float], 
         return texture.color_vertices(mesh, head.colour)
     mesh = texture.unwrap(mesh)
     report(0.8)
-    return texture.bake(mesh, head.colour, config.texture_size)
+    mesh = texture.bake(mesh, head.colour, config.texture_size)
+    if not config.photo or head.reference is None:
+        return mesh
+    report(0.95)
+    portrait = head.reference.to(head.planes.device)
+    return with_photo(mesh, portrait.finest(), portrait.mask, portrait.camera)
 
 
 def normals_picture(normal: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from .bounds import shown
 from .camera import Camera
 from .checkpoint import json_entry
-from .photo.alignment import AlignedPortrait
+from .photo.alignment import MAX_PHOTO, AlignedPortrait
 
 REFERENCE = {
     "image": (3, None, None),
@@ -42,7 +42,8 @@ def check_tensor(value: Tensor | None, what: str, shape: tuple[int, ...], name: 
 
 
 def tensors_of(reference: AlignedPortrait) -> dict[str, Tensor]:
-    """What a head file holds of its portrait: image [3, S, S], mask and, where there is one, unknown [1, S, S], camera, crop [2, 3]."""
+    """What a head file holds of its portrait: image [3, S, S], mask and, where there is one, unknown [1, S, S], camera, crop [2, 3],
+    the fine photo [3, P, P] where there is one."""
     tensors = {
         "reference.image": reference.image,
         "reference.mask": reference.mask,
@@ -52,6 +53,8 @@ def tensors_of(reference: AlignedPortrait) -> dict[str, Tensor]:
     }
     if reference.unknown is not None:
         tensors["reference.unknown"] = reference.unknown
+    if reference.photo is not None:
+        tensors["reference.photo"] = reference.photo
     return tensors
 
 
@@ -82,12 +85,36 @@ def reference_from(tensors: dict[str, Tensor], metadata: dict[str, str], name: s
             f"head file: expected a portrait with pixels and a photo_size of two numbers from 1 to {PHOTO}, got {side} pixels and "
             f"{shown(entry)} in {name}; save the head again"
         )
+    photo = parts.pop("photo", None)  # heads of before have none
+    _check_photo(photo, name)
     parts = {part: value.float() for part, value in parts.items()}
     _check_camera(parts["cam2world"], parts["intrinsics"], name)
     camera = Camera(parts["cam2world"], parts["intrinsics"])
     return AlignedPortrait(
-        parts["image"], parts["mask"], camera, parts["crop_to_photo"], photo_size, parts.get("unknown")
+        parts["image"],
+        parts["mask"],
+        camera,
+        parts["crop_to_photo"],
+        photo_size,
+        unknown=parts.get("unknown"),
+        photo=photo,
     )
+
+
+def _check_photo(photo: Tensor | None, name: str) -> None:
+    """Raises ValueError unless a head file's fine crop, where it has one, is bytes [3, P, P]."""
+    if photo is None:
+        return
+    shape = list(photo.shape)
+    if photo.dtype != torch.uint8 or len(shape) != 3 or shape != [3, shape[-1], shape[-1]] or not shape[-1]:
+        content = f"{shape} of {str(photo.dtype).removeprefix('torch.')}"
+        raise ValueError(
+            f"head file: expected reference.photo [3, P, P] of uint8, got {content} in {name}; save the head again"
+        )
+    if shape[-1] > MAX_PHOTO:
+        raise ValueError(
+            f"head file: expected at most {MAX_PHOTO} pixels a side of reference.photo, got {shape[-1]} in {name}; save the head again"
+        )
 
 
 def _photo_size(entry: object) -> tuple[int, int] | None:

@@ -8,9 +8,11 @@ import comfy.model_management as mm
 import torch
 from comfy_api.latest import Types, io
 
+from ..models.head import Head
 from ..models.mesh import turntable
 from ..models.mesh.gltf import from_glb, to_glb
-from ..models.portrait import MeshConfig, head_to_mesh
+from ..models.mesh.mesh import Mesh
+from ..models.portrait import DELIVERED, MeshConfig, head_to_mesh
 from . import convert, loading
 from .optimising import Progress
 from .types import CATEGORY, HeadWire, video
@@ -45,7 +47,7 @@ class HeadToMesh(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "texture_size",
-                    default=512,
+                    default=DELIVERED.texture_size,
                     min=64,
                     max=4096,
                     step=64,
@@ -68,6 +70,11 @@ class HeadToMesh(io.ComfyNode):
                     advanced=True,
                     tooltip="Density, per scene unit, at which the surface lies; 0 takes the prior's own.",
                 ),
+                io.Boolean.Input(
+                    "photo",
+                    default=DELIVERED.photo,
+                    tooltip="Takes detail from the photo itself where the surface faces it; elsewhere, and when off, the head's own colours. Textures only.",
+                ),
             ],
             outputs=[
                 io.Mesh.Output(display_name="mesh", tooltip="In metres, y up, face along +z."),
@@ -88,22 +95,33 @@ class HeadToMesh(io.ComfyNode):
         texture_size: int,
         target_faces: int,
         surface_density: float = 0.0,
+        photo: bool = DELIVERED.photo,
     ) -> io.NodeOutput:
         config = MeshConfig(
             resolution=resolution,
             texture_size=texture_size if colours == "texture" else 0,
             target_faces=target_faces or None,
             surface_density=surface_density or None,
+            photo=photo,
         )
         progress = Progress(100)
         ready = loading.ready(head, memory=512 * 2**20)
         mesh = head_to_mesh(ready, config, callback=lambda share: progress.update(int(100 * share))).to("cpu")
         progress.update(100)
         texture = torch.ones(1, 3, 1, 1) if mesh.texture is None else mesh.texture[None]
-        colouring = "vertex colours" if mesh.texture is None else f"{texture_size} pixel texture"
-        words = f"{len(mesh.faces)} faces, {len(mesh.vertices)} vertices, {colouring}"
+        words = f"{len(mesh.faces)} faces, {len(mesh.vertices)} vertices, {colouring(mesh, ready, photo)}"
         glb = convert.glb_file(to_glb(mesh, metres_per_unit=convert.METRES_PER_UNIT))
         return io.NodeOutput(convert.to_mesh(mesh), glb, convert.to_image(texture), ui={"text": [words]})
+
+
+def colouring(mesh: Mesh, head: Head, photo: bool) -> str:
+    """Where a mesh's colours are from, in words."""
+    if mesh.texture is None:
+        return "vertex colours"
+    words = f"{mesh.texture.shape[-1]} pixel texture"
+    if not photo:
+        return words
+    return f"{words} with the photo" if head.reference is not None else f"{words}, the head has no photo"
 
 
 class MeshToFile3D(io.ComfyNode):

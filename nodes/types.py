@@ -106,7 +106,7 @@ class HpdmOnWire:
 PriorWire = io.Custom("PORTRAIT_PRIOR")  # PriorOnWire
 AlignedWire = io.Custom(
     "PORTRAIT_ALIGNED"
-)  # AlignedPortrait: image [3, S, S], mask [1, S, S], camera, crop transform
+)  # AlignedPortrait: image [3, S, S], mask [1, S, S], camera, crop transform, photo
 HeadWire = io.Custom("PORTRAIT_HEAD")  # HeadOnWire
 CamerasWire = io.Custom("PORTRAIT_CAMERAS")  # CamerasOnWire
 LandmarksWire = io.Custom("FACE_LANDMARKS")  # core's MediaPipe dict

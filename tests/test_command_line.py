@@ -161,7 +161,7 @@ def test_the_module_is_the_command(tmp_path):
 @pytest.fixture
 def coarse_mesh(monkeypatch):
     """Meshes of `run` are small."""
-    monkeypatch.setattr(running, "MeshConfig", lambda: MeshConfig(resolution=56, texture_size=128))
+    monkeypatch.setattr(running, "DELIVERED", MeshConfig(resolution=56, texture_size=128, photo=True))
 
 
 @pytest.mark.whole

@@ -21,7 +21,7 @@ from ..mesh.gltf import to_glb
 from ..mesh.video import write_mp4
 from ..metrics.image import masked_psnr
 from ..photo.reading import read_photo
-from ..portrait import MeshConfig, Portrait3D, portrait_to_3d
+from ..portrait import DELIVERED, Portrait3D, portrait_to_3d
 from ..refinements import TurboRefinement
 from .report import Row, finish
 
@@ -104,7 +104,7 @@ def run(arguments: list[str]) -> None:
         photo.to(device),
         weights,
         PRESETS[options.inversion] if options.inversion else None,
-        MeshConfig(),
+        DELIVERED,
         generator=torch.Generator().manual_seed(options.seed),
         alpha=None if alpha is None else alpha.to(device),
         refinement=refinement,

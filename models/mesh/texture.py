@@ -89,6 +89,25 @@ def bake(
     Raises:
         ValueError: a mesh without uvs, a size below 1, or an atlas that holds no texel's centre.
     """
+    inside, points, normals = texels(mesh, size)
+    texture = mesh.vertices.new_zeros(size, size, 3)
+    texture[inside] = _colours(colour, points, normals, chunk, callback)
+    return replace(mesh, texture=dilate(texture, inside).permute(2, 0, 1).contiguous(), vertex_colors=None)
+
+
+def texels(mesh: Mesh, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the texels of a mesh's atlas lie on its surface.
+
+    Args:
+        mesh: with uvs. size: texels a side.
+
+    Returns:
+        inside [size, size] bool, the texels in charts; points and normals [K, 3] of those, row by row, normals of
+        any length.
+
+    Raises:
+        ValueError: as `bake`.
+    """
     if mesh.uvs is None:
         raise ValueError("bake: expected a mesh with uvs, got none; unwrap it first")
     if size < 1:
@@ -104,9 +123,7 @@ def bake(
     surface = interpolate(
         torch.cat([mesh.vertices, normals], -1), mesh.faces, face_index[inside], barycentric[inside]
     )
-    texture = mesh.vertices.new_zeros(size, size, 3)
-    texture[inside] = _colours(colour, surface[:, :3], surface[:, 3:], chunk, callback)
-    return replace(mesh, texture=dilate(texture, inside).permute(2, 0, 1).contiguous(), vertex_colors=None)
+    return inside, surface[:, :3], surface[:, 3:]
 
 
 @torch.no_grad()

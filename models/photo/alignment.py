@@ -23,6 +23,7 @@ from .unknown import cut_notes, either, hidden_by, outside
 
 MIN_SIDE = 32  # pixels of the smallest photo
 MIN_FOREGROUND = 0.005  # share of the crop
+MAX_PHOTO = 2048  # pixels a side of the region that is kept at the photo's resolution: 12 MB
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class AlignedPortrait:
         unknown: [1, S, S], 1 where this may be the person or background and the photo does not say, else 0: just outside it, behind
             another person, or where matting is in doubt. None where it says so everywhere.
         notes: sentences for people, on what was chosen and what is missing.
+        photo: [3, P, P] uint8, what the crop shows at the photo's resolution, S < P <= MAX_PHOTO; None where the crop
+            is as fine.
     """
 
     image: Tensor
@@ -70,19 +73,26 @@ class AlignedPortrait:
     photo_size: tuple[int, int]
     unknown: Tensor | None = None
     notes: tuple[str, ...] = ()
+    photo: Tensor | None = None
+
+    def finest(self) -> Tensor:
+        """The crop [3, P, P] sRGB in 0..1 at the photo's resolution, where that is kept, else `image`."""
+        return self.image if self.photo is None else self.photo.to(self.image) / 255
 
     def on_white(self) -> Tensor:
         """The person [3, S, S] without the background."""
         return self.image * self.mask + (1 - self.mask)
 
     def to(self, *args) -> AlignedPortrait:
-        """As `Tensor.to`, for image, mask, unknown and camera."""
+        """As `Tensor.to`, for image, mask, unknown and camera; the photo's bytes change device only."""
+        image = self.image.to(*args)
         return replace(
             self,
-            image=self.image.to(*args),
+            image=image,
             mask=self.mask.to(*args),
             unknown=None if self.unknown is None else self.unknown.to(*args),
             camera=self.camera.to(*args),
+            photo=None if self.photo is None else self.photo.to(image.device),
         )
 
 
@@ -151,8 +161,7 @@ def align(
     camera = orbit(torch.tensor(pose.yaw), torch.tensor(pose.pitch)).to(rgb)
     planes = [plane for plane in (alpha, mask) if plane is not None]
     crops, inside = resample(torch.cat([rgb, *planes]), crop_to_photo, size)
-    image = crops[:3] if alpha is None else _without_white(crops[:3], crops[3:4])
-    image = image * inside + (1 - inside)
+    image = _crop_on_white(crops, inside, alpha is not None)
     unknown = outside(inside, camera)
     if mask is not None:
         foreground = _upright_mask(crops[-1:] * inside, inside, camera)
@@ -167,9 +176,10 @@ def align(
         unknown = either(unknown, matte.doubt, hidden_by(rivals, matte.mask, camera))
     _check_foreground(foreground, "mask" if mask is not None else "alpha" if alpha is not None else "network")
     notes = (*sighting.notes, *cut_notes(inside, camera))
+    photo = _fine_crop(rgb, alpha, pose, size)
     report(1.0)
     affine = torch.tensor(shrink, dtype=torch.float64)[:, None] * crop_to_photo
-    return AlignedPortrait(image, foreground, camera, affine, photo_size, unknown, notes)
+    return AlignedPortrait(image, foreground, camera, affine, photo_size, unknown, notes, photo)
 
 
 def resample(values: Tensor, crop_to_photo: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -247,6 +257,26 @@ def _reach(places: Tensor, margin: float, side: int) -> tuple[int, int]:
     """First and last + 1 of the pixels 0 .. side - 1 that matter to places and a margin around them; at least one."""
     start = min(max(int(float(places.min()) - margin), 0), side - 1)
     return start, min(max(int(float(places.max()) + margin) + 1, start + 1), side)
+
+
+def _crop_on_white(crops: Tensor, inside: Tensor, transparent: bool) -> Tensor:
+    """The colours [3, S, S] of crops [3 or more, S, S], the fourth its alpha where `transparent`; white outside the photo."""
+    image = _without_white(crops[:3], crops[3:4]) if transparent else crops[:3]
+    return image * inside + (1 - inside)
+
+
+def _fine_crop(rgb: Tensor, alpha: Tensor | None, pose: Pose, size: int) -> Tensor | None:
+    """The crop [3, P, P] uint8 with a pixel for a pixel of the photo, up to MAX_PHOTO; None where `size` is as fine.
+
+    Args:
+        rgb: [3, H, W] on white where it has an alpha [1, H, W].
+    """
+    side = min(math.ceil(pose.scale), MAX_PHOTO)
+    if side <= size:
+        return None
+    planes = rgb if alpha is None else torch.cat([rgb, alpha])
+    crops, inside = resample(planes, pose.crop_to_photo(side), side)
+    return (_crop_on_white(crops, inside, alpha is not None) * 255).round().to(torch.uint8)
 
 
 def _without_white(composite: Tensor, alpha: Tensor) -> Tensor:

@@ -123,6 +123,7 @@ INPUTS = {
         "texture_size",
         "target_faces",
         "surface_density",
+        "photo",
     ],
     "PortraitDiffusionMeshToFile3D": ["mesh"],
     "PortraitDiffusionFile3DToMesh": ["file"],

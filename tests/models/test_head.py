@@ -181,3 +181,40 @@ def test_floats_of_other_precision_become_a_head_s_own(tmp_path):
     parts = (again.planes, again.latents, again.reference.image, camera.cam2world, camera.intrinsics)
     assert {part.dtype for part in parts} == {torch.float32} and torch.equal(again.planes, tensors["planes"])
     assert again.render(Camera(camera.cam2world[None], camera.intrinsics[None]), 8).rgb.isfinite().all()
+
+
+def with_photo(side=48):
+    """A head whose portrait has its photo at the photo's own resolution."""
+    draws = torch.Generator().manual_seed(0)
+    photo = torch.randint(0, 256, (3, side, side), generator=draws, dtype=torch.uint8)
+    return replace(head(), reference=replace(head().reference, photo=photo))
+
+
+def test_a_saved_head_keeps_the_photo_at_its_own_resolution(tmp_path):
+    path = tmp_path / "head.safetensors"
+    save_head(with_photo(), path)
+    reference = load_head(path).reference
+    assert torch.equal(reference.photo, with_photo().reference.photo)
+    assert torch.equal(reference.finest(), reference.photo / 255)
+    save_head(head(), path)
+    assert load_head(path).reference.photo is None
+    assert torch.equal(load_head(path).reference.finest(), head().reference.image)
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        torch.zeros(3, 8, 8),
+        torch.zeros(3, 8, 9, dtype=torch.uint8),
+        torch.zeros(8, dtype=torch.uint8),
+        torch.zeros(3, 0, 0, dtype=torch.uint8),
+        torch.zeros(3, 2049, 2049, dtype=torch.uint8),
+    ],
+)
+def test_a_photo_that_is_none_is_refused(tmp_path, photo):
+    path = tmp_path / "head.safetensors"
+    save_head(with_photo(), path)
+    tensors, metadata = read_tensors(path, "head file")
+    save_tensors(path, tensors | {"reference.photo": photo}, metadata)
+    with pytest.raises(ValueError, match="reference.photo"):
+        load_head(path)

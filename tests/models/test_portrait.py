@@ -8,6 +8,7 @@ import torch
 from portrait_diffusion.models.fitting.perceptual import eyes_for
 from portrait_diffusion.models.metrics.vgg import VGG16
 from portrait_diffusion.models.portrait import (
+    DELIVERED,
     FLOOR,
     MeshConfig,
     Weights,
@@ -46,6 +47,20 @@ def test_a_mesh_ends_at_the_floor_and_at_the_box_of_its_head(box_side):
     assert box_side / 2 - spacing < high[1].item() <= box_side / 2 + 1e-6
     torch.testing.assert_close(high[::2], torch.full((2,), 0.2), atol=2e-3, rtol=0)
     assert shares == sorted(shares) and mesh.vertex_colors is not None
+
+
+def test_the_photo_joins_a_texture_where_it_is_asked_for_and_known():
+    def textured(portrait, photo):
+        column = pillar(0.76)
+        column.reference = portrait
+        config = MeshConfig(resolution=24, texture_size=64, photo=photo)
+        return head_to_mesh(column, config).texture
+
+    field = textured(None, False)
+    assert torch.equal(textured(None, True), field)
+    assert torch.equal(textured(small.portrait(), False), field)
+    assert not torch.equal(textured(small.portrait(), True), field)
+    assert DELIVERED.photo and DELIVERED.texture_size == 1024 and not MeshConfig().photo
 
 
 def test_the_sheet_of_small_views_is_the_field_itself():

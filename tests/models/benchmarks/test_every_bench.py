@@ -149,6 +149,13 @@ CALLS = {
         "",
         {"scale.SD_15": SMALL_UNET, "scale.SD_VAE": SMALL_VAE, "scale.REDUCED": scale.REDUCED | {"size": 64}},
     ),
+    "texture": (
+        "--count 1 --sheet SHEET",
+        {
+            "texture.photographed.SIZE": 128,
+            "texture.bench.DELIVERED": MeshConfig(resolution=32, texture_size=128, photo=True),
+        },
+    ),
     "turbo": (
         "--count 2 --sheet SHEET",
         {"turbo.bench.SHARES": (0.1,), "turbo.bench.SIDES": (-90,), "turbo.methods.STEPS": 1} | SHOWN,

@@ -198,6 +198,34 @@ def test_a_manual_crop_is_taken_at_its_word():
     assert aligned.camera.shape == ()
 
 
+def test_the_photo_is_kept_at_its_own_resolution(monkeypatch):
+    photo = torch.rand(3, 120, 200, generator=torch.Generator().manual_seed(1))
+    crop = ManualCrop(0.25, 0.4, 0.5, 0.3, -0.2)
+    aligned = by_hand(photo, crop=crop, size=32)
+    assert aligned.photo.dtype == torch.uint8
+    assert_close(aligned.finest(), photo[:, 18:78, 20:80], atol=0.5 / 255 + 1e-5, rtol=0)
+    monkeypatch.setattr(alignment, "MAX_PHOTO", 48)
+    assert by_hand(photo, crop=crop, size=32).photo.shape == (3, 48, 48)
+    for size in (60, 64):  # as fine as the photo
+        coarse = by_hand(photo, crop=crop, size=size)
+        assert coarse.photo is None and torch.equal(coarse.finest(), coarse.image)
+
+
+def test_the_photo_is_white_where_the_crop_is():
+    alpha = disc(200, 200)
+    magenta = torch.tensor([1.0, 0.0, 1.0])[:, None, None]
+    fine = by_hand(0.5 * alpha + magenta * (1 - alpha), mask=None, alpha=alpha).finest()
+    assert_close(fine[:, 100, 100], torch.full((3,), 0.5), atol=0.003, rtol=0)
+    assert_close(fine[:, 5, 5], torch.ones(3))  # not the colour that alpha hides
+    beside = by_hand(torch.full((3, 100, 200), 0.25), crop=manual(2.0)).finest()
+    assert_close(beside[:, :45], torch.ones_like(beside[:, :45]))
+
+
+def test_a_moved_portrait_keeps_its_photo_s_bytes():
+    moved = by_hand(torch.full((3, 200, 200), 0.25)).to(torch.float64)
+    assert moved.photo.dtype == torch.uint8 and moved.finest().dtype == torch.float64
+
+
 @pytest.mark.parametrize("yaw, pitch, roll", [(0.0, 0.0, 0.0), (0.5, 0.1, -0.3), (-0.8, -0.2, 0.4)])
 def test_core_landmarks_give_the_camera_and_level_pupils(people, yaw, pitch, roll):
     truth = Pose(300.0, torch.tensor([260.0, 210.0], dtype=torch.float64), roll, yaw, pitch)

@@ -1,0 +1,1 @@
+"""The photo as texture, with it and without, from aside."""

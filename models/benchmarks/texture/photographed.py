@@ -1,0 +1,82 @@
+"""Factory heads as somebody has photographed them: inverted from a crop of 256 pixels, with the photo of 512 beside it; and exact views."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...camera import orbit
+from ...embedded import load_weights
+from ...fitting import inversion
+from ...fitting.inversion import PRESETS, InversionConfig, invert
+from ...head import Head, load_head, save_head
+from ...photo.alignment import uncropped
+from ...synthetic.head import sample_parameters
+from ...synthetic.multiview import MultiView, read_views, write_views
+from ...synthetic.rendering import render_head
+from ...synthetic.renders import FACTORY_VERSION, cache_folder
+from ..exact_heads import ExactHead, renders_key
+from ..keys import bench_key, content_key
+
+YAWS = (0, 20, 45, 70)  # degrees; the photo is the first
+SIZE = 512  # pixels of the exact views and of the photo
+CROP = 256  # of the aligned portrait
+
+
+def exact_views(seed: int) -> ExactHead:
+    """One factory head from `YAWS`; rendered once, kept in the cache."""
+    path = cache_folder() / f"factory-{FACTORY_VERSION}" / f"texture-{renders_key()}" / f"{seed}.safetensors"
+    if not path.is_file():
+        camera = orbit(torch.tensor(YAWS).float().deg2rad(), torch.zeros(len(YAWS)))
+        parameters = sample_parameters(seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_views(path, render_head(parameters, camera, SIZE), camera, seed=seed, parameters=parameters)
+    return ExactHead(f"seed {seed}", read_views(path), {})
+
+
+def shortened(share: float) -> InversionConfig:
+    """The quick inversion with this share of each stage's steps."""
+    quick = PRESETS["quick"]
+    stages = ("latent_steps", "tuning_steps", "detail_steps")
+    return replace(quick, **{name: round(getattr(quick, name) * share) for name in stages})
+
+
+class Photographed:
+    """Heads with their photo, kept by the inversion's code, the weights, the config and the picture. Args: config: of the inversion."""
+
+    def __init__(self, config: InversionConfig) -> None:
+        self.weights = load_weights(torch.device("cpu"))
+        self.config = config
+        self.folder = cache_folder() / "bench" / f"photographed-{bench_key(inversion.__file__, config)}"
+
+    def head(self, views: MultiView) -> Head:
+        """The head of the frontal view, whose reference has the view itself as its photo."""
+        photo, mask = views.views.rgb[views.frontal], views.views.mask[views.frontal]
+        path = self.path(photo, mask)
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_head(self.inverted(photo, mask, views), path)
+        return load_head(path)
+
+    def path(self, *picture: Tensor) -> Path:
+        """Where the head of a picture is kept."""
+        return self.folder / f"{content_key(*picture)}.safetensors"
+
+    def inverted(self, photo: Tensor, mask: Tensor, views: MultiView) -> Head:
+        """The inversion of a photo [3, S, S] with its mask [1, S, S], shrunk to the crop."""
+        image, alpha = (F.interpolate(x[None], size=(CROP, CROP), mode="area")[0] for x in (photo, mask))
+        fine = (photo * 255).round().to(torch.uint8)
+        portrait = replace(uncropped(image, alpha, views.camera[views.frontal]), photo=fine)
+        with torch.enable_grad():  # who asks may be looking without
+            return invert(
+                self.weights.prior,
+                self.weights.encoder,
+                portrait,
+                self.config,
+                generator=torch.Generator().manual_seed(0),
+                perceptual=self.weights.eyes().distance,
+            )
