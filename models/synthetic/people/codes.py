@@ -25,7 +25,7 @@ from .person import Person
 from .scans import SKIN, Scans
 from .shape import DEVIATION, expression, identity_weights
 from .streams import Draws
-from .wear.outfit import GARMENTS, HATS
+from .wear.outfit import GARMENTS
 
 AMOUNTS = 185  # numbers of a code
 CODE_DIM = AMOUNTS + 1
@@ -40,7 +40,7 @@ MOODS = {  # an expression's shape, its middle and its spread
     "browDown_L": (0.08, 0.15),
     "browInnerUp_L": (0.1, 0.17),
     "mouthFrown_L": (0.01, 0.06),
-    "mouthPucker": (0.0, 0.06),
+    "mouthPucker": (0.0, 0.05),
     "eyeBlink_L": (0.1, 0.15),
     "eyeSquint_L": (0.05, 0.06),
     "eyeWide_L": (0.04, 0.08),
@@ -54,7 +54,7 @@ PLACES = {  # cm on the mean head, the subject's left: where skin is looked at
     "socket": (2.7, 2.2, 9.2),
 }
 CONTRASTS = (  # of places with the cheek: middle and factor
-    ("forehead", 0.03, 50.0),
+    ("forehead", 0.015, 70.0),
     ("nose", 0.0, 80.0),
     ("lip", -0.06, 14.0),
     ("chin", -0.06, 10.0),
@@ -62,9 +62,16 @@ CONTRASTS = (  # of places with the cheek: middle and factor
 )
 BEARDS = ("stubble", "full", "goatee", "moustache")
 INNER = ("skin", "eyes", "teeth", "gums", "chest")  # surfaces of a bare person
-HARD = ("lenses", "frame", "earrings", "hoop", "necklace", "button")
-ON_HEAD = ("hat", "cuff", "peak", "ball", "wrap", "brim", "headband", "headscarf")
-HEADWEAR = (*HATS, "headscarf")
+HARD = ("lenses", "frame", "earrings", "necklace", "button")
+ON_HEAD = ("hat", "cuff", "peak", "ball", "wrap", "brim", "band", "hoop", "headband", "headscarf", "drape")
+HEADWEAR = (  # alike in shape
+    ("beanie",),
+    ("cap",),
+    ("felt", "straw", "bucket"),
+    ("wrap",),
+    ("headband", "hoop"),
+    ("headscarf",),
+)
 SAMPLES = 48  # points of a surface whose colours are read
 SPHERE = 192  # directions that irradiance is read at
 BAND_MIDDLES = (2.7, 0.9, 0.7, 0.1, 0.1, 0.15, 0.0, -0.1, 0.0)
@@ -210,7 +217,7 @@ def strand_numbers(pieces: Sequence[Hair], body: Body) -> list[float]:
         (-_low(-x.abs()) - 0.14) / 0.03,
         (float(y.max() - body.vertices[:SKIN, 1].max()) - 0.025) / 0.03,
         (_low(z) + 0.17) / 0.03,
-        0.0 if len(front) < 20 else (_low(front) - 0.1) / 0.04,
+        0.0 if len(front) < 20 else (_low(front) - 0.09) / 0.03,
         60 * float((low & (x > 0)).float().mean()),
         60 * float((low & (x < 0)).float().mean()),
         (float(length.mean()) - 0.12) / 0.1,
@@ -249,7 +256,7 @@ def wear_numbers(names: Sequence[str], wear: Sequence[Surface]) -> list[float]:
     dark = 4 * float(lenses[0].paint(_picked(lenses[0])).opacity.mean()) if lenses else 0.0
     frame = 4 * float(_sampled(frames[0]).mean()) if frames else 0.0
     return [
-        *(CHOICE * (kind in names) for kind in HEADWEAR),
+        *(CHOICE * (not set(kinds).isdisjoint(names)) for kinds in HEADWEAR),
         1.5 * bool(on_head),
         *hat,
         1.5 * ("glasses" in names),
