@@ -54,7 +54,7 @@ PLACES = {  # cm on the mean head, the subject's left: where skin is looked at
     "socket": (2.7, 2.2, 9.2),
 }
 CONTRASTS = (  # of places with the cheek: middle and factor
-    ("forehead", 0.015, 70.0),
+    ("forehead", 0.03, 60.0),
     ("nose", 0.0, 80.0),
     ("lip", -0.06, 14.0),
     ("chin", -0.06, 10.0),
