@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..field.triplane import FieldConfig
 from ..field.volume_rendering import RenderConfig
 from ..synthetic.codes import CODE_DIM
@@ -11,15 +13,15 @@ from .panohead import PanoHeadGenerator
 EmbeddedGenerator = Generator  # what its training works on, which alone may know a generator's insides
 
 
-def embedded_config() -> GeneratorConfig:
-    """What the embedded prior is made of.
+def embedded_config(z_dim: int = CODE_DIM) -> GeneratorConfig:
+    """What the embedded prior is made of. Args: z_dim: length of the identity codes, which differs between factories.
 
     It begins at 40 x 40 pixels and adds to a learned mean, for aligned heads share one frame: what most have in one place (eyes,
     lips, hairline) is learnt there. Its box fits heads closely, its density is sharp, and it is rendered over white from box to box.
     Its two slices a plane meet outside the head, not in its middle: a grid bends where slices are.
     """
     return GeneratorConfig(
-        z_dim=CODE_DIM,
+        z_dim=z_dim,
         w_dim=128,
         c_dim=0,
         channel_base=7680,
@@ -45,6 +47,12 @@ def embedded_config() -> GeneratorConfig:
     )
 
 
-def embedded_generator() -> PanoHeadGenerator:
-    """A generator of that config with random weights, to be trained."""
-    return PanoHeadGenerator(embedded_config())
+def people_config(z_dim: int) -> GeneratorConfig:
+    """The embedded prior of people: shoulders and long hair need a larger box. Args: z_dim: as of `embedded_config`."""
+    config = embedded_config(z_dim)
+    return replace(config, field=replace(config.field, box_side=0.84))
+
+
+def embedded_generator(z_dim: int = CODE_DIM) -> PanoHeadGenerator:
+    """A generator for codes of that length, factory 2's or else people's, with random weights, to be trained."""
+    return PanoHeadGenerator((embedded_config if z_dim == CODE_DIM else people_config)(z_dim))

@@ -79,6 +79,11 @@ def render_seed(seed: int, views: int, size: int, faces: bool = False) -> dict[s
     }
 
 
+def shard_path(folder: Path, first: int, shard: int) -> Path:
+    """The file of a cache that holds `shard` seeds from `first`."""
+    return folder / f"{first}-{shard}.safetensors"
+
+
 def cached_shards(
     folder: Path, seeds: range, shard: int, make: Callable[[range], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
@@ -90,7 +95,7 @@ def cached_shards(
     parts = []
     start = time.monotonic()
     for first in range(seeds.start, seeds.stop, shard):
-        path = folder / f"{first}-{shard}.safetensors"
+        path = shard_path(folder, first, shard)
         if not path.is_file():
             save_tensors(
                 path,
@@ -107,6 +112,11 @@ def stacked(heads: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {key: torch.stack([head[key] for head in heads]) for key in heads[0]}
 
 
+def renders_folder(*, views: int = 4, size: int = 256, faces: bool = False) -> Path:
+    """Where such renders are cached; the arguments are those of `cached_renders`."""
+    return cache_folder() / f"factory-{FACTORY_VERSION}" / f"{size}x{views}{'-faces' * faces}"
+
+
 def cached_renders(
     seeds: range, *, views: int = 4, size: int = 256, faces: bool = False, shard: int = 25
 ) -> Renders:
@@ -115,8 +125,10 @@ def cached_renders(
     Args:
         seeds: as many as wanted, cached `shard` at a time. faces: only views from which a face can be read.
     """
-    folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"{size}x{views}{'-faces' * faces}"
     shards = cached_shards(
-        folder, seeds, shard, lambda some: stacked([render_seed(seed, views, size, faces) for seed in some])
+        renders_folder(views=views, size=size, faces=faces),
+        seeds,
+        shard,
+        lambda some: stacked([render_seed(seed, views, size, faces) for seed in some]),
     )
     return Renders(**{key: value[: len(seeds)] for key, value in shards.items()})

@@ -6,6 +6,7 @@ By regression on the factory's renders, augmented; then, for the last part of th
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -16,9 +17,11 @@ from ..checkpoint import shipped, write
 from ..prior.embedded import EmbeddedGenerator
 from ..prior.encoder import EncoderConfig, PortraitEncoder
 from ..prior.families import load_generator
-from ..synthetic.codes import identity_codes, lift
-from ..synthetic.renders import Renders, cached_renders
+from ..synthetic.codes import lift
+from ..synthetic.factories import chosen_factory, codes_of
+from ..synthetic.renders import Renders
 from ..synthetic.splits import PRIOR, VALIDATION
+from .growing import factory_options, growing
 from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 from .prior import planes_of
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
@@ -81,7 +84,7 @@ def augment(image: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
 def validate(encoder: PortraitEncoder, renders: Renders, device) -> dict[str, float]:
     """On validation heads: share of the codes' variance explained in front, and the pose's mean error in degrees over all views."""
     amounts, pose = encoder.amounts(renders.rgb.flatten(0, 1).to(device).float() / 255)
-    truth = identity_codes(renders.parameters)[:, :-1].to(device)
+    truth = codes_of(renders.parameters)[:, :-1].to(device)
     angles = torch.stack([renders.yaw, renders.pitch], -1).flatten(0, 1).to(device)
     front = amounts.view(*renders.yaw.shape, -1)[:, 0]
     residue = (front - truth).square().mean() / truth.var(0).mean()
@@ -104,37 +107,63 @@ def rendered_loss(
     return losses["colour"] + 0.05 * losses["opacity"]
 
 
-def shipped_prior(device) -> EmbeddedGenerator | None:
-    """The prior that ships, frozen; None before there is one."""
-    return load_generator(shipped("prior")).to(device) if shipped("prior").is_file() else None
+def shipped_prior(device, code_dim: int) -> EmbeddedGenerator | None:
+    """The prior that ships, frozen; None before there is one of codes of that length."""
+    prior = load_generator(shipped("prior")).to(device) if shipped("prior").is_file() else None
+    if prior is None or prior.config.z_dim == code_dim:
+        return prior
+    print("the prior that ships takes codes of another factory: no end-to-end part", flush=True)
+    return None
+
+
+@dataclass
+class Lessons:
+    """What the encoder learns from. Attributes: truth: faces of N heads. codes: [N, code_dim - 1], on the CPU."""
+
+    truth: Renders
+    codes: Tensor
+
+    def renew(self, truth: Renders) -> None:
+        """Learn from these from now on."""
+        self.truth, self.codes = truth, codes_of(truth.parameters)[:, :-1]
 
 
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    options, device = sitting(training_parser("encoder", __doc__, minutes=45, heads=3000), arguments)
-    truth = cached_renders(PRIOR[: options.heads], views=3, size=128, faces=True)
-    held_out = cached_renders(VALIDATION[:50], views=3, size=128, faces=True)
-    codes = identity_codes(truth.parameters)[:, :-1]
-    with initial_weights(1):
-        encoder = PortraitEncoder(EncoderConfig(z_dim=codes.shape[1] + 1)).to(device)
-    optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-3, weight_decay=0.02)
-    local = LocalRun("encoder", encoder, optimiser, options.minutes)
-    draws = local.draws(1)
-    prior = shipped_prior(device) if options.end > END_TO_END_FROM else None
+    parser = training_parser("encoder", __doc__, minutes=45, heads=3000)
+    factory_options(parser)
+    options, device = sitting(parser, arguments)
+    factory = chosen_factory(options.factory)
+    seeds = PRIOR[options.first : options.first + options.heads]
+    with growing(factory, seeds, views=3, size=128, faces=True) as growth:
+        held_out = factory.cached(VALIDATION[:50], views=3, size=128, faces=True)
+        growth.wait()
+        with initial_weights(1):
+            encoder = PortraitEncoder(EncoderConfig(z_dim=factory.code_dim)).to(device)
+        optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-3, weight_decay=0.02)
+        name = "encoder" if factory.number == 2 else f"encoder-{factory.number}"
+        local = LocalRun(name, encoder, optimiser, options.minutes, {"": "encoder"}, options.checkpoint)
+        draws = local.draws(1)
+        prior = shipped_prior(device, factory.code_dim) if options.end > END_TO_END_FROM else None
+        lessons = Lessons(growth.renders, codes_of(growth.renders.parameters)[:, :-1])
 
-    def step(index: int, progress: float) -> dict[str, float]:
-        heads = torch.randint(len(codes), (BATCH,), generator=draws)
-        views = torch.randint(truth.rgb.shape[1], (BATCH,), generator=draws)
-        image = truth.rgb[heads, views].to(device).float() / 255
-        image = augment(image, truth.mask[heads, views][:, None].to(device).float(), draws)
-        with torch.autocast(device.type, torch.bfloat16):
-            amounts, pose = (x.float() for x in encoder.amounts(image))
-        angles = torch.stack([truth.yaw[heads, views], truth.pitch[heads, views]], -1).to(device)
-        loss = (amounts - codes[heads].to(device)).square().mean() + 2 * (pose - angles).square().mean()
-        if prior is not None and progress > END_TO_END_FROM and index % 2:
-            loss = loss + 2 * rendered_loss(prior, amounts[:END_TO_END], truth, heads[:END_TO_END], draws)
-        descend(loss, optimiser, 1e-3 * rate_share(index, progress))
-        return {"loss": loss.item()}
+        def step(index: int, progress: float) -> dict[str, float]:
+            if growth.grow_sometimes():
+                lessons.renew(growth.renders)
+            truth, codes = lessons.truth, lessons.codes
+            heads = torch.randint(len(codes), (BATCH,), generator=draws)
+            views = torch.randint(truth.rgb.shape[1], (BATCH,), generator=draws)
+            image = truth.rgb[heads, views].to(device).float() / 255
+            image = augment(image, truth.mask[heads, views][:, None].to(device).float(), draws)
+            with torch.autocast(device.type, torch.bfloat16):
+                amounts, pose = (x.float() for x in encoder.amounts(image))
+            angles = torch.stack([truth.yaw[heads, views], truth.pitch[heads, views]], -1).to(device)
+            loss = (amounts - codes[heads].to(device)).square().mean() + 2 * (pose - angles).square().mean()
+            if prior is not None and progress > END_TO_END_FROM and index % 2:
+                loss = loss + 2 * rendered_loss(prior, amounts[:END_TO_END], truth, heads[:END_TO_END], draws)
+            descend(loss, optimiser, 1e-3 * rate_share(index, progress))
+            return {"loss": loss.item()}
 
-    ship = partial(write, shipped("encoder"), "encoder", encoder.config, encoder)
-    local.run(step, options, lambda: validate(encoder, held_out, device), ship, save_every=1000)
+        ship = partial(write, shipped("encoder"), "encoder", encoder.config, encoder)
+        local.run(step, options, lambda: validate(encoder, held_out, device), ship, save_every=1000)
+    print(f"learnt from {growth.count} heads", flush=True)

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -77,6 +78,7 @@ class LocalRun:
     Args:
         name: of the training; names its checkpoint.
         module, optimiser: whose state is kept.
+        path: of the checkpoint; None for one of that name in the cache.
         minutes: of this call. parts: weights that ship, by the prefix that their keys have in the module; None for one file of the
             training's name.
     """
@@ -88,10 +90,11 @@ class LocalRun:
         optimiser: torch.optim.Optimizer,
         minutes: float,
         parts: dict[str, str] | None = None,
+        path: Path | None = None,
     ) -> None:
         self.name = name
         self.parts = parts or {"": name}
-        self.path = cache_folder() / "train" / f"{name}.safetensors"
+        self.path = path or cache_folder() / "train" / f"{name}.safetensors"
         self.module, self.optimiser = module, optimiser
         self.seconds = minutes * 60
         self.start = time.monotonic()

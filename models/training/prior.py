@@ -24,12 +24,15 @@ from ..prior.contract import styles
 from ..prior.discriminator import Discriminator, DiscriminatorConfig
 from ..prior.embedded import EmbeddedGenerator, embedded_generator
 from ..prior.families import family_of
-from ..synthetic.codes import identity_codes
-from ..synthetic.renders import Renders, cached_renders
+from ..synthetic.factories import chosen_factory, codes_of
+from ..synthetic.renders import Renders
 from ..synthetic.splits import PRIOR, VALIDATION
+from .growing import factory_options, growing
 from .local import LocalRun, descend, initial_weights, sitting, training_parser
 from .prior_pictures import PictureBatch, draw_pictures, picture_losses, raw_features, super_resolved
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, relief_loss, render_guided
+
+HELD_OUT_HEADS = 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +141,7 @@ def validate(generator: EmbeddedGenerator, renders: Renders, heads: int, device)
     """Mean PSNR in dB at 128 pixels over whole images of validation heads fed with their true codes: in front, and all views."""
     errors = []
     for i in range(heads):
-        ws, planes = planes_of(generator, identity_codes(renders.parameters[i : i + 1]).to(device), None)
+        ws, planes = planes_of(generator, codes_of(renders.parameters[i : i + 1]).to(device), None)
         camera = orbit(renders.yaw[i], renders.pitch[i]).to(device)
         picture = render(
             MarchingCaster(generator.field(planes, ws)),
@@ -185,13 +188,18 @@ class PriorRun:
         generator: EmbeddedGenerator,
         critic: Discriminator,
     ) -> None:
-        self.truth, self.config, self.device = truth, config, device
-        self.codes = identity_codes(truth.parameters).to(device)
+        self.config, self.device = config, device
+        self.renew(truth)
         self.generator, self.critic = generator, critic
         self.pair = Pair(generator, critic)
         self.optimiser, self.critic_optimiser = optimisers(self.pair, config)
         self.draws = torch.Generator().manual_seed(0)
         self.step_count = 0
+
+    def renew(self, truth: Renders) -> None:
+        """Learn from these from now on."""
+        self.truth = truth
+        self.codes = codes_of(truth.parameters).to(self.device)
 
     def heads(self, count: int) -> Tensor:
         """Indices [count] of random heads."""
@@ -265,7 +273,7 @@ def sample_sheet(generator: EmbeddedGenerator, renders: Renders, path: Path, hea
     for i in range(heads):
         ws, planes = planes_of(
             generator,
-            identity_codes(renders.parameters[i : i + 1]).to(next(generator.decoder.parameters()).device),
+            codes_of(renders.parameters[i : i + 1]).to(next(generator.decoder.parameters()).device),
             None,
         )
         head = Head(planes, generator.decoder, generator.config.field, None, ws, generator)
@@ -280,27 +288,36 @@ def sample_sheet(generator: EmbeddedGenerator, renders: Renders, path: Path, hea
 def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = training_parser("prior", __doc__, minutes=80, heads=1000)
+    factory_options(parser)
     parser.add_argument("--sheet", type=Path, help="PNG of validation heads below their truth")
     options, device = sitting(parser, arguments)
-    truth, held_out = (cached_renders(seeds) for seeds in (PRIOR[: options.heads], VALIDATION[:25]))
-    with initial_weights(0):
-        generator = embedded_generator().to(device)
-        begin_plain(generator)
-        critic = Discriminator(DiscriminatorConfig()).to(device)
-    state = PriorRun(truth, PriorTraining(), device, generator, critic)
-    local = LocalRun(
-        "prior",
-        state.pair,
-        state.optimiser,
-        options.minutes,
-        {"generator.": "prior", "discriminator.": "discriminator"},
-    )
-    state.step_count = local.resume()
-    local.train(
-        lambda index, progress: state.step(progress),
-        options,
-        judge=lambda: validate(generator, held_out, 3, device),
-    )
+    factory = chosen_factory(options.factory)
+    with growing(factory, PRIOR[options.first : options.first + options.heads]) as growth:
+        held_out = factory.cached(VALIDATION[:HELD_OUT_HEADS], shard=HELD_OUT_HEADS)
+        growth.wait()
+        with initial_weights(0):
+            generator = embedded_generator(factory.code_dim).to(device)
+            begin_plain(generator)
+            critic = Discriminator(DiscriminatorConfig()).to(device)
+        state = PriorRun(growth.renders, PriorTraining(), device, generator, critic)
+        local = LocalRun(
+            "prior" if factory.number == 2 else f"prior-{factory.number}",
+            state.pair,
+            state.optimiser,
+            options.minutes,
+            {"generator.": "prior", "discriminator.": "discriminator"},
+            options.checkpoint,
+        )
+        state.step_count = local.resume()
+        state.draws.manual_seed(state.step_count)  # a sitting that goes on sees other draws
+
+        def step(index: int, progress: float) -> dict[str, float]:
+            if growth.grow_sometimes():
+                state.renew(growth.renders)
+            return state.step(progress)
+
+        local.train(step, options, judge=lambda: validate(generator, held_out, 3, device))
+    print(f"learnt from {growth.count} heads", flush=True)
     if options.end >= 1:
         print(
             f"{state.step_count} steps; validation {finish(state, held_out)}; wrote prior and discriminator",

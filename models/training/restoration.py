@@ -18,8 +18,8 @@ from ..fitting.feed_forward import feed_forward_head
 from ..photo.alignment import uncropped
 from ..prior.contract import HeadGenerator, styles
 from ..prior.detail_block import DetailBlock, new_block
-from ..synthetic.codes import identity_codes
-from ..synthetic.renders import Renders, cached_renders
+from ..synthetic.factories import codes_of, factory_of_code
+from ..synthetic.renders import Renders
 from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, rate_share, sitting, training_parser
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, render_guided
@@ -48,7 +48,7 @@ def plane_data(stage: Stage, truth: Renders) -> PlaneData:
     """Every other head as the prior makes it of its exact code, the others as the encoder sees them in their front."""
     device = next(stage.prior.parameters()).device
     planes = []
-    codes = identity_codes(truth.parameters)
+    codes = codes_of(truth.parameters)
     for i in range(len(codes)):
         if i % 2:
             rgb, mask = truth.rgb[i, 0].to(device).float() / 255, truth.mask[i, :1].to(device).float()
@@ -137,9 +137,8 @@ def run(arguments: list[str]) -> None:
     parser = training_parser("restoration", __doc__, minutes=40, heads=600)
     options, device = sitting(parser, arguments)
     stage = shipped_stage(device)
-    data, held_out = (
-        plane_data(stage, cached_renders(seeds)) for seeds in (UPPER[: options.heads], VALIDATION[:12])
-    )
+    cached = factory_of_code(stage.prior.config.z_dim).cached
+    data, held_out = (plane_data(stage, cached(seeds)) for seeds in (UPPER[: options.heads], VALIDATION[:12]))
     prior = stage.prior.requires_grad_(False)
     block = new_block(prior.config.field, seed=7).to(device)
     roles = [(p, name.startswith(("downs", "wide", "ups"))) for name, p in block.named_parameters()]

@@ -21,9 +21,8 @@ from ..photo.alignment import uncropped
 from ..prior.contract import HeadGenerator, styles
 from ..prior.encoder import PortraitEncoder, shipped_encoder
 from ..prior.families import load_generator
-from ..synthetic.codes import identity_codes
-from ..synthetic.head import sample_parameters
-from ..synthetic.renders import FACTORY_VERSION, Renders, cache_folder, cached_renders, cached_shards, stacked
+from ..synthetic.factories import factory_of_code
+from ..synthetic.renders import FACTORY_VERSION, Renders, cache_folder, cached_shards, stacked
 
 SHARD = 25
 SIZE = 256
@@ -111,7 +110,7 @@ def own_pair(stage: Stage, seed: int) -> dict[str, Tensor]:
     """
     device = next(stage.prior.parameters()).device
     draws = torch.Generator().manual_seed(seed)
-    ws = styles(stage.prior, identity_codes(sample_parameters(seed)[None]).to(device))
+    ws = styles(stage.prior, factory_of_code(stage.prior.config.z_dim).code(seed).to(device))
     own = Head(stage.prior.planes(ws), stage.prior.decoder, stage.prior.config.field, None, ws, stage.prior)
     turn = (torch.rand(OWN_VIEWS, generator=draws) * 2 - 1) * math.radians(75)
     lift = (torch.rand(OWN_VIEWS, generator=draws) * 2 - 1) * math.radians(20)
@@ -142,7 +141,7 @@ def turbo_data(stage: Stage, seeds: range, *, own: bool = False) -> TurboData:
     def make(some: range) -> dict[str, Tensor]:
         if own:
             return stacked([own_pair(stage, seed) for seed in some])
-        truth = cached_renders(some)
+        truth = factory_of_code(stage.prior.config.z_dim).cached(some)
         return stacked([factory_pair(stage, truth, i) for i in range(len(some))])
 
     return TurboData(

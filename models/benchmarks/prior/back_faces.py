@@ -13,7 +13,7 @@ from ...commands.report import Row
 from ...head import Head
 from ...metrics.back_face import BackFace, back_face, cameras, control, thresholds
 from ...prior.contract import HeadGenerator, styles
-from ...synthetic.codes import identity_codes
+from ...synthetic.factories import factory_of_code
 from ...synthetic.head import sample_parameters
 from ...synthetic.rendering import render_head
 from ...synthetic.renders import FACTORY_VERSION, cache_folder
@@ -83,7 +83,7 @@ def _exact_views(folder: Path, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 
 @torch.no_grad()
 def _sampled(prior: HeadGenerator, seed: int) -> BackFace:
-    ws = styles(prior, identity_codes(sample_parameters(seed)[None]))
+    ws = styles(prior, factory_of_code(prior.config.z_dim).code(seed))
     head = Head(prior.planes(ws), prior.decoder, prior.config.field, None, ws, prior)
     render = head.render(cameras(), SIZE, normals=False)
     return of_views(render.rgb, render.opacity, render.depth)

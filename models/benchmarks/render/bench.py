@@ -32,8 +32,7 @@ from ...metrics.image import psnr
 from ...prior.contract import styles
 from ...prior.embedded import embedded_config
 from ...prior.families import load_generator
-from ...synthetic.codes import identity_codes
-from ...synthetic.head import sample_parameters
+from ...synthetic.factories import factory_of_code
 from ...synthetic.splits import SHIPPED
 from ..memory import added_bytes, told_by_process
 from ..options import bench_parser, called
@@ -67,7 +66,7 @@ def _embedded() -> TriplaneField:
         )
         return fitted_field(SHIPPED, layout, Fit())
     with torch.no_grad():
-        ws = styles(generator, identity_codes(sample_parameters(SHIPPED)[None]))
+        ws = styles(generator, factory_of_code(generator.config.z_dim).code(SHIPPED))
         return replace(generator.field(generator.planes(ws), ws), to_rgb=None)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from ...camera import RADIUS, orbit
 from ..renders import Renders, cache_folder, cached_shards, stacked, view_angles
+from .codes import amounts
 from .person import FACTORY_VERSION, Person, draw_person
 from .rendering import render
+from .scans import load_scans
 
 
 def numbers(person: Person) -> Tensor:
@@ -20,7 +24,7 @@ def numbers(person: Person) -> Tensor:
 
 
 def render_seed(seed: int, views: int, size: int, faces: bool = False) -> dict[str, Tensor]:
-    """One person, a row [...] of each tensor of `renders.Renders`.
+    """One person, a row [...] of each tensor of `renders.Renders`; the parameters are `numbers`, then `codes.amounts`.
 
     Args:
         seed: see splits.py for the ranges. views: V. size: S, pixels. faces: only views from which a face can be read.
@@ -33,13 +37,18 @@ def render_seed(seed: int, views: int, size: int, faces: bool = False) -> dict[s
     picture = render(person, orbit(yaw, pitch), size)
     covered = picture.mask[:, 0] > 0.5
     return {
-        "parameters": numbers(person),
+        "parameters": torch.cat([numbers(person), amounts(person, load_scans())]),
         "rgb": (picture.rgb.clamp(0, 1) * 255).round().to(torch.uint8),
         "mask": covered.to(torch.uint8),
         "beyond": torch.where(covered, picture.ray_distance[:, 0] - RADIUS, 0.0).half(),
         "yaw": yaw,
         "pitch": pitch,
     }
+
+
+def people_folder(*, views: int = 4, size: int = 256, faces: bool = False) -> Path:
+    """Where such renders are cached; the arguments are those of `cached_people`."""
+    return cache_folder() / f"factory-{FACTORY_VERSION}" / f"{size}x{views}{'-faces' * faces}-coded"
 
 
 def cached_people(
@@ -53,8 +62,10 @@ def cached_people(
     Raises:
         ValueError: no scans, where something is still to be rendered.
     """
-    folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"{size}x{views}{'-faces' * faces}"
     rows = cached_shards(
-        folder, seeds, shard, lambda some: stacked([render_seed(seed, views, size, faces) for seed in some])
+        people_folder(views=views, size=size, faces=faces),
+        seeds,
+        shard,
+        lambda some: stacked([render_seed(seed, views, size, faces) for seed in some]),
     )
     return Renders(**{key: value[: len(seeds)] for key, value in rows.items()})

@@ -31,15 +31,20 @@ def smoothstep(x: Tensor, low: float, high: float) -> Tensor:
     return t * t * (3 - 2 * t)
 
 
-def identity(scans: Scans, who: Nature, draws: Draws) -> Tensor:
-    """[N, 3] vertices, centimetres, without expression."""
-    weights = (draws.generator.standard_normal(len(scans.identity)) * DEVIATION).clip(-LIMIT, LIMIT)
+def identity_weights(who: Nature, draws: Draws, modes: int) -> Tensor:
+    """[modes] weights of the scans' modes, in the scans' standard deviations."""
+    weights = (draws.generator.standard_normal(modes) * DEVIATION).clip(-LIMIT, LIMIT)
     for mode, lean in SEX.items():
         weights[mode] += (lean if who.male else -lean) * (1 - 0.7 * who.child)
     for mode, lean in ORIGINS[who.origin].items():
         weights[mode] += lean
     weights[2] += 0.6 * (who.age - 0.4)  # old lips are thin
-    moved = torch.from_numpy(weights).float() @ scans.identity.flatten(1)
+    return torch.from_numpy(weights).float()
+
+
+def identity(scans: Scans, who: Nature, draws: Draws) -> Tensor:
+    """[N, 3] vertices, centimetres, without expression."""
+    moved = identity_weights(who, draws, len(scans.identity)) @ scans.identity.flatten(1)
     return scans.vertices + moved.view_as(scans.vertices) + _widening(scans.vertices, who, draws)
 
 
