@@ -43,10 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
 def dispatch(parser: argparse.ArgumentParser, command: str, rest: list[str]) -> None:
     """Find the module behind a command and call it."""
     if command in ("train", "bench"):
-        known = commands({"train": "training", "bench": "benchmarks"}[command])
-        if not rest or rest[0] not in known:
-            parser.error(f"{command} needs one of: {', '.join(known)}")
-        known[rest[0]](rest[1:])
+        programs = commands({"train": "training", "bench": "benchmarks"}[command])
+        if not rest or rest[0] not in programs:
+            parser.error(f"{command} needs one of: {', '.join(programs)}")
+        programs[rest[0]](rest[1:])
     else:
         importlib.import_module(
             {"run": ".models.commands.run", "doctor": ".models.commands.doctor"}[command], __package__

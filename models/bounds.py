@@ -6,9 +6,13 @@ Bounds are wide enough for public models of the families and far below what woul
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from numbers import Integral, Real
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 REMEDY = "choose a file made by this pack"
 Config = TypeVar("Config")
@@ -19,7 +23,7 @@ def shown(value: object) -> str:
     return reprlib.repr(value)
 
 
-def integers(config: object, **bounds: tuple[int, int]) -> None:
+def integers(config: DataclassInstance, **bounds: tuple[int, int]) -> None:
     """Fields that are whole numbers from low to high, or None where their type has it.
 
     Raises:
@@ -29,13 +33,15 @@ def integers(config: object, **bounds: tuple[int, int]) -> None:
         _check(config, name, getattr(config, name), low, high, Integral)
 
 
-def numbers(config: object, **bounds: tuple[float, float]) -> None:
+def numbers(config: DataclassInstance, **bounds: tuple[float, float]) -> None:
     """As `integers`, for any finite numbers."""
     for name, (low, high) in bounds.items():
         _check(config, name, getattr(config, name), low, high, Real)
 
 
-def integer_tuple(config: object, name: str, *, count: tuple[int, int], each: tuple[int, int]) -> None:
+def integer_tuple(
+    config: DataclassInstance, name: str, *, count: tuple[int, int], each: tuple[int, int]
+) -> None:
     """Makes a list, as JSON has it, a tuple of so many whole numbers; or None where the field's type has it.
 
     Raises:
@@ -77,37 +83,41 @@ def configured(kind: type[Config], values: object, what: str, noun: str = "") ->
     Raises:
         ValueError: entries that are missing or unknown, or that the config itself refuses.
     """
-    fault = _fault(kind, values)
-    if fault is not None:
-        raise ValueError(
-            f"{what}: expected a config {noun}of this version, got one that differs (wrong entries: {fault}); {REMEDY}"
-        )
-    return kind(**values)
+    if isinstance(values, dict):
+        fault = _fault(kind, values)
+        if fault is None:
+            return kind(**values)
+    else:
+        fault = f"{shown(values)} instead of names and values"
+    raise ValueError(
+        f"{what}: expected a config {noun}of this version, got one that differs (wrong entries: {fault}); {REMEDY}"
+    )
 
 
-def _fault(kind: type, values: object) -> str | None:
+def _fault(kind: type, values: Mapping) -> str | None:
     """What is wrong with a config's names."""
-    if not isinstance(values, dict):
-        return f"{shown(values)} instead of names and values"
     entries = {
         entry.name: entry.default is MISSING and entry.default_factory is MISSING for entry in fields(kind)
     }
     unknown = [name for name in values if name not in entries]
-    missing = [name for name, required in entries.items() if required and name not in values]
+    missing = [name for name, obligatory in entries.items() if obligatory and name not in values]
     if unknown:
         return f"{shown(unknown[0])} is unknown"
     return f"{missing[0]} is missing" if missing else None
 
 
-def _absent(config: object, name: str, value: object) -> bool:
+def _absent(config: DataclassInstance, name: str, value: object) -> bool:
     """Whether a field is None and may be."""
-    return value is None and "None" in str(type(config).__dataclass_fields__[name].type)
+    return value is None and "None" in str(config.__dataclass_fields__[name].type)
 
 
-def _check(config: object, name: str, value: object, low: float, high: float, kind: type) -> None:
+def _check(
+    config: DataclassInstance, name: str, value: object, low: float, high: float, kind: type[Real]
+) -> None:
     if _absent(config, name, value):
         return
-    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+    within = isinstance(value, kind) and value <= high and not value < low  # NaN is neither
+    if isinstance(value, bool) or not within:
         whole = (
             "a whole number "
             if kind is Integral and (isinstance(value, bool) or not isinstance(value, Integral))

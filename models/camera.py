@@ -136,11 +136,11 @@ def orbit(
         torch.as_tensor(v, dtype=torch.get_default_dtype()) if not isinstance(v, Tensor) else v
         for v in (yaw, pitch, radius, focal)
     ]
-    yaw, pitch, radius, focal = torch.broadcast_tensors(*values)
-    direction = torch.stack([yaw.sin() * pitch.cos(), pitch.sin(), yaw.cos() * pitch.cos()], dim=-1)
+    yaws, pitches, radii, focals = torch.broadcast_tensors(*values)
+    direction = torch.stack([yaws.sin() * pitches.cos(), pitches.sin(), yaws.cos() * pitches.cos()], dim=-1)
     centre = torch.as_tensor(target, dtype=direction.dtype, device=direction.device)
-    pose = look_at(centre + radius[..., None] * direction, centre)
-    return Camera(pose, intrinsics_from_focal(focal, like=pose))
+    pose = look_at(centre + radii[..., None] * direction, centre)
+    return Camera(pose, intrinsics_from_focal(focals, like=pose))
 
 
 def eg3d_pose(
@@ -156,7 +156,7 @@ def eg3d_pose(
         horizontal: [...] radians; pi / 2 in front, larger towards +x. radius: [...] scene units.
         vertical: [...] pi / 2 at the height of the origin, smaller above; not an angle: its cosine would be 1 - 2 * vertical / pi.
     """
-    horizontal, vertical, radius = torch.broadcast_tensors(
+    horizontal, vertical, radii = torch.broadcast_tensors(
         horizontal, vertical, torch.as_tensor(radius).to(horizontal)
     )
     up = 1 - 2 * vertical.clamp(1e-5, math.pi - 1e-5) / math.pi  # cosine of the polar angle
@@ -164,7 +164,7 @@ def eg3d_pose(
     direction = torch.stack(
         [across * (math.pi - horizontal).cos(), up, across * (math.pi - horizontal).sin()], dim=-1
     )
-    return look_at(radius[..., None] * direction, target)
+    return look_at(radii[..., None] * direction, target)
 
 
 def focal_from_fov_degrees(fov: float | Tensor) -> Tensor:

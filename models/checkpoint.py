@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .bounds import Config, configured
+
 WEIGHTS = Path(__file__).parent / "weights"
 TENSORS, HEADER = (
     20_000,
@@ -167,10 +169,10 @@ def read_with_facts(path: Path, kind: str) -> tuple[dict, dict[str, Tensor], dic
         ValueError: as `read_tensors`, or the file is of another kind or its config is unreadable.
     """
     state, metadata = read_tensors(path, f"{kind} weights")
-    found = kind_of(metadata)
-    if found != kind:
+    content = kind_of(metadata)
+    if content != kind:
         raise ValueError(
-            f"{kind} weights: expected a file of kind {kind}, but {Path(path).name} holds {found}; choose another file"
+            f"{kind} weights: expected a file of kind {kind}, but {Path(path).name} holds {content}; choose another file"
         )
     config = json_entry(metadata, "config", f"{kind} weights: {Path(path).name}")
     if not isinstance(config, dict):
@@ -206,6 +208,22 @@ def build(make: Callable[[], Module], state: dict[str, Tensor], what: str) -> Mo
     return module
 
 
+def shipped_network(
+    kind: str, config: type[Config], network: Callable[[Config], Module], path: Path | None = None
+) -> Module:
+    """The network of a kind that comes with the pack, or one of its kind from a file, frozen, on the CPU.
+
+    Args:
+        config: dataclass of the file's config. network: makes the module of it, with any weights.
+
+    Raises:
+        ValueError: as `read`, `bounds.configured` and `build`.
+    """
+    values, state = read(path or shipped(kind), kind)
+    sizes = configured(config, values, kind)
+    return build(lambda: network(sizes).requires_grad_(False).eval(), state, kind)
+
+
 def load_into(module: nn.Module, state: dict[str, Tensor], what: str) -> None:
     """Copy weights into a module; every key and shape must fit, every value be finite.
 
@@ -225,14 +243,14 @@ def check_state(module: nn.Module, state: dict[str, Tensor], what: str) -> None:
     Raises:
         ValueError: names the first keys that are missing, unknown, of another shape, or not finite.
     """
-    expected = {key: list(value.shape) for key, value in module.state_dict().items()}
+    shapes = {key: list(value.shape) for key, value in module.state_dict().items()}
     faults = {
-        "missing": [key for key in expected if key not in state],
-        "unknown": [key for key in state if key not in expected],
+        "missing": [key for key in shapes if key not in state],
+        "unknown": [key for key in state if key not in shapes],
         "of another shape": [
-            f"{key} {list(state[key].shape)} instead of {expected[key]}"
-            for key in expected
-            if key in state and list(state[key].shape) != expected[key]
+            f"{key} {list(state[key].shape)} instead of {shapes[key]}"
+            for key in shapes
+            if key in state and list(state[key].shape) != shapes[key]
         ],
         "not finite": [key for key, value in state.items() if not math.isfinite(value.float().sum().item())],
     }
@@ -240,6 +258,6 @@ def check_state(module: nn.Module, state: dict[str, Tensor], what: str) -> None:
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             raise ValueError(
-                f"{what}: expected the {len(expected)} tensors of its config, but {', '.join(keys[:3])}{more} "
+                f"{what}: expected the {len(shapes)} tensors of its config, but {', '.join(keys[:3])}{more} "
                 f"{'is' if len(keys) == 1 else 'are'} {fault}; choose a file made by this pack"
             )

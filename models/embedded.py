@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from .checkpoint import read, shipped
+from .diffusion.denoiser import DiffusersDenoiser
+from .diffusion.embedded import shipped_unet
 from .diffusion.embedded_zero123 import shipped_zero123
 from .diffusion.hpdm import shipped_hpdm
 from .diffusion.new_views import embedded_model
@@ -36,19 +39,31 @@ def load_weights(device: torch.device, vgg: Path | None = None) -> Weights:
 def refiner_on(device: torch.device) -> Turbo:
     """The refiner that ships, on a device."""
     turbo = shipped_refiner()
-    for network in (turbo.vae, turbo.denoiser.unet, turbo.skips):
-        if network is not None:
-            network.to(device)
+    networks: list[nn.Module] = [turbo.vae, unet_of(turbo.denoiser)]
+    for network in networks if turbo.skips is None else [*networks, turbo.skips]:
+        network.to(device)
     return turbo
+
+
+def unet_of(denoiser: object) -> nn.Module:
+    """The network of a denoiser that calls it itself, as those that ship do.
+
+    Raises:
+        TypeError: it has another kind of network behind it.
+    """
+    if not isinstance(denoiser, DiffusersDenoiser):
+        raise TypeError(
+            f"unet_of: expected a DiffusersDenoiser, got {type(denoiser).__name__}; move its network by whatever holds it"
+        )
+    return denoiser.unet
 
 
 def distillation_on(device: torch.device, prior: HeadGenerator, preset: str) -> DistilledRefinement:
     """Portrait Diffusion's stages with what ships, on a device."""
-    guides, network, block = (
-        Guides(embedded_model(), shipped_zero123()),
-        shipped_hpdm(),
-        learnt_block(prior.config.field),
-    )
-    for module in (guides.model.vae, guides.model.denoiser.unet, guides.zero123, network):
+    base, zero123 = shipped_unet(), shipped_zero123()
+    guides = Guides(embedded_model(base), zero123)
+    network, block = shipped_hpdm(), learnt_block(prior.config.field)
+    modules: list[nn.Module] = [guides.model.vae, base.unet, zero123, network]
+    for module in modules:
         module.to(device)
-    return DistilledRefinement(guides=guides, network=network, block=block, refine=REFINEMENTS[preset])
+    return DistilledRefinement(guides=guides, network=network, block=block, refinement=REFINEMENTS[preset])

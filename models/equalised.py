@@ -5,6 +5,7 @@ Progressive growing of GANs (Karras et al. 2018), section 4.1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -21,7 +22,7 @@ class _CastingLinear(nn.Linear):
 
 
 @cache
-def _equalised(linear: type[nn.Module]) -> type[nn.Module]:
+def _equalised(linear: type[nn.Linear]) -> Callable[[int, int, float, float], nn.Linear]:
     """The class of equalised layers above a class of linear layers, which keeps that one's state dict."""
 
     class Equalised(linear):

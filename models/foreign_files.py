@@ -97,7 +97,8 @@ def _table_offset(path: Path) -> int:
 
 def _check_pickle(stream: io.BytesIO) -> None:
     """The same of one pickle, from where the stream is to behind it."""
-    start, tuples = stream.tell(), 0
+    start = stream.tell()
+    tuples = 0
     for operation, value, _ in pickletools.genops(stream):
         tuples += operation.name.startswith("TUPLE")
         if operation.name in CALLS or (operation.name == "GLOBAL" and value not in GLOBALS):
@@ -110,14 +111,15 @@ def check_matlab(path: Path, most: int) -> None:
     """Raises ValueError unless a MATLAB file is, and its compressed variables unpack to, `most` bytes or fewer."""
     if path.stat().st_size > most:
         raise ValueError(f"{path.stat().st_size} bytes instead of up to {most}")
-    content, left = path.read_bytes(), most
+    content = path.read_bytes()
+    budget = most
     order = "big" if content[126:128] == b"MI" else "little"
     at = 128  # behind the header
     while at + 8 <= len(content):
         kind, length = (int.from_bytes(content[i : i + 4], order) for i in (at, at + 4))
         if kind == COMPRESSED:
-            unpacked = zlib.decompressobj().decompress(content[at + 8 : at + 8 + length], left + 1)
-            left -= len(unpacked)
-        if left < 0:
+            plain = zlib.decompressobj().decompress(content[at + 8 : at + 8 + length], budget + 1)
+            budget -= len(plain)
+        if budget < 0:
             raise ValueError(f"it unpacks to more than {most} bytes")
         at += 8 + length

@@ -69,13 +69,16 @@ class Head:
 
     def field(self) -> TriplaneField:
         """points [..., 3] -> (density [...], colour [..., 3])."""
-        known = self.generator is not None and self.latents is not None
-        return TriplaneField(
-            self.planes,
-            self.decoder,
-            self.config,
-            self.generator.colour_layer(self.latents) if known else None,
-        )
+        pair = self.styled
+        layer = None if pair is None else pair[0].colour_layer(pair[1])
+        return TriplaneField(self.planes, self.decoder, self.config, layer)
+
+    @property
+    def styled(self) -> tuple[HeadGenerator, Tensor] | None:
+        """Its generator and its styles [1, num_ws, w_dim], where it has both."""
+        if self.generator is None or self.latents is None:
+            return None
+        return self.generator, self.latents
 
     def colour(self, points: Tensor, normals: Tensor) -> Tensor:
         """sRGB [N, 3] of the surface at points [N, 3]: what a ray sees that falls on it against the normals [N, 3].
@@ -95,8 +98,8 @@ class Head:
 
     def grid_for(self, rays: int) -> occupancy.OccupancyGrid | None:
         """The grid, where so many rays are worth it: the same picture either way, to 50 dB or better."""
-        bounded = self.sampling.near is None  # the grid has the box only
-        return self.occupancy if bounded and ("occupancy" in self.__dict__ or rays > WORTH_A_GRID) else None
+        box_only = self.sampling.near is None  # the grid has the box only
+        return self.occupancy if box_only and ("occupancy" in self.__dict__ or rays > WORTH_A_GRID) else None
 
     @property
     def sampling(self) -> RenderConfig:
@@ -123,10 +126,13 @@ class Head:
             config: of the rays, None for `sampling`. raw: the field itself at every size, without super-resolution.
             background, normals, callback: as `casting.render`.
         """
-        config, generator = config or self.sampling, self.generator
-        fine = generator is not None and generator.super_resolves and self.latents is not None
-        if fine and not raw and size > generator.config.raw_resolution:
-            return super_resolved(self, camera, size, config, background, normals, callback)
+        config = config or self.sampling
+        if self.styled and not raw:
+            generator, styles = self.styled
+            if generator.super_resolves and size > generator.config.raw_resolution:
+                return fine_rendering(
+                    self, generator, styles, camera, size, config, background, normals, callback
+                )
         cast = self.caster(len(camera.cam2world) * size**2 if camera.shape else 0)
         return render(
             cast, camera, size, size, config, background=background, normals=normals, callback=callback
@@ -138,8 +144,10 @@ class Head:
         return MarchingCaster(self.field()) if grid is None else occupancy.GridCaster(self.field(), grid)
 
 
-def super_resolved(
+def fine_rendering(
     head: Head,
+    generator: HeadGenerator,
+    styles: Tensor,
     camera: Camera,
     size: int,
     config: RenderConfig,
@@ -147,62 +155,66 @@ def super_resolved(
     normals: bool,
     callback: Callable[[int, int], None] | None,
 ) -> Rendering:
-    """A head from V cameras through its generator's super-resolution; depth, opacity and normals are enlarged."""
-    generator, field, R = head.generator, head.field(), head.generator.config.raw_resolution
-    white = generator.config.render.white_back
-    cast = head.caster(len(camera.cam2world) * R**2)
-    seen = render_features(cast, camera, R, R, replace(config, white_back=white), callback=callback)
+    """A head from V cameras through its generator's super-resolution; depth, opacity and normals are enlarged.
+
+    Args:
+        styles: [1, num_ws, w_dim], the head's.
+    """
+    R, white = generator.config.raw_resolution, generator.config.render.white_back
+    field, cast = head.field(), head.caster(len(camera.cam2world) * R**2)
+    rays = render_features(cast, camera, R, R, replace(config, white_back=white), callback=callback)
     features, opacity, depth = (
-        as_images(x, R, R) for x in (seen.features, seen.opacity[..., None], seen.depth[..., None])
+        as_images(x, R, R) for x in (rays.features, rays.opacity[..., None], rays.depth[..., None])
     )
-    normal = camera_normals(field, camera, seen, R, R, config.normal_step) if normals else None
-    signed, styles = generator.signed(features), head.latents.expand(len(features), -1, -1)
-    image = enlarged(
+    normal = camera_normals(field, camera, rays, R, R, config.normal_step) if normals else None
+    signed, styles = generator.signed(features), styles.expand(len(features), -1, -1)
+    image = bilinear(
         (generator.super_resolve(generator.colours(signed, styles), signed, styles) + 1) / 2, size
     )  # from [-1, 1] to [0, 1]
-    mask, weighed = enlarged(opacity, size), enlarged(depth * opacity, size)
+    mask, weighted_depth = bilinear(opacity, size), bilinear(depth * opacity, size)
     backdrop = image.new_tensor(background)[:, None, None]
     if head.config.activation == "sigmoid":  # black or white shows through
         image = image + (1 - mask) * (backdrop - float(white))
     else:
         image = torch.lerp(backdrop, image, mask)
-    made = Rendering(
+    pictures = Rendering(
         image.clamp(0, 1),
-        torch.where(mask > 1e-3, weighed / mask.clamp(min=1e-3), 0),
+        torch.where(mask > 1e-3, weighted_depth / mask.clamp(min=1e-3), 0),
         mask,
-        None if normal is None else F.normalize(enlarged(normal, size), dim=1) * (mask > 0.05),
+        None if normal is None else F.normalize(bilinear(normal, size), dim=1) * (mask > 0.05),
     )
-    return with_outline(head, camera, made, outline(opacity, size), config, backdrop) if white else made
+    return (
+        with_outline(pictures, cast, camera, outline(opacity, size), config, backdrop) if white else pictures
+    )
 
 
 def with_outline(
-    head: Head, camera: Camera, made: Rendering, chosen: Tensor, config: RenderConfig, backdrop: Tensor
+    pictures: Rendering, cast: Caster, camera: Camera, pixels: Tensor, config: RenderConfig, backdrop: Tensor
 ) -> Rendering:
     """Pictures whose pixels [V, S, S] near an outline are the field's own.
 
     Args:
-        made: of V cameras, S pixels. chosen: bool [V, S, S], those pixels. backdrop: [3, 1, 1] sRGB.
+        pictures: of V cameras, S pixels. pixels: bool [V, S, S], those near an outline. backdrop: [3, 1, 1] sRGB.
     """
-    if not chosen.any():
-        return made
-    cast = head.caster(len(chosen) * head.generator.config.raw_resolution**2)
-    seen, rgb = render_pixels(cast, camera, chosen, replace(config, white_back=False))
-    opacity = seen.opacity[0]
-    shown = rgb + (1 - opacity[:, None]) * backdrop[:, 0, 0]
+    if not pixels.any():
+        return pictures
+    rays, rgb = render_pixels(cast, camera, pixels, replace(config, white_back=False))
+    opacity = rays.opacity[0]
+    over_backdrop = rgb + (1 - opacity[:, None]) * backdrop[:, 0, 0]
 
     def put(image: Tensor, values: Tensor) -> Tensor:  # [V, c, S, S], [N, c]
-        return image.movedim(1, -1).index_put((chosen,), values.to(image)).movedim(-1, 1)
+        return image.movedim(1, -1).index_put((pixels,), values.to(image)).movedim(-1, 1)
 
     return replace(
-        made,
-        rgb=put(made.rgb, shown.clamp(0, 1)),
-        depth=put(made.depth, seen.depth[0, :, None]),
-        opacity=put(made.opacity, opacity[:, None]),
+        pictures,
+        rgb=put(pictures.rgb, over_backdrop.clamp(0, 1)),
+        depth=put(pictures.depth, rays.depth[0, :, None]),
+        opacity=put(pictures.opacity, opacity[:, None]),
     )
 
 
-def enlarged(image: Tensor, size: int) -> Tensor:
-    """[V, C, H, W] -> [V, C, size, size], bilinear."""
+def bilinear(image: Tensor, size: int) -> Tensor:
+    """[V, C, H, W] -> [V, C, size, size]."""
     return F.interpolate(image, size=(size, size), mode="bilinear", antialias=True)
 
 
@@ -261,7 +273,8 @@ def load_head(path: Path) -> Head:
     config, planes = _field_of(tensors, metadata, name)
     if version == "1":
         return Head(planes, first_decoder(config, tensors, name), config, _reference(tensors, metadata, name))
-    generator, own = None, _below(tensors, "decoder.")
+    generator = None
+    own = _below(tensors, "decoder.")
     if "generator" in metadata:
         sizes = json_entry(metadata, "generator", f"head file: {name}")
         generator = build(
@@ -309,9 +322,11 @@ def _field_of(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -
 def _check_tensor(value: Tensor | None, what: str, shape: tuple[int, ...], name: str) -> None:
     """Raises ValueError unless a head file's tensor has this shape and may hold fractions."""
     if value is None or tuple(value.shape) != shape or not value.is_floating_point():
-        got = "none" if value is None else f"{list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+        content = (
+            "none" if value is None else f"{list(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+        )
         raise ValueError(
-            f"head file: expected {what} {list(shape)} of floats, got {got} in {name}; save the head again"
+            f"head file: expected {what} {list(shape)} of floats, got {content} in {name}; save the head again"
         )
 
 
@@ -361,30 +376,38 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _reference(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) -> AlignedPortrait | None:
     """The portrait in a head file, if it has one."""
-    kept = _below(tensors, "reference.")
-    if not kept:
+    parts = _below(tensors, "reference.")
+    if not parts:
         return None
-    image = kept.get("image")
+    image = parts.get("image")
     side = image.shape[-1] if image is not None and image.ndim else 0
     for part, shape in REFERENCE.items():
         _check_tensor(
-            kept.get(part), f"reference.{part}", tuple(side if axis is None else axis for axis in shape), name
+            parts.get(part),
+            f"reference.{part}",
+            tuple(side if axis is None else axis for axis in shape),
+            name,
         )
-    size = json_entry(metadata, "photo_size", f"head file: {name}")
-    whole = (
-        isinstance(size, list)
-        and len(size) == 2
-        and all(type(pixels) is int and 1 <= pixels <= PHOTO for pixels in size)
-    )
-    if not whole or not side:
+    entry = json_entry(metadata, "photo_size", f"head file: {name}")
+    photo_size = _photo_size(entry)
+    if photo_size is None or not side:
         raise ValueError(
             f"head file: expected a portrait with pixels and a photo_size of two numbers from 1 to {PHOTO}, got {side} pixels and "
-            f"{shown(size)} in {name}; save the head again"
+            f"{shown(entry)} in {name}; save the head again"
         )
-    kept = {part: value.float() for part, value in kept.items()}
-    _check_camera(kept["cam2world"], kept["intrinsics"], name)
-    camera = Camera(kept["cam2world"], kept["intrinsics"])
-    return AlignedPortrait(kept["image"], kept["mask"], camera, kept["crop_to_photo"], tuple(size))
+    parts = {part: value.float() for part, value in parts.items()}
+    _check_camera(parts["cam2world"], parts["intrinsics"], name)
+    camera = Camera(parts["cam2world"], parts["intrinsics"])
+    return AlignedPortrait(parts["image"], parts["mask"], camera, parts["crop_to_photo"], photo_size)
+
+
+def _photo_size(entry: object) -> tuple[int, int] | None:
+    """Pixels along the two sides of a photo, of a file's JSON; None where it is something else."""
+    if not isinstance(entry, list) or len(entry) != 2:
+        return None
+    if not all(type(pixels) is int and 1 <= pixels <= PHOTO for pixels in entry):
+        return None
+    return entry[0], entry[1]
 
 
 def _check_camera(cam2world: Tensor, intrinsics: Tensor, name: str) -> None:

@@ -32,12 +32,12 @@ class Halving:
         Raises:
             ValueError: one row alone is too much.
         """
-        done: list[Tensor] = []
-        begun = 0
-        while begun < count:
-            rows = range(begun, min(count, begun + (self.rows or count)))
+        results: list[Tensor] = []
+        first = 0
+        while first < count:
+            rows = range(first, min(count, first + (self.rows or count)))
             try:
-                done.append(work(rows))
+                results.append(work(rows))
             except (MemoryError, RuntimeError) as error:
                 if not ran_out(error):
                     raise
@@ -47,8 +47,8 @@ class Halving:
                     ) from error
                 self.rows = len(rows) // 2
             else:
-                begun = rows.stop
-        return torch.cat(done)
+                first = rows.stop
+        return torch.cat(results)
 
 
 class Pieces:

@@ -133,12 +133,20 @@ def head_to_mesh(head: Head, config: MeshConfig, *, callback: Callable[[float], 
 def normals_picture(normal: Tensor) -> Tensor:
     """From camera-space normals [V, 3, H, W] (OpenCV axes) to the usual picture: right is red, up is green, towards us is blue."""
     empty = normal.square().sum(1, keepdim=True) < 0.25
-    flipped = normal * normal.new_tensor([1.0, -1.0, -1.0])[:, None, None]  # from OpenCV to OpenGL axes
-    return torch.where(empty, normal.new_tensor(1.0), flipped * 0.5 + 0.5)
+    towards_us = normal * normal.new_tensor([1.0, -1.0, -1.0])[:, None, None]  # from OpenCV to OpenGL axes
+    return torch.where(empty, normal.new_tensor(1.0), towards_us * 0.5 + 0.5)
 
 
 def contact_sheet(views: Rendering) -> Tensor:
-    """V views side by side, colours above normals: [3, 2 H, V W]."""
+    """V views side by side, colours above normals: [3, 2 H, V W].
+
+    Raises:
+        ValueError: views without normals.
+    """
+    if views.normal is None:
+        raise ValueError(
+            "contact sheet: expected views with normals, got none; render them with normals=True"
+        )
     return torch.cat(
         [torch.cat(list(images), -1) for images in (views.rgb, normals_picture(views.normal))], -2
     )

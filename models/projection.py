@@ -77,9 +77,9 @@ class Splat:
     def carry(self, values: Tensor, fill: float | Tensor = 0.0) -> Tensor:
         """Values [..., H, W] of the first view's cells -> [..., h, w]; `fill` (a number, or of that shape) in the void."""
         flat = values.flatten(-2)
-        taken = flat[..., self.index.clamp_min(0).flatten()].unflatten(-1, self.index.shape)
+        winners = flat[..., self.index.clamp_min(0).flatten()].unflatten(-1, self.index.shape)
         return torch.where(
-            self.index >= 0, taken, torch.as_tensor(fill, dtype=values.dtype, device=values.device)
+            self.index >= 0, winners, torch.as_tensor(fill, dtype=values.dtype, device=values.device)
         )
 
     def carry_noise(self, noise: Tensor, fresh: Tensor) -> Tensor:
@@ -88,14 +88,18 @@ class Splat:
         A draw n that k cells show is n / sqrt(k) in each, plus fresh noise less its mean over the k: variance 1, and no correlation
         between them. Copies would tie neighbours together.
         """
-        flat, known = self.index.clamp_min(0).flatten(), (self.index >= 0).flatten()
+        winners = self.index.clamp_min(0).flatten()
+        visible = (self.index >= 0).flatten()
         count = (
-            torch.bincount(flat[known], minlength=noise.shape[-2] * noise.shape[-1]).clamp_min(1).to(noise)
+            torch.bincount(winners[visible], minlength=noise.shape[-2] * noise.shape[-1])
+            .clamp_min(1)
+            .to(noise)
         )
-        own, place = fresh.flatten(-2), flat[known]
-        sums = noise.new_zeros(noise.shape).flatten(-2).index_add(-1, place, own[..., known])
-        shared = (noise.flatten(-2) / count.sqrt() - sums / count)[..., flat] + own
-        return torch.where(known, shared, own).unflatten(-1, self.index.shape)
+        own = fresh.flatten(-2)
+        place = winners[visible]
+        sums = noise.new_zeros(noise.shape).flatten(-2).index_add(-1, place, own[..., visible])
+        white = (noise.flatten(-2) / count.sqrt() - sums / count)[..., winners] + own
+        return torch.where(visible, white, own).unflatten(-1, self.index.shape)
 
 
 @dataclass(frozen=True)
@@ -119,18 +123,18 @@ class Projector:
         distance, mask, normal = (nearest(x, size) for x in (self.distance, self.mask, self.normal))
         origins, directions = rays(self.source, *size)
         points = origins + directions * distance[..., None]
-        turned = (normal * (self.target.position - points)).sum(
+        facing = (normal * (self.target.position - points)).sum(
             -1
         ) > 0  # towards the other camera, not away from it
-        return points.flatten(0, 1), (mask & turned).flatten()
+        return points.flatten(0, 1), (mask & facing).flatten()
 
     def splat(self, size: tuple[int, int], target_size: tuple[int, int] | None = None) -> Splat:
         """The nearest points' cells. Args: size: of the first view's map (h, w). target_size: of the other's; None for the same."""
         points, trusted = self.points(size)
         h, w = target_size or size
-        place, distance, seen = self._fall(points, trusted, (h, w))
-        number = torch.arange(len(points), device=points.device)[seen]
-        place, distance = place[seen], distance[seen]
+        place, distance, visible = self._fall(points, trusted, (h, w))
+        number = torch.arange(len(points), device=points.device)[visible]
+        place, distance = place[visible], distance[visible]
         cell = place.floor().long()
         reach = math.ceil(self.config.radius - 0.5)
         best = torch.full((h * w,), NEVER, dtype=torch.int64, device=points.device)
@@ -151,9 +155,9 @@ class Projector:
         home = torch.full((len(points),), -1, dtype=torch.int64, device=points.device).index_copy_(
             0, number, cell[:, 1] * w + cell[:, 0]
         )
-        kept = index.clamp_min(0)
-        own = (index >= 0) & (home[kept] == torch.arange(h * w, device=points.device).view(h, w))
-        return Splat(index, torch.where(index >= 0, away[kept], 0.0), own)
+        winners = index.clamp_min(0)
+        own = (index >= 0) & (home[winners] == torch.arange(h * w, device=points.device).view(h, w))
+        return Splat(index, torch.where(index >= 0, away[winners], 0.0), own)
 
     def picture(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """An image [C, h, w] of the first view as the other sees it, 0 in the void, and what is known of it, 0 or 1 [1, h, w].
@@ -161,26 +165,27 @@ class Projector:
         Soft splats; where a surface is stretched they leave cracks. A crack's cells take their neighbours' distance from the other
         camera, and look themselves up in the first view; what does not lie on its surface there stays void.
         """
-        size = image.shape[-2:]
+        size = map_size(image)
         points, _ = self.points(size)
         away = (points - self.target.position).norm(dim=-1).view(1, *size).to(image)
         both, cover = self.soft(torch.cat([image, away]))
-        told = (cover > self.config.covered).to(image)
-        shown, distance, reached = both[:-1] * told, both[-1:] * told, told
+        known = (cover > self.config.covered).to(image)
+        picture, distance = both[:-1] * known, both[-1:] * known
+        reach = known
         for _ in range(CRACK):
-            weight = F.avg_pool2d(reached, 3, 1, 1)
+            weight = F.avg_pool2d(reach, 3, 1, 1)
             distance = torch.where(
-                reached > 0, distance, F.avg_pool2d(distance, 3, 1, 1) / weight.clamp_min(1e-6)
+                reach > 0, distance, F.avg_pool2d(distance, 3, 1, 1) / weight.clamp_min(1e-6)
             )
-            reached = (weight > 0).to(image)
-        crack = (-F.max_pool2d(-F.pad(reached, [CRACK] * 4, value=1.0), 2 * CRACK + 1, 1) > told)[
+            reach = (weight > 0).to(image)
+        crack = (-F.max_pool2d(-F.pad(reach, [CRACK] * 4, value=1.0), 2 * CRACK + 1, 1) > known)[
             0
         ]  # what closing adds
-        looked, found = self._look_up(image, crack, distance[0])
-        crack[crack.clone()] = found
-        shown[:, crack] = looked[:, found]
-        told[:, crack] = 1
-        return shown, told
+        colours, visible = self._look_up(image, crack, distance[0])
+        crack[crack.clone()] = visible
+        picture[:, crack] = colours[:, visible]
+        known[:, crack] = 1
+        return picture, known
 
     def _look_up(self, image: Tensor, cells: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
         """Some cells of the other view, bool [h, w], in the first: values [C, N], and which of them lie on its surface, bool [N]."""
@@ -201,16 +206,17 @@ class Projector:
 
         For images only: averages are no noise. Differentiable in the values, and in the distances and cameras through the shares.
         """
-        size = values.shape[-2:]
-        h, w = size
+        size = h, w = map_size(values)
         points, trusted = self.points(size)
-        place, distance, seen = self._fall(points, trusted, size)
-        place, distance, carried = place[seen], distance[seen], values.flatten(1)[:, seen]
+        place, distance, visible = self._fall(points, trusted, size)
+        place, distance = place[visible], distance[visible]
+        sources = values.flatten(1)[:, visible]
         with torch.no_grad():
             nearest_surface = self.splat(size).distance.flatten()
         corner = (place - 0.5).floor()
         share = place - 0.5 - corner
-        total, weight = values.new_zeros(len(values), h * w), values.new_zeros(h * w)
+        total = values.new_zeros(len(values), h * w)
+        weight = values.new_zeros(h * w)
         for dy in (0, 1):
             for dx in (0, 1):
                 there = corner.long() + corner.new_tensor([dx, dy]).long()
@@ -220,7 +226,7 @@ class Projector:
                 behind = (distance[inside] - nearest_surface[cells]).clamp_min(0)
                 part = (part[inside] * (-behind / self.config.softness).exp()).to(values)
                 weight = weight.index_add(0, cells, part)
-                total = total.index_add(1, cells, carried[:, inside] * part)
+                total = total.index_add(1, cells, sources[:, inside] * part)
         image = total / weight.clamp_min(1e-6)
         return image.unflatten(1, size), weight.clamp(max=1).view(1, h, w)
 
@@ -230,8 +236,8 @@ class Projector:
         place = image * image.new_tensor([size[1], size[0]])
         distance = (points - self.target.position).norm(dim=-1)
         near = (place > -MARGIN).all(1) & (place < max(size) + MARGIN).all(1)  # NaN is not near
-        seen = trusted & (z > 0) & (distance < FAR) & near
-        return place, distance, seen
+        visible = trusted & (z > 0) & (distance < FAR) & near
+        return place, distance, visible
 
 
 def projector(
@@ -277,6 +283,12 @@ def projector(
     return Projector(distance, trusted, outward, source, target, config)
 
 
+def map_size(values: Tensor) -> tuple[int, int]:
+    """(h, w) of maps [..., h, w]."""
+    h, w = values.shape[-2:]
+    return h, w
+
+
 def nearest(values: Tensor, size: tuple[int, int]) -> Tensor:
     """[H, W, ...] at the centres of another grid's cells; never an average."""
     rows, columns = (
@@ -291,12 +303,12 @@ def jumps(distance: Tensor, mask: Tensor, share: float) -> Tensor:
     padded = F.pad(distance[None, None], [1] * 4, mode="replicate")[0, 0]
     solid = F.pad(mask[None, None].float(), [1] * 4, mode="replicate")[0, 0] > 0.5
     H, W = distance.shape
-    found = torch.zeros_like(mask)
+    edges = torch.zeros_like(mask)
     for dy in range(3):
         for dx in range(3):
             there = slice(dy, dy + H), slice(dx, dx + W)
-            found |= ~solid[there] | ((padded[there] - distance).abs() > share * distance)
-    return found
+            edges |= ~solid[there] | ((padded[there] - distance).abs() > share * distance)
+    return edges
 
 
 def slope_normals(distance: Tensor, mask: Tensor, camera: Camera) -> Tensor:

@@ -65,14 +65,14 @@ class DistilledRefinement:
 
     Attributes:
         guides: of the restoration, which goes first, and of the refinement. block: that the restoration begins with. network: HPDM.
-        restoration, refine: how long, from where.
+        restoration, refinement: how long, from where.
     """
 
     guides: Guides
     network: Hpdm
     block: DetailBlock | None = None
     restoration: RestorationConfig = field(default_factory=RestorationConfig)
-    refine: RefineConfig
+    refinement: RefineConfig
 
     def __call__(
         self,
@@ -84,25 +84,31 @@ class DistilledRefinement:
     ) -> tuple[Head, Tensor | None]:
         """As `portrait.Refinement`: the head's geometry is restored, then its planes are refined; no frames."""
         stage("geometry restoration")
-        (restored,), _ = restore_geometry(
+        heads, _ = restore_geometry(
             [head], self.guides, self.restoration, generator=generator, block=self.block, callback=callback
         )
         stage("refinement")
-        refined = refine(
-            restored, self.guides.model, self.network, self.refine, generator=generator, callback=callback
-        )
-        return refined.head, None
+        model, network = self.guides.model, self.network
+        result = refine(heads[0], model, network, self.refinement, generator=generator, callback=callback)
+        return result.head, None
 
 
 @torch.no_grad()
 def refined_turntable(head: Head, plan: TurboRefinement, *, generator: torch.Generator) -> Tensor:
-    """A turn [frames, 3, size, size] around a head, the first frame from the front: volume-rendered, refined, and steadied."""
+    """A turn [frames, 3, size, size] around a head, the first frame from the front: volume-rendered, refined, and steadied.
+
+    Raises:
+        ValueError: a head without its photo.
+    """
+    if head.reference is None:
+        raise ValueError(
+            "refined turntable: expected a head with its photo, got one without; use the head of an inversion or of Feed-Forward Head"
+        )
     cameras = orbit(turn(plan.frames), torch.zeros(plan.frames)).to(head.planes.device)
     renders = head.render(cameras, plan.size, normals=False).rgb
-    refined = refine_sequence(
-        plan.turbo, renders, head.reference.on_white()[None], generator=generator, loop=True
-    )
-    return steady(refined, renders, SteadyConfig(strength=plan.steadiness), loop=True)
+    photo = head.reference.on_white()[None]
+    frames = refine_sequence(plan.turbo, renders, photo, generator=generator, loop=True)
+    return steady(frames, renders, SteadyConfig(strength=plan.steadiness), loop=True)
 
 
 def baked_head(

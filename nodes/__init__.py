@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .types import ComfyExtension, io
+from comfy_api.latest import ComfyExtension, io
 
 
 class PortraitDiffusionExtension(ComfyExtension):

@@ -6,10 +6,11 @@ import math
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.photo.alignment import ManualCrop, align
 from . import convert, loading
-from .types import CATEGORY, AlignedWire, LandmarksWire, io
+from .types import CATEGORY, AlignedWire, LandmarksWire
 
 
 class AlignPortrait(io.ComfyNode):
@@ -127,7 +128,7 @@ class AlignPortrait(io.ComfyNode):
             )
         aligner = loading.load_aligner()
         mm.load_models_gpu([aligner])
-        found = []
+        portraits = []
         for photo, mask, face in zip(photos, masks, faces, strict=True):
             mm.throw_exception_if_processing_interrupted()
             to = aligner.load_device
@@ -139,12 +140,10 @@ class AlignPortrait(io.ComfyNode):
                 landmarks=face,
                 crop=manual,
             )
-            found.append(one.to(mm.intermediate_device()))
-        whites, foregrounds = (
-            torch.stack([one.on_white() for one in found]),
-            torch.stack([one.mask for one in found]),
-        )
-        return io.NodeOutput(found, convert.to_image(whites), convert.to_mask(foregrounds))
+            portraits.append(one.to(mm.intermediate_device()))
+        whites = torch.stack([one.on_white() for one in portraits])
+        foregrounds = torch.stack([one.mask for one in portraits])
+        return io.NodeOutput(portraits, convert.to_image(whites), convert.to_mask(foregrounds))
 
 
 def masks_for(mask: torch.Tensor | None, photos: torch.Tensor) -> list:
@@ -164,10 +163,10 @@ def masks_for(mask: torch.Tensor | None, photos: torch.Tensor) -> list:
         raise ValueError(
             "foreground_mask: expected finite numbers, got NaN or infinity; check the node that made the mask"
         )
-    resized = torch.nn.functional.interpolate(
+    planes = torch.nn.functional.interpolate(
         mask[:, None].float(), size=photos.shape[-2:], mode="bilinear", antialias=True
     )
-    return list(resized.expand(len(photos), -1, -1, -1))
+    return list(planes.expand(len(photos), -1, -1, -1))
 
 
 def faces_for(landmarks: dict | None, count: int) -> list:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.fitting.baking import BakeConfig, bake, with_reference
 from . import convert, loading
 from .inversion import MEMORY, picture
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, CamerasWire, HeadWire, io, seed_input
+from .types import CATEGORY, CamerasWire, HeadWire, seed_input
 
 
 class BakeViews(io.ComfyNode):
@@ -57,16 +58,16 @@ class BakeViews(io.ComfyNode):
             own = private(loading.ready(head))
             draws = torch.Generator().manual_seed(seed)
             pair = private(views).to(device), private(cameras.cameras).to(device)
-            shown, placed = with_reference(own, *pair) if with_photo else pair
-            return bake(own, shown, placed, config, generator=draws, state=state, callback=callback)
+            pictures, viewpoints = with_reference(own, *pair) if with_photo else pair
+            return bake(own, pictures, viewpoints, config, generator=draws, state=state, callback=callback)
 
-        made = head.head
+        original = head.head
         key = fingerprint(
             "bake",
-            made.planes,
-            made.decoder,
-            made.latents,
-            made.reference,
+            original.planes,
+            original.decoder,
+            original.latents,
+            original.reference,
             views,
             cameras.cameras,
             config,

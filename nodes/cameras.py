@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from comfy_api.latest import io
+
 from . import convert
-from .types import CATEGORY, CamerasOnWire, CamerasWire, io
+from .types import CATEGORY, CamerasOnWire, CamerasWire
 
 SIZE_TOOLTIP = "Pixels of the square images."
 

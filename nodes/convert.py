@@ -7,12 +7,13 @@ from io import BytesIO
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import Types
 from PIL import Image, ImageColor
 from torch import Tensor
 
 from ..models.camera import FOCAL, RADIUS, Camera, intrinsics_from_focal, look_at, orbit
 from ..models.mesh.mesh import Mesh
-from .types import CamerasOnWire, Types
+from .types import CamerasOnWire
 
 METRES_PER_UNIT = 0.7
 AROUND = 0.5  # scene units before and behind the middle in which a head lies
@@ -112,7 +113,7 @@ def from_mesh(mesh) -> list[Mesh]:
             "mesh: expected finite vertices, got NaN or infinity; check the node that made the mesh"
         )
     counts, face_counts = getattr(mesh, "vertex_counts", None), getattr(mesh, "face_counts", None)
-    found = []
+    meshes = []
     for i in range(vertices.shape[0]):
         n = vertices.shape[1] if counts is None else int(counts[i])
         m = faces.shape[1] if face_counts is None else int(face_counts[i])
@@ -128,16 +129,16 @@ def from_mesh(mesh) -> list[Mesh]:
             )
         texture = getattr(mesh, "texture", None)
         colors = item("vertex_colors")
-        found.append(
+        meshes.append(
             Mesh(
-                vertices=item("vertices") / METRES_PER_UNIT,
+                vertices=vertices[i, :n].float() / METRES_PER_UNIT,
                 faces=triangles,
                 uvs=item("uvs"),
                 texture=None if texture is None else texture[i, ..., :3].movedim(-1, 0).float(),
                 vertex_colors=None if colors is None else colors[:, :3],
             )
         )
-    return found
+    return meshes
 
 
 def orbit_cameras(

@@ -20,7 +20,7 @@ from ..models.diffusion.stable_diffusion import autoencoder_from, unet_to_diffus
 from ..models.diffusion.view_mixing import check_rows
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 UNET = "diffusion_model."  # where BaseModel keeps the UNet
 
@@ -48,10 +48,10 @@ class ComfyDenoiser:
             isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete)
             and len(sampling.sigmas) == sampling.num_timesteps
         )
-        scaled = isinstance(sampling, comfy.model_sampling.EPS) and not isinstance(
+        predicts_noise = isinstance(sampling, comfy.model_sampling.EPS) and not isinstance(
             sampling, comfy.model_sampling.IMG_TO_IMG
         )
-        if not (discrete and scaled) or getattr(patcher.model, "adm_channels", 0):
+        if not (discrete and predicts_noise) or getattr(patcher.model, "adm_channels", 0):
             raise ValueError(
                 "model: expected one of the Stable Diffusion 1.x, 2.x or SD-Turbo family (1000 discrete timesteps, text only), got "
                 f"{type(patcher.model).__name__}; load such a checkpoint"
@@ -87,7 +87,7 @@ class ComfyDenoiser:
         mm.load_models_gpu([patcher, *self.beside], memory_required=patcher.memory_required(list(z.shape)))
         sigma = self.sigmas[t.cpu()].to(device, torch.float32)
         options = {**patcher.model_options["transformer_options"], "sigmas": sigma, "cond_or_uncond": [0]}
-        known = conditioning.to(device, torch.float32)
+        condition = conditioning.to(device, torch.float32)
         x = (
             z.to(device, torch.float32) * (1 + sigma.square()).sqrt()[:, None, None, None]
         )  # from variance preserving to exploding
@@ -95,7 +95,11 @@ class ComfyDenoiser:
         try:
             with injected(lambda: ldm_sites(patcher.model.diffusion_model), self.features):
                 clean = patcher.model.apply_model(
-                    x, sigma, c_concat=known.concat, c_crossattn=known.tokens, transformer_options=options
+                    x,
+                    sigma,
+                    c_concat=condition.concat,
+                    c_crossattn=condition.tokens,
+                    transformer_options=options,
                 )
         finally:
             patcher.cleanup()
@@ -114,8 +118,8 @@ def mix_views(patcher: ModelPatcher, views: int) -> ModelPatcher:
         ):  # a block whose first attention is to the prompt, too
             return queries, keys, values
         check_rows(len(queries), views)
-        shared = _of_all_views(keys, views)
-        return queries, shared, shared if values is keys else _of_all_views(values, views)
+        common = _of_all_views(keys, views)
+        return queries, common, common if values is keys else _of_all_views(values, views)
 
     clone = patcher.clone()
     clone.set_model_attn1_patch(patch)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.checkpoint import shipped
 from ..models.diffusion.embedded import PROMPTS, shipped_unet
@@ -14,7 +15,7 @@ from ..models.diffusion.new_views import DiffusionModel, embedded_model
 from . import loading
 from .denoising import ComfyDenoiser, autoencoder, weights_facts
 from .turbo import CORE_MEMORY, MEMORY_PER_PIXEL
-from .types import CATEGORY, DiffusionOnWire, DiffusionWire, io
+from .types import CATEGORY, DiffusionOnWire, DiffusionWire
 
 VIEWS = PROMPTS[:-1]  # all but the empty one
 
@@ -59,32 +60,39 @@ class LoadViewDiffusion(io.ComfyNode):
 
     @classmethod
     def execute(cls, model=None, vae=None, negative=None, **prompts) -> io.NodeOutput:
-        given = {view: value for view, value in prompts.items() if value is not None}
+        texts = {view: value for view, value in prompts.items() if value is not None}
         with torch.inference_mode(False):
-            if model is None and vae is None and negative is None and not given:
+            if model is None and vae is None and negative is None and not texts:
                 base = shipped_unet()
-                made = embedded_model(base)
+                views_model = embedded_model(base)
                 return io.NodeOutput(
-                    DiffusionOnWire(made, "embedded", loading.patcher(made.vae, base), MEMORY_PER_PIXEL)
+                    DiffusionOnWire(
+                        views_model,
+                        "embedded",
+                        loading.patcher(views_model.vae, base),
+                        MEMORY_PER_PIXEL,
+                    )
                 )
-            if model is None or vae is None or negative is None or "front" not in given:
+            if model is None or vae is None or negative is None or "front" not in texts:
                 raise ValueError(
                     "view diffusion: expected model, vae, front and negative together, or nothing at all for the embedded model, "
                     "got some of them; wire all four"
                 )
-            made = on_model(model, vae, given, negative)
-            memory = CORE_MEMORY * mm.dtype_size(made.vae.dtype)
+            views_model = on_model(model, vae, texts, negative)
+            memory = CORE_MEMORY * mm.dtype_size(views_model.vae.dtype)
             return io.NodeOutput(
-                DiffusionOnWire(made, type(model.model).__name__, loading.patcher(made.vae), memory)
+                DiffusionOnWire(
+                    views_model, type(model.model).__name__, loading.patcher(views_model.vae), memory
+                )
             )
 
 
 def model_facts(diffusion: DiffusionOnWire) -> tuple:
     """What changes when a diffusion model does, for a fingerprint: its prompts and its weights, its autoencoder's too."""
-    made = diffusion.model
-    if isinstance(made.denoiser, ComfyDenoiser):
-        return diffusion.name, made.tokens, weights_facts(made.denoiser.patcher), made.vae
-    return diffusion.name, made.tokens, loading.file_facts(shipped("diffusion"), shipped("autoencoder"))
+    model = diffusion.model
+    if isinstance(model.denoiser, ComfyDenoiser):
+        return diffusion.name, model.tokens, weights_facts(model.denoiser.patcher), model.vae
+    return diffusion.name, model.tokens, loading.file_facts(shipped("diffusion"), shipped("autoencoder"))
 
 
 def tokens_of(conditioning, name: str) -> torch.Tensor:
@@ -112,7 +120,7 @@ def on_model(model, vae, prompts: Mapping[str, object], negative) -> DiffusionMo
     Raises:
         ValueError: as `ComfyDenoiser` and `autoencoder`.
     """
-    known = {view: tokens_of(prompts.get(view, prompts["front"]), view) for view in VIEWS}
-    rows = alike({**known, PROMPTS[-1]: tokens_of(negative, "negative")})
+    rows_of_views = {view: tokens_of(prompts.get(view, prompts["front"]), view) for view in VIEWS}
+    rows = alike({**rows_of_views, PROMPTS[-1]: tokens_of(negative, "negative")})
     tokens = torch.cat([rows[view] for view in PROMPTS])
     return DiffusionModel(denoiser=ComfyDenoiser(model), vae=autoencoder(vae), tokens=tokens)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import comfy.model_management as mm
 import folder_paths
+from comfy_api.latest import io
 
 from ..models.commands.doctor import Finding, as_text, examine
 from . import loading
-from .types import CATEGORY, io
+from .types import CATEGORY
 
 
 class Doctor(io.ComfyNode):

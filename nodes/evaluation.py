@@ -5,11 +5,12 @@ from __future__ import annotations
 import comfy.model_management as mm
 import torch
 import torch.nn.functional as F
+from comfy_api.latest import io
 
 from ..models.metrics.evaluate import Figure, Judges, evaluate, shipped_judges
 from ..models.metrics.flicker import column_picture, plain_flicker
 from . import convert, loading
-from .types import CATEGORY, io
+from .types import CATEGORY
 
 SIDE = 256  # pixels of a picture on the sheet
 
@@ -72,15 +73,15 @@ class EvaluateViews(io.ComfyNode):
         holder = loading.patcher(*judges.networks())
         mm.load_models_gpu([holder])
         device = holder.load_device
-        shown, wanted = (convert.from_image(x).to(device) for x in (images, references))
+        pictures, truths = (convert.from_image(x).to(device) for x in (images, references))
         solid = [None if m is None else m[:, None].to(device).float() for m in (masks, reference_masks)]
-        table = words(figures(shown, wanted, judges, *solid))
-        if len(wanted) == 1:
-            wanted = wanted.expand(len(shown), -1, -1, -1)
-        columns = torch.cat([column_picture(at_side(x)) for x in (shown, wanted)], -2)
+        table = words(figures(pictures, truths, judges, *solid))
+        if len(truths) == 1:
+            truths = truths.expand(len(pictures), -1, -1, -1)
+        columns = torch.cat([column_picture(at_side(x)) for x in (pictures, truths)], -2)
         return io.NodeOutput(
             table,
-            convert.to_image(sheet(shown, wanted)[None]),
+            convert.to_image(sheet(pictures, truths)[None]),
             convert.to_image(columns[None]),
             ui={"text": [table]},
         )

@@ -9,10 +9,11 @@ from pathlib import Path
 import folder_paths
 import torch
 from comfy.cli_args import args
+from comfy_api.latest import io
 
 from ..models.head import load_head, save_head
 from . import loading
-from .types import CATEGORY, HeadWire, io
+from .types import CATEGORY, HeadWire
 
 SUFFIX = ".safetensors"
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.camera import orbit
 from ..models.field.volume_rendering import RenderConfig
@@ -17,7 +18,7 @@ from ..models.fitting.run import Progress
 from ..models.metrics.image import masked_psnr
 from . import convert, loading
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, AlignedWire, HeadWire, PriorWire, io, seed_input
+from .types import CATEGORY, AlignedWire, HeadWire, PriorWire, seed_input
 
 PREVIEW_SIZE = 96
 MEMORY = 600 * 2**20  # bytes of activations of one step, measured by `bench pipeline` on a CPU
@@ -179,6 +180,10 @@ def seen_from(now: Progress, yaw: float):
 def front_figure(wire) -> str:
     """How close the head's view through the portrait's camera is to the portrait, in words."""
     head = loading.ready(wire)
+    if head.reference is None:
+        raise ValueError(
+            "portrait's own view: expected a head with its portrait, got one without; use an inverted head"
+        )
     reference = head.reference.to(head.planes.device)
     view = head.render(reference.camera[None], 128, normals=False)
     return f"portrait's own view: {masked_psnr(view.rgb, reference.on_white()[None], reference.mask[None]):.1f} dB inside the mask"

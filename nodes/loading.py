@@ -16,6 +16,7 @@ from torch import nn
 from ..models.checkpoint import read, shipped
 from ..models.fitting.perceptual import fits
 from ..models.head import Head
+from ..models.metrics.evaluate import UserJudges
 from ..models.metrics.faces import FaceSimilarity
 from ..models.metrics.niqe import read_niqe
 from ..models.metrics.standard import load_arcface, load_lpips
@@ -78,7 +79,7 @@ def kind_by_name(name: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _kind(path: Path, modified: int, size: int) -> str | None:
+def _kind(path: Path, mtime_ns: int, size: int) -> str | None:
     """`kind_of_file`, once for each state of a file."""
     return kind_of_file(path)
 
@@ -157,20 +158,21 @@ def judge_files() -> dict[str, Path | None]:
     }
 
 
-def user_judges() -> dict[str, object]:
+def user_judges() -> UserJudges:
     """What `judge_files` hold, by the names of `metrics.evaluate.Judges`.
 
     Raises:
         ValueError: as `load_lpips`, `load_arcface` and `read_niqe`.
     """
-    files, found = judge_files(), {}
+    files = judge_files()
+    judges: UserJudges = {}
     if (linear := files["lpips"]) is not None:
-        found["lpips"] = load_lpips(files["vgg"] or linear, linear)
+        judges["lpips"] = load_lpips(files["vgg"] or linear, linear)
     if files["arcface"] is not None:
-        found["faces"] = FaceSimilarity(load_arcface(files["arcface"]), aligner())
+        judges["faces"] = FaceSimilarity(load_arcface(files["arcface"]), aligner())
     if files["niqe"] is not None:
-        found["standard_niqe"] = read_niqe(files["niqe"])
-    return found
+        judges["standard_niqe"] = read_niqe(files["niqe"])
+    return judges
 
 
 def load_vgg_patcher(path: Path) -> comfy.model_patcher.ModelPatcher:

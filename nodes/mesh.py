@@ -6,13 +6,14 @@ import math
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import Types, io
 
 from ..models.mesh import turntable
 from ..models.mesh.gltf import from_glb, to_glb
 from ..models.portrait import MeshConfig, head_to_mesh
 from . import convert, loading
 from .optimising import Progress
-from .types import CATEGORY, HeadWire, Types, io, video
+from .types import CATEGORY, HeadWire, video
 
 
 class HeadToMesh(io.ComfyNode):
@@ -99,8 +100,8 @@ class HeadToMesh(io.ComfyNode):
         mesh = head_to_mesh(ready, config, callback=lambda share: progress.update(int(100 * share))).to("cpu")
         progress.update(100)
         texture = torch.ones(1, 3, 1, 1) if mesh.texture is None else mesh.texture[None]
-        carried = "vertex colours" if mesh.texture is None else f"{texture_size} pixel texture"
-        words = f"{len(mesh.faces)} faces, {len(mesh.vertices)} vertices, {carried}"
+        colouring = "vertex colours" if mesh.texture is None else f"{texture_size} pixel texture"
+        words = f"{len(mesh.faces)} faces, {len(mesh.vertices)} vertices, {colouring}"
         glb = convert.glb_file(to_glb(mesh, metres_per_unit=convert.METRES_PER_UNIT))
         return io.NodeOutput(convert.to_mesh(mesh), glb, convert.to_image(texture), ui={"text": [words]})
 

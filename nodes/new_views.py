@@ -7,6 +7,7 @@ from functools import partial
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.camera import Camera
 from ..models.diffusion.hpdm import Hpdm, check_fits, load_branches
@@ -16,7 +17,7 @@ from . import convert, loading
 from .denoising import ComfyDenoiser
 from .optimising import Progress
 from .projection import one_camera, one_image
-from .types import CATEGORY, CamerasWire, DiffusionWire, HeadWire, HpdmOnWire, HpdmWire, io, seed_input
+from .types import CATEGORY, CamerasWire, DiffusionWire, HeadWire, HpdmOnWire, HpdmWire, seed_input
 
 
 class LoadHPDM(io.ComfyNode):
@@ -102,7 +103,8 @@ def settings() -> list:
 
 def prepared(hpdm: HpdmOnWire, size: int) -> tuple[DiffusionModel, Hpdm]:
     """Diffusion model and branches on the device, for pictures of size x size. Call it last: loading anything else may move them away."""
-    model, own = hpdm.diffusion.model, (hpdm.diffusion.patcher, hpdm.patcher)
+    model = hpdm.diffusion.model
+    own = hpdm.diffusion.patcher, hpdm.patcher
     others = ()
     if isinstance(model.denoiser, ComfyDenoiser):
         others = (model.denoiser.patcher,)
@@ -177,22 +179,23 @@ class GenerateView(io.ComfyNode):
         photo = head.head.reference if source is None else None  # which may end where the head goes on
         driver = coarse.driving(0, picture.to(device), None if photo is None else photo.mask)
         model, network = prepared(hpdm, picture.shape[-1])
-        draws, made = torch.Generator().manual_seed(seed), []
+        draws = torch.Generator().manual_seed(seed)
+        views = []
         count = len(coarse.rgb) - 1
         progress = Progress(count * steps)
         for i in range(1, count + 1):
             before = (i - 1) * steps
             step = partial(tick, progress, before)
-            made.append(
+            views.append(
                 new_view(model, network, driver, coarse, i, generator=draws, config=config, callback=step)
             )
-            progress.update(before + steps, convert.to_pil(made[-1].image))
-        images = torch.stack([view.image for view in made])
-        projected, known = (
-            torch.stack([getattr(view.projected, name) for view in made]) for name in ("image", "known")
+            progress.update(before + steps, convert.to_pil(views[-1].image))
+        images = torch.stack([view.image for view in views])
+        projections, explained = (
+            torch.stack([getattr(view.projected, name) for view in views]) for name in ("image", "known")
         )
         return io.NodeOutput(
-            convert.to_image(images), convert.to_image(projected), convert.to_mask(1 - known)
+            convert.to_image(images), convert.to_image(projections), convert.to_mask(1 - explained)
         )
 
 
@@ -242,20 +245,23 @@ class GenerateRing(io.ComfyNode):
     ) -> io.NodeOutput:
         config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength, blend=blend)
         ready = loading.ready(head)
-        views, done, coarse = cameras.cameras.to(ready.planes.device), 0, None
-        if ready.reference is not None:
-            coarse = rendered(
-                ready, ready.reference.to(ready.planes.device).camera.before(views), cameras.size
+        if ready.reference is None:
+            raise ValueError(
+                "new views: expected a head with its photo, got one without; use the head of Invert Portrait or Feed-Forward Head"
             )
+        views = cameras.cameras.to(ready.planes.device)
+        photo_first = ready.reference.to(ready.planes.device).camera.before(views)
+        coarse = rendered(ready, photo_first, cameras.size)
+        calls = 0
         model, network = prepared(hpdm, cameras.size)
         progress = Progress(len(views.cam2world) * steps)
 
         def after_view(count: int, total: int, latest: torch.Tensor) -> None:
-            nonlocal done
-            done = count * steps
-            progress.update(done, convert.to_pil(latest))
+            nonlocal calls
+            calls = count * steps
+            progress.update(calls, convert.to_pil(latest))
 
-        made = ring(
+        pictures = ring(
             model,
             network,
             ready,
@@ -265,13 +271,15 @@ class GenerateRing(io.ComfyNode):
             config=config,
             coarse=coarse,
             callback=after_view,
-            step=lambda i, total: tick(progress, done, i, total),
+            step=lambda i, total: tick(progress, calls, i, total),
         )
-        renders = coarse.rgb[1:].to(made)
-        sheet = torch.cat([torch.cat(list(rows), -1) for rows in (renders, made)], -2)
-        return io.NodeOutput(convert.to_image(made), convert.to_image(renders), convert.to_image(sheet[None]))
+        renders = coarse.rgb[1:].to(pictures)
+        sheet = torch.cat([torch.cat(list(rows), -1) for rows in (renders, pictures)], -2)
+        return io.NodeOutput(
+            convert.to_image(pictures), convert.to_image(renders), convert.to_image(sheet[None])
+        )
 
 
-def tick(progress: Progress, before: int, done: int, total: int) -> None:
+def tick(progress: Progress, before: int, calls: int, total: int) -> None:
     """After one of the denoiser's calls: progress, and the place where an interrupt is noticed."""
-    progress.update(before + done)
+    progress.update(before + calls)

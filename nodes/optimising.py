@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Protocol, TypeVar, cast
 
 import comfy.model_management as mm
 import comfy.utils
@@ -23,10 +24,21 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..models.checkpoint import read_tensors, save_tensors
+from ..models.fitting.run import Progress as StepProgress
 from ..models.fitting.state import ForeignState
 
 SAVE_EVERY = 15.0  # seconds between resume states
 PREVIEW_EVERY = 15  # steps
+Value = TypeVar("Value")
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+State = dict[str, Tensor]
+
+
+class Optimisation(Protocol[Result_co]):
+    """What an optimising node runs, with tensors [...] of an earlier run or none, and what it calls after each step."""
+
+    def __call__(self, *, state: State | None, callback: Callable[[StepProgress], None]) -> Result_co: ...
 
 
 @contextlib.contextmanager
@@ -36,18 +48,22 @@ def normally() -> Iterator[None]:
         yield
 
 
-def private(value):
+def private(value: Value) -> Value:
     """A deep copy that autograd accepts: of tensors, modules, and dataclasses, lists and dicts of them. Call it `normally()`."""
+    return cast(Value, _copied(value))  # of the kind that it is asked for, by every branch below
+
+
+def _copied(value):
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, nn.Module):
         return deepcopy(value)
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{field.name: private(getattr(value, field.name)) for field in fields(value)})
+        return replace(value, **{field.name: _copied(getattr(value, field.name)) for field in fields(value)})
     if isinstance(value, (list, tuple)):
-        return type(value)(private(item) for item in value)
+        return type(value)(_copied(item) for item in value)
     if isinstance(value, dict):
-        return {key: private(item) for key, item in value.items()}
+        return {key: _copied(item) for key, item in value.items()}
     return value
 
 
@@ -89,9 +105,9 @@ class Resume:
         self.path = (
             Path(folder_paths.get_output_directory()) / "portrait_diffusion" / "resume" / f"{key}.safetensors"
         )
-        self._saved = time.monotonic()
+        self._last_save = time.monotonic()
 
-    def load(self) -> dict[str, Tensor] | None:
+    def load(self) -> State | None:
         """The state of an interrupted or crashed run with the same inputs, or None."""
         if not self.path.is_file():
             return None
@@ -101,7 +117,7 @@ class Resume:
             self.path.unlink()
             return None
 
-    def taken_up(self, run: Callable[[dict[str, Tensor] | None], object]):
+    def resumed(self, run: Callable[[State | None], Result]) -> Result:
         """What `run` makes of the state; of none, where the state is another version's, which is then deleted."""
         try:
             return run(self.load())
@@ -112,12 +128,12 @@ class Resume:
 
     def due(self) -> bool:
         """Whether it is time to save again."""
-        return time.monotonic() - self._saved > SAVE_EVERY
+        return time.monotonic() - self._last_save > SAVE_EVERY
 
-    def save(self, state: dict[str, Tensor]) -> None:
+    def save(self, state: State) -> None:
         """Write the state; a crash while writing leaves the one before."""
         save_tensors(self.path, {key: value.cpu().contiguous() for key, value in state.items()}, {})
-        self._saved = time.monotonic()
+        self._last_save = time.monotonic()
 
     def delete(self) -> None:
         """Forget the run: it is done."""
@@ -131,7 +147,7 @@ class Progress:
         self.bar = comfy.utils.ProgressBar(total)
         self.total = total
 
-    def update(self, done: int, picture: Image.Image | None = None) -> None:
+    def update(self, count: int, picture: Image.Image | None = None) -> None:
         """Report `done` of total.
 
         Raises:
@@ -139,11 +155,17 @@ class Progress:
         """
         mm.throw_exception_if_processing_interrupted()
         self.bar.update_absolute(
-            done, self.total, None if picture is None else ("JPEG", picture, max(picture.size))
+            count, self.total, None if picture is None else ("JPEG", picture, max(picture.size))
         )
 
 
-def optimise(run: Callable, key: str, picture: Callable, steps: int, every: int = PREVIEW_EVERY):
+def optimise(
+    run: Optimisation[Result],
+    key: str,
+    picture: Callable[[StepProgress], Image.Image],
+    steps: int,
+    every: int = PREVIEW_EVERY,
+) -> Result:
     """Run an optimisation as a node should: `normally()`, with progress, pictures, interrupts and resume.
 
     Args:
@@ -152,21 +174,20 @@ def optimise(run: Callable, key: str, picture: Callable, steps: int, every: int 
         key: from `fingerprint`. picture: that object -> PIL image of how it looks now. steps: in all. every: of them, a picture.
     """
     progress, resume = Progress(steps), Resume(key)
-    latest = None
+    latest: StepProgress | None = None
 
-    def after_step(now) -> None:
+    def after_step(now: StepProgress) -> None:
         nonlocal latest
         latest = now
-        wanted = now.step % every == 0 or now.step == steps
         if resume.due():
             resume.save(now.state())
         progress.update(now.step)  # notices an interrupt before a picture is drawn
-        if wanted:
+        if now.step % every == 0 or now.step == steps:
             progress.update(now.step, picture(now))
 
     with normally():
         try:
-            result = resume.taken_up(lambda state: run(state=state, callback=after_step))
+            result = resume.resumed(lambda state: run(state=state, callback=after_step))
         except mm.InterruptProcessingException:
             if latest is not None:
                 resume.save(latest.state())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from comfy_api.latest import io
+
 from . import loading
-from .types import CATEGORY, PriorWire, io
+from .types import CATEGORY, PriorWire
 
 
 class LoadHeadPrior(io.ComfyNode):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
+from comfy_api.latest import io
 
 from ..models.camera import Camera
 from ..models.diffusion.view_priors import DrivingView, projected_view
 from ..models.projection import ProjectionConfig
 from . import convert, loading
 from .optimising import Progress
-from .types import CATEGORY, CamerasOnWire, CamerasWire, HeadWire, io
+from .types import CATEGORY, CamerasOnWire, CamerasWire, HeadWire
 
 
 class ProjectView(io.ComfyNode):
@@ -95,13 +96,16 @@ class ProjectView(io.ComfyNode):
             driver = driving(image, source, head)
         else:
             driver = from_picture(image, source, depth, mask, near, far)
-        progress, found = Progress(len(cameras.cameras.cam2world)), []
+        progress = Progress(len(cameras.cameras.cam2world))
+        views = []
         for i in range(len(cameras.cameras.cam2world)):
             target = cameras.cameras[i].to(driver.image.device)
-            found.append(projected_view(driver, driver.to(target, config)))
-            progress.update(i + 1, convert.to_pil(found[-1].image))
-        images, known = (torch.stack([getattr(view, name) for view in found]) for name in ("image", "known"))
-        return io.NodeOutput(convert.to_image(images), convert.to_mask(1 - known))
+            views.append(projected_view(driver, driver.to(target, config)))
+            progress.update(i + 1, convert.to_pil(views[-1].image))
+        images, explained = (
+            torch.stack([getattr(view, name) for view in views]) for name in ("image", "known")
+        )
+        return io.NodeOutput(convert.to_image(images), convert.to_mask(1 - explained))
 
 
 def one_camera(source: CamerasOnWire | None, head=None) -> Camera:
@@ -142,8 +146,8 @@ def driving(image, source: CamerasOnWire | None, head) -> DrivingView:
     picture, camera = one_image(image), one_camera(source, head)
     ready = loading.ready(head)
     picture = picture.to(ready.planes.device)
-    seen = ready.render(camera[None].to(picture.device), picture.shape[-1], normals=False)
-    return DrivingView(picture, seen.depth[0, 0], seen.opacity[0, 0], camera.to(picture.device))
+    rendering = ready.render(camera[None].to(picture.device), picture.shape[-1], normals=False)
+    return DrivingView(picture, rendering.depth[0, 0], rendering.opacity[0, 0], camera.to(picture.device))
 
 
 def from_picture(image, source: CamerasOnWire | None, depth, mask, near: float, far: float) -> DrivingView:
@@ -154,9 +158,9 @@ def from_picture(image, source: CamerasOnWire | None, depth, mask, near: float, 
     """
     picture, camera = one_image(image), one_camera(source)
     if depth is None or mask is None:
-        got = "depth alone" if depth is not None else "a mask alone" if mask is not None else "neither"
+        half = "depth alone" if depth is not None else "a mask alone" if mask is not None else "neither"
         raise ValueError(
-            f"project view: expected a head, or depth and mask together, got {got}; wire Invert Portrait's head, or both of Render Views"
+            f"project view: expected a head, or depth and mask together, got {half}; wire Invert Portrait's head, or both of Render Views"
         )
     if len(depth) != 1 or len(mask.reshape(-1, *mask.shape[-2:])) != 1:
         raise ValueError(

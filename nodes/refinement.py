@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.distillation.noise_resampling import STRATEGIES
 from ..models.distillation.refinement import PRESETS, refine
@@ -15,7 +16,7 @@ from .diffusion import model_facts
 from .inversion import MEMORY, turned
 from .new_views import prepared
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, AlignedWire, CamerasWire, HeadWire, HpdmWire, io, seed_input
+from .types import CATEGORY, AlignedWire, CamerasWire, HeadWire, HpdmWire, seed_input
 
 
 class RefineHead(io.ComfyNode):
@@ -124,11 +125,11 @@ class RefineHead(io.ComfyNode):
         config = replace(PRESETS[preset], strategy=strategy, multi_step=multi_step)
         config = config if iterations < 0 else replace(config, iterations=max(iterations, 1))
         config = config if sigma < 0 else replace(config, sigma=sigma)
-        made = head.head if aligned is None else replace(head.head, reference=aligned)
+        original = head.head if aligned is None else replace(head.head, reference=aligned)
         around = None if cameras is None else cameras.cameras
 
         def run(state, callback):
-            own = private(loading.ready(replace(head, head=made), memory=MEMORY))
+            own = private(loading.ready(replace(head, head=original), memory=MEMORY))
             model, network = prepared(hpdm, config.size)
 
             return refine(
@@ -143,10 +144,10 @@ class RefineHead(io.ComfyNode):
                 after_call=mm.throw_exception_if_processing_interrupted,
             )
 
-        parts = made.planes, made.decoder, made.latents, made.reference
+        parts = original.planes, original.decoder, original.latents, original.reference
         key = fingerprint("refine", *parts, around, config, seed, hpdm.network, *model_facts(hpdm.diffusion))
-        refined = optimise(run, key, turned, config.iterations, every=1)
-        wire = loading.wire_head(replace(refined.head, reference=made.reference))
+        result = optimise(run, key, turned, config.iterations, every=1)
+        wire = loading.wire_head(replace(result.head, reference=original.reference))
         return io.NodeOutput(
-            wire, convert.to_image(refined.targets), convert.to_image(score_picture(refined.scores)[None])
+            wire, convert.to_image(result.targets), convert.to_image(score_picture(result.scores)[None])
         )

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.checkpoint import shipped
 from ..models.diffusion.embedded_zero123 import shipped_zero123
@@ -15,7 +16,7 @@ from . import loading
 from .diffusion import model_facts
 from .inversion import MEMORY, turned
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, DiffusionWire, HeadWire, io, seed_input
+from .types import CATEGORY, DiffusionWire, HeadWire, seed_input
 
 STANDARD = RestorationConfig()
 
@@ -107,17 +108,17 @@ class RestoreGeometry(io.ComfyNode):
                 "wire Invert Portrait's or Feed-Forward Head's, or turn learnt off"
             )
         config = RestorationConfig(steps=steps, text=text, picture=picture_weight, reference=reference)
-        known = diffusion.name == loading.EMBEDDED and picture_weight > 0
+        with_photo = diffusion.name == loading.EMBEDDED and picture_weight > 0
         with torch.inference_mode(False):
-            zero123 = shipped_zero123() if known else None
+            zero123 = shipped_zero123() if with_photo else None
             block = learnt_block(head.head.config) if learnt else None
-        patchers = [diffusion.patcher] + ([loading.patcher(zero123)] if known else [])
+        patchers = [diffusion.patcher] + ([] if zero123 is None else [loading.patcher(zero123)])
 
         def run(state, callback):
             own = private(loading.ready(head, *patchers, memory=2 * MEMORY))
             guides = Guides(private(diffusion.model), private(zero123))
             draws = torch.Generator().manual_seed(seed)
-            (restored,), _ = restore_geometry(
+            (result,), _ = restore_geometry(
                 [own],
                 guides,
                 config,
@@ -127,11 +128,11 @@ class RestoreGeometry(io.ComfyNode):
                 callback=callback,
                 after_call=mm.throw_exception_if_processing_interrupted,
             )
-            return restored
+            return result
 
-        made = head.head
-        parts = made.planes, made.decoder, made.latents, made.reference
+        original = head.head
+        parts = original.planes, original.decoder, original.latents, original.reference
         ours = loading.file_facts(shipped("zero123"), shipped("restoration"))
         key = fingerprint("restore", *parts, config, seed, learnt, *model_facts(diffusion), ours)
-        restored = optimise(run, key, turned, steps, every=5)
-        return io.NodeOutput(loading.wire_head(replace(restored, reference=made.reference)))
+        result = optimise(run, key, turned, steps, every=5)
+        return io.NodeOutput(loading.wire_head(replace(result, reference=original.reference)))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import comfy.model_management as mm
 import torch
+from comfy_api.latest import io
 
 from ..models.checkpoint import shipped
 from ..models.diffusion.denoiser import Conditioning
@@ -15,10 +16,11 @@ from ..models.diffusion.temporal import SteadyConfig
 from ..models.diffusion.temporal import steady as steadied
 from ..models.diffusion.turbo import Turbo, refine_sequence
 from ..models.diffusion.turbo_weights import load_turbo, refiner
+from ..models.embedded import unet_of
 from . import convert, loading
 from .denoising import ComfyDenoiser, autoencoder, diffusers_state, with_lora
 from .optimising import Progress
-from .types import CATEGORY, TurboOnWire, TurboWire, io, seed_input
+from .types import CATEGORY, TurboOnWire, TurboWire, seed_input
 
 MEMORY_PER_PIXEL = 1300  # bytes of activations per pixel of a window's pictures, `bench turbo --speed`
 CORE_MEMORY = 2178  # numbers per pixel that core reckons with in a VAE of Stable Diffusion's size
@@ -75,7 +77,7 @@ def embedded(path: Path, name: str) -> TurboOnWire:
     base, vae = shipped_unet(), shipped_autoencoder()
     weights = load_turbo(path, base.unet, vae)
     turbo = refiner(weights, base.unet, vae, base.denoiser().schedule)
-    return wired(turbo, name, MEMORY_PER_PIXEL, turbo.denoiser.unet)
+    return wired(turbo, name, MEMORY_PER_PIXEL, unet_of(turbo.denoiser))
 
 
 def on_model(path: Path, name: str, model, vae) -> TurboOnWire:
@@ -186,15 +188,15 @@ class RefineViews(io.ComfyNode):
         views, references = convert.from_image(images), convert.from_image(reference)
         config = replace(turbo.turbo.config, window=window, overlap=min(overlap, window - 1), r=r)
         H, W = views.shape[-2:]
-        needed = turbo.memory_per_pixel * H * W * (min(window, len(views)) + len(references))
-        mm.load_models_gpu([turbo.patcher], memory_required=needed)
+        memory = turbo.memory_per_pixel * H * W * (min(window, len(views)) + len(references))
+        mm.load_models_gpu([turbo.patcher], memory_required=memory)
         device = turbo.patcher.load_device
         progress = Progress(len(views))
 
-        def after_window(done: int, total: int, latest: torch.Tensor) -> None:
-            progress.update(done * len(views) // total, convert.to_pil(latest))
+        def after_window(count: int, total: int, latest: torch.Tensor) -> None:
+            progress.update(count * len(views) // total, convert.to_pil(latest))
 
-        refined = refine_sequence(
+        pictures = refine_sequence(
             replace(turbo.turbo, config=config),
             views.to(device),
             references.to(device),
@@ -203,5 +205,5 @@ class RefineViews(io.ComfyNode):
             callback=after_window,
         )
         return io.NodeOutput(
-            convert.to_image(steadied(refined, views.to(refined), SteadyConfig(strength=steady), loop=loop))
+            convert.to_image(steadied(pictures, views.to(pictures), SteadyConfig(strength=steady), loop=loop))
         )

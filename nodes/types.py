@@ -1,4 +1,4 @@
-"""The pack's wires, each declared once, and the one place that imports ComfyUI's node API."""
+"""The pack's wires, each declared once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from comfy_api.latest import ComfyExtension, InputImpl, Types, io, ui
+from comfy_api.latest import InputImpl, Types, io
 
 from ..models.camera import Camera
 from ..models.diffusion.hpdm import Hpdm
@@ -20,22 +20,6 @@ from ..models.prior.encoder import PortraitEncoder
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
-
-__all__ = [
-    "AlignedWire",
-    "CamerasWire",
-    "ComfyExtension",
-    "DiffusionWire",
-    "HeadWire",
-    "HpdmWire",
-    "InputImpl",
-    "PriorWire",
-    "TurboWire",
-    "Types",
-    "io",
-    "ui",
-    "video",
-]
 
 CATEGORY = "portrait diffusion"
 
@@ -132,7 +116,7 @@ HpdmWire = io.Custom("PORTRAIT_HPDM")  # HpdmOnWire
 Aligned = AlignedPortrait
 
 
-def seed_input(draws: str, made: str) -> io.Int.Input:
+def seed_input(draws: str, outcome: str) -> io.Int.Input:
     """A seed: of what draws, and what it makes the same, in words."""
     return io.Int.Input(
         "seed",
@@ -140,7 +124,7 @@ def seed_input(draws: str, made: str) -> io.Int.Input:
         min=0,
         max=2**63 - 1,
         control_after_generate=True,
-        tooltip=f"Seed of the {draws}; the same seed gives the same {made}.",
+        tooltip=f"Seed of the {draws}; the same seed gives the same {outcome}.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from comfy_api.latest import io
 
 from ..models.camera import Camera
 from ..models.field.casting import Rendering
@@ -10,7 +11,7 @@ from ..models.field.volume_rendering import RenderConfig
 from ..models.portrait import contact_sheet, normals_picture
 from . import convert, loading
 from .optimising import Progress
-from .types import CATEGORY, CamerasWire, HeadWire, io
+from .types import CATEGORY, CamerasWire, HeadWire
 
 
 class RenderViews(io.ComfyNode):

@@ -143,6 +143,7 @@ def test_weights_that_do_not_fit_stop_run_in_one_line(tmp_path, monkeypatch, cap
     assert "expected safetensors" in message and "copy the file again" in message and message.count("\n") == 1
 
 
+@pytest.mark.whole
 def test_the_module_is_the_command(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "portrait_diffusion", "run", "nothing.jpg", "--out", "out"],

@@ -125,6 +125,7 @@ def test_a_user_s_comfyui_is_used_and_a_wrong_one_named(environment, checkout, m
     assert place != usual and (place / "comfyui").read_text(encoding="utf-8") == str(theirs)
 
 
+@pytest.mark.whole
 def test_unreachable_packages_are_one_clear_line(checkout):
     """Nothing is cached and no index answers."""
     done = make(checkout, "python", PIP_INDEX_URL=NOWHERE)

@@ -43,6 +43,7 @@ def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
+@pytest.mark.whole
 def test_every_model_imports_without_comfyui_and_without_optional_packages():
     question = f"""
 import importlib.util, pkgutil, sys
@@ -95,6 +96,7 @@ def test_the_registry_finds_what_it_needs(project):
     assert set(project["tool"]["comfy"]) >= {"PublisherId", "DisplayName", "requires-comfyui"}
 
 
+@pytest.mark.whole
 def test_a_wheel_carries_everything_that_runs(tmp_path):
     names = [name for name in tracked() if not name.startswith("tests/")]
     for name in names:

@@ -23,6 +23,7 @@ def test_none_of_core_s_packages_was_replaced():
             assert wanted.specifier.contains(importlib.metadata.version(wanted.name), prereleases=True), line
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(os.name == "nt", reason="a shell script stands in for the compiler")
 def test_no_compiler_is_started_when_everything_is_imported(tmp_path):
     """nerfacc compiles its CUDA module where it finds nvcc; we never touch it."""

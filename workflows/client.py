@@ -82,9 +82,10 @@ class Client:
     """One ComfyUI server at `url`."""
 
     def __init__(self, url: str) -> None:
-        self.url, self.id = url.rstrip("/"), uuid.uuid4().hex
+        self.url = url.rstrip("/")
+        self.id = uuid.uuid4().hex
 
-    def get(self, path: str) -> object:
+    def get(self, path: str) -> dict:
         """JSON of a GET.
 
         Raises:
@@ -123,10 +124,8 @@ class Client:
         Raises:
             PromptFailed: the server refused it (more than 100 MB), or is not there.
         """
-        boundary, name = (
-            uuid.uuid4().hex,
-            re.sub(r'["\r\n\\\\]', "_", name or Path(path).name),
-        )  # what a header cannot hold
+        boundary = uuid.uuid4().hex
+        name = re.sub(r'["\r\n\\\\]', "_", name or Path(path).name)  # what a header cannot hold
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
         tail = f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n--{boundary}--\r\n'
         body = head.encode() + Path(path).read_bytes() + tail.encode()
@@ -165,7 +164,8 @@ class Client:
             raise PromptFailed(f"{self.url} does not answer: {error}") from error
 
     async def _run(self, graph: dict, watch: Callable[[Event], None], workflow: dict | None) -> Outcome:
-        outcome, clock = Outcome({}), _Clock()
+        outcome = Outcome({})
+        clock = _Clock()
         async with (
             aiohttp.ClientSession() as session,
             session.ws_connect(f"{self.url}/ws?clientId={self.id}", max_msg_size=0) as socket,
@@ -205,7 +205,8 @@ class _Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._node, self._since = None, time.monotonic()
+        self._node = None
+        self._since = time.monotonic()
 
     def enter(self, node: str | None) -> None:
         now = time.monotonic()
@@ -244,7 +245,8 @@ def picture(data: bytes, outcome: Outcome, watch: Callable[[Event], None]) -> No
     if int.from_bytes(data[:4], "big") != PREVIEW_WITH_METADATA:
         return
     length = int.from_bytes(data[4:8], "big")
-    metadata, image = json.loads(data[8 : 8 + length]), data[8 + length :]
+    metadata = json.loads(data[8 : 8 + length])
+    image = data[8 + length :]
     outcome.previews.append(image)
     watch(Event(metadata.get("node_id", ""), 0, 0, image))
 

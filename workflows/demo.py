@@ -32,7 +32,10 @@ class Terminal:
 
     def __init__(self, graph: dict) -> None:
         self.titles = {number: node["_meta"]["title"] for number, node in graph.items()}
-        self.began, self.node, self.shown, self.pictures = time.monotonic(), None, -1, 0
+        self.began = time.monotonic()
+        self.node = None
+        self.percent = -1
+        self.pictures = 0
 
     def __call__(self, event: Event) -> None:
         if event.picture is not None:
@@ -40,11 +43,12 @@ class Terminal:
             return
         if event.node != self.node:
             self.finish()
-            self.node, self.shown = event.node, -1
+            self.node = event.node
+            self.percent = -1
         percent = int(100 * event.value / event.maximum) if event.maximum else 0
         step = 1 if sys.stdout.isatty() else 25
-        if percent // step != self.shown // step or self.shown < 0:
-            self.shown = percent
+        if percent // step != self.percent // step or self.percent < 0:
+            self.percent = percent
             end = "" if sys.stdout.isatty() else "\n"
             clear = "\r\x1b[K" if sys.stdout.isatty() else ""
             seconds = time.monotonic() - self.began
@@ -78,15 +82,15 @@ def collect(client: Client, graph: dict, outcome: Outcome, out: Path) -> list[Pa
         PromptFailed: a saver wrote nothing.
     """
     out.mkdir(parents=True, exist_ok=True)
-    wanted = {
+    savers = {
         "SaveGLB": ("3d", "portrait.glb"),
         "SaveVideo": ("images", "turntable.mp4"),
         "SaveImage": ("images", "views.png"),
     }
     paths = []
     for number, node in graph.items():
-        if node["class_type"] in wanted:
-            key, name = wanted[node["class_type"]]
+        if node["class_type"] in savers:
+            key, name = savers[node["class_type"]]
             entries = outcome.outputs.get(number, {}).get(key) or outcome.outputs.get(number, {}).get("video")
             if not entries:
                 raise PromptFailed(f"{node['class_type']} wrote no file", node=node["class_type"])
@@ -98,7 +102,7 @@ def collect(client: Client, graph: dict, outcome: Outcome, out: Path) -> list[Pa
     return paths
 
 
-def compared(client: Client, shown: dict) -> Image.Image:
+def compared(client: Client, pictures: dict) -> Image.Image:
     """A comparison's frames, evenly spread: before above after.
 
     Raises:
@@ -108,10 +112,10 @@ def compared(client: Client, shown: dict) -> Image.Image:
 
     rows = []
     for key in ("a_images", "b_images"):
-        entries = shown.get(key) or []
-        chosen = entries[:: max(1, -(-len(entries) // COMPARED))]
+        entries = pictures.get(key) or []
+        sample = entries[:: max(1, -(-len(entries) // COMPARED))]
         rows.append(
-            [Image.open(io.BytesIO(client.fetch(entry)), formats=["PNG"]).convert("RGB") for entry in chosen]
+            [Image.open(io.BytesIO(client.fetch(entry)), formats=["PNG"]).convert("RGB") for entry in sample]
         )
     if not all(rows):
         raise PromptFailed("ImageCompare showed no pictures", node="ImageCompare")
@@ -188,8 +192,8 @@ def demo(options: argparse.Namespace) -> None:
         terminal.finish()
         paths = collect(client, graph, outcome, options.out)
         rows = figures(server, graph, outcome, time.monotonic() - began)
-    read_back = glb_figures(options.out) if options.workflow == DEFAULT else []
-    content = report("demo" if options.workflow == DEFAULT else f"demo {options.workflow}", rows + read_back)
+    mesh_rows = glb_figures(options.out) if options.workflow == DEFAULT else []
+    content = report("demo" if options.workflow == DEFAULT else f"demo {options.workflow}", rows + mesh_rows)
     write_json(content, options.out / "report.json")
     print_table(content)
     for words in outcome.words().values():

@@ -11,9 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .client import Client, PromptFailed
 from .server import ROOT, ServerFailed, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import ViewportSize
 
 WORKFLOW = ROOT / "workflows" / "portrait_to_3d.json"
 PHOTO = ROOT / "web" / "pictures" / "portrait.png"
@@ -27,7 +31,7 @@ FLAGS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",  # WebGL without a GPU: the 3D viewer needs it
 )
-SIZE = {"width": 2200, "height": 1240}
+SIZE: ViewportSize = {"width": 2200, "height": 1240}
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.EnableTooltips": False, "Comfy.Minimap.Visible": False}
 SMALL = {  # widget values of a run that only has to show that every node works
     "PortraitDiffusionInvertPortrait": {"latent_steps": 2, "tuning_steps": 2},
@@ -77,14 +81,14 @@ def browser_path() -> str:
     Raises:
         PageFailed: there is none.
     """
-    given = os.environ.get("CHROMIUM")
-    found = shutil.which(given) if given else next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
-        looked = f"CHROMIUM={given}" if given else f"{', '.join(BROWSERS)} on PATH"
+    path = os.environ.get("CHROMIUM")
+    browser = shutil.which(path) if path else next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not browser:
+        place = f"CHROMIUM={path}" if path else f"{', '.join(BROWSERS)} on PATH"
         raise PageFailed(
-            f"screenshot: expected a Chromium browser, found none ({looked}); install chromium or set CHROMIUM to its path"
+            f"screenshot: expected a Chromium browser, found none ({place}); install chromium or set CHROMIUM to its path"
         )
-    return found
+    return browser
 
 
 @contextlib.contextmanager

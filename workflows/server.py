@@ -43,13 +43,13 @@ def comfyui_path() -> Path:
     Raises:
         ServerFailed: neither is there.
     """
-    given = os.environ.get("COMFYUI_PATH")
-    noted = Path(sys.prefix) / "comfyui"
-    if not given and not noted.is_file():
+    path = os.environ.get("COMFYUI_PATH")
+    note = Path(sys.prefix) / "comfyui"
+    if not path and not note.is_file():
         raise ServerFailed(
             "ComfyUI: expected COMFYUI_PATH or the environment of `make python`, found neither; run through make"
         )
-    return Path(given or noted.read_text(encoding="utf-8")).resolve()
+    return Path(path or note.read_text(encoding="utf-8")).resolve()
 
 
 def free_port() -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ..camera import orbit
+from ..presence import present
 from ..synthetic.head import sample_parameters
 from ..synthetic.multiview import MultiView, read_views, write_views
 from ..synthetic.rendering import render_head
@@ -18,6 +19,7 @@ from ..synthetic.splits import SPLITS
 from .keys import code_key, content_key
 
 SIZE = 256
+FACTORY = "leave the folder out: the bench then takes the factory's"
 BINS = (0, 30, 45, 60, 90, 120, 180)  # degrees of |yaw|
 YAWS = (0, 30, -30, 45, -45, 60, -60, 90, -90, 120, -120, 180)
 INPUTS = {
@@ -40,13 +42,35 @@ class ExactHead:
         """What figures are filed under: the name, and all numbers of all views."""
         return f"{self.name} {content_key(*(tensor for views in (self.exact, *self.inputs.values()) for tensor in tensors_of(views)))}"
 
+    @property
+    def seed(self) -> int:
+        """Of a head of the factory.
+
+        Raises:
+            ValueError: it is another head.
+        """
+        return present(self.exact.seed, f"a head of the factory, but {self.name} has no seed", FACTORY)
+
+    @property
+    def parameters(self) -> torch.Tensor:
+        """[P] of a head of the factory.
+
+        Raises:
+            ValueError: it is another head.
+        """
+        return present(
+            self.exact.parameters, f"a head of the factory, but {self.name} has no parameters", FACTORY
+        )
+
 
 def tensors_of(views: MultiView) -> list[torch.Tensor]:
     """All numbers of some views: pictures [V, ...], cameras [V, ...], index and seed [2], parameters [P]."""
     pictures = [getattr(views.views, name) for name in ("rgb", "mask", "ray_distance", "normal")]
-    named = [torch.tensor([views.frontal, -1 if views.seed is None else views.seed]), views.parameters]
+    numbers = [torch.tensor([views.frontal, -1 if views.seed is None else views.seed]), views.parameters]
     return [
-        one for one in (*pictures, views.camera.cam2world, views.camera.intrinsics, *named) if one is not None
+        one
+        for one in (*pictures, views.camera.cam2world, views.camera.intrinsics, *numbers)
+        if one is not None
     ]
 
 
@@ -70,7 +94,8 @@ def factory_head(seed: int) -> ExactHead:
     for name, angles in files.items():
         if not paths[name].is_file():
             yaw, pitch = torch.tensor(angles, dtype=torch.float32).deg2rad().unbind(1)
-            camera, parameters = orbit(yaw, pitch), sample_parameters(seed)
+            camera = orbit(yaw, pitch)
+            parameters = sample_parameters(seed)
             write_views(
                 paths[name], render_head(parameters, camera, SIZE), camera, seed=seed, parameters=parameters
             )
@@ -124,11 +149,11 @@ def bin_of(views: MultiView) -> list[int]:
 def only(views: MultiView, index: int) -> MultiView:
     """One view of several."""
     one = slice(index, index + 1)
-    kept = type(views.views)(
+    pictures = type(views.views)(
         *(getattr(views.views, key)[one] for key in ("rgb", "mask", "ray_distance", "normal"))
     )
     return MultiView(
-        views=kept, camera=views.camera[one], frontal=0, seed=views.seed, parameters=views.parameters
+        views=pictures, camera=views.camera[one], frontal=0, seed=views.seed, parameters=views.parameters
     )
 
 

@@ -25,7 +25,8 @@ def as_photo(views: MultiView, index: int) -> AlignedPortrait:
 
 def inverted(weights: Weights, views: MultiView, index: int, preset: str) -> Head:
     """The main path's head from one exact view."""
-    photo, draws = as_photo(views, index), torch.Generator().manual_seed(0)
+    photo = as_photo(views, index)
+    draws = torch.Generator().manual_seed(0)
     return invert(
         weights.prior,
         weights.encoder,
@@ -44,20 +45,22 @@ class InvertedHeads:
     """
 
     def __init__(self, preset: str = "quick") -> None:
-        self.weights, self.preset = load_weights(torch.device("cpu")), preset
+        self.weights = load_weights(torch.device("cpu"))
+        self.preset = preset
         self.folder = cache_folder() / "bench" / f"heads-{bench_key(__file__, (preset, PRESETS[preset]))}"
 
     def timed(self, exact: ExactHead) -> tuple[Head, float]:
         """The inversion of one head's frontal picture, and the seconds that it took when it was made."""
         views, index = exact.exact, exact.exact.frontal
-        photo, camera = (views.views.rgb[index], views.views.mask[index]), views.camera[index]
+        photo = (views.views.rgb[index], views.views.mask[index])
+        camera = views.camera[index]
         path = self.folder / f"{content_key(*photo, camera.cam2world, camera.intrinsics)}.safetensors"
         seconds = path.with_suffix(".json")
         if not (path.is_file() and seconds.is_file()):
-            started = time.perf_counter()
+            start = time.perf_counter()
             with torch.enable_grad():  # who asks may be looking without
                 head = inverted(self.weights, views, index, self.preset)
-            took = time.perf_counter() - started
+            took = time.perf_counter() - start
             path.parent.mkdir(parents=True, exist_ok=True)
             save_head(head, path)
             seconds.write_text(json.dumps({"seconds": took}), encoding="utf-8")

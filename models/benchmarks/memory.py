@@ -39,10 +39,10 @@ def told_by_process(bench: str, *words: str) -> int:
     Raises:
         ValueError: it failed.
     """
-    command = [sys.executable, "-m", __package__.partition(".")[0], "bench", bench, *words]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
+    command = [sys.executable, "-m", __name__.partition(".")[0], "bench", bench, *words]
+    process = subprocess.run(command, check=False, capture_output=True, text=True)
+    if process.returncode:
         raise ValueError(
-            f"bench {bench}: the process that measures memory failed: {done.stderr.strip()[-500:]}"
+            f"bench {bench}: the process that measures memory failed: {process.stderr.strip()[-500:]}"
         )
-    return int(done.stdout.split()[-1])
+    return int(process.stdout.split()[-1])

@@ -75,7 +75,8 @@ def factory_only(options: argparse.Namespace, name: str) -> None:
 @contextmanager
 def called(parser: argparse.ArgumentParser, arguments: list[str]) -> Iterator[argparse.Namespace]:
     """The options, with torch's threads as they say until the block ends."""
-    options, before = parser.parse_args(arguments), torch.get_num_threads()
+    options = parser.parse_args(arguments)
+    before = torch.get_num_threads()
     torch.set_num_threads(options.threads or before)
     try:
         yield options

@@ -32,12 +32,15 @@ def head_rows(weights: Weights, seed: int, config: InversionConfig) -> list[Row]
         generator=torch.Generator().manual_seed(0),
         stage=lambda name: marks.append((name, time.perf_counter())),
     )
-    ends, head = [*(moment for _, moment in marks[1:]), time.perf_counter()], f"seed {seed}"
+    ends = [*(moment for _, moment in marks[1:]), time.perf_counter()]
+    head = f"seed {seed}"
     rows = [
         Row(f"{head}: {name}", "time", end - start, "s")
         for (name, start), end in zip(marks, ends, strict=True)
     ]
-    camera, photo, mask = result.reference.camera, result.reference.on_white(), result.reference.mask
+    camera = result.reference.camera
+    photo = result.reference.on_white()
+    mask = result.reference.mask
     view = result.head.render(camera[None], 256, normals=False).rgb
     field = result.head.render(
         camera[None], 256, raw=True, normals=False
@@ -63,6 +66,7 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--count", type=positive, default=1, help="heads (1)")
     parser.add_argument("--inversion", choices=list(PRESETS), default="quick")
     with called(parser, arguments) as options:
-        weights, config = load_weights(torch.device("cpu")), PRESETS[options.inversion]
+        weights = load_weights(torch.device("cpu"))
+        config = PRESETS[options.inversion]
         rows = [row for i in range(options.count) for row in head_rows(weights, SHIPPED + i, config)]
         finish("pipeline", [*rows, Row("process", "peak memory", peak_bytes() / 2**30, "GiB")], options.json)

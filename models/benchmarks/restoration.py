@@ -27,6 +27,8 @@ from ..head import Head
 from ..metrics import back_face
 from ..metrics.geometry import depth_error, normal_error
 from ..metrics.image import masked_psnr
+from ..presence import present
+from ..prior.contract import HeadGenerator
 from ..prior.detail_block import DetailBlock, new_block, shipped_detail_block
 from ..training.spoilt import KINDS, spoil
 from .exact_heads import ExactHead, factory_heads, views_at
@@ -48,7 +50,8 @@ SEVERAL = "block distilled over several heads, alone"
 LEARNT, BOTH = "learnt block alone", "distillation into the learnt block"
 ROWS = (PRIOR, GENERATOR, PLANES, BLOCK, SEVERAL, LEARNT, BOTH)
 QUICK = (PRIOR, SEVERAL, LEARNT)
-SLOWER, FASTER = 0.25, 5  # rates over the block's: of the generator's weights and of planes
+SLOWER = 0.25  # rate of the generator's weights over the block's
+FASTER = 5  # rate of planes over the block's
 HONEST, SPOILT = "honest", "spoilt"
 OTHERS, LONGER = 4, 4  # heads of the block over several, one with each fault, and its steps over one head's
 COMPARED = tuple((row, PRIOR) for row in ROWS[1:]) + (
@@ -64,17 +67,19 @@ def figures(head: Head, exact: ExactHead) -> dict[str, float]:
     index = views_at(exact, AROUND)
     views = exact.exact.views
     size = views.rgb.shape[-1]
-    seen = head.render(exact.exact.camera[index], size, raw=True)
-    both = views.mask[index] * (seen.opacity > 0.5)
+    render = head.render(exact.exact.camera[index], size, raw=True)
+    both = views.mask[index] * (render.opacity > 0.5)
     front = exact.exact.frontal
-    shown = head.render(exact.exact.camera[[front]], size, normals=False).rgb
+    front_render = head.render(exact.exact.camera[[front]], size, normals=False).rgb
     print_views = head.render(back_face.cameras(), 128, normals=False, raw=True)
     face = back_face.back_face(print_views.rgb[None], print_views.opacity[None], print_views.depth[None])
     return {
-        "depth error": depth_error(seen.depth, views.ray_distance[index], both),
-        "normal error": normal_error(seen.normal, views.normal[index], both),
+        "depth error": depth_error(render.depth, views.ray_distance[index], both),
+        "normal error": normal_error(
+            present(render.normal, "normals of a render", "ask for them"), views.normal[index], both
+        ),
         "face on the back": float(face.score.mean()),
-        "front": masked_psnr(shown, views.rgb[[front]], views.mask[[front]]),
+        "front": masked_psnr(front_render, views.rgb[[front]], views.mask[[front]]),
     }
 
 
@@ -97,25 +102,34 @@ class IntoGenerator(Restoration):
         self, head: Head, guides: Guides, config: RestorationConfig, generator: torch.Generator
     ) -> None:
         super().__init__([head], guides, config, generator)
-        self.own = deepcopy(head.generator).requires_grad_(True)
+        if not isinstance(head.generator, torch.nn.Module) or head.latents is None:
+            raise ValueError(
+                "bench restoration: expected a head of the embedded prior with its styles, got another; invert one"
+            )
+        own = deepcopy(head.generator)
+        own.requires_grad_(True)
+        self.own: HeadGenerator = own
+        self.styles = head.latents
         weights = {
-            **dict(self.own.backbone.synthesis.named_parameters()),
+            **dict(own.get_submodule("backbone.synthesis").named_parameters()),
             **dict(self.own.decoder.named_parameters(prefix="decoder")),
         }
         with torch.no_grad():
-            self.beside = head.planes - self.own.planes(head.latents)
-        found = torch.autograd.grad(self.made(head).planes.sum(), list(weights.values()), allow_unused=True)
+            self.residue = head.planes - self.own.planes(self.styles)
+        gradients = torch.autograd.grad(
+            self.made(head).planes.sum(), list(weights.values()), allow_unused=True
+        )
         self.learn(
             {
                 k: p
-                for (k, p), g in zip(weights.items(), found, strict=True)
+                for (k, p), g in zip(weights.items(), gradients, strict=True)
                 if g is not None or k.startswith("decoder")
             }
         )
 
     def made(self, head: Head) -> Head:
         """Of the generator as it stands, with a graph."""
-        return replace(head, planes=self.own.planes(head.latents) + self.beside, decoder=self.own.decoder)
+        return replace(head, planes=self.own.planes(self.styles) + self.residue, decoder=self.own.decoder)
 
     def field(self, patient: Patient):
         return self.made(patient.head).field()
@@ -138,15 +152,18 @@ class RestorationBench(HeadBench):
         self, heads: list[ExactHead], store: Path, minutes: float, config: RestorationConfig
     ) -> None:
         super().__init__(heads, store, minutes)
-        self.config, self.inverted = config, InvertedHeads()
-        self.guides, self.learnt = Guides(embedded_model(), shipped_zero123()), shipped_detail_block()
+        self.config = config
+        self.inversions = InvertedHeads()
+        self.guides = Guides(embedded_model(), shipped_zero123())
+        self.shipped_block = shipped_detail_block()
         self.own = {head.key: KINDS[i % len(KINDS)] for i, head in enumerate(heads)}
 
     @cached_property
     def several(self) -> DetailBlock:
         """Trained by the same losses on validation heads in turns; kept beside the figures."""
-        others, path = factory_heads("validation", OTHERS), self.store.with_suffix(".block.safetensors")
-        heads = [spoil(self.inverted.head(exact), kind) for exact, kind in zip(others, KINDS, strict=True)]
+        others = factory_heads("validation", OTHERS)
+        path = self.store.with_suffix(".block.safetensors")
+        heads = [spoil(self.inversions.head(exact), kind) for exact, kind in zip(others, KINDS, strict=True)]
         if not path.is_file():
             longer = replace(self.config, steps=LONGER * self.config.steps)
             _, block = restore_geometry(
@@ -160,13 +177,15 @@ class RestorationBench(HeadBench):
 
     def begun(self, exact: ExactHead, kind: str) -> Head:
         """The head that is to be restored."""
-        head = self.inverted.head(exact)
+        head = self.inversions.head(exact)
         return head if kind == HONEST else spoil(head, kind)
 
     def measured(self, exact: ExactHead, kind: str, row: str) -> dict[str, float]:
         """One row of one head."""
-        block = self.several if row == SEVERAL else self.learnt if row in (LEARNT, BOTH) else None
-        head, draws, started = self.begun(exact, kind), torch.Generator().manual_seed(0), time.perf_counter()
+        block = self.several if row == SEVERAL else self.shipped_block if row in (LEARNT, BOTH) else None
+        head = self.begun(exact, kind)
+        draws = torch.Generator().manual_seed(0)
+        start = time.perf_counter()
         if row in (BLOCK, BOTH):
             (head,), _ = restore_geometry([head], self.guides, self.config, generator=draws, block=block)
         elif row == PLANES:
@@ -177,10 +196,10 @@ class RestorationBench(HeadBench):
             head = without_block(
                 IntoGenerator(head, self.guides, replace(self.config, rate=self.config.rate * SLOWER), draws)
             )
-        elif row in (LEARNT, SEVERAL):
+        elif block is not None:  # alone
             with torch.no_grad():
                 head = replace(head, planes=block(head.planes))
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - start
         return figures(head, exact) | {"time": seconds}
 
     def run(self) -> None:
@@ -199,9 +218,9 @@ class RestorationBench(HeadBench):
         if kind != SPOILT:
             return self.done.get(f"{kind}: {row}", {})
         return {
-            key: kept[key]
+            key: results[key]
             for key, own in self.own.items()
-            if key in (kept := self.done.get(f"{own}: {row}", {}))
+            if key in (results := self.done.get(f"{own}: {row}", {}))
         }
 
     def rows(self) -> list[Row]:
@@ -234,6 +253,7 @@ def run(arguments: list[str]) -> None:
     parser = head_parser("restoration", __doc__)
     parser.add_argument("--steps", type=int, default=RestorationConfig.steps)
     with called(parser, arguments) as options:
-        config, heads = RestorationConfig(steps=options.steps), heads_of(options)
+        config = RestorationConfig(steps=options.steps)
+        heads = heads_of(options)
         bench = RestorationBench(heads, store_path("restoration", __file__, config), options.minutes, config)
         bench.tell(f"restoration, {options.steps} steps", options)

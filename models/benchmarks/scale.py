@@ -14,9 +14,9 @@ import torch
 
 from ..camera import frontal
 from ..commands.report import Row, finish
+from ..devices import pick_device
 from ..diffusion.brushnet import BranchConfig
 from ..diffusion.denoiser import DiffusersDenoiser
-from ..diffusion.embedded import library
 from ..diffusion.hpdm import Hpdm, HpdmConfig
 from ..diffusion.new_views import DiffusionModel
 from ..diffusion.schedule import stable_diffusion_schedule
@@ -25,11 +25,9 @@ from ..distillation.refinement import PRESETS, Refinement
 from ..field.triplane import Decoder, FieldConfig
 from ..head import Head
 from ..photo.alignment import AlignedPortrait
-from ..training.local import pick_device
 from .options import bench_parser, called
-from .turbo.speed import SD_VAE
+from .public_sizes import SD_15, SD_VAE, random_networks
 
-SD_15 = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
 FIELD = FieldConfig(
     box_side=1.0,
     channels=32,
@@ -57,17 +55,17 @@ def paper_head(size: int, device: torch.device) -> Head:
     return Head(planes.to(device), Decoder(FIELD).requires_grad_(False).to(device), FIELD, photo)
 
 
-def paper_model(device: torch.device, dtype: torch.dtype) -> tuple[DiffusionModel, Hpdm]:
-    """Stable Diffusion 1.5's sizes, both branches, random weights."""
+def paper_model(device: torch.device, dtype: torch.dtype) -> tuple[DiffusionModel, Hpdm, float]:
+    """Stable Diffusion 1.5's sizes, both branches, random weights; and how many, in millions."""
+    unet, vae = random_networks(SD_15, SD_VAE, device, dtype)
     with torch.device(device):
-        unet = library().UNet2DConditionModel(**SD_15).to(dtype).requires_grad_(False).eval()
-        vae = library().AutoencoderKL(**SD_VAE).to(dtype).requires_grad_(False).eval()
-        branch = BranchConfig(channels=tuple(unet.config.block_out_channels), layers=2)
+        branch = BranchConfig(channels=tuple(unet.config["block_out_channels"]), layers=2)
         network = Hpdm(HpdmConfig(branch=branch)).to(dtype).requires_grad_(False).eval()
     tokens = torch.randn(TOKENS, generator=torch.Generator().manual_seed(1)).to(device)
-    return DiffusionModel(
+    model = DiffusionModel(
         denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule()), vae=vae, tokens=tokens
-    ), network
+    )
+    return model, network, parameters(unet, vae, network)
 
 
 def parameters(*modules: torch.nn.Module) -> float:
@@ -83,7 +81,7 @@ def rows_of(
     Raises:
         ValueError: an iteration was skipped, or its targets are of another size.
     """
-    model, network = paper_model(device, dtype)
+    model, network, millions = paper_model(device, dtype)
     run = Refinement(
         paper_head(config.size, device), model, network, config, torch.Generator().manual_seed(0)
     )
@@ -94,22 +92,22 @@ def rows_of(
     for _ in range(repeats + 1):
         if gpu:
             torch.accelerator.synchronize()
-        started = time.perf_counter()
+        start = time.perf_counter()
         report = run.iteration()
         if gpu:
             torch.accelerator.synchronize()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.perf_counter() - start)
     views = len(run.scene.order)
     if report is None:
         raise ValueError(
             "scale: expected finite numbers from random weights, got an iteration that was skipped; see the log"
         )
-    targets = {tuple(one.target.shape) for one in report.kept.values()}
+    targets = {None if one.target is None else tuple(one.target.shape) for one in report.states.values()}
     if targets != {(3, config.size, config.size)}:
         raise ValueError(f"scale: expected targets of {config.size} pixels, got {targets}")
     each = min(seconds[1:] or seconds)
     rows = [
-        Row(name, "UNet, autoencoder and branches", parameters(model.denoiser.unet, model.vae, network), "M"),
+        Row(name, "UNet, autoencoder and branches", millions, "M"),
         Row(name, "views", views, ""),
         Row(name, "an iteration", each, "s"),
     ]
@@ -125,7 +123,8 @@ def run(arguments: list[str]) -> None:
     """Print the table."""
     parser = bench_parser("scale", __doc__)
     parser.add_argument("--repeats", type=int, default=2)
-    device, rows = pick_device(), []
+    device = pick_device()
+    rows = []
     with called(parser, arguments) as options, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if device.type == "cpu":

@@ -46,16 +46,17 @@ class HeadBench(ABC):
 
     def fill(self, name: str, heads: list[ExactHead], measure: Callable[[ExactHead], dict | None]) -> None:
         """Figures of one row for the heads that have none yet; None for a head that the row does not have."""
-        stored, done = (rows.setdefault(name, {}) for rows in (self.stored, self.done))
+        file_rows, current_rows = (rows.setdefault(name, {}) for rows in (self.stored, self.done))
         for head in heads:
-            if head.key not in stored and time.monotonic() <= self.until:
-                started, figures = time.monotonic(), measure(head)
+            if head.key not in file_rows and time.monotonic() <= self.until:
+                start = time.monotonic()
+                figures = measure(head)
                 if figures is not None:
-                    stored[head.key] = figures
+                    file_rows[head.key] = figures
                     self.save()
-                    print(f"{name}: {head.name} ({time.monotonic() - started:.0f} s)", flush=True)
-            if head.key in stored:
-                done[head.key] = stored[head.key]
+                    print(f"{name}: {head.name} ({time.monotonic() - start:.0f} s)", flush=True)
+            if head.key in file_rows:
+                current_rows[head.key] = file_rows[head.key]
 
     def save(self) -> None:
         """Write the file, through a neighbour: a call that is killed leaves the old one whole."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from ..checkpoint import read, shipped
+from ..devices import accelerator
 from ..metrics.vgg import load_vgg
 
 PACKAGES = (
@@ -70,16 +72,17 @@ def versions() -> list[Finding]:
 def devices() -> list[Finding]:
     """The CPU and whatever accelerators torch sees."""
     findings = [Finding("cpu", f"{torch.get_num_threads()} threads")]
-    if not torch.accelerator.is_available():
+    device = accelerator()
+    if device is None:
         return [*findings, Finding("accelerator", "none; everything runs on the CPU")]
-    kind = torch.accelerator.current_accelerator().type
+    kind = device.type
     for index in range(torch.accelerator.device_count()):
         name = torch.cuda.get_device_name(index) if kind == "cuda" else kind
         findings.append(Finding(f"{kind}:{index}", name))
     return findings
 
 
-def weights(user_files: list[Path] = (), vgg: Path | None = None) -> list[Finding]:
+def weights(user_files: Sequence[Path] = (), vgg: Path | None = None) -> list[Finding]:
     """The weights that ship, and the user's: priors, and a VGG16 if there is one."""
     findings = [
         _weight(kind, shipped(kind), "get a complete copy of the pack: this file comes with it")
@@ -116,7 +119,7 @@ def _weight(kind: str, path: Path, remedy: str) -> Finding:
     )
 
 
-def examine(user_files: list[Path] = (), vgg: Path | None = None) -> list[Finding]:
+def examine(user_files: Sequence[Path] = (), vgg: Path | None = None) -> list[Finding]:
     """Everything, in the order in which one would ask; user_files and vgg as `weights`."""
     return [*versions(), *devices(), *weights(user_files, vgg)]
 

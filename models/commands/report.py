@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .results_page import write_page
+from .results_page import Machine, Report, ReportRow, write_page
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "models" / "benchmarks" / "results"  # reports written here are on its page, too
@@ -36,7 +36,7 @@ class Row:
 def commit() -> str:
     """Commit of the checkout, with a + where files other than results differ from it; "unknown" outside git."""
     try:
-        done = [
+        answers = [
             subprocess.run(
                 ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True
             ).stdout.strip()
@@ -47,15 +47,18 @@ def commit() -> str:
         ]
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return done[0] + ("+" if done[1] else "")
+    return answers[0] + ("+" if answers[1] else "")
 
 
-def machine() -> dict[str, object]:
+def machine() -> Machine:
     """What the figures were measured on."""
     import torch  # here, so that `make demo` starts its server first
 
-    accelerator = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else None
-    name = torch.cuda.get_device_name() if accelerator == "cuda" else accelerator
+    from ..devices import accelerator
+
+    device = accelerator()
+    kind = None if device is None else device.type
+    name = torch.cuda.get_device_name() if kind == "cuda" else kind
     return {
         "system": platform.system(),
         "processor": platform.machine(),
@@ -67,7 +70,7 @@ def machine() -> dict[str, object]:
     }
 
 
-def report(name: str, rows: list[Row]) -> dict[str, object]:
+def report(name: str, rows: list[Row]) -> Report:
     """Figures with all that is needed to make them again."""
     words = [
         Path(word).name if Path(word).is_absolute() else word for word in sys.argv
@@ -77,11 +80,11 @@ def report(name: str, rows: list[Row]) -> dict[str, object]:
         "command": " ".join(words),
         "commit": commit(),
         "machine": machine(),
-        "rows": [asdict(row) for row in rows],
+        "rows": [ReportRow(**asdict(row)) for row in rows],
     }
 
 
-def print_table(content: dict[str, object]) -> None:
+def print_table(content: Report) -> None:
     """A report as a table, with intervals and counts where there are any."""
     rows = content["rows"]
     width = max([len(row["row"]) for row in rows], default=0)
@@ -96,7 +99,7 @@ def print_table(content: dict[str, object]) -> None:
         print(f"  {row['row']:<{width}}  {row['metric']}: {value} {row['unit']}{interval}{count}")
 
 
-def write_json(content: dict[str, object], path: Path | str) -> None:
+def write_json(content: Report, path: Path | str) -> None:
     """Write a report as JSON."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

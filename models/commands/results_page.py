@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypedDict
 
 PAGE = "README.md"
 FIRST_ROWS = 12  # of a report without a text
@@ -28,20 +29,54 @@ main rows here, beside the text of NAME.md. [What each bench measures](../README
 95 %, by paired bootstrap over heads."""
 
 
+class ReportRow(TypedDict):
+    """`report.Row` as its JSON has it."""
+
+    row: str
+    metric: str
+    value: float
+    unit: str
+    low: float | None
+    high: float | None
+    n: int | None
+
+
+class Machine(TypedDict):
+    """What a report's figures were measured on."""
+
+    system: str
+    processor: str
+    cores: int | None
+    threads: int
+    accelerator: str | None
+    python: str
+    torch: str
+
+
+class Report(TypedDict):
+    """A report as its JSON has it."""
+
+    name: str
+    command: str
+    commit: str
+    machine: Machine
+    rows: list[ReportRow]
+
+
 def chosen(patterns: Iterable[str], names: Sequence[str]) -> list[str]:
     """The names that patterns match, in the patterns' order; a pattern that matches none is given back as it is."""
     matches = ([name for name in names if fnmatchcase(name, pattern)] or [pattern] for pattern in patterns)
     return list(dict.fromkeys(name for some in matches for name in some))
 
 
-def figure(row: dict[str, object]) -> str:
+def figure(row: ReportRow) -> str:
     """Value, unit and interval of a row of a report."""
     value = f"{row['value']:.4g}" if isinstance(row["value"], float) else str(row["value"])
     interval = "" if row["low"] is None else f"[{row['low']:.4g}, {row['high']:.4g}]"
     return " ".join(part for part in (value, row["unit"], interval) if part)
 
 
-def table(content: dict[str, object], rows: Sequence[str], figures: Sequence[str]) -> str:
+def table(content: Report, rows: Sequence[str], figures: Sequence[str]) -> str:
     """A line a row and a column a figure; what this run does not have stays empty.
 
     Args:
@@ -57,8 +92,9 @@ def table(content: dict[str, object], rows: Sequence[str], figures: Sequence[str
 
 def section(path: Path) -> str:
     """One report: its command, its main rows, its text."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    machine, counts = content["machine"], sorted({row["n"] for row in content["rows"]} - {None})
+    content: Report = json.loads(path.read_text(encoding="utf-8"))
+    machine = content["machine"]
+    counts = sorted({row["n"] for row in content["rows"] if row["n"] is not None})
     place = f"{machine['cores']} cores, torch threads: {machine['threads']}, {machine['accelerator'] or 'no accelerator'}"
     samples = f", n = {' or '.join(map(str, counts))}" if 0 < len(counts) <= 2 else ""
     title = f"## {content['name']} ([{path.name}]({path.name}))\n\n"

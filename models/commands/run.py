@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..devices import pick_device
 from ..distillation.refinement import PRESETS as REFINEMENTS
 from ..embedded import distillation_on, load_weights, refiner_on
 from ..fitting.inversion import PRESETS
@@ -73,9 +74,7 @@ def run(arguments: list[str]) -> None:
     """Read the photo, run the stages, write the files and the report."""
     options = parse(arguments)
     photo, alpha = read_photo(options.photo)
-    device = (
-        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-    )
+    device = pick_device()
     marks = [("weights", time.monotonic())]
     weights = load_weights(device, options.vgg)
 
@@ -85,8 +84,8 @@ def run(arguments: list[str]) -> None:
 
     def step(now: Progress) -> None:
         if now.step % 20 == 0 or now.step == now.steps or now.loss is None:
-            told = f"  {now.skipped} skipped" if now.loss is None else f"  loss {now.loss:.4f}"
-            print(f"  step {now.step} of {now.steps}{told}", flush=True)
+            outcome = f"  {now.skipped} skipped" if now.loss is None else f"  loss {now.loss:.4f}"
+            print(f"  step {now.step} of {now.steps}{outcome}", flush=True)
 
     refinement = None
     if options.refine == "turbo":
@@ -119,7 +118,8 @@ def run(arguments: list[str]) -> None:
         )
     )
     if options.inversion:
-        eyes, weight = weights.eyes(), PRESETS[options.inversion].perceptual
+        eyes = weights.eyes()
+        weight = PRESETS[options.inversion].perceptual
         print(f"pictures compared by {eyes.name}")
         rows.append(
             Row(

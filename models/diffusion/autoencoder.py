@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 FIRST_SKIP = 1e-5  # Difix: what the skips' weights begin with
@@ -16,7 +16,7 @@ FIRST_SKIP = 1e-5  # Difix: what the skips' weights begin with
 
 def factor(vae: AutoencoderKL) -> int:
     """Image pixels along one latent."""
-    return 2 ** (len(vae.config.block_out_channels) - 1)
+    return 2 ** (len(vae.config["block_out_channels"]) - 1)
 
 
 def encode(vae: AutoencoderKL, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -41,14 +41,15 @@ def encode_with_skips(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """As `encode`, and the encoder's activations before each down block, finest first."""
     check_images(image, factor(vae))
-    encoder, skips = vae.encoder, []
+    encoder = vae.encoder
+    skips = []
     x = encoder.conv_in((2 * image - 1).to(vae.device, vae.dtype))  # from [0, 1] to [-1, 1]
     for block in encoder.down_blocks:
         skips.append(x)
         x = block(x)
     x = encoder.conv_out(encoder.conv_act(encoder.conv_norm_out(encoder.mid_block(x))))
     moments = x if vae.quant_conv is None else vae.quant_conv(x)
-    return draw(posterior_of(moments), generator) * vae.config.scaling_factor, tuple(skips)
+    return draw(posterior_of(moments), generator) * vae.config["scaling_factor"], tuple(skips)
 
 
 def posterior_of(moments: Tensor) -> DiagonalGaussianDistribution:
@@ -69,17 +70,18 @@ def draw(posterior: DiagonalGaussianDistribution, generator: torch.Generator | N
     )
 
 
-def decode_with_skips(vae: AutoencoderKL, latents: Tensor, added: tuple[Tensor, ...]) -> Tensor:
-    """As `decode`, with `added[i]` on top of the decoder's activations before up block i; () for none."""
-    return ((decode_signed(vae, latents, added) + 1) / 2).clamp(0, 1)  # from [-1, 1] to [0, 1]
+def decode_with_skips(vae: AutoencoderKL, latents: Tensor, residuals: tuple[Tensor, ...]) -> Tensor:
+    """As `decode`, with `residuals[i]` on top of the decoder's activations before up block i; () for none."""
+    return ((decode_signed(vae, latents, residuals) + 1) / 2).clamp(0, 1)  # from [-1, 1] to [0, 1]
 
 
-def decode_signed(vae: AutoencoderKL, latents: Tensor, added: tuple[Tensor, ...] = ()) -> Tensor:
+def decode_signed(vae: AutoencoderKL, latents: Tensor, residuals: tuple[Tensor, ...] = ()) -> Tensor:
     """As `decode_with_skips`, as the network gives it: about [-1, 1], not clamped, so that gradients pass everywhere."""
-    decoder, z = vae.decoder, latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
+    decoder = vae.decoder
+    z = latents.to(vae.device, vae.dtype) / vae.config["scaling_factor"]
     x = decoder.mid_block(decoder.conv_in(z if vae.post_quant_conv is None else vae.post_quant_conv(z)), None)
     for i, block in enumerate(decoder.up_blocks):
-        x = block(x + added[i] if added else x, None)
+        x = block(x + residuals[i] if residuals else x, None)
     return decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(x))).float()
 
 
@@ -96,8 +98,8 @@ class Skips(nn.Module):
         super().__init__()
         self.gamma = gamma
         taps = [*channels[-2::-1], channels[0]]  # before each down block, deepest first
-        wanted = [channels[-1], *channels[:0:-1]]  # before each up block
-        for i, (tap, width) in enumerate(zip(taps, wanted, strict=True)):
+        widths = [channels[-1], *channels[:0:-1]]  # before each up block
+        for i, (tap, width) in enumerate(zip(taps, widths, strict=True)):
             conv = operations.Conv2d(tap, width, 1, bias=False)
             nn.init.constant_(conv.weight, FIRST_SKIP)
             self.add_module(f"skip_conv_{i + 1}", conv)
@@ -115,7 +117,7 @@ class Skips(nn.Module):
 
 def skips_for(vae: AutoencoderKL, gamma: float = 1.0) -> Skips:
     """New skips of an autoencoder, which hardly add anything yet."""
-    return Skips(tuple(vae.config.block_out_channels), gamma)
+    return Skips(tuple(vae.config["block_out_channels"]), gamma)
 
 
 def check_images(image: Tensor, multiple: int) -> None:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bounds import integer_tuple, integers, numbers
+from .injection import layers_of
 
 RESNET = re.compile(r"down_blocks\.([0-9]{1,3})\.resnets\.([0-9]{1,3})\.")  # level, layer
 Merge = Callable[[int, Tensor], Tensor]  # (number of the tap, its feature) -> what takes the feature's place
@@ -77,7 +78,8 @@ class Branch(nn.Module):
 
         super().__init__()
         self.config = config
-        widths, last = config.channels, len(config.channels) - 1
+        widths = config.channels
+        last = len(widths) - 1
         time = widths[0] * 4
         common = {
             "temb_channels": time,
@@ -116,17 +118,18 @@ class Branch(nn.Module):
             )
             for i, width in reversed(list(enumerate(widths)))
         )
-        taps, down = config.taps(), config.down_taps
+        taps = config.taps()
+        down = config.down_taps
         self.brushnet_down_blocks = nn.ModuleList(nn.Conv2d(c, c, 1) for c in taps[:down])
         self.brushnet_mid_block = nn.Conv2d(taps[down], taps[down], 1)
         self.brushnet_up_blocks = nn.ModuleList(nn.Conv2d(c, c, 1) for c in taps[down + 1 :])
         for conv in self.zero_convolutions():
-            nn.init.zeros_(conv.weight)
-            nn.init.zeros_(conv.bias)
+            set_to_zero(conv)
 
     def zero_convolutions(self) -> list[nn.Conv2d]:
         """One a tap."""
-        return [*self.brushnet_down_blocks, self.brushnet_mid_block, *self.brushnet_up_blocks]
+        taps = (*self.brushnet_down_blocks, self.brushnet_mid_block, *self.brushnet_up_blocks)
+        return [conv for conv in taps if isinstance(conv, nn.Conv2d)]
 
     def features(
         self,
@@ -147,10 +150,10 @@ class Branch(nn.Module):
         Raises:
             ValueError: other channels than the branch takes.
         """
-        expected = self.conv_in_condition.in_channels
-        if z.shape[1] + condition.shape[1] != expected or z.shape[-2:] != condition.shape[-2:]:
+        channels = self.conv_in_condition.in_channels
+        if z.shape[1] + condition.shape[1] != channels or z.shape[-2:] != condition.shape[-2:]:
             raise ValueError(
-                f"branch: expected {expected} channels of one size, got latents {list(z.shape)} and condition {list(condition.shape)}; "
+                f"branch: expected {channels} channels of one size, got latents {list(z.shape)} and condition {list(condition.shape)}; "
                 "pass a latent and a mask of the latents' size"
             )
         taps: list[Tensor] = []
@@ -163,19 +166,19 @@ class Branch(nn.Module):
         x = tap(self.conv_in_condition(torch.cat([z, condition], 1)))
         skips = [x]
         for block in self.down_blocks:
-            for layer in _layers(block.resnets, embedding):
+            for layer in _resnets(block, embedding):
                 x = tap(layer(x))
                 skips.append(x)
-            for downsampler in block.downsamplers or ():
+            for downsampler in layers_of(block, "downsamplers"):
                 x = tap(downsampler(x))
                 skips.append(x)
-        for layer in _layers(self.mid_block.resnets, embedding):
+        for layer in _resnets(self.mid_block, embedding):
             x = layer(x)
         x = tap(x)
         for block in self.up_blocks:
-            for layer in _layers(block.resnets, embedding):
+            for layer in _resnets(block, embedding):
                 x = tap(layer(torch.cat([x, skips.pop()], 1)))
-            for upsampler in block.upsamplers or ():
+            for upsampler in layers_of(block, "upsamplers"):
                 x = tap(upsampler(x, skips[-1].shape[-2:]))
         return taps
 
@@ -217,9 +220,16 @@ class Branch(nn.Module):
         return embedding + self.add_embedding(torch.cat([added["text_embeds"], times.to(like)], -1))
 
 
-def _layers(resnets: nn.ModuleList, embedding: Tensor) -> Iterator[Callable[[Tensor], Tensor]]:
-    """ResNets that know their time."""
-    for resnet in resnets:
+def set_to_zero(conv: nn.Conv2d) -> None:
+    """A convolution that hands nothing on yet."""
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+
+
+def _resnets(block: nn.Module, embedding: Tensor) -> Iterator[Callable[[Tensor], Tensor]]:
+    """A block's ResNets, which know their time."""
+    for resnet in layers_of(block, "resnets"):
         yield lambda x, resnet=resnet: resnet(x, embedding)
 
 
@@ -236,14 +246,14 @@ def start_from_unet(branch: Branch, state: Mapping[str, Tensor]) -> None:
         ValueError: a UNet of another size.
     """
     own = branch.state_dict()
-    wanted = {key for key in own if not key.startswith(("conv_in_condition", "brushnet_"))}
-    known = {key.replace("conv_in.", "conv_in_condition."): value for key, value in state.items()}
-    wrong = [key for key in wanted if key not in known or known[key].shape != own[key].shape]
-    weight, bias = known.get("conv_in_condition.weight"), known.get("conv_in_condition.bias")
+    names = {key for key in own if not key.startswith(("conv_in_condition", "brushnet_"))}
+    theirs = {key.replace("conv_in.", "conv_in_condition."): value for key, value in state.items()}
+    mismatches = [key for key in names if key not in theirs or theirs[key].shape != own[key].shape]
+    weight, bias = theirs.get("conv_in_condition.weight"), theirs.get("conv_in_condition.bias")
     C = branch.config.latent_channels
-    if wrong or weight is None or weight.shape[:2] != (branch.config.channels[0], C):
+    if mismatches or weight is None or bias is None or weight.shape[:2] != (branch.config.channels[0], C):
         raise ValueError(
-            f"branch: expected a UNet of its own size, but {sorted(wrong)[:1] or ['conv_in.weight']} differs; take its config"
+            f"branch: expected a UNet of its own size, but {sorted(mismatches)[:1] or ['conv_in.weight']} differs; take its config"
         )
     first = torch.zeros_like(own["conv_in_condition.weight"])
     for start in range(0, min(2 * C, first.shape[1]), C):
@@ -251,7 +261,7 @@ def start_from_unet(branch: Branch, state: Mapping[str, Tensor]) -> None:
     branch.load_state_dict(
         {
             **own,
-            **{key: known[key] for key in wanted},
+            **{key: theirs[key] for key in names},
             "conv_in_condition.weight": first,
             "conv_in_condition.bias": bias.clone(),
         }
@@ -270,25 +280,26 @@ def branch_config_of(state: Mapping[str, Tensor], groups: int = 32) -> BranchCon
     """
     resnets = [match.groups() for key in state if (match := RESNET.match(key))]
     levels = range(len({level for level, _ in resnets}))
-    first, added = state.get("conv_in_condition.weight"), state.get("add_embedding.linear_1.weight")
-    widths = [state.get(f"down_blocks.{level}.resnets.0.conv2.weight") for level in levels]
-    four, two = (part is not None and part.ndim == axes for part, axes in ((first, 4), (added, 2)))
+    first, xl = state.get("conv_in_condition.weight"), state.get("add_embedding.linear_1.weight")
+    convs = [state.get(f"down_blocks.{level}.resnets.0.conv2.weight") for level in levels]
+    widths = [len(conv) for conv in convs if conv is not None and conv.ndim == 4]
     if (
-        not widths
-        or not four
-        or not (two or added is None)
-        or any(width is None or width.ndim != 4 for width in widths)
+        not convs
+        or len(widths) < len(convs)
+        or first is None
+        or first.ndim != 4
+        or (xl is not None and xl.ndim != 2)
     ):
         raise ValueError(
             "branch: expected a BrushNet's weights (conv_in_condition, down_blocks, brushnet_*), got others; "
             "choose BrushNet's diffusion_pytorch_model.safetensors"
         )
-    latents, width = 4, len(widths[0])
-    time, text = (256, added.shape[1] - 6 * 256) if added is not None else (0, 0)
+    latents = 4
+    time, text = (256, xl.shape[1] - 6 * 256) if xl is not None else (0, 0)
     return BranchConfig(
-        channels=tuple(len(width) for width in widths),
+        channels=tuple(widths),
         layers=len({layer for level, layer in resnets if level == "0"}),
-        groups=max(min(groups, width), 1),
+        groups=max(min(groups, widths[0]), 1),
         latent_channels=latents,
         condition_channels=first.shape[1] - latents,
         added_time=time,
@@ -305,8 +316,8 @@ def known_mask(hole: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         [B, 1, h, w].
     """
-    known = (2 * hole - 1 < 0).to(hole)  # from [0, 1] to [-1, 1], as the reference decides
-    return F.interpolate(known, size=size, mode="nearest")
+    mask = (2 * hole - 1 < 0).to(hole)  # from [0, 1] to [-1, 1], as the reference decides
+    return F.interpolate(mask, size=size, mode="nearest")
 
 
 def masked_image(image: Tensor, hole: Tensor) -> Tensor:

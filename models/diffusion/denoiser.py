@@ -14,7 +14,7 @@ from .schedule import Schedule, noise_from
 from .view_mixing import check_rows, view_mixing
 
 if TYPE_CHECKING:
-    from diffusers import UNet2DConditionModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,11 @@ class Denoiser(Protocol):
         schedule: of its timesteps. latent_channels: C of its latents.
     """
 
-    schedule: Schedule
-    latent_channels: int
+    @property
+    def schedule(self) -> Schedule: ...
+
+    @property
+    def latent_channels(self) -> int: ...
 
     def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """The noise in z [B, C, h, w] (scaled, variance preserving) at t [B] int64, whatever the network predicts: [B, C, h, w]."""
@@ -110,7 +113,8 @@ class InjectedDenoiser(Denoiser, Protocol):
         size: of its UNet: channels of every level, and ResNets a level.
     """
 
-    size: tuple[tuple[int, ...], int]
+    @property
+    def size(self) -> tuple[tuple[int, ...], int]: ...
 
     def told(self, features: Sequence[Tensor]) -> InjectedDenoiser:
         """The same denoiser, whose UNet adds a feature [B, C, h, w] at every tap; their order is `brushnet.BranchConfig.taps`'."""
@@ -134,8 +138,8 @@ def guided(
         [B, C, h, w], the guided noise.
     """
     both = denoiser(torch.cat([z, z]), torch.cat([t, t]), Conditioning.cat(unconditional, conditional))
-    without, given = both.chunk(2)
-    return without + guidance_scale * (given - without)
+    uncond, cond = both.chunk(2)
+    return uncond + guidance_scale * (cond - uncond)
 
 
 def check_latents(z: Tensor, t: Tensor, conditioning: Conditioning, channels: int) -> None:
@@ -177,11 +181,11 @@ class DiffusersDenoiser:
 
     @property
     def latent_channels(self) -> int:
-        return self.unet.config.out_channels
+        return self.unet.config["out_channels"]
 
     @property
     def size(self) -> tuple[tuple[int, ...], int]:
-        return tuple(self.unet.config.block_out_channels), self.unet.config.layers_per_block
+        return tuple(self.unet.config["block_out_channels"]), self.unet.config["layers_per_block"]
 
     def mixed(self, views: int) -> DiffusersDenoiser:
         return replace(self, views=views)
@@ -200,10 +204,11 @@ class DiffusersDenoiser:
         check_latents(z, t, conditioning, self.latent_channels)
         check_rows(len(z), self.views)
         x = z if conditioning.concat is None else torch.cat([z, conditioning.concat.to(z)], 1)
-        expected, dtype = self.unet.config.in_channels, self.unet.dtype
-        if x.shape[1] != expected:
+        channels = self.unet.config["in_channels"]
+        dtype = self.unet.dtype
+        if x.shape[1] != channels:
             raise ValueError(
-                f"denoiser: the UNet takes {expected} channels, got {z.shape[1]} of latents and {x.shape[1] - z.shape[1]} beside them; "
+                f"denoiser: the UNet takes {channels} channels, got {z.shape[1]} of latents and {x.shape[1] - z.shape[1]} beside them; "
                 "give the conditioning that the model was trained with"
             )
         with view_mixing(self.unet, self.views), injected(lambda: diffusers_sites(self.unet), self.features):

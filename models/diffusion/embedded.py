@@ -8,18 +8,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..bounds import configured, integer_tuple, integers, numbers
-from ..checkpoint import build, read, shipped
+from ..bounds import integer_tuple, integers, numbers
+from ..checkpoint import shipped_network
 from .denoiser import Conditioning, DiffusersDenoiser
 from .schedule import stable_diffusion_schedule
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers.models.autoencoders import autoencoder_kl
+    from diffusers.models.unets import unet_2d_condition
 
 PROMPTS = (
     "side",
@@ -87,30 +88,38 @@ class UNetConfig:
             )
 
 
-def library():
-    """The package diffusers, imported when first used: it takes seconds.
+class Library(NamedTuple):
+    """Classes of the package diffusers, by its names."""
+
+    AutoencoderKL: type[autoencoder_kl.AutoencoderKL]
+    UNet2DConditionModel: type[unet_2d_condition.UNet2DConditionModel]
+
+
+def library() -> Library:
+    """What is used of the package diffusers, imported when first used: it takes seconds.
 
     Raises:
         ImportError: it is not installed.
     """
     try:
-        import diffusers
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     except ImportError as error:
         raise ImportError(
             "diffusion models need the package diffusers; install it with pip install diffusers"
         ) from error
-    return diffusers
+    return Library(AutoencoderKL, UNet2DConditionModel)
 
 
-def autoencoder(config: AutoencoderConfig) -> AutoencoderKL:
+def autoencoder(config: AutoencoderConfig) -> autoencoder_kl.AutoencoderKL:
     """A stock AutoencoderKL with random weights."""
     levels = len(config.channels)
     return library().AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=config.channels,
+        down_block_types=("DownEncoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType] stub
+        up_block_types=("UpDecoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType] stub
+        block_out_channels=config.channels,  # pyright: ignore[reportArgumentType] stub
         layers_per_block=config.layers,
         latent_channels=config.latent_channels,
         norm_num_groups=config.groups,
@@ -119,7 +128,7 @@ def autoencoder(config: AutoencoderConfig) -> AutoencoderKL:
     )
 
 
-def unet(config: UNetConfig) -> UNet2DConditionModel:
+def unet(config: UNetConfig) -> unet_2d_condition.UNet2DConditionModel:
     """A stock UNet2DConditionModel with random weights.
 
     Attention on the levels between, in the middle, and on the finest one only on the way up, where what is seen there is used: the
@@ -134,7 +143,7 @@ def unet(config: UNetConfig) -> UNet2DConditionModel:
         layers_per_block=config.layers,
         norm_num_groups=config.groups,
         cross_attention_dim=config.context,
-        attention_head_dim=config.heads,
+        attention_head_dim=config.heads,  # pyright: ignore[reportArgumentType] stub
         use_linear_projection=True,
         down_block_types=("DownBlock2D",) + ("CrossAttnDownBlock2D",) * between + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (between + 1),
@@ -195,30 +204,27 @@ class EmbeddedUNet(nn.Module):
     def __init__(self, config: UNetConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
-        self.unet, self.prompts = unet(config), ViewPrompts(config, generator)
+        self.unet = unet(config)
+        self.prompts = ViewPrompts(config, generator)
 
     def denoiser(self) -> DiffusersDenoiser:
         """Behind the contract."""
         return DiffusersDenoiser(self.unet, stable_diffusion_schedule())
 
 
-def shipped_autoencoder(path: Path | None = None) -> AutoencoderKL:
+def shipped_autoencoder(path: Path | None = None) -> autoencoder_kl.AutoencoderKL:
     """The autoencoder that comes with the pack, or one of its kind, frozen, on the CPU.
 
     Raises:
-        ValueError: as `checkpoint.read` and `load_into`.
+        ValueError: as `checkpoint.shipped_network`.
     """
-    config, state = read(path or shipped("autoencoder"), "autoencoder")
-    sizes = configured(AutoencoderConfig, config, "autoencoder")
-    return build(lambda: autoencoder(sizes).requires_grad_(False).eval(), state, "autoencoder")
+    return shipped_network("autoencoder", AutoencoderConfig, autoencoder, path)
 
 
 def shipped_unet(path: Path | None = None) -> EmbeddedUNet:
     """The UNet and prompts that come with the pack, or some of their kind, frozen, on the CPU.
 
     Raises:
-        ValueError: as `checkpoint.read` and `load_into`.
+        ValueError: as `checkpoint.shipped_network`.
     """
-    config, state = read(path or shipped("diffusion"), "diffusion")
-    sizes = configured(UNetConfig, config, "diffusion")
-    return build(lambda: EmbeddedUNet(sizes).requires_grad_(False).eval(), state, "diffusion")
+    return shipped_network("diffusion", UNetConfig, EmbeddedUNet, path)

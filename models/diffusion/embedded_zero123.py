@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ..camera import Camera, yaw_pitch
 from ..checkpoint import json_entry, kind_of, load_into, read_tensors, save_tensors, shipped
@@ -26,7 +27,7 @@ from .lora import (
     fingerprint,
     fingerprint_from,
     inject,
-    injected,
+    lora_of,
     merge_,
     packed,
     target_names,
@@ -36,7 +37,8 @@ from .schedule import stable_diffusion_schedule
 from .zero123 import Pose, ViewConditioning, camera_vector, without_picture
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 KIND = "zero123"
 RANK = 16
@@ -52,14 +54,10 @@ def pose_of(cameras: Camera) -> Pose:
 def widened(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     """A copy whose input convolution takes a picture's latent beside the noisy one; it does nothing with it yet."""
     copy = deepcopy(unet)
-    old = copy.conv_in
-    new = nn.Conv2d(2 * old.in_channels, old.out_channels, old.kernel_size, padding=old.padding)
-    with torch.no_grad():
-        new.weight.zero_()
-        new.weight[:, : old.in_channels] = old.weight
-        new.bias.copy_(old.bias)
-    copy.conv_in = new.to(old.weight)
-    copy.register_to_config(in_channels=2 * old.in_channels)
+    conv = copy.conv_in
+    conv.weight = nn.Parameter(torch.cat([conv.weight.detach(), torch.zeros_like(conv.weight)], 1))
+    conv.in_channels *= 2
+    copy.register_to_config(in_channels=conv.in_channels)
     return copy.requires_grad_(False)
 
 
@@ -87,7 +85,8 @@ class Zero123(nn.Module):
     def __init__(self, base: EmbeddedUNet, identity: IdentityNetwork) -> None:
         super().__init__()
         size = base.config
-        self.base, self.unet = fingerprint(base.unet), widened(base.unet)
+        self.base = fingerprint(base.unet)
+        self.unet = widened(base.unet)
         self.told = Told(identity.config.dimensions, size.context, size.channels[0], size.latent_channels)
         self.identity = identity.requires_grad_(False)
 
@@ -98,8 +97,8 @@ class Zero123(nn.Module):
     def embedding(self, pictures: Tensor) -> Tensor:
         """Canonical frames [B, 3, S, S] on white -> [B, 1, D], what stands in the image tower's place."""
         with torch.no_grad():
-            found = self.identity(head_crop(pictures))
-        return self.told.visual(found)[:, None]
+            identity = self.identity(head_crop(pictures))
+        return self.told.visual(identity)[:, None]
 
     def conditioning(self, embedding: Tensor, latent: Tensor, source: Pose, target: Pose) -> Conditioning:
         """Of targets [B], from pictures with such embeddings [1 or B, 1, D] and unscaled latents [1 or B, C, h, w]."""
@@ -111,7 +110,7 @@ def trainable(network: Zero123, draws: torch.Generator) -> list[nn.Parameter]:
     names = [name for name in target_names(network.unet, UNET_TARGETS) if name != "conv_in"]
     factors = inject(network.unet, names, rank=RANK, generator=draws)
     conv = network.unet.conv_in
-    nn.utils.parametrize.register_parametrization(conv, "weight", _Beside(network.told.picture), unsafe=True)
+    parametrize.register_parametrization(conv, "weight", _Beside(network.told.picture), unsafe=True)
     return [*factors, *network.told.parameters()]
 
 
@@ -140,26 +139,26 @@ class Picture:
 @torch.no_grad()
 def known_picture(network: Zero123, vae: AutoencoderKL, image: Tensor, camera: Camera) -> Picture:
     """Of a canonical frame [3, S, S] on white and its camera."""
-    latent = encode(vae, image[None]) / vae.config.scaling_factor
+    latent = encode(vae, image[None]) / vae.config["scaling_factor"]
     return Picture(network.embedding(image[None]), latent, pose_of(camera))
 
 
 def told_of(network: Zero123, picture: Picture, cameras: Camera) -> tuple[Conditioning, Conditioning]:
     """What cameras [B] are told, and what guidance leaves out."""
-    given = network.conditioning(picture.embedding, picture.latent, picture.pose, pose_of(cameras))
-    return given, without_picture(given)
+    conditioning = network.conditioning(picture.embedding, picture.latent, picture.pose, pose_of(cameras))
+    return conditioning, without_picture(conditioning)
 
 
 def save_zero123(path: Path, network: Zero123, **facts: str) -> None:
     """Write what is learnt, in half precision, bound to the base."""
-    tensors, scales = packed(injected(network.unet))
+    tensors, scales = packed(lora_of(network.unet))
     tensors |= {TOLD + key: value for key, value in network.told.state_dict().items()}
-    bound = json.dumps([network.base.layout, network.base.samples])
+    base = json.dumps([network.base.layout, network.base.samples])
     metadata = {
         "kind": KIND,
         "config": json.dumps({"rank": RANK}),
         "scales": json.dumps(scales),
-        "base": bound,
+        "base": base,
     }
     save_tensors(
         path,
@@ -174,7 +173,8 @@ def shipped_zero123(path: Path | None = None, base: EmbeddedUNet | None = None) 
     Raises:
         ValueError: as `read_tensors` and `load_into`; another kind of file; or made on another UNet.
     """
-    path, base = path or shipped(KIND), base or shipped_unet()
+    path = path or shipped(KIND)
+    base = base or shipped_unet()
     state, metadata = read_tensors(path, "zero123 weights")
     if metadata.get("kind") != KIND:
         raise ValueError(
@@ -182,12 +182,10 @@ def shipped_zero123(path: Path | None = None, base: EmbeddedUNet | None = None) 
             "choose one that `train zero123` wrote"
         )
     what = f"zero123 weights: {Path(path).name}"
-    made_on, scales = (
-        fingerprint_from(json_entry(metadata, "base", what), what),
-        json_entry(metadata, "scales", what),
-    )
+    own_base = fingerprint_from(json_entry(metadata, "base", what), what)
+    scales = json_entry(metadata, "scales", what)
     network = Zero123(base, shipped_identity())
-    check_base(made_on, network.base, Path(path).name)
+    check_base(own_base, network.base, Path(path).name)
     load_into(
         network.told,
         {key.removeprefix(TOLD): value.float() for key, value in state.items() if key.startswith(TOLD)},

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bounds import configured, flags, integers, numbers
-from ..checkpoint import build, read, read_tensors, shipped
-from ..projection import Projector
-from .brushnet import Branch, BranchConfig, branch_config_of
+from ..checkpoint import build, read_tensors, shipped_network
+from ..projection import Projector, map_size
+from .brushnet import Branch, BranchConfig, Merge, branch_config_of, set_to_zero
 from .denoiser import Conditioning, InjectedDenoiser
 from .schedule import Schedule
 
@@ -56,28 +56,29 @@ class Warp:
     """B driving views' surfaces and target cameras; where each map's cells come from is found once a size.
 
     Args:
-        projectors: one a row. found: what is known before: (h, w) -> int64 [B, h, w].
+        projectors: one a row. indices: those at hand before: (h, w) -> int64 [B, h, w].
     """
 
     def __init__(
-        self, projectors: Sequence[Projector] = (), found: Mapping[tuple[int, int], Tensor] | None = None
+        self, projectors: Sequence[Projector] = (), indices: Mapping[tuple[int, int], Tensor] | None = None
     ) -> None:
-        self.projectors, self.found = tuple(projectors), dict(found or {})
+        self.projectors = tuple(projectors)
+        self.indices = dict(indices or {})
 
     def __len__(self) -> int:
-        return len(self.projectors) or len(next(iter(self.found.values()), ()))
+        return len(self.projectors) or len(next(iter(self.indices.values()), ()))
 
     def index(self, size: tuple[int, int]) -> Tensor:
         """int64 [B, h, w], -1 in the void."""
-        if size not in self.found:
-            self.found[size] = torch.stack([projector.splat(size).index for projector in self.projectors])
-        return self.found[size]
+        if size not in self.indices:
+            self.indices[size] = torch.stack([projector.splat(size).index for projector in self.projectors])
+        return self.indices[size]
 
     def __call__(self, features: Tensor) -> Tensor:
         """Features [B, C, h, w] of the driving views as the targets see them, 0 in the void."""
-        index = self.index(tuple(features.shape[-2:])).to(features.device).flatten(1)[:, None]
-        taken = features.flatten(2).gather(2, index.clamp_min(0).expand(-1, features.shape[1], -1))
-        return torch.where(index >= 0, taken, 0).unflatten(2, features.shape[-2:])
+        index = self.index(map_size(features)).to(features.device).flatten(1)[:, None]
+        values = features.flatten(2).gather(2, index.clamp_min(0).expand(-1, features.shape[1], -1))
+        return torch.where(index >= 0, values, 0).unflatten(2, features.shape[-2:])
 
 
 @dataclass(frozen=True)
@@ -100,19 +101,52 @@ class Priors:
     def __len__(self) -> int:
         return len(self.projected)
 
+    def geometry_for(self, z: Tensor) -> Tensor:
+        """The geo-block's latents [B, 2C, h, w] beside noisy ones [B, C, h, w].
+
+        Raises:
+            ValueError: there are none, or others.
+        """
+        shape = (len(z), 2 * z.shape[1], *z.shape[2:])
+        if self.geometry is None or self.geometry.shape != shape:
+            form = "none" if self.geometry is None else str(list(self.geometry.shape))
+            raise ValueError(
+                f"hpdm: expected latents {list(shape)} of a coarse render and its normals for the geo-block, got {form}; render the head at "
+                "the size of the views"
+            )
+        return self.geometry.to(z)
+
+    def driver_for(self, z: Tensor) -> tuple[Tensor, Warp]:
+        """The implicit branch's latents [B, C, h, w] beside noisy ones of that shape, and their way to the targets.
+
+        Raises:
+            ValueError: there are none, or others.
+        """
+        if (
+            self.driver is None
+            or self.warp is None
+            or self.driver.shape != z.shape
+            or len(self.warp) != len(z)
+        ):
+            shape = "none" if self.driver is None else str(list(self.driver.shape))
+            rows = "none" if self.warp is None else len(self.warp)
+            raise ValueError(
+                f"hpdm: expected the driving view's latents {list(z.shape)} and as many projections for the implicit branch, got {shape} and "
+                f"{rows}; encode the driving view with the model's own VAE"
+            )
+        return self.driver.to(z), self.warp
+
 
 class Fusion(nn.Module):
     """Two features of one tap -> the first, changed by what both say; unchanged at first (eq. 8)."""
 
     def __init__(self, channels: int, groups: int, kernel: int) -> None:
         super().__init__()
-        self.norm1, self.conv1 = (
-            nn.GroupNorm(groups, 2 * channels),
-            nn.Conv2d(2 * channels, channels, kernel, padding=kernel // 2),
-        )
-        self.norm2, self.conv2 = nn.GroupNorm(groups, channels), nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        self.norm1 = nn.GroupNorm(groups, 2 * channels)
+        self.conv1 = nn.Conv2d(2 * channels, channels, kernel, padding=kernel // 2)
+        self.norm2 = nn.GroupNorm(groups, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        set_to_zero(self.conv2)
 
     def forward(self, explicit: Tensor, implicit: Tensor) -> Tensor:
         """[B, C, h, w] both."""
@@ -125,13 +159,10 @@ class GeoBlock(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.conv1, self.conv2 = (
-            nn.Conv2d(3 * channels, hidden, 3, padding=1),
-            nn.Conv2d(hidden, hidden, 3, padding=1),
-        )
+        self.conv1 = nn.Conv2d(3 * channels, hidden, 3, padding=1)
+        self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1)
         self.conv3 = nn.Conv2d(hidden, channels, 3, padding=1)
-        nn.init.zeros_(self.conv3.weight)
-        nn.init.zeros_(self.conv3.bias)
+        set_to_zero(self.conv3)
 
     def forward(self, projected: Tensor, geometry: Tensor) -> Tensor:
         """[B, C, h, w], [B, 2C, h, w] -> [B, C, h, w]."""
@@ -144,7 +175,8 @@ class Hpdm(nn.Module):
 
     def __init__(self, config: HpdmConfig) -> None:
         super().__init__()
-        self.config, branch = config, config.branch
+        self.config = config
+        branch = config.branch
         self.explicit = Branch(branch)
         self.geometry = GeoBlock(branch.latent_channels, config.hidden) if config.geometry else None
         self.implicit = Branch(branch) if config.implicit else None
@@ -178,51 +210,27 @@ class Hpdm(nn.Module):
         Raises:
             ValueError: priors of other rows, or without a part that this HPDM needs.
         """
-        geometry, implicit = geometry and self.geometry is not None, implicit and self.implicit is not None
-        self._check(z, priors, geometry, implicit)
-        projected = priors.projected.to(z)
-        if geometry:
-            projected = self.geometry(projected, priors.geometry.to(z))
-        known = priors.known.to(z)
-        merge = None
-        if implicit:
-            everything = torch.cat(
-                [priors.driver.to(z), torch.ones_like(known)], 1
-            )  # the driving view is known whole
-            seen = [priors.warp(feature) for feature in self.implicit.features(z, t, everything)]
-
-            def merge(tap: int, feature: Tensor) -> Tensor:
-                return self.fusions[tap](feature, seen[tap])
-
-        features = self.explicit.features(z, t, torch.cat([projected, known], 1), merge=merge)
-        return self.explicit.hand_over(features, self.config.weight if weight is None else weight)
-
-    @staticmethod
-    def _check(z: Tensor, priors: Priors, geometry: bool, implicit: bool) -> None:
         if priors.projected.shape != z.shape or priors.known.shape != (len(z), 1, *z.shape[-2:]):
             raise ValueError(
                 f"hpdm: expected projected latents {list(z.shape)} and a known mask with one channel, got "
                 f"{list(priors.projected.shape)} and {list(priors.known.shape)}; encode with the model's own VAE"
             )
-        wanted = (len(z), 2 * z.shape[1], *z.shape[2:])
-        if geometry and (priors.geometry is None or priors.geometry.shape != wanted):
-            got = "none" if priors.geometry is None else str(list(priors.geometry.shape))
-            raise ValueError(
-                f"hpdm: expected latents {list(wanted)} of a coarse render and its normals for the geo-block, got {got}; render the head at "
-                "the size of the views"
-            )
-        if implicit and (
-            priors.driver is None
-            or priors.warp is None
-            or priors.driver.shape != z.shape
-            or len(priors.warp) != len(z)
-        ):
-            got = "none" if priors.driver is None else str(list(priors.driver.shape))
-            rows = "none" if priors.warp is None else len(priors.warp)
-            raise ValueError(
-                f"hpdm: expected the driving view's latents {list(z.shape)} and as many projections for the implicit branch, got {got} and "
-                f"{rows}; encode the driving view with the model's own VAE"
-            )
+        projected, known = priors.projected.to(z), priors.known.to(z)
+        merge = self._merge(z, t, priors) if implicit else None
+        if geometry and self.geometry is not None:
+            projected = self.geometry(projected, priors.geometry_for(z))
+        features = self.explicit.features(z, t, torch.cat([projected, known], 1), merge=merge)
+        return self.explicit.hand_over(features, self.config.weight if weight is None else weight)
+
+    def _merge(self, z: Tensor, t: Tensor, priors: Priors) -> Merge | None:
+        """How the implicit branch's features join the explicit one's; None where there is no such branch."""
+        if self.implicit is None or self.fusions is None:
+            return None
+        fusions = self.fusions
+        driver, warp = priors.driver_for(z)
+        known = torch.ones_like(driver[:, :1])  # the driving view is known whole
+        implicit = [warp(feature) for feature in self.implicit.features(z, t, torch.cat([driver, known], 1))]
+        return lambda tap, explicit: fusions[tap](explicit, implicit[tap])
 
 
 @dataclass(frozen=True)
@@ -258,9 +266,9 @@ class HpdmDenoiser:
                 f"hpdm: expected whole repetitions of {B} targets, got {len(z)} rows; pass one row a target"
             )
         dtype = next(self.network.parameters()).dtype
-        added = self.network(z[:B].to(dtype), t[:B], self.priors, weight=self.weight)
-        added = [feature.repeat(len(z) // B, 1, 1, 1) for feature in added]
-        return self.base.told(added)(z, t, conditioning)
+        features = self.network(z[:B].to(dtype), t[:B], self.priors, weight=self.weight)
+        features = [feature.repeat(len(z) // B, 1, 1, 1) for feature in features]
+        return self.base.told(features)(z, t, conditioning)
 
 
 def load_branches(path: Path) -> Hpdm:
@@ -284,7 +292,8 @@ def load_branches(path: Path) -> Hpdm:
 
 def check_fits(network: Hpdm, denoiser: InjectedDenoiser) -> None:
     """Raises ValueError unless branches were made for a UNet of this denoiser's size."""
-    branch, (channels, layers) = network.config.branch, denoiser.size
+    branch = network.config.branch
+    channels, layers = denoiser.size
     if branch.latent_channels != denoiser.latent_channels:
         raise ValueError(
             f"hpdm: expected branches for latents of {denoiser.latent_channels} channels, got some for {branch.latent_channels}; "
@@ -299,6 +308,4 @@ def check_fits(network: Hpdm, denoiser: InjectedDenoiser) -> None:
 
 def shipped_hpdm(path: Path | None = None) -> Hpdm:
     """The branches that come with the pack, or others of their kind, frozen, on the CPU."""
-    config, state = read(path or shipped("hpdm"), "hpdm")
-    sizes = configured(HpdmConfig, config, "hpdm")
-    return build(lambda: Hpdm(sizes).requires_grad_(False).eval(), state, "hpdm")
+    return shipped_network("hpdm", HpdmConfig, Hpdm, path)

@@ -27,30 +27,43 @@ class Sites:
 
 def diffusers_sites(unet: nn.Module) -> Sites:
     """Of a diffusers `UNet2DConditionModel`."""
-    others = []
+    down, up = layers_of(unet, "down_blocks"), layers_of(unet, "up_blocks")
+    others = [site for block in down for site in _sites_in(block, "downsamplers")]
+    others.append(unet.get_submodule("mid_block"))
+    others += [site for block in up for site in _sites_in(block, "upsamplers")]
+    return Sites(layers_of(down[0], "resnets")[0], tuple(others))
 
-    def block(part: nn.Module, ends: nn.ModuleList | None) -> None:
-        attentions = getattr(part, "attentions", None)
-        others.extend(attentions if attentions is not None else part.resnets)
-        others.extend(ends or ())
 
-    for part in unet.down_blocks:
-        block(part, part.downsamplers)
-    others.append(unet.mid_block)
-    for part in unet.up_blocks:
-        block(part, part.upsamplers)
-    return Sites(unet.down_blocks[0].resnets[0], tuple(others))
+def _sites_in(block: nn.Module, resamplers: str) -> list[nn.Module]:
+    """Of one block: its attentions, or ResNets where it has none, then what changes the size."""
+    return (layers_of(block, "attentions") or layers_of(block, "resnets")) + layers_of(block, resamplers)
 
 
 def ldm_sites(unet: nn.Module) -> Sites:
     """Of a UNet in LDM's layout, ComfyUI's: blocks are lists of layers that are called one by one."""
-    others = [block[-1] for block in unet.input_blocks[1:]] + [unet.middle_block[-1]]
-    for block in unet.output_blocks:
-        upsampled = hasattr(block[-1], "use_conv") and not hasattr(
-            block[-1], "emb_layers"
+    inputs = [list(block.children()) for block in layers_of(unet, "input_blocks")]
+    others = [layers[-1] for layers in inputs[1:]] + [layers_of(unet, "middle_block")[-1]]
+    for block in layers_of(unet, "output_blocks"):
+        layers = list(block.children())
+        upsampled = hasattr(layers[-1], "use_conv") and not hasattr(
+            layers[-1], "emb_layers"
         )  # ends in neither ResNet nor attention
-        others += block[-2:] if upsampled else block[-1:]
-    return Sites(unet.input_blocks[1][0], tuple(others))
+        others += layers[-2:] if upsampled else layers[-1:]
+    return Sites(inputs[1][0], tuple(others))
+
+
+def layers_of(module: nn.Module, name: str) -> list[nn.Module]:
+    """A module's list of layers of this name; an empty one where it has none.
+
+    Raises:
+        ValueError: what has this name is no list.
+    """
+    layers = getattr(module, name, None)
+    if layers is not None and not isinstance(layers, nn.ModuleList | nn.Sequential):
+        raise ValueError(
+            f"injection: expected a list of layers at {name}, got {type(layers).__name__}; use a UNet of Stable Diffusion's family"
+        )
+    return list(layers or ())
 
 
 @contextmanager

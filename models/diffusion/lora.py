@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ DECODER_TARGETS = (
     "to_v",
     "to_out.0",
 )
+Module = TypeVar("Module", bound=nn.Module)
 _PEFT_KEY = re.compile(
     r"^(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.(?P<adapter>[^.]+))?\.weight$"
 )
@@ -109,9 +111,9 @@ def read_peft(state: dict[str, Tensor], alpha: float = PEFT_ALPHA) -> Lora:
     sides: dict[str, dict[str, Tensor]] = {}
     adapters = set()
     for key, value in state.items():
-        if found := _PEFT_KEY.match(key):
-            sides.setdefault(found["module"], {})[found["side"]] = value
-            adapters.add(found["adapter"])
+        if match := _PEFT_KEY.match(key):
+            sides.setdefault(match["module"], {})[match["side"]] = value
+            adapters.add(match["adapter"])
     halves = [name for name, pair in sides.items() if len(pair) != 2]
     if len(adapters) != 1 or halves:
         raise ValueError(
@@ -144,27 +146,35 @@ def _check_factors(name: str, a: Tensor, b: Tensor) -> None:
         )
 
 
-def _weight_of(module: nn.Module, name: str, update: Update) -> nn.Module:
-    """The submodule that an update is for.
+def _weight_at(module: nn.Module, name: str) -> Tensor:
+    """The weight of a submodule.
 
     Raises:
-        ValueError: there is none of this name, or its weight has another shape.
+        ValueError: there is no submodule of this name, or it has no weight.
     """
-    modules = dict(module.named_modules())
-    target = modules.get(name)
-    shape = [len(update.b), *update.a.shape[1:]]
-    if target is None or not hasattr(target, "weight") or list(target.weight.shape) != shape:
-        found = (
-            "no such module"
-            if target is None
-            else list(target.weight.shape)
-            if hasattr(target, "weight")
-            else "a module without weight"
-        )
+    submodule = dict(module.named_modules()).get(name)
+    weight = getattr(submodule, "weight", None)
+    if not isinstance(weight, Tensor):
+        lack = "no such module" if submodule is None else "a module without weight"
         raise ValueError(
-            f"LoRA: expected a weight {shape} at {name}, found {found}; the LoRA was made for another network"
+            f"LoRA: expected a weight at {name}, found {lack}; the LoRA was made for another network"
         )
-    return target
+    return weight
+
+
+def _weight_for(module: nn.Module, name: str, update: Update) -> Tensor:
+    """The weight that an update is for.
+
+    Raises:
+        ValueError: as `_weight_at`; or the weight has another shape.
+    """
+    weight = _weight_at(module, name)
+    shape = [len(update.b), *update.a.shape[1:]]
+    if list(weight.shape) != shape:
+        raise ValueError(
+            f"LoRA: expected a weight {shape} at {name}, found {list(weight.shape)}; the LoRA was made for another network"
+        )
+    return weight
 
 
 @torch.no_grad()
@@ -174,15 +184,15 @@ def merge_(module: nn.Module, lora: Lora) -> None:
     Raises:
         ValueError: a target that the module does not have; nothing has been merged then.
     """
-    targets = [(_weight_of(module, name, update), update) for name, update in lora.updates.items()]
-    for target, update in targets:
+    targets = [(_weight_for(module, name, update), update) for name, update in lora.updates.items()]
+    for weight, update in targets:
         delta = replace(
-            update, a=update.a.to(target.weight.device).float(), b=update.b.to(target.weight.device).float()
+            update, a=update.a.to(weight.device).float(), b=update.b.to(weight.device).float()
         ).delta()
-        target.weight.copy_(target.weight.float() + delta)
+        weight.copy_(weight.float() + delta)
 
 
-def merged(module: nn.Module, lora: Lora) -> nn.Module:
+def merged(module: Module, lora: Lora) -> Module:
     """A copy of a module with a LoRA in its weights."""
     copy = deepcopy(module)
     merge_(copy, lora)
@@ -190,11 +200,10 @@ def merged(module: nn.Module, lora: Lora) -> nn.Module:
 
 
 @contextmanager
-def merging(module: nn.Module, lora: Lora) -> Iterator[nn.Module]:
+def merging(module: Module, lora: Lora) -> Iterator[Module]:
     """Inside, a module has a LoRA in its weights; then its own again, to the bit."""
     before = {
-        name: _weight_of(module, name, update).weight.detach().clone()
-        for name, update in lora.updates.items()
+        name: _weight_for(module, name, update).detach().clone() for name, update in lora.updates.items()
     }
     merge_(module, lora)
     try:
@@ -202,7 +211,7 @@ def merging(module: nn.Module, lora: Lora) -> Iterator[nn.Module]:
     finally:
         with torch.no_grad():
             for name, value in before.items():
-                module.get_submodule(name).weight.copy_(value)
+                _weight_at(module, name).copy_(value)
 
 
 def target_names(module: nn.Module, endings: Iterable[str]) -> list[str]:
@@ -216,12 +225,13 @@ def target_names(module: nn.Module, endings: Iterable[str]) -> list[str]:
     ]
 
 
-class _Adapted(nn.Module):
+class _Adapter(nn.Module):
     """The parametrisation W -> W + s B A, whose A and B can be trained."""
 
     def __init__(self, update: Update) -> None:
         super().__init__()
-        self.a, self.b, self.scale = nn.Parameter(update.a), nn.Parameter(update.b), update.scale
+        self.a, self.b = nn.Parameter(update.a), nn.Parameter(update.b)
+        self.scale = update.scale
 
     def forward(self, weight: Tensor) -> Tensor:
         """A weight [out, in] or [C_out, C_in, k, k] -> the same with the update added."""
@@ -242,11 +252,11 @@ def inject(
         alpha: scale times rank; None for a scale of 1.
 
     Returns:
-        the factors, for an optimiser. `injected` reads them, `eject` takes them out.
+        the factors, for an optimiser. `lora_of` reads them, `eject` takes them out.
     """
     factors = []
     for name in names:
-        weight = module.get_submodule(name).weight.requires_grad_(False)
+        weight = _weight_at(module, name).requires_grad_(False)
         a = torch.randn(rank, *weight.shape[1:], generator=generator) / rank
         b = weight.new_zeros(len(weight), rank, *[1] * (weight.ndim - 2))
         factors += _adapt(module, name, Update(a.to(weight), b, 1.0 if alpha is None else alpha / rank))
@@ -260,41 +270,41 @@ def attach(module: nn.Module, lora: Lora) -> None:
         ValueError: a target that the module does not have; nothing has been attached then.
     """
     for name, update in lora.updates.items():
-        _weight_of(module, name, update)
+        _weight_for(module, name, update)
     for name, update in lora.updates.items():
         _adapt(module, name, update)
 
 
 def _adapt(module: nn.Module, name: str, update: Update) -> list[nn.Parameter]:
-    adapted = _Adapted(update)
-    parametrize.register_parametrization(module.get_submodule(name), "weight", adapted, unsafe=True)
-    return list(adapted.parameters())
+    adapter = _Adapter(update)
+    parametrize.register_parametrization(module.get_submodule(name), "weight", adapter, unsafe=True)
+    return list(adapter.parameters())
 
 
-def _adapted(module: nn.Module) -> dict[str, _Adapted]:
+def _adapters(module: nn.Module) -> dict[str, _Adapter]:
     """Injected factors by the names of their modules."""
-    found = {}
+    factors = {}
     for name, part in module.named_modules():
-        if parametrize.is_parametrized(part, "weight") and isinstance(
-            part.parametrizations.weight[0], _Adapted
-        ):
-            found[name] = part.parametrizations.weight[0]
-    return found
+        if parametrize.is_parametrized(part, "weight"):
+            first = part.get_submodule("parametrizations.weight.0")
+            if isinstance(first, _Adapter):
+                factors[name] = first
+    return factors
 
 
-def injected(module: nn.Module) -> Lora:
+def lora_of(module: nn.Module) -> Lora:
     """A copy of the LoRA that a module has been given by `inject`, as trained so far."""
     return Lora(
         {
             name: Update(part.a.detach().clone(), part.b.detach().clone(), part.scale)
-            for name, part in _adapted(module).items()
+            for name, part in _adapters(module).items()
         }
     )
 
 
 def eject(module: nn.Module) -> Lora:
     """Take the factors out again; the module is as before `inject`, but for what is frozen."""
-    lora = injected(module)
+    lora = lora_of(module)
     for name in lora.updates:
         parametrize.remove_parametrizations(module.get_submodule(name), "weight", leave_parametrized=False)
     return lora
@@ -332,10 +342,10 @@ def fingerprint(base: nn.Module | dict[str, Tensor], count: int = 32) -> Fingerp
         json.dumps([(name, list(plain[name].shape)) for name in names]).encode()
     ).hexdigest()
     weights = [plain[name] for name in names if plain[name].ndim > 1]
-    chosen = weights[:: max(len(weights) // count, 1)][:count]
+    probes = weights[:: max(len(weights) // count, 1)][:count]
     return Fingerprint(
         layout[:32],
-        tuple(round(weight.flatten()[weight.numel() // 2].float().item(), 8) for weight in chosen),
+        tuple(round(weight.flatten()[weight.numel() // 2].float().item(), 8) for weight in probes),
     )
 
 
@@ -347,18 +357,26 @@ def packed(lora: Lora) -> tuple[dict[str, Tensor], dict[str, float]]:
     return tensors, {name: update.scale for name, update in lora.updates.items()}
 
 
-def unpacked(state: dict[str, Tensor], scales: dict[str, float]) -> Lora:
+def unpacked(state: dict[str, Tensor], scales: object) -> Lora:
     """What `packed` took apart, in float32, out of a file that may hold more.
+
+    Args:
+        scales: as JSON gives them.
 
     Raises:
         ValueError: as `read_peft`, or a module without a scale.
     """
-    found = read_peft({key: value.float() for key, value in state.items() if ".lora_" in key})
-    bad = [name for name in found.updates if not isinstance(scales, dict) or not _is_number(scales.get(name))]
-    if bad:
-        got = shown(scales.get(bad[0]) if isinstance(scales, dict) else scales)
-        raise ValueError(f"LoRA: expected a scale for {bad[0]}, got {got}; choose a file made by this pack")
-    return Lora({name: replace(update, scale=scales[name]) for name, update in found.updates.items()})
+    lora = read_peft({key: value.float() for key, value in state.items() if ".lora_" in key})
+
+    def scaled(name: str, update: Update) -> Update:
+        scale = scales.get(name) if isinstance(scales, dict) else scales
+        if not isinstance(scales, dict) or not _is_number(scale):
+            raise ValueError(
+                f"LoRA: expected a scale for {name}, got {shown(scale)}; choose a file made by this pack"
+            )
+        return replace(update, scale=scale)
+
+    return Lora({name: scaled(name, update) for name, update in lora.updates.items()})
 
 
 def _is_number(value: object) -> bool:
@@ -388,9 +406,9 @@ def save_lora(path: Path, lora: Lora, base: Fingerprint, **facts: str) -> None:
     """Write a LoRA in half precision, with its base's fingerprint and `facts` in the metadata."""
     tensors, scales = packed(lora)
     tensors = {key: value.detach().cpu().half().contiguous() for key, value in tensors.items()}
-    bound = {"layout": base.layout, "samples": base.samples}
+    entry = {"layout": base.layout, "samples": base.samples}
     save_tensors(
-        path, tensors, {"kind": KIND, "scales": json.dumps(scales), "base": json.dumps(bound), **facts}
+        path, tensors, {"kind": KIND, "scales": json.dumps(scales), "base": json.dumps(entry), **facts}
     )
 
 
@@ -406,20 +424,18 @@ def load_lora(path: Path, base: Fingerprint) -> Lora:
             f"LoRA: expected a file of kind {KIND}, but {Path(path).name} holds {kind_of(metadata)}"
         )
     what = f"LoRA: {Path(path).name}"
-    bound = json_entry(metadata, "base", what)
-    values = [bound.get("layout"), bound.get("samples")] if isinstance(bound, dict) else bound
+    entry = json_entry(metadata, "base", what)
+    values = [entry.get("layout"), entry.get("samples")] if isinstance(entry, dict) else entry
     check_base(fingerprint_from(values, what), base, Path(path).name)
     return unpacked(state, json_entry(metadata, "scales", what))
 
 
-def check_base(made_on: Fingerprint, base: Fingerprint, what: str) -> None:
+def check_base(own: Fingerprint, base: Fingerprint, what: str) -> None:
     """Raises ValueError, with what differs, unless a LoRA was made on this base."""
-    if made_on.same(base):
+    if own.same(base):
         return
     differs = (
-        "the same layout with other weights"
-        if made_on.layout == base.layout
-        else "a network of another layout"
+        "the same layout with other weights" if own.layout == base.layout else "a network of another layout"
     )
     raise ValueError(
         f"LoRA: {what} was made on another base: this one is {differs}; load the model that it was trained on"

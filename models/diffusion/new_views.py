@@ -28,10 +28,12 @@ from .schedule import add_noise, ddim, timesteps
 from .view_priors import DrivingView, ProjectedView, view_priors
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 Callback = Callable[[int, int, Tensor], None]  # views done, of how many, the last one [3, S, S]
 PHOTO_YAW = math.radians(5)  # nearer than this a view is the photo's own
+PHOTO = -1  # as a driver: the photo itself, which is no view of the ring
+LEFT, RIGHT = 1, -1  # the subject's sides: signs of yaw
 LEAST_KNOWN = 0.002  # share of the picture that a driving view must cover
 
 
@@ -95,13 +97,19 @@ class Coarse:
     mask: Tensor
     camera: Camera
 
-    def driving(self, i: int, image: Tensor, shown: Tensor | None = None) -> DrivingView:
-        """A picture [3, S, S] of view i, with the head's depth there. Args: shown: [1, h, w], where the picture has a person, if known."""
+    def contiguous(self) -> Coarse:
+        """The same as from a file: sums over strided maps round otherwise."""
+        parts = (self.rgb, self.normal, self.distance, self.mask)
+        rgb, normal, distance, mask = (part.contiguous() for part in parts)
+        return Coarse(rgb, normal, distance, mask, self.camera)
+
+    def driving(self, i: int, image: Tensor, person: Tensor | None = None) -> DrivingView:
+        """A picture [3, S, S] of view i, with the head's depth there. Args: person: [1, h, w], where the picture has one, if known."""
         mask = self.mask[i]
-        if shown is not None:
+        if person is not None:
             mask = (
                 mask
-                * F.interpolate(shown[None].to(mask), size=mask.shape, mode="bilinear", antialias=True)[0, 0]
+                * F.interpolate(person[None].to(mask), size=mask.shape, mode="bilinear", antialias=True)[0, 0]
             )
         return DrivingView(image, self.distance[i], mask, self.camera[i])
 
@@ -122,8 +130,12 @@ def coarse_views(
         raw: without its generator's super-resolution. config: of the rays, None for the head's.
         callback: told how much of the rendering is done; may raise to interrupt.
     """
-    seen = head.render(cameras, size, config, raw=raw, callback=callback)
-    return Coarse(seen.rgb, seen.normal, seen.depth[:, 0], seen.opacity[:, 0], cameras)
+    rendering = head.render(cameras, size, config, raw=raw, callback=callback)
+    if rendering.normal is None:
+        raise ValueError(
+            "coarse views: expected a rendering with normals, got none; render the head with them"
+        )
+    return Coarse(rendering.rgb, rendering.normal, rendering.depth[:, 0], rendering.opacity[:, 0], cameras)
 
 
 def embedded_model(base: EmbeddedUNet | None = None) -> DiffusionModel:
@@ -157,9 +169,10 @@ def generate(
     denoiser = (
         model.denoiser if network is None else HpdmDenoiser(model.denoiser, network, priors, config.weight)
     )
-    schedule, place = denoiser.schedule, (priors.projected.device, torch.float32)
-    given = model.prompts(cameras).to(*place)
-    empty = model.empty.to(*place).repeated(len(given))
+    schedule = denoiser.schedule
+    place = priors.projected.device, torch.float32
+    prompts = model.prompts(cameras).to(*place)
+    empty = model.empty.to(*place).repeated(len(prompts))
     noise = torch.randn(priors.projected.shape, generator=generator).to(priors.projected)
     path = ((timesteps(schedule, config.steps, "trailing") + 1) * config.strength).round().long().clamp_min(
         1
@@ -172,22 +185,22 @@ def generate(
 
     def predict(z: Tensor, t: Tensor) -> Tensor:
         return (
-            denoiser(z, t, given)
+            denoiser(z, t, prompts)
             if config.guidance == 1
-            else guided(denoiser, z, t, given, empty, config.guidance)
+            else guided(denoiser, z, t, prompts, empty, config.guidance)
         )
 
     return decode(model.vae, ddim(schedule, predict, start, path, callback))
 
 
-def blended(drawn: Tensor, view: ProjectedView, width: float) -> Tensor:
+def blended(picture: Tensor, view: ProjectedView, width: float) -> Tensor:
     """A drawn picture [3, S, S] with what a driving view shows of it laid over, fading towards the void. Args: width: share of the side."""
-    cells = round(width * drawn.shape[-1])
+    cells = round(width * picture.shape[-1])
     if cells < 1:
-        return drawn
+        return picture
     inner = 1 - F.max_pool2d(1 - view.known, 2 * cells + 1, 1, cells)
     share = F.avg_pool2d(inner, 2 * cells + 1, 1, cells, count_include_pad=False)
-    return drawn + share * (view.image - drawn)
+    return picture + share * (view.image - picture)
 
 
 @dataclass(frozen=True)
@@ -248,21 +261,22 @@ def check_overlap(known: Tensor, driver: Camera, target: Camera) -> None:
         )
 
 
-def chains(yaw: Tensor, known: float = 0.0) -> list[tuple[int, int]]:
-    """The order in which views at these yaws [V] (radians) are drawn, and each one's driver: (view, driver), -1 for the photo.
+def chains(yaw: Tensor, photo_yaw: float = 0.0) -> list[tuple[int, int]]:
+    """The order in which views at these yaws [V] (radians) are drawn, and each one's driver: (view, driver), PHOTO for the photo.
 
-    Outward from the photo at yaw `known`, one chain a side; a view is driven by the one before it in its chain. A view from where the photo
+    Outward from the photo at `photo_yaw`, one chain a side; a view is driven by the one before it in its chain. A view from where the photo
     was taken drives none: the photo itself is better.
     """
-    away = (yaw - known + math.pi) % (2 * math.pi) - math.pi
-    order, last = [], {1: -1, -1: -1}
+    away = (yaw - photo_yaw + math.pi) % (2 * math.pi) - math.pi
+    order: list[tuple[int, int]] = []
+    last = {LEFT: PHOTO, RIGHT: PHOTO}
     for i in away.abs().argsort(stable=True).tolist():
         if away[i].abs() < PHOTO_YAW:
-            order.append((i, -1))
+            order.append((i, PHOTO))
             continue
-        side = 1 if away[i] >= 0 else -1
+        side = LEFT if away[i] >= 0 else RIGHT
         if away[i].abs() > math.pi - 1e-4:  # the back belongs to the chain that has come nearer to it
-            side = max(last, key=lambda s: -1.0 if last[s] < 0 else float(away[last[s]].abs()))
+            side = max(last, key=lambda s: -1.0 if last[s] == PHOTO else float(away[last[s]].abs()))
         order.append((i, last[side]))
         last[side] = i
     return order
@@ -301,7 +315,7 @@ def ring(
     first = F.interpolate(photo.on_white()[None], size=(size, size), mode="bilinear", antialias=True)[
         0
     ].clamp(0, 1)
-    pictures: dict[int, Tensor] = {-1: first.to(coarse.rgb)}
+    pictures: dict[int, Tensor] = {PHOTO: first.to(coarse.rgb)}
     order = chains(yaw_pitch(cameras)[0].cpu(), float(yaw_pitch(photo.camera)[0]))
     for i, driver in order:  # before any is drawn
         there = (
@@ -310,12 +324,12 @@ def ring(
             .splat((size // 4, size // 4))
         )
         check_overlap(there.known, coarse.camera[driver + 1], coarse.camera[i + 1])
-    for done, (i, driver) in enumerate(order, 1):
-        known = coarse.driving(driver + 1, pictures[driver], photo.mask if driver < 0 else None)
-        made = new_view(
+    for count, (i, driver) in enumerate(order, 1):
+        driving = coarse.driving(driver + 1, pictures[driver], photo.mask if driver == PHOTO else None)
+        view = new_view(
             model,
             network,
-            known,
+            driving,
             coarse,
             i + 1,
             generator=generator,
@@ -323,7 +337,7 @@ def ring(
             projection=projection,
             callback=step,
         )
-        pictures[i] = made.image
+        pictures[i] = view.image
         if callback is not None:
-            callback(done, len(order), pictures[i])
+            callback(count, len(order), pictures[i])
     return torch.stack([pictures[i] for i in range(len(order))])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 State = dict[str, Tensor]
 Pairs = list[tuple[str, str]]  # (diffusers, LDM), beginnings of keys
@@ -92,7 +92,7 @@ def _vae_pairs(levels: int, layers: int) -> Pairs:
 
 def _count(state: State, pattern: str) -> int:
     """How many numbers the first group of a pattern takes among the keys: 1 + the highest."""
-    return 1 + max((int(found[1]) for key in state if (found := re.match(pattern, key))), default=-1)
+    return 1 + max((int(match[1]) for key in state if (match := re.match(pattern, key))), default=-1)
 
 
 def _renamed(state: State, names: dict[str, str], what: str) -> State:
@@ -146,10 +146,10 @@ def vae_to_ldm(state: State) -> State:
         _count(state, r"encoder\.down_blocks\.(\d+)\."),
         _count(state, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."),
     )
-    renamed = _renamed(state, dict(_vae_pairs(levels, layers)), "VAE")
+    ours = _renamed(state, dict(_vae_pairs(levels, layers)), "VAE")
     return {
         key: value[..., None, None] if ".attn_1." in key and value.ndim == 2 else value
-        for key, value in renamed.items()
+        for key, value in ours.items()
     }
 
 
@@ -159,10 +159,10 @@ def vae_to_diffusers(state: State) -> State:
         _count(state, r"encoder\.down\.(\d+)\."),
         _count(state, r"encoder\.down\.0\.block\.(\d+)\."),
     )
-    renamed = _renamed(state, {ldm: theirs for theirs, ldm in _vae_pairs(levels, layers)}, "VAE")
+    ours = _renamed(state, {ldm: theirs for theirs, ldm in _vae_pairs(levels, layers)}, "VAE")
     return {
         key: value[..., 0, 0] if ".attentions." in key and value.ndim == 4 else value
-        for key, value in renamed.items()
+        for key, value in ours.items()
     }
 
 
@@ -186,16 +186,16 @@ def autoencoder_from(
         )
     channels = [len(state[f"encoder.down_blocks.{b}.resnets.0.conv1.weight"]) for b in range(levels)]
     try:
-        from diffusers import AutoencoderKL
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     except ImportError as error:
         raise ImportError(
             "autoencoder_from needs the package diffusers; install it with pip install diffusers"
         ) from error
     with torch.device("meta"):
         vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * levels,
-            up_block_types=("UpDecoderBlock2D",) * levels,
-            block_out_channels=tuple(channels),
+            down_block_types=("DownEncoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType] stub
+            up_block_types=("UpDecoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType] stub
+            block_out_channels=tuple(channels),  # pyright: ignore[reportArgumentType] stub
             layers_per_block=layers,
             latent_channels=state["decoder.conv_in.weight"].shape[1],
             norm_num_groups=norm_num_groups,

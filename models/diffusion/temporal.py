@@ -57,26 +57,30 @@ def steady(
         raise ValueError(
             f"steady: expected frames and renders [N, 3, H, W], got {list(frames.shape)} and {list(renders.shape)}; pass pairs"
         )
-    added = frames - renders
+    residuals = frames - renders
     if config.strength == 0 or config.radius == 0:
         return frames
-    blended = torch.stack([_blend(i, added, renders, config, warp, loop) for i in range(len(frames))])
-    return (renders + added + config.strength * (blended - added)).clamp(0, 1)
+    smooth = torch.stack([_blend(i, residuals, renders, config, warp, loop) for i in range(len(frames))])
+    return (renders + residuals + config.strength * (smooth - residuals)).clamp(0, 1)
 
 
-def _blend(i: int, added: Tensor, renders: Tensor, config: SteadyConfig, warp: Warp, loop: bool) -> Tensor:
+def _blend(
+    i: int, residuals: Tensor, renders: Tensor, config: SteadyConfig, warp: Warp, loop: bool
+) -> Tensor:
     """What refinement has added to frame i, by its neighbours, too: [3, H, W]."""
-    N = len(added)
+    N = len(residuals)
     reach = min(config.radius, (N - 1) // 2 if loop else N - 1)  # round a loop, each neighbour once
-    total, weights = added[i], torch.ones_like(added[i, :1])
+    total = residuals[i]
+    weights = torch.ones_like(residuals[i, :1])
     for offset in range(-reach, reach + 1):
         j = (i + offset) % N if loop else i + offset
         if offset == 0 or not 0 <= j < N:
             continue
-        moved, known = warp(torch.cat([added[j], renders[j]])[None], j, i)
-        moved = torch.where(known, moved, 0)  # what is not known may not be a number
-        difference = (moved[0, 3:] - renders[i]).square().mean(0, keepdim=True)
+        neighbour, mask = warp(torch.cat([residuals[j], renders[j]])[None], j, i)
+        neighbour = torch.where(mask, neighbour, 0)  # what is not known may not be a number
+        difference = (neighbour[0, 3:] - renders[i]).square().mean(0, keepdim=True)
         near = math.exp(-0.5 * (offset / config.spread) ** 2)
-        weight = near * torch.exp(-0.5 * difference / config.tolerance**2) * known[0]
-        total, weights = total + weight * moved[0, :3], weights + weight
+        weight = near * torch.exp(-0.5 * difference / config.tolerance**2) * mask[0]
+        total = total + weight * neighbour[0, :3]
+        weights = weights + weight
     return total / weights

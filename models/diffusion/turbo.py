@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..out_of_memory import ran_out
+from ..projection import map_size
 from .autoencoder import Skips, decode_with_skips, encode_with_skips, factor
 from .denoiser import Conditioning, ViewDenoiser
 from .schedule import clean_from_noise
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 Callback = Callable[
     [int, int, Tensor], None
@@ -124,8 +125,8 @@ def refine(
     check_r(r)
     check_views(views, references)
     noise = latent_noise(turbo, views, generator)
-    known = encode_views(turbo, fitted(references, views.shape[-2:]))
-    return _refine(turbo, views, known, noise, r)
+    reference_codes = encode_views(turbo, fitted(references, map_size(views)))
+    return _refine(turbo, views, reference_codes, noise, r)
 
 
 def refine_sequence(
@@ -149,39 +150,38 @@ def refine_sequence(
     Raises:
         ValueError: as `refine`; or one window needs more memory than there is.
     """
-    config, r = turbo.config, turbo.config.r if r is None else r
+    config = turbo.config
+    r = config.r if r is None else r
     check_r(r)
     check_views(views, references)
     noise = latent_noise(turbo, views, generator)
-    known = encode_views(turbo, fitted(references, views.shape[-2:]))
-    cut = windows(len(views), config.window, config.overlap, loop=loop)
-    result, total = (
-        views.new_zeros(views.shape, dtype=torch.float32),
-        views.new_zeros(len(views), 1, 1, 1, dtype=torch.float32),
-    )
-    for i, index in enumerate(cut):
-        chosen = torch.tensor(index)
+    reference_codes = encode_views(turbo, fitted(references, map_size(views)))
+    parts = windows(len(views), config.window, config.overlap, loop=loop)
+    result = views.new_zeros(views.shape, dtype=torch.float32)
+    total = views.new_zeros(len(views), 1, 1, 1, dtype=torch.float32)
+    for i, index in enumerate(parts):
+        rows = torch.tensor(index)
         weight = fade(len(index), config.overlap).to(result)[:, None, None, None]
-        refined = within_memory(
-            lambda chosen=chosen: _refine(turbo, views[chosen], known, noise[chosen], r), views[chosen]
+        window = within_memory(
+            lambda rows=rows: _refine(turbo, views[rows], reference_codes, noise[rows], r), views[rows]
         )
-        result[chosen] += weight * refined
-        total[chosen] += weight
+        result[rows] += weight * window
+        total[rows] += weight
         if callback is not None:
-            callback(i + 1, len(cut), refined[0])
+            callback(i + 1, len(parts), window[0])
     return result / total
 
 
-def _refine(turbo: Turbo, views: Tensor, known: Encoded, noise: Tensor, r: float) -> Tensor:
+def _refine(turbo: Turbo, views: Tensor, references: Encoded, noise: Tensor, r: float) -> Tensor:
     """One UNet call: views [V, 3, H, W], encoded references, noise [V, C, h, w] -> [V, 3, H, W]."""
     V = len(views)
     novel = encode_views(turbo, views)
     z = torch.cat(
-        [mix_noise(novel.latents, r, noise.to(novel.latents)), known.latents]
+        [mix_noise(novel.latents, r, noise.to(novel.latents)), references.latents]
     )  # the references last
     clean = predict_clean(turbo.denoiser, z[None], turbo.config.t, turbo.conditioning)[0, :V]
-    added = () if turbo.skips is None else turbo.skips(novel.activations)
-    return decode_with_skips(turbo.vae, clean, added)[..., : views.shape[-2], : views.shape[-1]].to(
+    residuals = () if turbo.skips is None else turbo.skips(novel.activations)
+    return decode_with_skips(turbo.vae, clean, residuals)[..., : views.shape[-2], : views.shape[-1]].to(
         views.device
     )
 
@@ -251,7 +251,8 @@ def windows(count: int, size: int, overlap: int, *, loop: bool = False) -> list[
         raise ValueError(f"windows: expected at least one view, got {count}; wire some renders")
     if count <= size:
         return [list(range(count))]
-    room, reach = size - overlap, count if loop else count - size
+    room = size - overlap
+    reach = count if loop else count - size
     steps = ceil(reach / room)
     starts = [i * reach // steps for i in range(steps + (not loop))]
     return [[(start + k) % count for k in range(size)] for start in starts]

@@ -19,11 +19,13 @@ from .schedule import Schedule
 from .turbo import Turbo, TurboConfig
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 KIND = "turbo"
 UNET, VAE, SKIPS = "unet.", "vae.", "skips."
-GAMMA, TOKENS = 1e3, 4096  # the most that a file may have: the skips' scale, length of the prompt
+GAMMA = 1e3  # the most that a file may have of the skips' scale
+TOKENS = 4096  # and of the prompt's length
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def save_turbo(path: Path, weights: TurboWeights, **facts: str) -> None:
     )
 
 
-def load_turbo(path: Path, unet: nn.Module, vae: AutoencoderKL) -> TurboWeights:
+def load_turbo(path: Path, unet: nn.Module | dict[str, Tensor], vae: AutoencoderKL) -> TurboWeights:
     """The refiner's weights for this base.
 
     Raises:
@@ -90,8 +92,9 @@ def load_turbo(path: Path, unet: nn.Module, vae: AutoencoderKL) -> TurboWeights:
     }
     check_base(bases["unet"], fingerprint(unet), f"the UNet's part of {Path(path).name}")
     check_base(bases["vae"], fingerprint(vae), f"the autoencoder's part of {Path(path).name}")
-    lora, gamma = unpacked(state, json_entry(metadata, "scales", what)), json_entry(metadata, "gamma", what)
-    _check_rest(gamma, state.get("tokens"), unet, what)
+    lora = unpacked(state, json_entry(metadata, "scales", what))
+    gamma = _checked_gamma(json_entry(metadata, "gamma", what), what)
+    tokens = _checked_tokens(state.get("tokens"), unet, what)
     skips = None
     if gamma is not None:
         skips = skips_for(vae, gamma).requires_grad_(False)
@@ -101,36 +104,44 @@ def load_turbo(path: Path, unet: nn.Module, vae: AutoencoderKL) -> TurboWeights:
             "turbo refiner",
         )
     return TurboWeights(
-        lora.within(UNET), lora.within(VAE), skips, state["tokens"].float(), bases["unet"], bases["vae"]
+        lora.within(UNET), lora.within(VAE), skips, tokens.float(), bases["unet"], bases["vae"]
     )
 
 
-def _check_rest(gamma: object, tokens: Tensor | None, unet: nn.Module | dict[str, Tensor], what: str) -> None:
-    """Raises ValueError unless the skips' scale is a number or none, and the prompt one that this UNet takes."""
-    if gamma is not None and (
-        isinstance(gamma, bool) or not isinstance(gamma, int | float) or not abs(gamma) <= GAMMA
-    ):
+def _checked_gamma(gamma: object, what: str) -> float | None:
+    """The skips' scale of a file; raises ValueError unless it is a number or none."""
+    if gamma is None:
+        return None
+    if isinstance(gamma, bool) or not isinstance(gamma, int | float) or not abs(gamma) <= GAMMA:
         raise ValueError(
             f"{what}: expected a gamma from {-GAMMA:g} to {GAMMA:g}, got {shown(gamma)}; choose a file made by this pack"
         )
+    return gamma
+
+
+def _checked_tokens(tokens: Tensor | None, unet: nn.Module | dict[str, Tensor], what: str) -> Tensor:
+    """The prompt of a file; raises ValueError unless it is one that this UNet takes."""
     state = unet.state_dict() if isinstance(unet, nn.Module) else unet
     widths = {value.shape[1] for key, value in state.items() if key.endswith("attn2.to_k.weight")}
-    fits = tokens is not None and tokens.ndim == 3 and len(tokens) == 1 and 1 <= tokens.shape[1] <= TOKENS
     if (
-        not fits
+        tokens is None
+        or tokens.ndim != 3
+        or len(tokens) != 1
+        or not 1 <= tokens.shape[1] <= TOKENS
         or not tokens.is_floating_point()
         or not tokens.isfinite().all()
         or not {tokens.shape[2]} >= widths
     ):
-        got = (
+        form = (
             "none"
             if tokens is None
             else f"{list(tokens.shape)} of {str(tokens.dtype).removeprefix('torch.')}"
         )
         raise ValueError(
-            f"{what}: expected finite tokens [1, L, {', '.join(map(str, sorted(widths)))}] with L up to {TOKENS}, got {got}; "
+            f"{what}: expected finite tokens [1, L, {', '.join(map(str, sorted(widths)))}] with L up to {TOKENS}, got {form}; "
             "choose a file made by this pack"
         )
+    return tokens
 
 
 def refiner(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from diffusers import UNet2DConditionModel
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 
 class ViewMixing:
@@ -23,7 +23,8 @@ class ViewMixing:
     """
 
     def __init__(self, views: int, inner) -> None:
-        self.views, self.inner = views, inner
+        self.views = views
+        self.inner = inner
 
     def __call__(
         self,
@@ -70,12 +71,11 @@ def view_mixing(unet: UNet2DConditionModel, views: int) -> Iterator[None]:
         yield
         return
     before = unet.attn_processors
-    unet.set_attn_processor(
-        {
-            name: ViewMixing(views, processor) if name.endswith("attn1.processor") else processor
-            for name, processor in before.items()
-        }
-    )
+    mixing = {
+        name: ViewMixing(views, processor) if name.endswith("attn1.processor") else processor
+        for name, processor in before.items()
+    }
+    unet.set_attn_processor(mixing)  # pyright: ignore[reportArgumentType] diffusers names its own classes only
     try:
         yield
     finally:

@@ -11,19 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import Camera
-from ..projection import ProjectionConfig, Projector, projector
+from ..projection import ProjectionConfig, Projector, map_size, projector
 from .autoencoder import encode, factor
 from .brushnet import known_mask
 from .hpdm import Priors, Warp
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 
-RIM, WHITE = (
-    0.025,
-    0.9,
-)  # share of the side within which, and colour from which on, a picture shows background
+RIM = 0.025  # share of the side within which a picture may show background
+WHITE = 0.9  # colour from which on it does
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,8 @@ class DrivingView:
         reach = max(1, round(RIM * solid.shape[-1]))
         near = F.max_pool2d(1 - solid[None], 2 * reach + 1, 1, reach)[0] > 0
         white = (self.image > WHITE).all(0)
-        kept = solid * ~(near & white)
-        return kept if kept.any() else solid
+        surface = solid * ~(near & white)
+        return surface if surface.any() else solid
 
 
 @dataclass(frozen=True)
@@ -108,11 +106,13 @@ def view_priors(
         )
     projections = [driver.to(targets[i], config) for i, driver in enumerate(drivers)]
     views = [projected_view(*pair) for pair in zip(drivers, projections, strict=True)]
-    images, known = (torch.stack([getattr(view, name) for view in views]) for name in ("image", "known"))
-    size = tuple(side // factor(vae) for side in images.shape[-2:])
+    images = torch.stack([view.image for view in views])
+    masks = torch.stack([view.known for view in views])
+    H, W = map_size(images)
+    size = (H // factor(vae), W // factor(vae))
     projected, driving = (encode(vae, x) for x in (images, torch.stack([driver.image for driver in drivers])))
     geometry = geometry_latents(vae, renders, normals) if geometry is None else geometry
-    return Priors(projected, known_mask(1 - known, size), geometry, driving, Warp(projections)), views
+    return Priors(projected, known_mask(1 - masks, size), geometry, driving, Warp(projections)), views
 
 
 def geometry_latents(vae: AutoencoderKL, renders: Tensor, normals: Tensor) -> Tensor:

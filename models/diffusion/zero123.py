@@ -56,6 +56,7 @@ class ViewConditioning(nn.Module):
         return Conditioning(self.cc_projection(together), picture.expand(B, -1, -1, -1))
 
 
-def without_picture(given: Conditioning) -> Conditioning:
+def without_picture(conditioning: Conditioning) -> Conditioning:
     """What guidance leaves out: zeros behind the projection and beside the latents."""
-    return Conditioning(torch.zeros_like(given.tokens), torch.zeros_like(given.concat))
+    concat = None if conditioning.concat is None else torch.zeros_like(conditioning.concat)
+    return Conditioning(torch.zeros_like(conditioning.tokens), concat)

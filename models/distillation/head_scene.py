@@ -23,9 +23,7 @@ from ..field.volume_rendering import Draws, RayRendering, RenderConfig, render_r
 from ..fitting.rays import in_pieces
 from ..head import Head
 from ..out_of_memory import Halving, Pieces
-from .noise_resampling import PHOTO, STRATEGIES
-
-SEEN = ("rgb", "normal", "distance", "mask")  # of coarse views, in their order
+from .noise_resampling import STRATEGIES, UNDRIVEN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,17 +86,17 @@ class RefineConfig:
                 f"strategy among {', '.join(STRATEGIES)}, got {self}; use a preset"
             )
 
-    def t(self, done: int, count: int) -> int:
+    def t(self, step: int, count: int) -> int:
         """The one timestep of an iteration. Args: count: of the schedule's timesteps."""
-        share = done / max(self.iterations - 1, 1)
+        share = step / max(self.iterations - 1, 1)
         return annealed_t(share, round(self.first_t * count), round(self.last_t * count))
 
-    def noise(self, done: int) -> float:
+    def noise(self, step: int) -> float:
         """sigma of an iteration."""
-        return self.sigma * (1 - done / max(self.iterations, 1))
+        return self.sigma * (1 - step / max(self.iterations, 1))
 
 
-def enlarged(head: Head, resolution: int) -> Head:
+def with_resolution(head: Head, resolution: int) -> Head:
     """The same head on planes of another resolution; below its own, as it is."""
     own = head.planes.shape[-1]
     if resolution <= own:
@@ -116,7 +114,7 @@ class DrawnPixels:
     Attributes:
         head: whose planes are a leaf that needs gradients. cameras: [V].
         of_view: pixels [N] of each view in this iteration; set by `draw`.
-        frozen: the head as it was then, with its occupancy, which so follows the field.
+        snapshot: the head as it was then, with its occupancy, which so follows the field.
         after_call: told after each view's rendering; may raise to interrupt.
         pieces: how many pixels are rendered at once.
     """
@@ -125,7 +123,7 @@ class DrawnPixels:
     cameras: Camera
     config: RefineConfig
     of_view: dict[int, Tensor] = field(default_factory=dict)
-    frozen: Head | None = None
+    snapshot: Head | None = None
     after_call: Callable[[], None] | None = None
     pieces: Pieces = field(default_factory=Pieces)
 
@@ -133,7 +131,8 @@ class DrawnPixels:
     def sampling(self) -> RenderConfig:
         """Of all rays, with gradient or without: other samples show another head, and targets would pull
         towards the difference."""
-        own, config = self.head.sampling, self.config
+        own = self.head.sampling
+        config = self.config
         return replace(
             own, coarse=config.coarse or own.coarse, fine=config.fine or own.fine, white_back=False
         )
@@ -149,8 +148,9 @@ class DrawnPixels:
 
     def draw(self, views: Sequence[int], mask: Tensor, generator: torch.Generator) -> None:
         """Draw pixels of views, those of the head, and of what is around it. Args: mask: [V, S, S]."""
-        S, count = self.config.size, self.config.rays
-        self.frozen = self.still()
+        S = self.config.size
+        count = self.config.rays
+        self.snapshot = self.still()
         device = self.head.planes.device
         for view in views:
             if count:
@@ -159,31 +159,35 @@ class DrawnPixels:
             else:
                 self.of_view[view] = torch.arange(S * S, device=device)
 
-    def seen(self, view: int) -> tuple[Tensor, Tensor]:
+    def render(self, view: int) -> tuple[Tensor, Tensor]:
         """Colours [N, 3] on white and opacity [N] of a view's drawn pixels, with a graph."""
-        S, own = self.config.size, self.head.field()
+        S = self.config.size
+        own = self.head.field()
         if self.after_call is not None:
             self.after_call()
+        if self.snapshot is None:
+            raise ValueError(f"pixels: expected those of view {view} to be drawn, got none; call draw first")
+        snapshot = self.snapshot
         origins, directions = (
             x.reshape(-1, 3)[None, self.of_view[view]] for x in rays(self.cameras[view], S, S)
         )
 
         def cast(origins: Tensor, directions: Tensor, draws: Draws | None) -> RayRendering:
             if self.head.sampling.near is None:  # the box bounds it
-                return render_rays_fast(own, self.frozen.occupancy, origins, directions, self.sampling)
+                return render_rays_fast(own, snapshot.occupancy, origins, directions, self.sampling)
             return render_rays(own, origins, directions, self.sampling)
 
-        shown = in_pieces(self.pieces, cast, origins, directions)
-        opacity = shown.opacity[0]
-        return own.rgb(shown.features, shown.opacity[..., None])[0] + 1 - opacity[:, None], opacity
+        rendering = in_pieces(self.pieces, cast, origins, directions)
+        opacity = rendering.opacity[0]
+        return own.rgb(rendering.features, rendering.opacity[..., None])[0] + 1 - opacity[:, None], opacity
 
-    def taken(self, view: int, picture: Tensor) -> Tensor:
+    def sample(self, view: int, picture: Tensor) -> Tensor:
         """A whole picture's [3, S, S] drawn pixels [N, 3]."""
         return picture.flatten(1)[:, self.of_view[view]].mT
 
     def look(self, views: Sequence[int]) -> Tensor:
         """Whole pictures [N, 3, S, S] without graphs."""
-        head = self.frozen or self.still()
+        head = self.snapshot or self.still()
         return head.render(
             self.cameras[list(views)], self.config.size, self.sampling, raw=True, normals=False
         ).rgb
@@ -197,7 +201,7 @@ class ViewDenoiser:
     Attributes:
         model, network: what denoises; network None for the model alone.
         cameras: [V]. driver_of: view -> its driver. look: views -> their renders [N, 3, S, S].
-        coarse, geometry: what the head knew, and its latents [V, 2 C, h, w].
+        views, geometry: what the head knew, and its latents [V, 2 C, h, w]; None before the first `tell`.
         after_call: told after each of the denoiser's calls; may raise to interrupt.
         batch: how many views are denoised at once.
     """
@@ -208,10 +212,21 @@ class ViewDenoiser:
     cameras: Camera
     driver_of: dict[int, int]
     look: Callable[[Sequence[int]], Tensor]
-    coarse: Coarse | None = None
+    views: Coarse | None = None
     geometry: Tensor | None = None
     after_call: Callable[[], None] | None = None
     batch: Halving = field(default_factory=Halving)
+
+    @property
+    def coarse(self) -> Coarse:
+        """What the head knew at the last `tell`.
+
+        Raises:
+            ValueError: there was none.
+        """
+        if self.views is None:
+            raise ValueError("denoiser: expected a head's coarse views, got none; call tell first")
+        return self.views
 
     def tell(self, coarse: Coarse) -> None:
         """Take coarse views [V], and their latents.
@@ -219,23 +234,24 @@ class ViewDenoiser:
         Raises:
             ValueError: there is no memory for one view's.
         """
-        self.coarse = coarse
+        self.views = coarse
 
         def some(rows: Sequence[int]) -> Tensor:
-            chosen = slice(rows[0], rows[-1] + 1)
-            return geometry_latents(self.model.vae, coarse.rgb[chosen], coarse.normal[chosen])
+            part = slice(rows[0], rows[-1] + 1)
+            return geometry_latents(self.model.vae, coarse.rgb[part], coarse.normal[part])
 
         with torch.no_grad():
             self.geometry = self.batch(some, len(coarse.rgb))
 
     def priors(self, views: list[int], drivers: Sequence[Tensor]) -> tuple[Priors, list[ProjectedView]]:
         """What views are told by their drivers' pictures [3, S, S]."""
-        told = [
+        driving = [
             self.coarse.driving(self.driver_of[view], picture)
             for view, picture in zip(views, drivers, strict=True)
         ]
         coarse = self.coarse.rgb[views], self.coarse.normal[views]
-        return view_priors(self.model.vae, told, self.cameras[views], *coarse, geometry=self.geometry[views])
+        geometry = None if self.geometry is None else self.geometry[views]
+        return view_priors(self.model.vae, driving, self.cameras[views], *coarse, geometry=geometry)
 
     def in_batches(
         self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor], steps: int
@@ -247,8 +263,8 @@ class ViewDenoiser:
         """
 
         def some(rows: Sequence[int]) -> Tensor:
-            chosen = slice(rows[0], rows[-1] + 1)
-            return self.denoised(views[chosen], noise[chosen], t, drivers[chosen], steps)
+            part = slice(rows[0], rows[-1] + 1)
+            return self.denoised(views[part], noise[part], t, drivers[part], steps)
 
         return self.batch(some, len(views))
 
@@ -261,27 +277,27 @@ class ViewDenoiser:
         Args:
             noise: [N, C, h, w]. t: one timestep of all. drivers: their drivers' pictures [3, S, S].
         """
-        vae, base, guidance = self.model.vae, self.model.denoiser, self.config.guidance
+        vae, base = self.model.vae, self.model.denoiser
+        guidance = self.config.guidance
         cameras, renders = self.cameras[views], self.look(views)
         place = renders.device, torch.float32
-        priors, known = self.priors(views, drivers)
+        priors, projections = self.priors(views, drivers)
         denoiser = (
             base if self.network is None else HpdmDenoiser(base, self.network, priors, self.config.weight)
         )
-        given = self.model.prompts(cameras).to(*place)
-        empty = self.model.empty.to(*place).repeated(len(given))
+        prompts = self.model.prompts(cameras).to(*place)
+        empty = self.model.empty.to(*place).repeated(len(prompts))
 
         def predict(z: Tensor, step: Tensor) -> Tensor:
             if guidance == 1:
-                return denoiser(z, step, given)
-            return guided(denoiser, z, step, given, empty, guidance)
+                return denoiser(z, step, prompts)
+            return guided(denoiser, z, step, prompts, empty, guidance)
 
         z = add_noise(base.schedule, encode(vae, renders), noise.to(*place), t)
         path = torch.linspace(t, 0, steps + 1).round().long()[:-1]
-        callback = None if self.after_call is None else lambda done, total: self.after_call()
-        pictures = decode(vae, ddim(base.schedule, predict, z, path, callback))
+        pictures = decode(vae, ddim(base.schedule, predict, z, path, uncounted(self.after_call)))
         return torch.stack(
-            [blended(one, view, self.config.blend) for one, view in zip(pictures, known, strict=True)]
+            [blended(one, view, self.config.blend) for one, view in zip(pictures, projections, strict=True)]
         )
 
 
@@ -300,7 +316,7 @@ class HeadScene:
     pixels: DrawnPixels
     denoiser: ViewDenoiser
     photo: Tensor
-    latest: int = PHOTO
+    latest: int = UNDRIVEN
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -310,11 +326,11 @@ class HeadScene:
     def refresh(self) -> None:
         """Take depth, coarse renders and normals of all views anew."""
         pixels = self.pixels
-        heard = None if pixels.after_call is None else lambda done, total: pixels.after_call()
-        size, sampling = pixels.config.size, pixels.sampling
-        now = coarse_views(pixels.still(), pixels.cameras, size, raw=True, config=sampling, callback=heard)
-        parts = (getattr(now, name).contiguous() for name in SEEN)  # as from a file: others round otherwise
-        self.denoiser.tell(Coarse(*parts, pixels.cameras))
+        size = pixels.config.size
+        sampling = pixels.sampling
+        callback = uncounted(pixels.after_call)
+        now = coarse_views(pixels.still(), pixels.cameras, size, raw=True, config=sampling, callback=callback)
+        self.denoiser.tell(now.contiguous())
 
     def begin(self, generator: torch.Generator) -> None:
         """Draw the pixels of an iteration."""
@@ -323,12 +339,12 @@ class HeadScene:
     def render(self, view: int) -> Tensor:
         """Colours [N, 3] of a view's drawn pixels on white, with a graph."""
         self.latest = view
-        return self.pixels.seen(view)[0]
+        return self.pixels.render(view)[0]
 
     def loss(self, picture: Tensor, target: Tensor) -> Tensor:
         """L_I []: mean squared error on the drawn pixels. Args: picture: [N, 3], of `render`. target: [3, S,
         S]."""
-        return self.pixels.config.image * (picture - self.pixels.taken(self.latest, target)).square().mean()
+        return self.pixels.config.image * (picture - self.pixels.sample(self.latest, target)).square().mean()
 
     def look(self, views: Sequence[int]) -> Tensor:
         """Whole pictures [N, 3, S, S] without graphs."""
@@ -353,11 +369,17 @@ class HeadScene:
             drivers: their drivers' pictures [3, S, S], None for the photo's own.
         """
         targets = torch.stack([self.photo] * len(views))
-        asked = [i for i, picture in enumerate(drivers) if picture is not None]
-        if asked:
-            told = [drivers[i] for i in asked]
-            targets[asked] = self.denoiser.in_batches([views[i] for i in asked], noise[asked], t, told, steps)
+        driving = {i: picture for i, picture in enumerate(drivers) if picture is not None}
+        if driving:
+            index, pictures = list(driving), list(driving.values())
+            some = [views[i] for i in index]
+            targets[index] = self.denoiser.in_batches(some, noise[index], t, pictures, steps)
         return targets
+
+
+def uncounted(call: Callable[[], None] | None) -> Callable[[int, int], None] | None:
+    """A callback (step, count) that calls what takes nothing."""
+    return None if call is None else lambda step, count: call()
 
 
 def head_scene(

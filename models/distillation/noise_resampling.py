@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..projection import Projector
 
-PHOTO = -1  # in a driver's place: the view that nobody drives, the front
+UNDRIVEN = -1  # in a driver's place: nobody drives this view, which is the photo's
 STRATEGIES = ("mvnrs", "random", "anchor", "resampled")  # of table 2b
 Gradient = list[Tensor]  # one for each parameter
 
@@ -28,12 +28,15 @@ class Scene(Protocol):
     """What is refined, seen from fixed cameras.
 
     Attributes:
-        order: (view, its driver) in chains outward from the front, which comes first and is driven by PHOTO.
+        order: (view, its driver) in chains outward from the front, which comes first and is driven by UNDRIVEN.
         parameters: Psi; leaves that need gradients.
     """
 
-    order: Sequence[tuple[int, int]]
-    parameters: Sequence[Tensor]
+    @property
+    def order(self) -> Sequence[tuple[int, int]]: ...
+
+    @property
+    def parameters(self) -> Sequence[Tensor]: ...
 
     def render(self, view: int) -> Tensor:
         """A picture with a graph to the parameters, as `loss` takes it."""
@@ -59,7 +62,7 @@ class Scene(Protocol):
 
 
 @dataclass(frozen=True)
-class Kept:
+class ViewState:
     """Of one view. Attributes: anchor: [C, h, w], epsilon^Ac. target: I_{v, s}, None before the first iteration."""
 
     anchor: Tensor
@@ -67,8 +70,8 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What one view's iteration came to. Attributes: renewed: whether the resampled noise was kept. new, old: its scores, eq. 14."""
+class Verdict:
+    """What one view's iteration came to. Attributes: renewed: whether the resampled noise was taken over. new, old: its scores, eq. 14."""
 
     renewed: bool
     new: float = math.nan
@@ -77,11 +80,11 @@ class Judged:
 
 @dataclass(frozen=True)
 class Iteration:
-    """Attributes: gradient: Grad_s of eq. 16, one tensor a parameter. kept, judged: by view."""
+    """Attributes: gradient: Grad_s of eq. 16, one tensor a parameter. states, verdicts: by view."""
 
     gradient: Gradient
-    kept: dict[int, Kept]
-    judged: dict[int, Judged]
+    states: dict[int, ViewState]
+    verdicts: dict[int, Verdict]
 
 
 def anchor_noise(
@@ -101,7 +104,7 @@ def anchor_noise(
     noise: dict[int, Tensor] = {}
     for view, driver in order:
         fresh = torch.randn(shape, generator=generator)
-        if driver != PHOTO:
+        if driver != UNDRIVEN:
             splat = projectors[view].splat(shape[-2:])
             fresh = fresh.to(splat.distance)
             fresh = splat.carry_noise(noise[driver].to(fresh), fresh)
@@ -123,26 +126,30 @@ def score(gradient: Gradient, driver: Gradient) -> float:
 
 def gradient_of(scene: Scene, picture: Tensor, target: Tensor) -> Gradient:
     """Eqs. 12 and 13: [...] of each parameter's shape; the picture's graph stays for another target."""
-    found = torch.autograd.grad(
+    gradients = torch.autograd.grad(
         scene.loss(picture, target), list(scene.parameters), retain_graph=True, allow_unused=True
     )
-    return [torch.zeros_like(p) if g is None else g for g, p in zip(found, scene.parameters, strict=True)]
+    return [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, scene.parameters, strict=True)]
 
 
-def candidate(kept: Kept, driver: int, strategy: str, sigma: float, generator: torch.Generator) -> Tensor:
+def candidate(
+    state: ViewState, driver: int, strategy: str, sigma: float, generator: torch.Generator
+) -> Tensor:
     """The noise [C, h, w] that a view tries in this iteration.
 
     The front keeps its own, as do all under "anchor", and under "mvnrs" those that have nothing to compare a
     new one with yet; under "random" it is any.
     """
     if strategy == "random":
-        return torch.randn(kept.anchor.shape, generator=generator).to(kept.anchor)
-    if strategy == "anchor" or driver == PHOTO or (strategy == "mvnrs" and kept.target is None):
-        return kept.anchor
-    return resample(kept.anchor, sigma, generator)
+        return torch.randn(state.anchor.shape, generator=generator).to(state.anchor)
+    if strategy == "anchor" or driver == UNDRIVEN or (strategy == "mvnrs" and state.target is None):
+        return state.anchor
+    return resample(state.anchor, sigma, generator)
 
 
-def driver_picture(kept: dict[int, Kept], driver: int, renders: Callable[[int], Tensor]) -> Tensor | None:
+def driver_picture(
+    states: dict[int, ViewState], driver: int, renders: Callable[[int], Tensor]
+) -> Tensor | None:
     """What drives a view: its driver's target of the iteration before, its render in the first one.
 
     Args:
@@ -151,9 +158,9 @@ def driver_picture(kept: dict[int, Kept], driver: int, renders: Callable[[int], 
     Returns:
         A picture [...] as `Scene.denoise` takes it of drivers; None for the front.
     """
-    if driver == PHOTO:
+    if driver == UNDRIVEN:
         return None
-    target = kept[driver].target
+    target = states[driver].target
     return renders(driver) if target is None else target
 
 
@@ -164,7 +171,7 @@ def better(new: float, old: float) -> bool:
 
 def iterate(
     scene: Scene,
-    kept: dict[int, Kept],
+    states: dict[int, ViewState],
     *,
     t: int,
     sigma: float,
@@ -174,31 +181,39 @@ def iterate(
     """One iteration, as the paper writes it.
 
     Args:
-        kept: of every view. t: the one timestep of all views and both candidates. strategy: among STRATEGIES.
+        states: of every view. t: the one timestep of all views and both candidates. strategy: among STRATEGIES.
     """
     check_strategy(strategy)
-    now, applied, judged = dict(kept), {}, {}
+    now = dict(states)
+    gradients: dict[int, Gradient] = {}
+    verdicts: dict[int, Verdict] = {}
     for view, driver in scene.order:
         picture = scene.render(view)  # I^R
-        noise = candidate(kept[view], driver, strategy, sigma, generator)  # (10)
-        told = driver_picture(kept, driver, lambda i: scene.look([i])[0])
-        target = scene.denoise([view], noise[None], t, [told])[0]  # I^D
+        noise = candidate(states[view], driver, strategy, sigma, generator)  # (10)
+        driving = driver_picture(states, driver, lambda i: scene.look([i])[0])
+        target = scene.denoise([view], noise[None], t, [driving])[0]  # I^D
         new = gradient_of(scene, picture, target)  # (12), (13)
-        if strategy != "mvnrs" or driver == PHOTO or kept[view].target is None:  # nothing to compare with
-            now[view], applied[view], judged[view] = Kept(noise, target), new, Judged(True)
+        before = states[view].target
+        if strategy != "mvnrs" or driver == UNDRIVEN or before is None:  # nothing to compare with
+            now[view] = ViewState(noise, target)
+            gradients[view] = new
+            verdicts[view] = Verdict(True)
             continue
-        old = gradient_of(scene, picture, kept[view].target)
-        scores = score(new, applied[driver]), score(old, applied[driver])  # (14)
+        old = gradient_of(scene, picture, before)
+        scores = score(new, gradients[driver]), score(old, gradients[driver])  # (14)
         renewed = better(*scores)  # (15)
         if renewed:
-            now[view] = Kept(noise, target)
-        applied[view], judged[view] = new if renewed else old, Judged(renewed, *scores)
-    return Iteration([sum(parts) for parts in zip(*applied.values(), strict=True)], now, judged)  # (16)
+            now[view] = ViewState(noise, target)
+        gradients[view] = new if renewed else old
+        verdicts[view] = Verdict(renewed, *scores)
+    columns = zip(*gradients.values(), strict=True)
+    total = [sum(column, torch.zeros_like(column[0])) for column in columns]  # (16)
+    return Iteration(total, now, verdicts)
 
 
 def iterate_fast(
     scene: Scene,
-    kept: dict[int, Kept],
+    states: dict[int, ViewState],
     *,
     t: int,
     sigma: float,
@@ -207,41 +222,53 @@ def iterate_fast(
 ) -> Iteration:
     """The same numbers as `iterate`, with one call of the denoiser for all views and one graph a view for both gradients."""
     check_strategy(strategy)
-    noise = {view: candidate(kept[view], driver, strategy, sigma, generator) for view, driver in scene.order}
+    noise = {
+        view: candidate(states[view], driver, strategy, sigma, generator) for view, driver in scene.order
+    }
     first = (
         {view: scene.look([view])[0] for view, _ in scene.order}
-        if any(one.target is None for one in kept.values())
+        if any(one.target is None for one in states.values())
         else {}
     )
-    told = [driver_picture(kept, driver, first.__getitem__) for _, driver in scene.order]
+    driving = [driver_picture(states, driver, first.__getitem__) for _, driver in scene.order]
     views = [view for view, _ in scene.order]
     targets = dict(
-        zip(views, scene.denoise(views, torch.stack([noise[view] for view in views]), t, told), strict=True)
+        zip(
+            views, scene.denoise(views, torch.stack([noise[view] for view in views]), t, driving), strict=True
+        )
     )
-    now, judged = dict(kept), {}
-    applied: dict[int, Gradient] = {}
+    now = dict(states)
+    verdicts: dict[int, Verdict] = {}
+    gradients: dict[int, Gradient] = {}
     total: Gradient = [torch.zeros_like(p) for p in scene.parameters]
-    waiting = {
+    followers = {
         driver: sum(d == driver for _, d in scene.order) for driver in views
     }  # who still needs a gradient to compare with
     for view, driver in scene.order:
         picture = scene.render(view)
         new = gradient_of(scene, picture, targets[view])
-        chosen, verdict, mine = new, Judged(True), Kept(noise[view], targets[view])
-        if strategy == "mvnrs" and driver != PHOTO and kept[view].target is not None:
-            old = gradient_of(scene, picture, kept[view].target)
-            scores = score(new, applied[driver]), score(old, applied[driver])
-            verdict = Judged(better(*scores), *scores)
-            chosen, mine = (new, mine) if verdict.renewed else (old, kept[view])
+        gradient = new
+        verdict = Verdict(True)
+        state = ViewState(noise[view], targets[view])
+        before = states[view].target
+        if strategy == "mvnrs" and driver != UNDRIVEN and before is not None:
+            old = gradient_of(scene, picture, before)
+            scores = score(new, gradients[driver]), score(old, gradients[driver])
+            verdict = Verdict(better(*scores), *scores)
+            if not verdict.renewed:
+                gradient = old
+                state = states[view]
         del picture
-        now[view], judged[view], applied[view] = mine, verdict, chosen
-        for sums, part in zip(total, chosen, strict=True):
+        now[view] = state
+        verdicts[view] = verdict
+        gradients[view] = gradient
+        for sums, part in zip(total, gradient, strict=True):
             sums += part
-        if driver != PHOTO:
-            waiting[driver] -= 1
-        for spent in [i for i in applied if not waiting[i]]:  # a gradient is as large as the planes
-            del applied[spent]
-    return Iteration(total, now, judged)
+        if driver != UNDRIVEN:
+            followers[driver] -= 1
+        for i in [i for i in gradients if not followers[i]]:  # a gradient is as large as the planes
+            del gradients[i]
+    return Iteration(total, now, verdicts)
 
 
 def check_strategy(strategy: str) -> None:
@@ -252,13 +279,16 @@ def check_strategy(strategy: str) -> None:
         )
 
 
-def renewed_share(judged: dict[int, Judged]) -> float:
+def renewed_share(verdicts: dict[int, Verdict]) -> float:
     """How many of the compared views took the resampled noise; NaN where none was compared."""
-    compared = [one.renewed for one in judged.values() if not math.isnan(one.new)]
-    return sum(compared) / len(compared) if compared else math.nan
+    choices = [one.renewed for one in verdicts.values() if not math.isnan(one.new)]
+    return sum(choices) / len(choices) if choices else math.nan
 
 
-def mean_scores(judged: dict[int, Judged]) -> tuple[float, float] | None:
+def mean_scores(verdicts: dict[int, Verdict]) -> tuple[float, float] | None:
     """New and old scores, each the mean over the compared views; None where none was compared."""
-    compared = [(one.new, one.old) for one in judged.values() if not math.isnan(one.new)]
-    return tuple(sum(column) / len(compared) for column in zip(*compared, strict=True)) if compared else None
+    scores = [(one.new, one.old) for one in verdicts.values() if not math.isnan(one.new)]
+    if not scores:
+        return None
+    new, old = (sum(column) / len(scores) for column in zip(*scores, strict=True))
+    return new, old

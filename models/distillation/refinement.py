@@ -23,11 +23,20 @@ from ..fitting.photo_losses import field_drift
 from ..fitting.run import Progress, Proposal, Run, falling
 from ..fitting.state import PARTS, SavedState
 from ..head import Head
-from .head_scene import SEEN, RefineConfig, enlarged, head_scene
-from .noise_resampling import PHOTO, Iteration, Kept, anchor_noise, iterate_fast, mean_scores
+from .head_scene import RefineConfig, head_scene, with_resolution
+from .noise_resampling import (
+    UNDRIVEN,
+    Iteration,
+    ViewState,
+    anchor_noise,
+    driver_picture,
+    iterate_fast,
+    mean_scores,
+)
 from .views import refinement_cameras, view_order
 
 LEAST_VIEWS, MOST_VIEWS = 2, 64
+COARSE = ("rgb", "normal", "distance", "mask")  # of coarse views, in a state's order
 
 
 PRESETS = {
@@ -65,7 +74,8 @@ class Refinement(Run[Iteration]):
         generator: torch.Generator,
         cameras: Camera | None = None,
     ) -> None:
-        if head.reference is None:
+        reference = head.reference
+        if reference is None:
             raise ValueError(
                 "refine: expected a head with its photo, got one without; use the head of an inversion or of Feed-Forward Head"
             )
@@ -75,8 +85,9 @@ class Refinement(Run[Iteration]):
                 "change the count of Camera Orbit, or wire none"
             )
         self.config = config
-        head = enlarged(head, config.resolution)
-        device, photo = head.planes.device, head.reference.to(head.planes.device)
+        head = with_resolution(head, config.resolution)
+        device = head.planes.device
+        photo = reference.to(device)
         size = config.size, config.size
         image, mask = (
             F.interpolate(x[None], size=size, mode="bilinear", antialias=True)[0].clamp(0, 1)
@@ -90,28 +101,34 @@ class Refinement(Run[Iteration]):
         self.scene.pixels.pieces = self.pieces
         self.photo_mask = mask[0]
         self.pivot = replace(head, planes=head.planes.detach().clone()).field()
-        self.kept: dict[int, Kept] = {}
+        self.view_states: dict[int, ViewState] = {}
         self.scores: list[tuple[float, float]] = []
 
     def start(self) -> None:
         """Geometry and anchors of the first iteration."""
-        scene, denoiser = self.scene, self.scene.denoiser
+        scene = self.scene
+        denoiser = scene.denoiser
         scene.refresh()
-        coarse, side = denoiser.coarse, self.config.size // factor(denoiser.model.vae)
+        coarse = denoiser.coarse
+        side = self.config.size // factor(denoiser.model.vae)
         projectors = {
             view: coarse.driving(driver, coarse.rgb[driver]).to(denoiser.cameras[view])
             for view, driver in scene.order
-            if driver != PHOTO
+            if driver != UNDRIVEN
         }
         shape = (denoiser.model.denoiser.latent_channels, side, side)
         anchors = anchor_noise(scene.order, projectors, shape, self.draws)
-        self.kept = {view: Kept(anchors[view].to(coarse.rgb).contiguous()) for view, _ in scene.order}
+        self.view_states = {
+            view: ViewState(anchors[view].to(coarse.rgb).contiguous()) for view, _ in scene.order
+        }
 
     def reference_gradient(self) -> Tensor:
         """Of L_ref and of what keeps the surface; as the planes, [1, 3, C, (D,) H, W]."""
-        scene, pixels, config = self.scene, self.scene.pixels, self.config
-        colour, opacity = pixels.seen(0)
-        truth, mask = pixels.taken(0, scene.photo), self.photo_mask.flatten()[pixels.of_view[0]]
+        scene, config = self.scene, self.config
+        pixels = scene.pixels
+        colour, opacity = pixels.render(0)
+        truth = pixels.sample(0, scene.photo)
+        mask = self.photo_mask.flatten()[pixels.of_view[0]]
         loss = config.reference * (colour - truth).square().mean()
         loss = loss + config.mask * (opacity - mask).square().mean()
         if config.keep_shape:
@@ -128,41 +145,51 @@ class Refinement(Run[Iteration]):
         Returns:
             As the planes, [1, 3, C, (D,) H, W].
         """
-        scene, pixels, config = self.scene, self.scene.pixels, self.config
+        scene, config = self.scene, self.config
+        pixels = scene.pixels
         view, driver = scene.order[self.step_count % len(scene.order)]
-        noise = torch.randn(self.kept[view].anchor.shape, generator=self.draws)[None]
-        told = None if driver == PHOTO else self.kept[driver].target
-        told = scene.look([driver])[0] if told is None and driver != PHOTO else told
-        target = scene.targets([view], noise, t, [told], config.multi_steps)[0]
-        loss = config.multi_step * (scene.render(view) - pixels.taken(view, target)).square().mean()
+        noise = torch.randn(self.view_states[view].anchor.shape, generator=self.draws)[None]
+        driving = driver_picture(self.view_states, driver, lambda i: scene.look([i])[0])
+        target = scene.targets([view], noise, t, [driving], config.multi_steps)[0]
+        loss = config.multi_step * (scene.render(view) - pixels.sample(view, target)).square().mean()
         return torch.autograd.grad(loss, pixels.head.planes)[0]
 
     def proposal(self) -> Proposal[Iteration]:
         """One iteration."""
-        scene, config, done = self.scene, self.config, self.step_count
-        if done == 0:
+        scene, config = self.scene, self.config
+        step = self.step_count
+        if step == 0:
             self.start()
-        elif done % config.refresh == 0:
+        elif step % config.refresh == 0:
             scene.refresh()
         scene.begin(self.draws)
-        t = config.t(done, len(scene.denoiser.model.denoiser.schedule))
+        t = config.t(step, len(scene.denoiser.model.denoiser.schedule))
         iteration = iterate_fast(
-            scene, self.kept, t=t, sigma=config.noise(done), generator=self.draws, strategy=config.strategy
+            scene,
+            self.view_states,
+            t=t,
+            sigma=config.noise(step),
+            generator=self.draws,
+            strategy=config.strategy,
         )
         gradient = iteration.gradient[0] + self.reference_gradient()
         if config.multi_step:
             gradient = gradient + self.multi_step_gradient(t)
         return Proposal(
             gradients={"planes": gradient},
-            rate=falling(config.rate, done, config.iterations),
-            count=done + 1,
-            numbers=(gradient, *(one.target for one in iteration.kept.values())),
+            rate=falling(config.rate, step, config.iterations),
+            count=step + 1,
+            numbers=(gradient, *targets_of(iteration.states).values()),
             report=iteration,
         )
 
     def accept(self, proposal: Proposal[Iteration]) -> None:
-        self.kept = proposal.report.kept
-        scores = mean_scores(proposal.report.judged)
+        if proposal.report is None:
+            raise ValueError(
+                "refine: expected a proposal with its iteration, got none; pass one of `proposal`"
+            )
+        self.view_states = proposal.report.states
+        scores = mean_scores(proposal.report.verdicts)
         self.scores += [] if scores is None else [scores]
         super().accept(proposal)
 
@@ -180,33 +207,45 @@ class Refinement(Run[Iteration]):
 
     def result(self) -> Refined:
         """After at least one iteration that counted."""
-        targets = torch.stack([self.kept[view].target for view in sorted(self.kept)])
-        return Refined(self.head(), targets, self.scores)
+        targets = targets_of(self.view_states)
+        return Refined(self.head(), torch.stack([targets[view] for view in sorted(targets)]), self.scores)
 
     def beside(self) -> dict[str, Tensor]:
         """Anchors [C, h, w], targets [3, S, S], what is `Coarse`, and `scores` [N, 2] float64."""
-        kept = {f"anchor.{view}": one.anchor for view, one in self.kept.items()}
-        kept |= {f"target.{view}": one.target for view, one in self.kept.items() if one.target is not None}
-        seen = {f"coarse.{name}": getattr(self.scene.denoiser.coarse, name) for name in SEEN}
-        return kept | seen | {"scores": torch.tensor(self.scores, dtype=torch.float64).view(-1, 2)}
+        anchors = {f"anchor.{view}": one.anchor for view, one in self.view_states.items()}
+        targets = {f"target.{view}": target for view, target in targets_of(self.view_states).items()}
+        coarse = {f"coarse.{name}": getattr(self.scene.denoiser.coarse, name) for name in COARSE}
+        scores = torch.tensor(self.scores, dtype=torch.float64).view(-1, 2)
+        return anchors | targets | coarse | {"scores": scores}
 
     def resume_beside(self, saved: SavedState) -> None:
-        pixels, denoiser, S = self.scene.pixels, self.scene.denoiser, self.config.size
-        device, V = pixels.head.planes.device, len(pixels.cameras.cam2world)
+        pixels, denoiser = self.scene.pixels, self.scene.denoiser
+        S = self.config.size
+        V = len(pixels.cameras.cam2world)
+        device = pixels.head.planes.device
         side = S // factor(denoiser.model.vae)
-        shapes = {"rgb": (V, 3, S, S), "normal": (V, 3, S, S), "distance": (V, S, S), "mask": (V, S, S)}
-        seen = [saved.take(f"coarse.{name}", shapes[name]).to(device) for name in SEEN]
+        shapes = dict(zip(COARSE, [(V, 3, S, S)] * 2 + [(V, S, S)] * 2, strict=True))
+        rgb, normal, distance, mask = (
+            saved.take(f"coarse.{name}", shape).to(device) for name, shape in shapes.items()
+        )
         latents = (denoiser.model.denoiser.latent_channels, side, side)
         self.scores = [(new, old) for new, old in saved.take("scores", (None, 2)).tolist()]
-        kept = {}
+        states = {}
         for view, _ in self.scene.order:
-            anchor, name = saved.take(f"anchor.{view}", latents).to(device), f"target.{view}"
-            kept[view] = Kept(anchor, saved.take(name, (3, S, S)).to(device) if name in saved else None)
-        self.kept = kept
-        denoiser.tell(Coarse(*seen, pixels.cameras))
+            anchor = saved.take(f"anchor.{view}", latents).to(device)
+            name = f"target.{view}"
+            target = saved.take(name, (3, S, S)).to(device) if name in saved else None
+            states[view] = ViewState(anchor, target)
+        self.view_states = states
+        denoiser.tell(Coarse(rgb, normal, distance, mask, pixels.cameras))
 
     def old_names(self) -> Mapping[str, str]:
         return {"planes": "value.planes", **{part: f"{part}.planes" for part in PARTS[1:]}}
+
+
+def targets_of(states: Mapping[int, ViewState]) -> dict[int, Tensor]:
+    """Targets [3, S, S] by view, of those that have one."""
+    return {view: one.target for view, one in states.items() if one.target is not None}
 
 
 def refine(

@@ -28,6 +28,7 @@ from ..fitting.rays import render_in_pieces
 from ..fitting.run import Progress, Proposal, Run, falling
 from ..fitting.state import SavedState
 from ..head import Head
+from ..photo.alignment import AlignedPortrait
 from ..prior.detail_block import DetailBlock, new_block
 from .sds import annealed, sds_gradient, sds_loss
 
@@ -71,10 +72,10 @@ class RestorationConfig:
                 f"RestorationConfig: expected positive sizes and weights from 0, got {self}; use the defaults"
             )
 
-    def t_range(self, done: int, count: int) -> tuple[int, int]:
+    def t_range(self, step: int, count: int) -> tuple[int, int]:
         """Least and greatest timestep of a step."""
         least, most = (
-            annealed([*ends, max(self.steps - 1, 1)], done) for ends in (self.least_t, self.most_t)
+            annealed([*ends, max(self.steps - 1, 1)], step) for ends in (self.least_t, self.most_t)
         )
         return max(1, round(least * count)), min(count - 1, round(most * count))
 
@@ -90,11 +91,11 @@ class Guides:
 
 @dataclass(frozen=True)
 class Patient:
-    """One head under restoration. Attributes: head: as it was. begun: its planes behind the block as that was at first. photo: its rays.
+    """One head under restoration. Attributes: head: as it was. first_planes: behind the block as that was at first. photo: its rays.
     picture: what the Zero-123 knows of it."""
 
     head: Head
-    begun: Tensor
+    first_planes: Tensor
     photo: Target
     picture: Picture | None
 
@@ -103,9 +104,11 @@ def restoration_cameras(azimuths: int, generator: torch.Generator) -> Camera:
     """A ring that begins anywhere, one camera above and one below, shuffled."""
     first = float(torch.rand(1, generator=generator)) * 2 * math.pi / azimuths
     yaw = torch.tensor([first + 2 * math.pi * i / azimuths for i in range(azimuths)])
-    turned = torch.rand(2, generator=generator) * 2 * math.pi
-    steep = [math.radians(65), -math.radians(35)]  # the first is well above what is prompted as overhead
-    yaw, pitch = torch.cat([yaw, turned]), torch.tensor([0.0] * azimuths + steep)
+    steep_yaw = torch.rand(2, generator=generator) * 2 * math.pi
+    # the first is well above what is prompted as overhead
+    steep_pitch = [math.radians(65), -math.radians(35)]
+    yaw = torch.cat([yaw, steep_yaw])
+    pitch = torch.tensor([0.0] * azimuths + steep_pitch)
     order = torch.randperm(azimuths + 2, generator=generator)
     return orbit(yaw[order], pitch[order])
 
@@ -124,21 +127,24 @@ class Restoration(Run[None]):
         generator: torch.Generator,
         block: DetailBlock | None = None,
     ) -> None:
-        if not heads or any(head.reference is None for head in heads):
+        photos = [head.reference for head in heads if head.reference is not None]
+        if not heads or len(photos) < len(heads):
             raise ValueError(
                 "restoration: expected heads with their photos, got none or one without; use Invert Portrait's"
             )
-        self.guides, self.config = guides, config
+        self.guides = guides
+        self.config = config
         device = heads[0].planes.device
         self.block = new_block(heads[0].config) if block is None else deepcopy(block)
         self.block.to(device).requires_grad_(True)
         super().__init__(config.steps, generator, dict(self.block.named_parameters()))
-        self.patients = [self._patient(head) for head in heads]
+        self.patients = [self._patient(*pair) for pair in zip(heads, photos, strict=True)]
         self.after_call: Callable[[], None] = lambda: None
         self.cameras = restoration_cameras(config.azimuths, generator)
 
-    def _patient(self, head: Head) -> Patient:
-        photo, guides = head.reference.to(head.planes.device), self.guides
+    def _patient(self, head: Head, photo: AlignedPortrait) -> Patient:
+        photo = photo.to(head.planes.device)
+        guides = self.guides
         picture = None
         if guides.zero123 is not None:
             image = F.interpolate(
@@ -146,8 +152,8 @@ class Restoration(Run[None]):
             )[0].clamp(0, 1)
             picture = known_picture(guides.zero123, guides.model.vae, image, photo.camera)
         with torch.no_grad():
-            begun = self.block(head.planes)
-        return Patient(head, begun, photo_target(photo, self.config.seen), picture)
+            first_planes = self.block(head.planes)
+        return Patient(head, first_planes, photo_target(photo, self.config.seen), picture)
 
     def field(self, patient: Patient):
         """The head's field behind the block, with a graph to it."""
@@ -156,17 +162,21 @@ class Restoration(Run[None]):
     def view(self, field, camera: Camera) -> Tensor:
         """[1, 3, seen, seen] on white, with a graph."""
         self.after_call()
-        S, sampling = self.config.size, RenderConfig(coarse=self.config.samples, fine=self.config.samples)
+        S = self.config.size
+        sampling = RenderConfig(coarse=self.config.samples, fine=self.config.samples)
         origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, S, S))
         draws = draw(origins, sampling, self.draws)
-        seen = render_in_pieces(self.pieces, field, origins, directions, sampling, draws)
-        colour = field.rgb(seen.features, seen.opacity[..., None]) + 1 - seen.opacity[..., None]
+        rendering = render_in_pieces(self.pieces, field, origins, directions, sampling, draws)
+        opacity = rendering.opacity[..., None]
+        colour = field.rgb(rendering.features, opacity) + 1 - opacity
         image = colour[0].mT.view(1, 3, S, S).clamp(0, 1)
         return F.interpolate(image, size=(self.config.seen,) * 2, mode="bilinear", align_corners=False)
 
     def gradient(self, z: Tensor, camera: Camera, patient: Patient) -> Tensor:
         """What both denoisers would change in the scaled latents [1, C, h, w]."""
-        config, model, total = self.config, self.guides.model, torch.zeros_like(z)
+        config = self.config
+        model = self.guides.model
+        total = torch.zeros_like(z)
         schedule = model.denoiser.schedule
         low, high = config.t_range(self.step_count, len(schedule))
         t = torch.randint(low, high + 1, (1,), generator=self.draws).to(z.device)
@@ -176,33 +186,35 @@ class Restoration(Run[None]):
         self.after_call()
         if config.text:
             tokens = model.tokens.to(z)
-            told = view_prompt(tokens[:4], tokens[4], *yaw_pitch(one), self.guides.perp_neg)
-            rows = Conditioning(torch.cat([told.positive, tokens[4:], told.negative[0]]))
-            positive, without, *negative = model.denoiser(
+            prompt = view_prompt(tokens[:4], tokens[4], *yaw_pitch(one), self.guides.perp_neg)
+            rows = Conditioning(torch.cat([prompt.positive, tokens[4:], prompt.negative[0]]))
+            positive, uncond, *negative = model.denoiser(
                 noisy.expand(4, -1, -1, -1), t.expand(4), rows
             ).split(1)
-            guided = perp_neg_guided(
-                positive, without, torch.stack(negative, 1), told.weights, config.text_guidance
+            noise_pred = perp_neg_guided(
+                positive, uncond, torch.stack(negative, 1), prompt.weights, config.text_guidance
             )
-            total = total + config.text * sds_gradient(schedule, guided, noise, t)
+            total = total + config.text * sds_gradient(schedule, noise_pred, noise, t)
             self.after_call()
-        if config.picture and patient.picture is not None:
-            given, nothing = told_of(self.guides.zero123, patient.picture, one)
-            denoiser = self.guides.zero123.denoiser()
-            without, known = denoiser(
-                noisy.expand(2, -1, -1, -1), t.expand(2), Conditioning.cat(nothing, given)
+        zero123 = self.guides.zero123
+        if config.picture and zero123 is not None and patient.picture is not None:
+            conditioning, nothing = told_of(zero123, patient.picture, one)
+            denoiser = zero123.denoiser()
+            uncond, cond = denoiser(
+                noisy.expand(2, -1, -1, -1), t.expand(2), Conditioning.cat(nothing, conditioning)
             ).split(1)
-            guided = without + config.picture_guidance * (known - without)
-            total = total + config.picture * sds_gradient(schedule, guided, noise, t)
+            noise_pred = uncond + config.picture_guidance * (cond - uncond)
+            total = total + config.picture * sds_gradient(schedule, noise_pred, noise, t)
             self.after_call()
         return total
 
     def proposal(self) -> Proposal[None]:
         """One step on one head from one camera."""
-        config, done = self.config, self.step_count
-        patient = self.patients[done % len(self.patients)]
-        turn = (done // len(self.patients)) % len(self.cameras.cam2world)
-        if turn == 0 and done:
+        config = self.config
+        step = self.step_count
+        patient = self.patients[step % len(self.patients)]
+        turn = (step // len(self.patients)) % len(self.cameras.cam2world)
+        if turn == 0 and step:
             self.cameras = restoration_cameras(config.azimuths, self.draws)
         camera = self.cameras[turn].to(patient.head.planes.device)
         field = self.field(patient)
@@ -211,16 +223,16 @@ class Restoration(Run[None]):
             change = self.gradient(z.detach(), camera, patient)
         sampling = RenderConfig(coarse=config.samples, fine=config.samples)
         photo = ray_loss(field, patient.photo, sampling, config.rays, self.draws, self.pieces)
-        moved = (field.planes - patient.begun).square().mean()
-        loss = sds_loss(z, change) + config.reference * photo + config.keep * moved
+        drift = (field.planes - patient.first_planes).square().mean()
+        loss = sds_loss(z, change) + config.reference * photo + config.keep * drift
         gradients = torch.autograd.grad(loss, list(self.variables.values()))
         norm = torch.stack([g.norm() for g in gradients]).norm()
         return Proposal(
             gradients={
                 name: g / norm.clamp_min(1) for name, g in zip(self.variables, gradients, strict=True)
             },
-            rate=falling(config.rate, done, config.steps, 0.5),
-            count=done + 1,
+            rate=falling(config.rate, step, config.steps, 0.5),
+            count=step + 1,
             numbers=(loss.detach(), norm, change),
             loss=loss.item(),
         )

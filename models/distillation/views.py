@@ -7,8 +7,8 @@ import math
 import torch
 
 from ..camera import Camera, orbit, yaw_pitch
-from ..diffusion.new_views import chains
-from .noise_resampling import PHOTO
+from ..diffusion.new_views import PHOTO, chains
+from .noise_resampling import UNDRIVEN
 
 STEEP = math.radians(30)  # of pitch, from which on a camera is no part of the ring
 
@@ -26,9 +26,10 @@ def view_order(cameras: Camera) -> list[tuple[int, int]]:
     each by its nearest."""
     yaw, pitch = (x.cpu() for x in yaw_pitch(cameras))
     ring = [i for i in range(1, len(yaw)) if abs(float(pitch[i])) < STEEP]
-    order = [(0, PHOTO)]
+    order = [(0, UNDRIVEN)]
     order += [
-        (ring[view], 0 if driver < 0 else ring[driver]) for view, driver in chains(yaw[ring], float(yaw[0]))
+        (ring[view], 0 if driver == PHOTO else ring[driver])
+        for view, driver in chains(yaw[ring], float(yaw[0]))
     ]
     place = cameras.position
     for i in range(1, len(yaw)):

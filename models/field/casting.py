@@ -86,7 +86,8 @@ def cast_rays(
     Returns:
         features [1, R, F], depth [1, R], opacity [1, R].
     """
-    parts, total, step = [], origins.shape[1], cast.chunk(config)
+    parts = []
+    total, step = origins.shape[1], cast.chunk(config)
     for start in range(0, max(total, 1), step):
         part = slice(start, start + step)
         parts.append(cast(origins[:, part], directions[:, part], config))
@@ -148,12 +149,18 @@ def render(
     Raises:
         ValueError: as `render_features`.
     """
-    seen = render_features(cast, camera, height, width, replace(config, white_back=False), callback=callback)
-    opacity = seen.opacity[..., None]
-    rgb = cast.field.rgb(seen.features, opacity)
+    samples = render_features(
+        cast, camera, height, width, replace(config, white_back=False), callback=callback
+    )
+    opacity = samples.opacity[..., None]
+    rgb = cast.field.rgb(samples.features, opacity)
     rgb = rgb + (1 - opacity) * torch.tensor(background, dtype=rgb.dtype, device=rgb.device)
-    normal = camera_normals(cast.field, camera, seen, height, width, config.normal_step) if normals else None
-    return Rendering(*(as_images(x, height, width) for x in (rgb, seen.depth[..., None], opacity)), normal)
+    normal = (
+        camera_normals(cast.field, camera, samples, height, width, config.normal_step) if normals else None
+    )
+    pictures = (as_images(x, height, width) for x in (rgb, samples.depth[..., None], opacity))
+    colours, depth, opacities = pictures
+    return Rendering(colours, depth, opacities, normal)
 
 
 def as_images(values: Tensor, height: int, width: int) -> Tensor:
@@ -162,13 +169,13 @@ def as_images(values: Tensor, height: int, width: int) -> Tensor:
 
 
 def camera_normals(
-    field: Field, camera: Camera, seen: RayRendering, height: int, width: int, step: float
+    field: Field, camera: Camera, samples: RayRendering, height: int, width: int, step: float
 ) -> Tensor:
     """Camera-space normals [V, 3, height, width] of what `render_features` saw; zero where a ray is almost empty."""
     origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, height, width))
-    surface = (origins + directions * seen.depth[..., None]).detach()
+    surface = (origins + directions * samples.depth[..., None]).detach()
     parts = [surface_normals(field, part, step) for part in surface.split(1 << 16, dim=1)]
-    normal = as_images(torch.cat(parts, 1) * (seen.opacity > 0.05)[..., None], height, width)
+    normal = as_images(torch.cat(parts, 1) * (samples.opacity > 0.05)[..., None], height, width)
     return torch.einsum("vji,vjhw->vihw", camera.cam2world[:, :3, :3], normal)  # from world to camera axes
 
 

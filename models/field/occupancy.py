@@ -63,7 +63,8 @@ def build(field: Field, resolution: int = 64, *, config: RenderConfig | None = N
     Args:
         resolution: cells along each side of the box. config: what is not to be seen, as when rendering.
     """
-    field, cell = prepare(field), field.config.box_side / resolution
+    cell = field.config.box_side / resolution
+    field = prepare(field)
     raw = raw_at(field, centres(resolution + 2, cell, field), config)
     return grid_of(raw, field.activate(raw), cell)
 
@@ -111,15 +112,16 @@ def raw_at(field: Field, points: Tensor, config: RenderConfig | None = None) -> 
 def grid_of(raw: Tensor, density: Tensor, cell: float) -> OccupancyGrid:
     """The grid around raw and other densities [n^3]; cells beside those with matter count, too, so that thin parts survive."""
     n = round(len(raw) ** (1 / 3))
-    filled = (-torch.expm1(-density * cell) > SEEN).view(n, n, n)
-    solid, low, high = torch.zeros_like(filled), [], []
+    matter = (-torch.expm1(-density * cell) > SEEN).view(n, n, n)
+    solid = torch.zeros_like(matter)
+    low, high = [], []
     inner = (slice(1, -1),) * 3
-    solid[inner] = filled[inner]
+    solid[inner] = matter[inner]
     for axis in range(3):
-        solid[inner] |= filled[inner].roll(1, axis) | filled[inner].roll(
+        solid[inner] |= matter[inner].roll(1, axis) | matter[inner].roll(
             -1, axis
         )  # what wraps around does no harm
-    occupied = filled | solid
+    occupied = matter | solid
     for axis in range(3):
         slabs = occupied.movedim(axis, 0).flatten(1).any(1).nonzero()[:, 0]
         low.append(slabs[0] if len(slabs) else slabs.new_tensor(n))
@@ -137,11 +139,15 @@ def meets(grid: OccupancyGrid, origins: Tensor, directions: Tensor) -> Tensor:
 
 def cells(grid: OccupancyGrid, origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
     """The cells, int32 [R, S], at distances t [R, S] along rays [R, 3]."""
-    n, index = grid.resolution, None
+    n = grid.resolution
     begin, slope = origins / grid.cell + n / 2, directions / grid.cell
-    for axis in range(3):
-        place = torch.addcmul(begin[:, axis, None], slope[:, axis, None], t).clamp_(0, n - 1).int()
-        index = place if index is None else index.mul_(n).add_(place)
+    places = (
+        torch.addcmul(begin[:, axis, None], slope[:, axis, None], t).clamp_(0, n - 1).int()
+        for axis in range(3)
+    )
+    index = next(places)
+    for place in places:
+        index.mul_(n).add_(place)
     return index
 
 
@@ -266,10 +272,12 @@ def render_rays_fast(
         raise ValueError(
             f"render_rays_fast: expected rays [1, R, 3] of the one head that the grid is of, got {list(origins.shape)}"
         )
-    field, draws, parts = prepare(field), draws or middle_draws(origins, config), []
+    field = prepare(field)
+    draws = draws or middle_draws(origins, config)
+    parts = []
     near, far = box_range(origins[0].detach(), directions[0].detach(), field.config.box_side)
-    if config.near is not None:
-        near, far = torch.full_like(near, config.near), torch.full_like(far, config.far)
+    if config.span is not None:
+        near, far = (torch.full_like(near, distance) for distance in config.span)
     for start in range(0, max(1, origins.shape[1]), CHUNK):
         part = slice(start, start + CHUNK)
         some = Draws(draws.coarse[0, part], draws.fine[0, part])
@@ -299,12 +307,15 @@ def some_rays(
     The second pass goes about matter, and leaves out the last interval, in which a ray leaves the box.
     """
     able = far > near if config.near is not None else (far > near) & meets(grid, origins, directions)
-    able, R, parts, config = able.nonzero()[:, 0], len(origins), [], replace(config, white_back=False)
+    able = able.nonzero()[:, 0]
+    config = replace(config, white_back=False)
+    R = len(origins)
+    parts = []
     t = coarse_samples(near[able], far[able], draws.coarse[able], disparity=config.disparity)
     cell = cells(grid, origins[able], directions[able], t)
     near_matter, near_any = grid.solid[cell].any(-1), grid.occupied[cell].any(-1)
-    for chosen, twice in ((near_matter, config.fine > 0), (near_any & ~near_matter, False)):
-        if len(some := chosen.nonzero()[:, 0]):
+    for rays, twice in ((near_matter, config.fine > 0), (near_any & ~near_matter, False)):
+        if len(some := rays.nonzero()[:, 0]):
             ray = able[some]
             rest = (origins[ray], directions[ray], t[some], cell[some], config)
             parts.append(
@@ -315,7 +326,8 @@ def some_rays(
         return RayRendering(origins.new_zeros(R, F), origins.new_full((R,), torch.inf), origins.new_zeros(R))
     ray = torch.cat([number for number, _ in parts])
     features, depth, opacity = (
-        torch.cat([getattr(seen, name) for _, seen in parts]) for name in ("features", "depth", "opacity")
+        torch.cat([getattr(rendering, name) for _, rendering in parts])
+        for name in ("features", "depth", "opacity")
     )
     return RayRendering(
         features.new_zeros(R, features.shape[-1]).index_copy(0, ray, features),

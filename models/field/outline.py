@@ -30,17 +30,17 @@ def outline(opacity: Tensor, size: int) -> Tensor:
 
 
 def render_pixels(
-    cast: Caster, camera: Camera, chosen: Tensor, config: RenderConfig
+    cast: Caster, camera: Camera, pixels: Tensor, config: RenderConfig
 ) -> tuple[RayRendering, Tensor]:
     """What the rays of some pixels see over black.
 
     Args:
-        camera: [V]. chosen: bool [V, S, S].
+        camera: [V]. pixels: bool [V, S, S].
 
     Returns:
-        Of N = chosen.sum() rays: features [1, N, F], depth (0 where empty), opacity [1, N]; and their rgb [N, 3], premultiplied.
+        Of N = pixels.sum() rays: features [1, N, F], depth (0 where empty), opacity [1, N]; and their rgb [N, 3], premultiplied.
     """
-    S = chosen.shape[-1]
-    origins, directions = (x[chosen][None] for x in rays(camera, S, S))
-    seen = cast_rays(cast, origins, directions, config)
-    return seen, cast.field.rgb(seen.features, seen.opacity[..., None])[0]
+    S = pixels.shape[-1]
+    origins, directions = (x[pixels][None] for x in rays(camera, S, S))
+    samples = cast_rays(cast, origins, directions, config)
+    return samples, cast.field.rgb(samples.features, samples.opacity[..., None])[0]

@@ -254,7 +254,8 @@ def lattice(config: FieldConfig, like: Tensor) -> Lattice:
     H, D, C = config.resolution, max(config.depth, 1), config.channels
     columns, rows = ([AXES[axes[i]] for axes in config.plane_axes] for i in (0, 1))
     corners = [(plane, r, c) for plane in range(3) for r in (0, 1) for c in (0, 1)]
-    axes, pick, third = torch.eye(3).to(like), torch.eye(6).to(like), None
+    axes, pick = torch.eye(3).to(like), torch.eye(6).to(like)
+    third = None
     if H == 1:
         pick[3:] = 0  # a single texel has no second
     if config.depth:
@@ -286,10 +287,10 @@ def add_transposed(table: Tensor, rows: Tensor, weights: Tensor, values: Tensor)
     weights = weights[order].mT.contiguous()
     order = order // planes
     for step, weight in zip((rows[0] - rows[0, 0]).tolist(), weights, strict=True):
-        summed = F.embedding_bag(
+        sums = F.embedding_bag(
             order, values, bounds, per_sample_weights=weight, mode="sum", include_last_offset=True
         )
-        table.index_add_(0, first.long() + step, summed)
+        table.index_add_(0, first.long() + step, sums)
 
 
 def activated(out: Tensor, activation: str, into: Tensor) -> None:

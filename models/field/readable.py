@@ -85,9 +85,9 @@ def render_rays(
         raw = torch.cat([raw, more_raw], -1).gather(-1, order)
         features = torch.cat([features, more_features], -2)
         features = features.gather(-2, order[..., None].expand(-1, -1, -1, features.shape[-1]))
-    seen, distance, weights = composite(field, raw, features, t)
+    values, distance, weights = composite(field, raw, features, t)
     opacity = weights.sum(-1)
     depth = torch.where(opacity > 0, distance / opacity.clamp(min=1e-30), torch.inf).clamp(t.min(), t.max())
     if config.white_back:
-        seen = seen + (1 - opacity)[..., None]
-    return RayRendering(seen, depth, opacity)
+        values = values + (1 - opacity)[..., None]
+    return RayRendering(values, depth, opacity)

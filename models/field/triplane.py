@@ -118,15 +118,15 @@ def plane_features(planes: Tensor, points: Tensor, config: FieldConfig) -> list[
     for plane, axes in zip(planes.to(points.dtype).unbind(1), config.plane_axes, strict=True):
         column, row = AXES[axes[0]], AXES[axes[1]]
         flat = plane.flatten(1, -3).contiguous(memory_format=torch.channels_last)
-        sampled = F.grid_sample(flat, unit[:, None, :, [column, row]], align_corners=False)[:, :, 0]
+        texels = F.grid_sample(flat, unit[:, None, :, [column, row]], align_corners=False)[:, :, 0]
         if plane.ndim == 5:  # [B, H, W] and the two axes before
             third = unit[..., ({0, 1, 2} - {column, row}).pop()]
             slices = torch.arange(plane.shape[2], dtype=third.dtype, device=third.device)[:, None]
             tent = (1 - ((third[:, None] + 1) * (plane.shape[2] / 2) - 0.5 - slices).abs()).clamp(
                 min=0
             )  # [B, D, N]
-            sampled = (sampled.unflatten(1, plane.shape[1:3]) * tent[:, None]).sum(2)
-        samples.append(sampled)
+            texels = (texels.unflatten(1, plane.shape[1:3]) * tent[:, None]).sum(2)
+        samples.append(texels)
     return samples
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,7 @@ class Field(Protocol):
     @property
     def device(self) -> torch.device: ...
     @property
-    def scattered(self) -> bool: ...  # whether it has `PreparedField.raw_of`, for points that lie in no order
+    def scattered(self) -> bool: ...  # whether it is a `ScatteredField`
 
     def raw(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """[B, N, 3] -> raw density [B, N], features [B, N, F]."""
@@ -50,6 +50,19 @@ class Field(Protocol):
     def density(self, points: Tensor) -> Tensor:
         """[..., 3] -> density [...] >= 0 per scene unit."""
         ...
+
+
+class ScatteredField(Field, Protocol):
+    """One that also looks up points that lie in no order; `PreparedField` says more."""
+
+    def raw_of(self, points: Tensor, heads: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Points [N, 3] of the heads [N] (None: there is one) -> raw density [N], features [N, F]."""
+        ...
+
+
+def looks_up(field: Field) -> TypeGuard[ScatteredField]:
+    """Whether a field looks up points that lie in no order."""
+    return field.scattered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +110,17 @@ class RenderConfig:
             raise ValueError(
                 f"RenderConfig: expected coarse >= {least} and fine >= 0 samples, got {self.coarse} and {self.fine}"
             )
-        if (self.near is None) != (self.far is None) or (self.near is not None and not self.near < self.far):
+        if (self.near is None) != (self.far is None) or (self.span and not self.span[0] < self.span[1]):
             raise ValueError(
                 f"RenderConfig: expected near < far, or None for both, got {self.near} and {self.far}"
             )
         if self.disparity and (self.near is not None and self.near <= 0):
             raise ValueError(f"RenderConfig: expected near > 0 with disparity, got {self.near}")
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """near and far, where it has them."""
+        return None if self.near is None or self.far is None else (self.near, self.far)
 
 
 @dataclass(frozen=True)
@@ -187,9 +205,9 @@ def ray_range(
     Returns:
         near, far [...], scene units.
     """
-    if config.near is not None:
-        near = torch.full_like(origins[..., 0], config.near)
-        return near, torch.full_like(near, config.far)
+    if config.span is not None:
+        near, far = (torch.full_like(origins[..., 0], distance) for distance in config.span)
+        return near, far
     near, far = box_range(origins.detach(), directions.detach(), box_side)
     hit = far > near
     if not hit.any():
@@ -223,8 +241,8 @@ def importance_samples(t: Tensor, weights: Tensor, u: Tensor) -> Tensor:
     Returns:
         [..., N] in the order of u, no gradient.
     """
-    padded = F.pad(weights, (1, 1))
-    widest = torch.maximum(padded[..., 1:], padded[..., :-1])
+    with_ends = F.pad(weights, (1, 1))
+    widest = torch.maximum(with_ends[..., 1:], with_ends[..., :-1])
     mass = (widest[..., 1:-2] + widest[..., 2:-1]) / 2 + 0.01 + 1e-5  # rays without matter are sampled evenly
     mass = mass / mass.sum(-1, keepdim=True)
     cdf = F.pad(mass.cumsum(-1), (1, 0))  # [..., S - 2]
@@ -248,8 +266,8 @@ def draw(like: Tensor, config: RenderConfig, generator: torch.Generator) -> Draw
 def middle_draws(like: Tensor, config: RenderConfig) -> Draws:
     """The middle of every step and even quantiles, for rays of origins `like` [B, R, 3]: the same rays give the same image."""
     coarse = like.new_full((*like.shape[:-1], config.coarse), 0.5)
-    even = (torch.arange(config.fine, dtype=like.dtype, device=like.device) + 0.5) / max(1, config.fine)
-    return Draws(coarse, even.expand(*like.shape[:-1], -1))
+    quantiles = (torch.arange(config.fine, dtype=like.dtype, device=like.device) + 0.5) / max(1, config.fine)
+    return Draws(coarse, quantiles.expand(*like.shape[:-1], -1))
 
 
 def cut(raw: Tensor, points: Tensor, field: Field, config: RenderConfig) -> Tensor:
@@ -297,7 +315,7 @@ def shade(
         What the rays saw, infinitely far where they are empty.
     """
     moving = origins.requires_grad or directions.requires_grad or t.requires_grad
-    if moving or not field.scattered:
+    if moving or not looks_up(field):
         points = (origins[..., None, :] + directions[..., None, :] * t[..., None]).flatten(1, 2)
         raw, features = field.raw(points)
         weights = interval_weights(field, cut(raw, points, field, config).view_as(t), t)
@@ -308,13 +326,15 @@ def shade(
             config,
         )
     weights = interval_weights(field, raw, t)
-    kept = at_ends(weights) > config.negligible
-    ray = kept.flatten(0, 1).nonzero()[:, 0]
-    points = origins.flatten(0, 1)[ray] + directions.flatten(0, 1)[ray] * t[kept][:, None]
-    looked_up, features = field.raw_of(points, ray // t.shape[1])
-    if looked_up.requires_grad:
-        weights = interval_weights(field, raw.masked_scatter(kept, cut(looked_up, points, field, config)), t)
-    return summed(sum_over_rays(features, at_ends(weights)[kept], ray, t.shape[:2]), weights, t, config)
+    visible = at_ends(weights) > config.negligible
+    ray = visible.flatten(0, 1).nonzero()[:, 0]
+    points = origins.flatten(0, 1)[ray] + directions.flatten(0, 1)[ray] * t[visible][:, None]
+    raw_again, features = field.raw_of(points, ray // t.shape[1])
+    if raw_again.requires_grad:
+        weights = interval_weights(
+            field, raw.masked_scatter(visible, cut(raw_again, points, field, config)), t
+        )
+    return summed(sum_over_rays(features, at_ends(weights)[visible], ray, t.shape[:2]), weights, t, config)
 
 
 def sum_over_rays(features: Tensor, weights: Tensor, ray: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -323,15 +343,15 @@ def sum_over_rays(features: Tensor, weights: Tensor, ray: Tensor, shape: tuple[i
     return total.index_add(0, ray, features * weights[:, None]).view(*shape, features.shape[-1])
 
 
-def summed(seen: Tensor, weights: Tensor, t: Tensor, config: RenderConfig) -> RayRendering:
+def summed(features: Tensor, weights: Tensor, t: Tensor, config: RenderConfig) -> RayRendering:
     """What rays saw: features [..., F], from weights [..., S - 1] of the intervals between t [..., S]; empty ones infinitely far."""
     opacity = weights.sum(-1)
     distance = (weights * (t[..., 1:] + t[..., :-1]) / 2).sum(-1)
-    filled = opacity > 0
-    depth = torch.where(filled, distance / torch.where(filled, opacity, 1), torch.inf)
+    hit = opacity > 0
+    depth = torch.where(hit, distance / torch.where(hit, opacity, 1), torch.inf)
     if config.white_back:
-        seen = seen + (1 - opacity)[..., None]
-    return RayRendering(seen, depth, opacity)
+        features = features + (1 - opacity)[..., None]
+    return RayRendering(features, depth, opacity)
 
 
 def march(
@@ -369,13 +389,14 @@ def render_rays(
     """
     field = prepare(field)
     near, far = ray_range(origins, directions, config, field.config.box_side)
-    parts, low, high = [], torch.inf, -torch.inf
+    parts = []
+    low, high = torch.inf, -torch.inf
     for part in chunks(origins, config, field.config):
         some = draws and Draws(draws.coarse[:, part], draws.fine[:, part])
-        seen, t = march(
+        rays, t = march(
             field, origins[:, part], directions[:, part], near[:, part], far[:, part], config, some
         )
-        parts.append((seen.features, seen.depth, seen.opacity))
+        parts.append((rays.features, rays.depth, rays.opacity))
         low, high = min(low, t.min().item()), max(high, t.max().item())
     features, depth, opacity = (torch.cat(x, 1) for x in zip(*parts, strict=True))
     return RayRendering(features, depth.clamp(low, high), opacity)

@@ -95,16 +95,17 @@ def agreement(views: Tensor, distance: Tensor, cameras: Camera, tolerance: float
     Returns:
         [V, 1, S, S] in (0, 1].
     """
-    V, result = len(views), []
+    V = len(views)
+    result = []
     for i in range(V):
         others = [j for j in range(V) if j != i]
         if not others:
             return torch.ones_like(distance)
         here = [i] * len(others)
-        moved, known = warp(views[others], distance[others], cameras[others], distance[here], cameras[here])
-        difference = (moved - views[here]).abs().mean(1, keepdim=True)
-        seen = known.sum(0).clamp(min=1)
-        mean = torch.where(known, difference, 0).sum(0) / seen
+        warps, visible = warp(views[others], distance[others], cameras[others], distance[here], cameras[here])
+        difference = (warps - views[here]).abs().mean(1, keepdim=True)
+        witnesses = visible.sum(0).clamp(min=1)
+        mean = torch.where(visible, difference, 0).sum(0) / witnesses
         result.append(torch.exp(-mean / tolerance))
     return torch.stack(result)
 
@@ -121,24 +122,27 @@ class Baking(Run[None]):
         self.original, self.config = head, config
         self.order = nearest_first(cameras)
         with torch.no_grad():
-            seen = head.render(cameras, config.size, normals=False)
+            rendering = head.render(cameras, config.size, normals=False)
         views = F.interpolate(views, size=(config.size, config.size), mode="bilinear", antialias=True).clamp(
             0, 1
         )
-        mask = (seen.opacity > 0.5).to(views)
-        sure = agreement(views, seen.depth * mask, cameras, config.agreement)
+        mask = (rendering.opacity > 0.5).to(views)
+        certainty = agreement(views, rendering.depth * mask, cameras, config.agreement)
         photos = [uncropped(views[i], mask[i], cameras[i]) for i in range(len(views))]
-        self.targets = [weighed(photo_target(photo, config.size), sure[i]) for i, photo in enumerate(photos)]
+        self.targets = [
+            weighed(photo_target(photo, config.size), certainty[i]) for i, photo in enumerate(photos)
+        ]
         self.pictures = self._pictures(photos)
         self.pivot = head.field()
         self.offset = torch.zeros_like(head.planes).requires_grad_()
         super().__init__(config.steps, generator, {"offset": self.offset})
 
-    def _pictures(self, photos: list[AlignedPortrait]) -> list[PictureTarget] | None:
-        generator = self.original.generator
-        if not self.config.crop_every or generator is None or not generator.super_resolves:
-            return None
-        return [picture_target(photo, generator) for photo in photos]
+    def _pictures(self, photos: list[AlignedPortrait]) -> list[PictureTarget]:
+        """The views as the head's generator makes pictures; none where it makes none."""
+        pair = self.original.styled
+        if not self.config.crop_every or pair is None or not pair[0].super_resolves:
+            return []
+        return [picture_target(photo, pair[0]) for photo in photos]
 
     def joined(self) -> int:
         """How many views take part in the next step."""
@@ -151,13 +155,14 @@ class Baking(Run[None]):
 
     def proposal(self) -> Proposal[None]:
         """One step on one view of those that take part, in turns."""
-        config, head, done = self.config, self.original, self.step_count
-        view = self.order[done % self.joined()]
+        config, head, count = self.config, self.original, self.step_count
+        view = self.order[count % self.joined()]
         field = replace(self.pivot, planes=head.planes + self.offset)
-        if self.pictures is not None and done % config.crop_every == config.crop_every - 1:
+        if head.styled and self.pictures and count % config.crop_every == config.crop_every - 1:
+            generator, latents = head.styled
             sampling = RenderConfig(coarse=config.coarse, fine=config.fine, white_back=True)
-            where = field, head.latents, self.pictures[view], sampling, config.crop, self.draws
-            loss = crop_loss(head.generator, *where, None, 0.0, self.pieces)
+            piece = self.pictures[view], sampling, config.crop, self.draws
+            loss = crop_loss(generator, field, latents, *piece, None, 0.0, self.pieces)
         else:
             sampling = RenderConfig(coarse=config.coarse, fine=config.fine)
             loss = ray_loss(field, self.targets[view], sampling, config.rays, self.draws, self.pieces)
@@ -166,8 +171,8 @@ class Baking(Run[None]):
         (gradient,) = torch.autograd.grad(loss, [self.offset])
         return Proposal(
             gradients={"offset": gradient},
-            rate=falling(config.rate, done, config.steps),
-            count=done + 1,
+            rate=falling(config.rate, count, config.steps),
+            count=count + 1,
             numbers=(loss.detach(), gradient),
             loss=loss.item(),
         )

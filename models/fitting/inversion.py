@@ -124,7 +124,7 @@ class Inversion(Run[None]):
         self.pivot: tuple[int, TriplaneField, HeldSurface] | None = (
             None  # of which stage, the field that it is held to, its surface
         )
-        self._made: Tensor | None = None  # the generator's planes, once it is left alone
+        self._planes: Tensor | None = None  # the generator's planes, once it is left alone
         with torch.no_grad():
             self.offset = torch.zeros_like(prior.planes(self.start)).requires_grad_()  # of the planes
         tuned = {f"generator.{name}": p for name, p in self.generator.tuned_parameters()}
@@ -136,21 +136,21 @@ class Inversion(Run[None]):
         Raises:
             AssertionError: never, for the last stage has no end.
         """
-        done = self.step_count
+        count = self.step_count
         for stage, steps in enumerate(self.config.stages):
-            if done < steps or stage == 2:
-                return stage, done
-            done -= steps
+            if count < steps or stage == 2:
+                return stage, count
+            count -= steps
         raise AssertionError("unreachable")
 
     def planes(self, stage: int) -> Tensor:
         """The planes [1, 3, C, (D,) H, W] as they stand, differentiable by what the stage fits."""
         if stage < 2:
             return self.generator.planes(self.latents) + self.offset.detach()
-        if self._made is None:
+        if self._planes is None:
             with torch.no_grad():
-                self._made = self.generator.planes(self.latents)
-        return self._made + self.offset
+                self._planes = self.generator.planes(self.latents)
+        return self._planes + self.offset
 
     def _held_to(self, stage: int) -> tuple[TriplaneField, HeldSurface]:
         """The field of the stage's start (of the planes' stage the generator's own, which `restore` can make again) and its surface."""
@@ -174,15 +174,16 @@ class Inversion(Run[None]):
 
     def proposal(self) -> Proposal[None]:
         """One step of the stage that `step_count` is in."""
-        config, (stage, done) = self.config, self.stage()
+        config = self.config
+        stage, count = self.stage()
         field = self.generator.field(self.planes(stage), self.latents)
         loss = self._photo_loss(field)
         if stage:
-            pivot, held = self._held_to(stage)
+            pivot, surface = self._held_to(stage)
             shape, colour = field_drift(field, pivot, self.draws)
             loss = loss + config.keep_shape * shape + config.keep_colour * colour
             if stage == 2:  # tuning the generator changes a head as a whole, and should; its planes do not
-                loss = loss + config.keep_surface * held_drift(field, pivot, held, self.draws)
+                loss = loss + config.keep_surface * held_drift(field, pivot, surface, self.draws)
         else:
             loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
         names = list(self.variables)
@@ -191,8 +192,8 @@ class Inversion(Run[None]):
         rate = (config.latent_rate, config.tuning_rate, config.detail_rate)[stage]
         return Proposal(
             gradients=dict(zip(names, gradients, strict=True)),
-            rate=falling(rate, done, config.stages[stage]),
-            count=done + 1,
+            rate=falling(rate, count, config.stages[stage]),
+            count=count + 1,
             numbers=(loss.detach(), *(gradient for gradient in gradients if gradient is not None)),
             loss=loss.item(),
         )
@@ -209,7 +210,7 @@ class Inversion(Run[None]):
         return {f"{i}.{part}": f"{part}.{name}" for i, name in enumerate(self.variables) for part in PARTS}
 
     def resume_beside(self, saved: SavedState) -> None:
-        self.pivot, self._made = None, None
+        self.pivot, self._planes = None, None
 
 
 @torch.no_grad()

@@ -21,9 +21,10 @@ def critic_distance(critic: Discriminator) -> Perceptual:
 
     def distance(shown: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> Tensor:
         with torch.no_grad():
-            expected = critic.features(*truth)
-        pairs = zip(critic.features(*shown)[:3], expected[:3], strict=True)
-        return sum((a - b).abs().mean() / b.abs().mean().clamp(min=1e-3) for a, b in pairs)
+            levels = critic.features(*truth)
+        pairs = zip(critic.features(*shown)[:3], levels[:3], strict=True)
+        first, *others = ((a - b).abs().mean() / b.abs().mean().clamp(min=1e-3) for a, b in pairs)
+        return sum(others, start=first)
 
     return distance
 
@@ -33,10 +34,10 @@ def vgg_distance(network: VGG16) -> Perceptual:
 
     def distance(shown: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> Tensor:
         with torch.no_grad():
-            expected = [unit(x) for x in network(truth[0])]
-        return sum(
-            (unit(x) - y).square().sum(1).mean() for x, y in zip(network(shown[0]), expected, strict=True)
-        )
+            levels = [unit(x) for x in network(truth[0])]
+        pairs = zip(network(shown[0]), levels, strict=True)
+        first, *others = ((unit(x) - y).square().sum(1).mean() for x, y in pairs)
+        return sum(others, start=first)
 
     return distance
 

@@ -72,14 +72,14 @@ def ray_loss(
     backdrop = torch.rand(3, generator=generator).to(target.rgb)
     origins, directions = target.origins[None, pick], target.directions[None, pick]
     draws = draw(origins, sampling, generator)
-    seen = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, draws)
-    opacity, mask = seen.opacity[0], target.mask[pick]
-    colour = field.rgb(seen.features, seen.opacity[..., None])[0]
+    samples = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, draws)
+    opacity, mask = samples.opacity[0], target.mask[pick]
+    colour = field.rgb(samples.features, samples.opacity[..., None])[0]
     truth = target.rgb[pick] * mask[:, None] + backdrop * (1 - mask[:, None])
-    shown = colour + (1 - opacity[:, None]) * backdrop
+    picture = colour + (1 - opacity[:, None]) * backdrop
     return (
-        (shown - truth).abs().mean()
-        + 2 * (shown - truth).square().mean()
+        (picture - truth).abs().mean()
+        + 2 * (picture - truth).square().mean()
         + 0.3 * (opacity - mask).square().mean()
     )
 
@@ -102,8 +102,8 @@ def field_drift(
         torch.rand(1, WORST_OF * count, 3, generator=generator).to(field.planes) - 0.5
     ) * field.config.box_side
     with torch.no_grad():
-        moved = (torch.exp(-0.02 * field.density(points)) - torch.exp(-0.02 * pivot.density(points))).abs()
-    points = torch.cat([points[:, : count // 2], points[:, moved[0].topk(count // 2).indices]], 1)
+        drift = (torch.exp(-0.02 * field.density(points)) - torch.exp(-0.02 * pivot.density(points))).abs()
+    points = torch.cat([points[:, : count // 2], points[:, drift[0].topk(count // 2).indices]], 1)
     density, colour = field(points)
     with torch.no_grad():
         pivot_density, pivot_colour = pivot(points)
@@ -154,9 +154,9 @@ def held_surface(field: TriplaneField, reference: AlignedPortrait, sampling: Ren
     yaw, pitch = torch.tensor(AROUND).T
     around = orbit(torch.deg2rad(yaw), pitch).to(device)
     cast = MarchingCaster(field)
-    seen = render_features(cast, around, HELD_SIZE, HELD_SIZE, sampling)
+    rays_at_front = render_features(cast, around, HELD_SIZE, HELD_SIZE, sampling)
     origins, directions = (x.reshape(-1, 3) for x in rays(around, HELD_SIZE, HELD_SIZE))
-    points = (origins + directions * seen.depth[0, :, None])[seen.opacity[0] > 0.5]
+    points = (origins + directions * rays_at_front.depth[0, :, None])[rays_at_front.opacity[0] > 0.5]
     own = render_features(cast, camera[None], HELD_SIZE, HELD_SIZE, sampling)
     first = torch.where(own.opacity > 0.5, own.depth, torch.inf).view(1, 1, HELD_SIZE, HELD_SIZE)
     first = -F.max_pool2d(-first, 3, 1, 1)  # a pixel's edge sees a little past its centre
@@ -175,7 +175,7 @@ def held_surface(field: TriplaneField, reference: AlignedPortrait, sampling: Ren
 def held_drift(
     field: TriplaneField,
     pivot: TriplaneField,
-    held: HeldSurface,
+    surface: HeldSurface,
     generator: torch.Generator,
     count: int = 3072,
 ) -> Tensor:
@@ -184,17 +184,17 @@ def held_drift(
     Args:
         count: points that are compared.
     """
-    if not len(held.points):
+    if not len(surface.points):
         return field.planes.new_zeros(())
-    pick = torch.randint(len(held.points), (count,), generator=generator).to(held.points.device)
-    jitter = (torch.rand(count, 3, generator=generator).to(held.points) - 0.5) * 0.016
-    some = (held.points[pick] + jitter)[None]
+    pick = torch.randint(len(surface.points), (count,), generator=generator).to(surface.points.device)
+    jitter = (torch.rand(count, 3, generator=generator).to(surface.points) - 0.5) * 0.016
+    some = (surface.points[pick] + jitter)[None]
     density, colour = field(some)
     with torch.no_grad():
         pivot_density, pivot_colour = pivot(some)
     alpha, pivot_alpha = 1 - torch.exp(-0.01 * density), 1 - torch.exp(-0.01 * pivot_density)
-    return (held.colour[pick] * (colour - pivot_colour).abs().mean(-1)).mean() + (
-        held.shape[pick] * (alpha - pivot_alpha).abs()
+    return (surface.colour[pick] * (colour - pivot_colour).abs().mean(-1)).mean() + (
+        surface.shape[pick] * (alpha - pivot_alpha).abs()
     ).mean()
 
 
@@ -216,10 +216,8 @@ class PictureTarget:
 
 def picture_target(reference: AlignedPortrait, generator: HeadGenerator) -> PictureTarget:
     """The photo on white at a generator's final and raw sizes."""
-    R, white = (
-        generator.config.raw_resolution,
-        reference.on_white()[None].clamp(0, 1) * 2 - 1,
-    )  # from [0, 1] to [-1, 1]
+    R = generator.config.raw_resolution
+    white = reference.on_white()[None].clamp(0, 1) * 2 - 1  # from [0, 1] to [-1, 1]
     origins, directions = rays(reference.camera, R, R)
     compared = 1 - outline(resized(reference.mask[None], R), generator.resolution).to(white)[:, None]
     return PictureTarget(
@@ -266,12 +264,12 @@ def crop_loss(
     sampling = replace(sampling, white_back=generator.config.render.white_back)
     origins, directions = (x[piece].reshape(1, -1, 3) for x in (target.origins, target.directions))
     jitter = draw(origins, sampling, draws)
-    seen = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, jitter)
-    features = generator.signed(seen.features.mT.unflatten(2, (side, side)))
+    rays = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, jitter)
+    features = generator.signed(rays.features.mT.unflatten(2, (side, side)))
     raw = generator.colours(features, latents)
     image = generator.super_resolve_piece(raw, features, latents)
     if not sampling.white_back:
-        opacity = seen.opacity.view(1, 1, side, side)
+        opacity = rays.opacity.view(1, 1, side, side)
         raw, image = (on_white(picture, opacity, field.config) for picture in (raw, image))
     true_raw = target.raw[..., piece[0], piece[1]]
     fine = tuple(slice(s.start * S // R, s.stop * S // R) for s in piece)

@@ -24,8 +24,8 @@ def in_pieces(
 
     def some(part: slice) -> tuple[Tensor, ...]:
         own = None if draws is None else Draws(draws.coarse[:, part], draws.fine[:, part])
-        seen = cast(origins[:, part], directions[:, part], own)
-        return seen.features, seen.depth, seen.opacity
+        rays = cast(origins[:, part], directions[:, part], own)
+        return rays.features, rays.depth, rays.opacity
 
     return RayRendering(*pieces(some, origins.shape[1]))
 

@@ -7,6 +7,7 @@ A stage tells what a step would change: `Run.proposal`.
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -62,7 +63,7 @@ class Proposal(Generic[Report]):
     report: Report | None = None
 
 
-class Run(Generic[Report]):
+class Run(ABC, Generic[Report]):
     """The variables of one optimisation and its steps.
 
     A stage has `proposal` and `head`; `beside`, `resume_beside` where its state holds more; `old_names`.
@@ -79,7 +80,9 @@ class Run(Generic[Report]):
 
     def __init__(self, steps: int, draws: torch.Generator, variables: Mapping[str, Tensor]) -> None:
         self.steps, self.draws = steps, draws
-        self.step_count, self.finite, self.pieces = 0, FiniteSteps(self.name, steps, self.advice), Pieces()
+        self.step_count = 0
+        self.finite = FiniteSteps(self.name, steps, self.advice)
+        self.pieces = Pieces()
         self.learn(variables)
 
     def learn(self, variables: Mapping[str, Tensor]) -> None:
@@ -89,21 +92,13 @@ class Run(Generic[Report]):
             name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in self.variables.items()
         }
 
+    @abstractmethod
     def proposal(self) -> Proposal[Report]:
-        """What the next step would change; asked again, with the same draws, where memory ran out.
+        """What the next step would change; asked again, with the same draws, where memory ran out."""
 
-        Raises:
-            NotImplementedError: a stage has not said it.
-        """
-        raise NotImplementedError
-
+    @abstractmethod
     def head(self) -> Head:
-        """The head as it stands, detached.
-
-        Raises:
-            NotImplementedError: a stage has not said it.
-        """
-        raise NotImplementedError
+        """The head as it stands, detached."""
 
     def beside(self) -> dict[str, Tensor]:
         """What the state holds beside variables, moments, draws and counts: tensors [...] by name."""
@@ -199,14 +194,14 @@ class Run(Generic[Report]):
         Raises:
             ForeignState: a ValueError; it is not a state of such a run.
         """
-        saved = SavedState(self.name, tensors, self.old_names())
-        numbers, draws = saved.numbers(self.steps), saved.draws(self.draws.get_state())
+        resume = SavedState(self.name, tensors, self.old_names())
+        numbers, draws = resume.numbers(self.steps), resume.draws(self.draws.get_state())
         pairs = [
-            (own, saved.finite(f"{part}.{name}", own.shape))
+            (own, resume.finite(f"{part}.{name}", own.shape))
             for name, value in self.variables.items()
             for part, own in zip(PARTS, (value, *self.moments[name]), strict=True)
         ]
-        self.resume_beside(saved)
+        self.resume_beside(resume)
         for own, tensor in pairs:
             own.copy_(tensor)
         self.draws.set_state(draws)

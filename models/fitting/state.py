@@ -53,8 +53,8 @@ class SavedState:
             raise self._foreign(f"a state of {stage} in version {VERSION}", words)
         self.tensors = dict(tensors) if marks else _renamed(tensors, old_names)
 
-    def _foreign(self, expected: str, came: str) -> ForeignState:
-        return ForeignState(f"{self.stage}: expected {expected}, got {came}; begin anew without that state")
+    def _foreign(self, need: str, content: str) -> ForeignState:
+        return ForeignState(f"{self.stage}: expected {need}, got {content}; begin anew without that state")
 
     def __contains__(self, name: str) -> bool:
         return name in self.tensors
@@ -121,9 +121,9 @@ class SavedState:
 
 def _renamed(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
     """Version 1's tensors under today's names."""
-    renamed = {names.get(key, key): value for key, value in tensors.items()}
-    numbers = renamed.pop("step", renamed.get("numbers"))
+    current = {names.get(key, key): value for key, value in tensors.items()}
+    numbers = current.pop("step", current.get("numbers"))
     if numbers is not None:
         counts = numbers.flatten()
-        renamed["numbers"] = F.pad(counts, (0, max(0, NUMBERS - len(counts))))
-    return renamed
+        current["numbers"] = F.pad(counts, (0, max(0, NUMBERS - len(counts))))
+    return current

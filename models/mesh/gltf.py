@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from .gltf_scene import Primitive
 from .gltf_scene import pieces as scene_pieces
 from .mesh import Mesh, vertex_normals
 from .rasterize import sample_texture
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 METRES_PER_UNIT = 0.7  # a head of the canonical frame in life size
 ROUGHNESS = 0.9  # skin and hair without a highlight map: nearly matt
@@ -36,6 +40,7 @@ def to_glb(mesh: Mesh, *, metres_per_unit: float = METRES_PER_UNIT) -> bytes:
         ValueError: no faces, a scale that is not positive, or values that are not finite.
     """
     import trimesh
+    from trimesh.exchange.gltf import export_glb
 
     if not len(mesh.faces):
         raise ValueError("to_glb: expected a mesh with faces, got none; extract the surface at a lower level")
@@ -48,7 +53,7 @@ def to_glb(mesh: Mesh, *, metres_per_unit: float = METRES_PER_UNIT) -> bytes:
             "to_glb: expected finite vertices, normals, uvs and colours, got NaN or infinity; build the mesh again"
         )
     normals = vertex_normals(mesh) if mesh.normals is None else mesh.normals
-    colours = None
+    colours: dict[str, ArrayLike] | None = None
     if mesh.texture is None and mesh.vertex_colors is not None:
         colours = {COLOURS: _numpy(srgb_to_linear(mesh.vertex_colors.clamp(0, 1))).astype(np.float32)}
     geometry = trimesh.Trimesh(
@@ -61,9 +66,7 @@ def to_glb(mesh: Mesh, *, metres_per_unit: float = METRES_PER_UNIT) -> bytes:
     )
     scene = trimesh.Scene()
     scene.add_geometry(geometry, node_name="head", geom_name="head")
-    return scene.export(
-        file_type="glb", include_normals=True, unitize_normals=True, tree_postprocessor=_finish
-    )
+    return export_glb(scene, include_normals=True, unitize_normals=True, tree_postprocessor=_finish)
 
 
 def _visual(mesh: Mesh):
@@ -72,7 +75,7 @@ def _visual(mesh: Mesh):
     from trimesh.visual.texture import TextureVisuals
 
     material = PBRMaterial(name="head", metallicFactor=0.0, roughnessFactor=ROUGHNESS)
-    if mesh.texture is None:
+    if mesh.texture is None or mesh.uvs is None:
         return TextureVisuals(material=material)
     pixels = (_numpy(mesh.texture.clamp(0, 1)).transpose(1, 2, 0) * 255).round().astype(np.uint8)
     material.baseColorTexture = Image.fromarray(pixels)
@@ -112,11 +115,11 @@ def from_glb(data: bytes, *, metres_per_unit: float = METRES_PER_UNIT) -> Mesh:
         )
     within(len(data), MAX_BYTES, "bytes of a GLB", "simplify the model or its textures")
     header, binary = read_chunks(data)
-    needed = entries(header, "extensionsRequired")
-    compressed = sorted(name for name in COMPRESSED if name in needed)
-    if compressed:
+    extensions = entries(header, "extensionsRequired")
+    compressions = sorted(name for name in COMPRESSED if name in extensions)
+    if compressions:
         raise refusal(
-            "a plain GLB", f"one that needs {', '.join(compressed)}", "export it without compression"
+            "a plain GLB", f"one that needs {', '.join(compressions)}", "export it without compression"
         )
     buffers = Buffers(header, binary)
     with np.errstate(all="ignore"):  # what overflows is refused in `_piece`
@@ -145,7 +148,8 @@ def read_chunks(data: bytes) -> tuple[dict, bytes]:
         raise ValueError(
             f"from_glb: expected {length} bytes as the GLB announces, got {len(data)}; the file is cut off, copy it again"
         )
-    chunks, at, count = {}, 12, 0
+    chunks = {}
+    at, count = 12, 0
     while at + 8 <= length:
         size, kind = struct.unpack_from("<II", data, at)
         if at + 8 + size > length:
@@ -214,45 +218,45 @@ def _piece(header: dict, transform: np.ndarray, primitive: Primitive) -> tuple[M
     mesh = Mesh(
         vertices=_tensor(vertices),
         faces=torch.from_numpy(np.ascontiguousarray(faces)),
-        normals=_tensor(_normals(primitive, linear)),
-        uvs=None if colour.image is None else _tensor(_uvs(primitive.uvs)),
-        vertex_colors=_tensor(_vertex_colours(primitive, colour)) if colour.image is None else None,
+        normals=_normals(primitive, linear),
+        uvs=None if colour.image is None or primitive.uvs is None else _uvs(primitive.uvs),
+        vertex_colors=_vertex_colours(primitive, colour) if colour.image is None else None,
     )
     if not all(bool(x.isfinite().all()) for x in (mesh.vertices, mesh.normals) if x is not None):
         raise refusal("finite vertices and normals", "some that a node's transform makes infinite", AGAIN)
     return mesh, colour
 
 
-def _normals(primitive: Primitive, linear: np.ndarray) -> np.ndarray | None:
+def _normals(primitive: Primitive, linear: np.ndarray) -> Tensor | None:
     """[N, 3] unit length, or None where the file has none."""
     if primitive.normals is None:
         return None
     try:
         normals = primitive.normals.astype(np.float64) @ np.linalg.inv(linear)
     except np.linalg.LinAlgError as error:
-        got, advice = "a node that flattens its mesh", "give its scale another value than 0"
-        raise refusal("transforms that keep a volume", got, advice) from error
-    return normals / np.linalg.norm(normals, axis=-1, keepdims=True).clip(1e-20)
+        content, advice = "a node that flattens its mesh", "give its scale another value than 0"
+        raise refusal("transforms that keep a volume", content, advice) from error
+    return _tensor(normals / np.linalg.norm(normals, axis=-1, keepdims=True).clip(1e-20))
 
 
-def _tensor(values: np.ndarray | None) -> Tensor | None:
-    return None if values is None else torch.from_numpy(np.ascontiguousarray(values, np.float32))
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def _uvs(uvs: np.ndarray) -> np.ndarray:
+def _uvs(uvs: np.ndarray) -> Tensor:
     """[N, 2], v turned over in the file's precision and back in full: the bits of trimesh's reader."""
     uvs = _unit(uvs)
-    return np.stack([uvs[:, 0].astype(np.float64), 1 - (1 - uvs[:, 1]).astype(np.float64)], -1)
+    return _tensor(np.stack([uvs[:, 0].astype(np.float64), 1 - (1 - uvs[:, 1]).astype(np.float64)], -1))
 
 
-def _vertex_colours(primitive: Primitive, colour: BaseColour) -> np.ndarray | None:
+def _vertex_colours(primitive: Primitive, colour: BaseColour) -> Tensor | None:
     """[N, 3] sRGB of a primitive without a texture; None where it is white."""
     white = np.allclose(colour.factor, 1)
     if primitive.colours is None and white:
         return None
     colours = primitive.colours
     linear = np.ones((len(primitive.positions), 3)) if colours is None else _unit(colours[:, :3])
-    return _linear_to_srgb((linear * np.array(colour.factor)).clip(0, 1))
+    return _tensor(_linear_to_srgb((linear * np.array(colour.factor)).clip(0, 1)))
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
@@ -260,10 +264,11 @@ def _unit(values: np.ndarray) -> np.ndarray:
     return values / np.iinfo(values.dtype).max if values.dtype.kind in "iu" else values
 
 
-def _texture(colour: BaseColour, buffers: Buffers) -> Tensor:
+def _texture(image: int, colour: BaseColour, buffers: Buffers) -> Tensor:
     """[3, H, W] sRGB of a base colour's picture and factor; in blocks, since the curves take float64."""
-    levels = pixels(buffers, colour.image).transpose(2, 0, 1)
-    shape, factor, white = levels.shape, np.array(colour.factor), np.allclose(colour.factor, 1)
+    levels = pixels(buffers, image).transpose(2, 0, 1)
+    shape, factor = levels.shape, np.array(colour.factor)
+    white = np.allclose(colour.factor, 1)
     levels, values = levels.reshape(-1), np.empty(levels.size, np.float32)
     for start in range(0, len(levels), BLOCK):
         block = levels[start : start + BLOCK].astype(np.float32) / 255
@@ -276,26 +281,35 @@ def _texture(colour: BaseColour, buffers: Buffers) -> Tensor:
 
 def _textured(mesh: Mesh, colour: BaseColour, buffers: Buffers) -> Mesh:
     """A piece with its texture, where it has one."""
-    return mesh if colour.image is None else replace(mesh, texture=_texture(colour, buffers))
+    if colour.image is None:
+        return mesh
+    return replace(mesh, texture=_texture(colour.image, colour, buffers))
 
 
 def _coloured(pieces: list[tuple[Mesh, BaseColour]], buffers: Buffers) -> list[Mesh]:
     """Pieces with what their textures show at their vertices; each is decoded once and then forgotten."""
     meshes = [mesh for mesh, _ in pieces]
-    by_texture: dict[BaseColour, list[int]] = {}
+    by_texture: dict[tuple[int, BaseColour], list[int]] = {}
     for i, (_, colour) in enumerate(pieces):
         if colour.image is not None:
-            by_texture.setdefault(colour, []).append(i)
-    for colour, members in by_texture.items():
-        texture = _texture(colour, buffers)
+            by_texture.setdefault((colour.image, colour), []).append(i)
+    for (image, colour), members in by_texture.items():
+        texture = _texture(image, colour, buffers)
         for i in members:
-            meshes[i] = replace(meshes[i], uvs=None, vertex_colors=sample_texture(texture, meshes[i].uvs))
+            meshes[i] = _sampled(meshes[i], texture)
     return meshes
+
+
+def _sampled(mesh: Mesh, texture: Tensor) -> Mesh:
+    """A piece with colours of its vertices in place of its uvs."""
+    if mesh.uvs is None:
+        return mesh
+    return replace(mesh, uvs=None, vertex_colors=sample_texture(texture, mesh.uvs))
 
 
 def _joined(pieces: list[Mesh]) -> Mesh:
     """One mesh of several, with vertex colours where any has colour (white elsewhere)."""
-    coloured = any(piece.vertex_colors is not None for piece in pieces)
+    any_colour = any(piece.vertex_colors is not None for piece in pieces)
     starts = np.cumsum([0] + [len(piece.vertices) for piece in pieces])
     return Mesh(
         vertices=torch.cat([piece.vertices for piece in pieces]),
@@ -303,7 +317,7 @@ def _joined(pieces: list[Mesh]) -> Mesh:
         normals=torch.cat(
             [vertex_normals(piece) if piece.normals is None else piece.normals for piece in pieces]
         ),
-        vertex_colors=torch.cat([_colours(piece) for piece in pieces]) if coloured else None,
+        vertex_colors=torch.cat([_colours(piece) for piece in pieces]) if any_colour else None,
     )
 
 

@@ -74,12 +74,16 @@ def pieces(header: dict, buffers: Buffers) -> list[tuple[np.ndarray, Primitive]]
     Raises:
         ValueError: JSON that is no glTF's, more than a limit, or numbers that are not finite.
     """
-    placed = shown_meshes(header)
-    uses = Counter(mesh for _, _, mesh in placed)
-    drawn = {mesh: drawn_primitives(header, mesh) for mesh in uses}
-    within(sum(uses[mesh] * len(drawn[mesh]) for mesh in uses), MAX_PIECES, "pieces in the scene", SIMPLER)
+    uses_in_scene = shown_meshes(header)
+    uses = Counter(mesh for _, _, mesh in uses_in_scene)
+    primitives = {mesh: drawn_primitives(header, mesh) for mesh in uses}
+    within(
+        sum(uses[mesh] * len(primitives[mesh]) for mesh in uses), MAX_PIECES, "pieces in the scene", SIMPLER
+    )
     meshes = {
-        mesh: [primitive_of(one, buffers) for one in drawn[mesh] if one.get("mode", TRIANGLES) >= TRIANGLES]
+        mesh: [
+            primitive_of(one, buffers) for one in primitives[mesh] if one.get("mode", TRIANGLES) >= TRIANGLES
+        ]
         for mesh in uses
     }
     every = [(uses[mesh], primitive) for mesh in uses for primitive in meshes[mesh]]
@@ -98,8 +102,8 @@ def pieces(header: dict, buffers: Buffers) -> list[tuple[np.ndarray, Primitive]]
     for _, primitive in every:
         check_values(primitive)
     return [
-        (alone if len(drawn[mesh]) == 1 else world, primitive)
-        for alone, world, mesh in placed
+        (alone if len(primitives[mesh]) == 1 else world, primitive)
+        for alone, world, mesh in uses_in_scene
         for primitive in meshes[mesh]
     ]
 
@@ -114,14 +118,16 @@ def shown_meshes(header: dict) -> list[tuple[np.ndarray, np.ndarray, int]]:
         ValueError: no tree, too many nodes, too deep, or transforms that are not finite.
     """
     scene = entry(header, "scenes", header.get("scene", 0)) if entries(header, "scenes") else {}
-    queue, visited, placed = [(node, 1, None) for node in entries(scene, "nodes")], set(), []
+    queue = [(node, 1, None) for node in entries(scene, "nodes")]
+    indices = set()
+    meshes = []
     while queue:
         index, depth, way = queue.pop()
         node = entry(header, "nodes", index)
-        if index in visited:
+        if index in indices:
             raise refusal("nodes with one parent each", f"node {index} in two places or within itself", AGAIN)
-        visited.add(index)
-        within(len(visited), MAX_NODES, "nodes in the scene", SIMPLER)
+        indices.add(index)
+        within(len(indices), MAX_NODES, "nodes in the scene", SIMPLER)
         within(depth, MAX_DEPTH, "levels of nodes", "flatten the model's hierarchy")
         local = transform_of(node)
         if np.abs(local - IDENTITY).max() > 1e-8:
@@ -129,10 +135,10 @@ def shown_meshes(header: dict) -> list[tuple[np.ndarray, np.ndarray, int]]:
         queue += [(child, depth + 1, way) for child in entries(node, "children")]
         if "mesh" in node:
             entry(header, "meshes", node["mesh"])
-            within(len(placed) + 1, MAX_PIECES, "meshes in the scene", SIMPLER)
+            within(len(meshes) + 1, MAX_PIECES, "meshes in the scene", SIMPLER)
             world = product(way)
-            placed.append((local if depth == 1 else world, world, node["mesh"]))
-    return placed
+            meshes.append((local if depth == 1 else world, world, node["mesh"]))
+    return meshes
 
 
 def product(way: tuple | None) -> np.ndarray:

@@ -80,15 +80,15 @@ def extract(
     low = torch.full((3,), -box_side / 2, device=device)
     if floor is not None:
         low[1] = max(floor, -box_side / 2)
-    sampled = sample_grid(density, low, box_side / 2, box_side / resolution, chunk=chunk, callback=callback)
-    empty = _lowest(sampled.values, level)
+    samples = sample_grid(density, low, box_side / 2, box_side / resolution, chunk=chunk, callback=callback)
+    empty = _lowest(samples.values, level)
 
     def inside(points: Tensor) -> Tensor:
         return insideness(
             torch.cat([density(part).reshape(-1).float() for part in points.split(chunk)]), level, empty
         )
 
-    grid = replace(sampled, values=insideness(sampled.values, level, empty))
+    grid = replace(samples, values=insideness(samples.values, level, empty))
     grid, mesh = (grid, marching_cubes(grid)) if target_faces is None else fit_faces(grid, target_faces)
     mesh = replace(mesh, vertices=onto_surface(inside, mesh.vertices, grid))
     return replace(mesh, normals=surface_normals(inside, mesh, grid))
@@ -199,7 +199,8 @@ def fit_faces(grid: Grid, target: int) -> tuple[Grid, Mesh]:
     if len(mesh.faces) <= target:
         return grid, mesh
     finest = max(grid.values.shape) - 1
-    best, low, high, cells = None, float(SMALLEST), float(finest), float(finest)
+    best = None
+    low, high, cells = float(SMALLEST), float(finest), float(finest)
     for _ in range(FIT_STEPS):
         guess = cells * math.sqrt(CLOSE * target / max(len(mesh.faces), 1))
         cells = guess if low < guess < high else (low + high) / 2
@@ -275,20 +276,20 @@ def onto_surface(inside: Callable[[Tensor], Tensor], vertices: Tensor, grid: Gri
     axis = F.one_hot(off[moving].argmax(1), 3).to(cell)
     start = torch.where(axis > 0, cell[moving].floor(), cell[moving].round()) * grid.spacing + grid.origin
     at, edge = torch.zeros_like(start[:, 0]), axis * grid.spacing
-    left, right = inside(start), inside(start + edge)
-    crossing = left * right < 0
+    at_start, at_end = inside(start), inside(start + edge)
+    crossing = at_start * at_end < 0
     low, high = torch.zeros_like(at), torch.ones_like(at)
     for _ in range(ROOT_STEPS):
-        at = torch.where(crossing, low + (high - low) * left / (left - right), at)
+        at = torch.where(crossing, low + (high - low) * at_start / (at_start - at_end), at)
         value = inside(start + at[:, None] * edge)
-        same = value * left > 0
+        same = value * at_start > 0
         # the end that stays is halved in value, so that both ends close in
         low, high = torch.where(same, at, low), torch.where(same, high, at)
-        left, right = torch.where(same, value, left / 2), torch.where(same, right / 2, value)
-    at = (low + (high - low) * left / (left - right)).clamp(0.002, 0.998)
-    moved = vertices.clone()
-    moved[moving[crossing]] = (start + at[:, None] * edge)[crossing]
-    return moved
+        at_start, at_end = torch.where(same, value, at_start / 2), torch.where(same, at_end / 2, value)
+    at = (low + (high - low) * at_start / (at_start - at_end)).clamp(0.002, 0.998)
+    positions = vertices.clone()
+    positions[moving[crossing]] = (start + at[:, None] * edge)[crossing]
+    return positions
 
 
 def surface_normals(inside: Callable[[Tensor], Tensor], mesh: Mesh, grid: Grid) -> Tensor:
@@ -301,8 +302,8 @@ def surface_normals(inside: Callable[[Tensor], Tensor], mesh: Mesh, grid: Grid) 
     gradient = torch.stack(
         [inside(mesh.vertices + offset) - inside(mesh.vertices - offset) for offset in offsets], -1
     )
-    capped = ((mesh.vertices == grid.origin) | (mesh.vertices == grid.end)).any(1)
+    on_cap = ((mesh.vertices == grid.origin) | (mesh.vertices == grid.end)).any(1)
     length = gradient.norm(dim=-1)
     smooth = -gradient / length.clamp_min(1e-20)[:, None]
-    usable = ~capped & (length > 1e-3 * length.median()) & ((smooth * plain).sum(-1) > 0)
+    usable = ~on_cap & (length > 1e-3 * length.median()) & ((smooth * plain).sum(-1) > 0)
     return torch.where(usable[:, None], smooth, plain)

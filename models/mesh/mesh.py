@@ -50,12 +50,12 @@ class Mesh:
 
     def to(self, *args) -> Mesh:
         """As `Tensor.to` for every tensor of numbers; faces change device only."""
-        moved = {
+        tensors = {
             name: value.to(*args)
             for name, value in vars(self).items()
             if value is not None and name != "faces"
         }
-        return replace(self, **moved, faces=self.faces.to(moved["vertices"].device))
+        return replace(self, **tensors, faces=self.faces.to(tensors["vertices"].device))
 
 
 def _expect(name: str, value: Tensor | None, shape: tuple[int, ...]) -> None:

@@ -62,14 +62,14 @@ def rasterize(
         )
     triangles = positions[faces]  # [M, 3 corners, 3]
     planes = _planes(triangles)
-    wanted = _drawable(triangles, back_faces)
+    drawable = _drawable(triangles, back_faces)
     nearest = torch.full((height * width,), EMPTY, dtype=torch.int64, device=positions.device)
-    for face, x, y in _candidates(triangles[..., :2], wanted, height, width):
+    for face, x, y in _candidates(triangles[..., :2], drawable, height, width):
         second, third, inverse_depth = _evaluate(planes.index_select(0, face), x, y)
         inside = torch.minimum(torch.minimum(second, third), 1 - second - third) >= -EDGE_TOLERANCE
-        kept = inside.nonzero()[:, 0]
-        key = _pack(inverse_depth[kept], face[kept])
-        nearest.scatter_reduce_(0, (y * width + x)[kept], key, "amin")
+        hits = inside.nonzero()[:, 0]
+        key = _pack(inverse_depth[hits], face[hits])
+        nearest.scatter_reduce_(0, (y * width + x)[hits], key, "amin")
     return _unpack(nearest, planes, triangles[..., 2], height, width)
 
 
@@ -103,21 +103,21 @@ def _evaluate(planes: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Ten
 
 
 def _candidates(
-    screen: Tensor, wanted: Tensor, height: int, width: int
+    screen: Tensor, drawable: Tensor, height: int, width: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Pairs of a face and a pixel centre inside its bounding box, as (face, x, y) [K], a bounded number at a time.
 
     Args:
-        screen: [M, 3, 2] corners in pixels. wanted: [M] bool.
+        screen: [M, 3, 2] corners in pixels. drawable: [M] bool.
     """
     limit = screen.new_tensor([width, height])
     low = (screen.amin(1) - 0.5).ceil().clamp_min(0).minimum(limit)  # first pixel whose centre is inside
     high = (screen.amax(1) - 0.5).floor().add(1).clamp_min(0).minimum(limit)  # one past the last
-    sizes = torch.where(wanted[:, None], (high - low).clamp_min(0), torch.zeros_like(low)).long()
-    kept = sizes.prod(1).nonzero()[:, 0]
-    counts = sizes[kept].prod(1)
-    blocks = torch.bincount((counts.cumsum(0) - 1) // CANDIDATES).tolist() if len(kept) else []
-    for face, count in zip(kept.split(blocks), counts.split(blocks), strict=True):
+    sizes = torch.where(drawable[:, None], (high - low).clamp_min(0), torch.zeros_like(low)).long()
+    visible = sizes.prod(1).nonzero()[:, 0]
+    counts = sizes[visible].prod(1)
+    blocks = torch.bincount((counts.cumsum(0) - 1) // CANDIDATES).tolist() if len(visible) else []
+    for face, count in zip(visible.split(blocks), counts.split(blocks), strict=True):
         first = count.cumsum(0) - count
         columns, left, top = sizes[face, 0], low[face, 0].long(), low[face, 1].long()
         row = torch.stack([face, first, columns, left, top], -1).repeat_interleave(count, dim=0)
@@ -209,10 +209,10 @@ def render_mesh(
     face_index, barycentric = rasterize(
         torch.cat([image * fine, z[:, None]], -1), mesh.faces, fine, fine, back_faces=back_faces
     )
-    seen = face_index >= 0
-    samples = _shade(mesh, camera, face_index[seen], barycentric[seen])
+    covered_pixels = face_index >= 0
+    samples = _shade(mesh, camera, face_index[covered_pixels], barycentric[covered_pixels])
     layers = samples.new_zeros(fine, fine, 8)
-    layers[seen] = samples
+    layers[covered_pixels] = samples
     layers = F.avg_pool2d(
         layers.permute(2, 0, 1), supersampling
     )  # colour, mask, distance, normal; all times coverage

@@ -41,12 +41,12 @@ def frames(
     """
     if count < 1:
         raise ValueError(f"turntable: expected at least one frame, got {count}; try 48")
-    closed = is_watertight(mesh)
+    watertight = is_watertight(mesh)
     pictures = []
     for i in range(count):
         camera = orbit(2 * math.pi * i / count, pitch)
         view = render_mesh(
-            mesh, camera, size, background=background, supersampling=supersampling, back_faces=not closed
+            mesh, camera, size, background=background, supersampling=supersampling, back_faces=not watertight
         )
         pictures.append(view.rgb)
         if callback is not None:

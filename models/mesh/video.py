@@ -53,18 +53,19 @@ def _stream(container, rate: Fraction, width: int, height: int, quality: int):
             f"write_mp4: expected av with one of the encoders {', '.join(ENCODERS)}, got none; reinstall the package av"
         )
     stream = container.add_stream(name, rate=rate, options={"crf": str(quality)} if name == "libx264" else {})
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    stream.width, stream.height = width, height
+    stream.pix_fmt = "yuv420p"
     if name != "libx264":
         stream.bit_rate = width * height * 24  # about 1 bit a pixel at 24 frames a second
     return stream
 
 
 def _encodes(name: str) -> bool:
-    import av
+    from av.codec.codec import Codec, UnknownCodecError
 
     try:
-        return av.Codec(name, "w").is_encoder
-    except av.codec.codec.UnknownCodecError:
+        return Codec(name, "w").is_encoder
+    except UnknownCodecError:
         return False
 
 

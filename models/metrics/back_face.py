@@ -134,11 +134,11 @@ def _relief(rgb: Tensor, mask: Tensor, distance: Tensor) -> tuple[Tensor, Tensor
     across = (distance[..., 1:-1, 2:] - distance[..., 1:-1, :-2]) / (2 * pixel)
     down = (distance[..., 2:, 1:-1] - distance[..., :-2, 1:-1]) / (2 * pixel)
     slopes = torch.cat([across, down], dim=1)
-    known = F.pad(-F.max_pool2d(-mask, 3, 1), [1] * 4)  # its neighbours are on the head, too
-    normals = F.pad(slopes * torch.rsqrt(1 + slopes.square().sum(1, keepdim=True)), [1] * 4) * known
-    pattern = _band(normals, known)
-    mirrored = pattern.flip(-1) * pattern.new_tensor([-1.0, 1.0])[:, None, None]
-    return (pattern + mirrored) / 2, known * known.flip(-1)
+    support = F.pad(-F.max_pool2d(-mask, 3, 1), [1] * 4)  # its neighbours are on the head, too
+    normals = F.pad(slopes * torch.rsqrt(1 + slopes.square().sum(1, keepdim=True)), [1] * 4) * support
+    pattern = _band(normals, support)
+    mirror = pattern.flip(-1) * pattern.new_tensor([-1.0, 1.0])[:, None, None]
+    return (pattern + mirror) / 2, support * support.flip(-1)
 
 
 def _band(values: Tensor, mask: Tensor) -> Tensor:
@@ -159,14 +159,14 @@ def _box(size: int, box: tuple[float, float, float, float]) -> Tensor:
     return (rows[:, None] & columns).float()
 
 
-def _likeness(front: Tensor, front_known: Tensor, back: Tensor, back_known: Tensor) -> Tensor:
+def _likeness(front: Tensor, front_support: Tensor, back: Tensor, back_support: Tensor) -> Tensor:
     """[B]: the module's figure of two patterns [B, C, S, S], known where [B, 1, S, S] is 1; 0 where either is empty."""
     S = front.shape[-1]
     reach = round(REACH * _pixels_per_unit(S))
-    regions = [front_known * _box(S, box).to(front) for box in BOXES]
-    shifted = [torch.roll(back * back_known, shift, -2) for shift in range(-reach, reach + 1)]
+    regions = [front_support * _box(S, box).to(front) for box in BOXES]
+    shifts = [torch.roll(back * back_support, shift, -2) for shift in range(-reach, reach + 1)]
     return torch.stack(
-        [torch.stack([_correlation(front, x, region) for region in regions]).mean(0) for x in shifted]
+        [torch.stack([_correlation(front, x, region) for region in regions]).mean(0) for x in shifts]
     ).amax(0)
 
 

@@ -53,8 +53,8 @@ def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
     """
     a, b = _checked("frechet_distance", features_a, features_b)
     cov_a, cov_b = (torch.cov(x.mT).reshape(x.shape[1], x.shape[1]) for x in (a, b))
-    shared = torch.linalg.svdvals(_root(cov_a) @ _root(cov_b)).sum()
-    return ((a.mean(0) - b.mean(0)).square().sum() + cov_a.trace() + cov_b.trace() - 2 * shared).item()
+    cross = torch.linalg.svdvals(_root(cov_a) @ _root(cov_b)).sum()
+    return ((a.mean(0) - b.mean(0)).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross).item()
 
 
 def _root(covariance: Tensor) -> Tensor:

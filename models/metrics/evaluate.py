@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -70,9 +71,31 @@ class Judges:
         ]
 
 
-def shipped_judges(**users: object) -> Judges:
-    """All that come with the pack, and the user's, by `Judges`' names."""
-    return Judges(perceptual=shipped_perceptual(), identity=shipped_identity(), niqe=shipped_niqe(), **users)
+class UserJudges(TypedDict, total=False):
+    """Those of the user's files, where there are any, by `Judges`' names."""
+
+    lpips: LPIPS
+    faces: FaceSimilarity
+    standard_niqe: NiqeModel
+
+
+def shipped_judges(
+    *,
+    lpips: LPIPS | None = None,
+    faces: FaceSimilarity | None = None,
+    standard_niqe: NiqeModel | None = None,
+    clip: Callable[[Tensor], Tensor] | None = None,
+) -> Judges:
+    """All that come with the pack, and the user's, as `Judges` has them."""
+    return Judges(
+        perceptual=shipped_perceptual(),
+        identity=shipped_identity(),
+        niqe=shipped_niqe(),
+        lpips=lpips,
+        faces=faces,
+        standard_niqe=standard_niqe,
+        clip=clip,
+    )
 
 
 @torch.no_grad()
@@ -124,12 +147,13 @@ def evaluate(
                     True,
                 )
             )
-    return figures + _judged(images, references, judges, reference_masks)
+    return figures + _verdicts(images, references, judges, reference_masks)
 
 
-def _judged(images: Tensor, references: Tensor, judges: Judges, masks: Tensor | None) -> list[Figure]:
+def _verdicts(images: Tensor, references: Tensor, judges: Judges, masks: Tensor | None) -> list[Figure]:
     """The figures of the judges, of pairs of one size."""
-    figures, H, W = [], *images.shape[-2:]
+    figures = []
+    H, W = images.shape[-2:]
     if judges.perceptual is not None and min(H, W) >= judges.perceptual.least:
         pairs = zip(images.split(1), references.split(1), strict=True)
         figures.append(

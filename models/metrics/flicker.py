@@ -11,7 +11,7 @@ from torch import Tensor
 from ..camera import Camera, project, rays
 
 SAME_SURFACE = 0.01  # scene units: two views see one point where its distances agree this well
-COVERED = 0.999  # of a bilinear look-up's weight must lie on the head
+COVER = 0.999  # of a bilinear look-up's weight must lie on the head
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ def warp(
     place, z = project(camera, points)
     grid = (2 * place - 1).unflatten(1, (H, W)).to(image)  # from 0 .. 1 to grid_sample's -1 .. 1
     solid = (distance > 0).to(image)
-    seen = F.grid_sample(torch.cat([image, distance.to(image), solid], 1), grid, align_corners=False)
-    warped, found, cover = seen.split([image.shape[1], 1, 1], 1)
-    expected = (points - camera.position[:, None]).norm(dim=-1).view(-1, 1, H, W).to(image)
+    samples = F.grid_sample(torch.cat([image, distance.to(image), solid], 1), grid, align_corners=False)
+    warped, surface, cover = samples.split([image.shape[1], 1, 1], 1)
+    own = (points - camera.position[:, None]).norm(dim=-1).view(-1, 1, H, W).to(image)
     valid = (
         (other_distance > 0)
-        & (cover > COVERED)
-        & ((found - expected).abs() < SAME_SURFACE)
+        & (cover > COVER)
+        & ((surface - own).abs() < SAME_SURFACE)
         & (z.view(-1, 1, H, W) > 0)
     )
     return warped, valid
@@ -90,7 +90,8 @@ def flicker(
             "flicker: expected frames and exact [N, 3, H, W], distance [N, 1, H, W] and cameras [N] of two frames or more, got "
             f"{list(frames.shape)}, {list(exact.shape)}, {list(distance.shape)}, {list(cameras.shape)}; pass one sequence"
         )
-    sums, count = torch.zeros(2, dtype=torch.float64), 0
+    sums = torch.zeros(2, dtype=torch.float64)
+    count = 0
     for i in range(N if closed else N - 1):
         here, there = slice(i, i + 1), torch.tensor([(i + 1) % N])
         both = torch.cat([frames[here], exact[here]], 1)
@@ -102,8 +103,8 @@ def flicker(
         raise ValueError(
             "flicker: expected neighbouring frames that share some surface, got none; check distance and cameras"
         )
-    value, known = (sums / count).tolist()
-    return Flicker(value, known)
+    value, exact_value = (sums / count).tolist()
+    return Flicker(value, exact_value)
 
 
 def plain_flicker(frames: Tensor, *, closed: bool = False) -> float:

@@ -13,13 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bounds import configured, integer_tuple, integers
-from ..checkpoint import build, read, shipped
+from ..bounds import integer_tuple, integers
+from ..checkpoint import shipped_network
 
-CROP_SIDE, CROP_TOP = (
-    0.64,
-    0.16,
-)  # frame widths: the square around the head in a canonical frame, in the middle across
+CROP_SIDE = 0.64  # frame widths: the square around the head in a canonical frame, in the middle across
+CROP_TOP = 0.16  # frame widths above it
 CROP_SIZE = 128  # pixels
 
 
@@ -59,9 +57,9 @@ class IdentityNetwork(nn.Module):
         )
         self.more = nn.ModuleList(operations.Conv2d(b, b, 3, padding=1) for b in config.channels)
         self.norms = nn.ModuleList(operations.GroupNorm(8, b) for b in config.channels)
-        left = CROP_SIZE // 2 ** len(config.channels)
+        side = CROP_SIZE // 2 ** len(config.channels)
         self.gather = operations.Conv2d(
-            widths[-1], widths[-1], left, groups=widths[-1]
+            widths[-1], widths[-1], side, groups=widths[-1]
         )  # each channel weighs the places of its own
         self.out = operations.Linear(widths[-1], config.dimensions)
 
@@ -120,6 +118,4 @@ def identity_similarity(network: IdentityNetwork, a: Tensor, b: Tensor) -> Tenso
 
 def shipped_identity() -> IdentityNetwork:
     """The network that comes with the pack, frozen, on the CPU."""
-    config, state = read(shipped("identity"), "identity")
-    sizes = configured(IdentityConfig, config, "identity")
-    return build(lambda: IdentityNetwork(sizes).requires_grad_(False).eval(), state, "identity")
+    return shipped_network("identity", IdentityConfig, IdentityNetwork)

@@ -23,7 +23,8 @@ from ..foreign_files import check_archive, check_matlab
 from .image import luminance
 
 PAPER_PATCH, PATCH = 96, 32  # pixels a side
-WINDOW, SIGMA = 7, 7 / 6  # pixels: of the local mean and deviation
+WINDOW = 7  # pixels: of the local mean and deviation
+SIGMA = 7 / 6  # pixels: of the window's Gaussian
 SHARP = 0.75  # of a picture's sharpest patch: pristine patches below are left out
 INSIDE = 0.75  # of a patch must lie in the mask, where there is one
 FEATURES = 36
@@ -56,10 +57,16 @@ class NiqeModel:
             raise ValueError(
                 "niqe: expected finite statistics, got NaN or infinity; fit them on more pictures, or choose another file"
             )
-        if type(self.patch) is not int or not 16 <= self.patch <= 1024 or self.patch % 2:
-            raise ValueError(
-                f"niqe: expected patches of an even size of 16 pixels or more, up to 1024, got {shown(self.patch)}; the paper has {PAPER_PATCH}"
-            )
+        checked_patch(self.patch)
+
+
+def checked_patch(patch: object) -> int:
+    """A patch's size, such as one from a file; raises ValueError unless it is even, of 16 to 1024 pixels."""
+    if not isinstance(patch, int) or isinstance(patch, bool) or not 16 <= patch <= 1024 or patch % 2:
+        raise ValueError(
+            f"niqe: expected patches of an even size of 16 pixels or more, up to 1024, got {shown(patch)}; the paper has {PAPER_PATCH}"
+        )
+    return patch
 
 
 def niqe(image: Tensor, model: NiqeModel, mask: Tensor | None = None) -> Tensor:
@@ -81,8 +88,8 @@ def niqe(image: Tensor, model: NiqeModel, mask: Tensor | None = None) -> Tensor:
                 f"{list(image.shape[-2:])} pixels; enlarge the picture or its mask, or fit statistics for smaller patches"
             )
         away = features.mean(0) - model.mean.to(features)
-        pooled = (torch.cov(features.mT) + model.covariance.to(features)) / 2
-        values.append((away @ torch.linalg.pinv(pooled, hermitian=True) @ away).clamp_min(0).sqrt())
+        covariance = (torch.cov(features.mT) + model.covariance.to(features)) / 2
+        values.append((away @ torch.linalg.pinv(covariance, hermitian=True) @ away).clamp_min(0).sqrt())
     return torch.stack(values).to(image)
 
 
@@ -102,12 +109,12 @@ def fit_niqe(images: Tensor, patch: int = PATCH, masks: Tensor | None = None) ->
         )
         if len(features):
             rows.append(features[sharpness > SHARP * sharpness.max()])
-    found = torch.cat(rows) if rows else torch.zeros(0, FEATURES)
-    if len(found) <= FEATURES:
+    patches = torch.cat(rows) if rows else torch.zeros(0, FEATURES)
+    if len(patches) <= FEATURES:
         raise ValueError(
-            f"fit_niqe: expected more than {FEATURES} sharp patches, got {len(found)}; pass more or larger pictures"
+            f"fit_niqe: expected more than {FEATURES} sharp patches, got {len(patches)}; pass more or larger pictures"
         )
-    return NiqeModel(found.mean(0), torch.cov(found.mT), patch)
+    return NiqeModel(patches.mean(0), torch.cov(patches.mT), patch)
 
 
 def patch_features(image: Tensor, patch: int, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -135,11 +142,11 @@ def patch_features(image: Tensor, patch: int, mask: Tensor | None = None) -> tup
     scales = [_tiles(normal, patch), _tiles(mscn(half)[0], patch // 2)]
     features = torch.cat([scale_features(tiles) for tiles in scales], 1)
     sharpness = _tiles(deviation, patch).mean((1, 2))
-    kept = features.isfinite().all(1)
+    valid = features.isfinite().all(1)
     if mask is not None:
         inside = (mask[..., : rows * patch, : columns * patch] > 0.5).to(sharpness)
-        kept &= _tiles(inside, patch).mean((1, 2)) >= INSIDE
-    return features[kept], sharpness[kept]
+        valid &= _tiles(inside, patch).mean((1, 2)) >= INSIDE
+    return features[valid], sharpness[valid]
 
 
 def mscn(grey: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,10 +209,10 @@ def fit_asymmetric(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _shape_of(flatness: Tensor) -> Tensor:
     """The tried shape s with Gamma(2/s)^2 / (Gamma(1/s) Gamma(3/s)) nearest to the flatness [P]; it grows with s."""
-    tried = SHAPES.to(flatness.device)
-    known = (2 * torch.lgamma(2 / tried) - torch.lgamma(1 / tried) - torch.lgamma(3 / tried)).exp()
-    place = torch.searchsorted((known[1:] + known[:-1]) / 2, flatness.double().contiguous())
-    return torch.where(flatness.isfinite(), tried[place], torch.nan).to(flatness)
+    shapes = SHAPES.to(flatness.device)
+    ratios = (2 * torch.lgamma(2 / shapes) - torch.lgamma(1 / shapes) - torch.lgamma(3 / shapes)).exp()
+    place = torch.searchsorted((ratios[1:] + ratios[:-1]) / 2, flatness.double().contiguous())
+    return torch.where(flatness.isfinite(), shapes[place], torch.nan).to(flatness)
 
 
 def write_niqe(path: Path, model: NiqeModel, **facts: str) -> None:
@@ -228,13 +235,11 @@ def read_niqe(path: Path, patch: int | None = None) -> NiqeModel:
     arrays, metadata = _stored(path)
     for mean, covariance in NAMES:
         if mean in arrays and covariance in arrays:
-            said = (
-                json_entry(metadata, "config", f"niqe statistics: {path.name}")
-                if "config" in metadata
-                else {}
-            )
-            said = said.get("patch", PAPER_PATCH) if isinstance(said, dict) else said
-            return NiqeModel(arrays[mean].double().flatten(), arrays[covariance].double(), patch or said)
+            what = f"niqe statistics: {path.name}"
+            config = json_entry(metadata, "config", what) if "config" in metadata else {}
+            own = config.get("patch", PAPER_PATCH) if isinstance(config, dict) else config
+            size = patch or checked_patch(own)
+            return NiqeModel(arrays[mean].double().flatten(), arrays[covariance].double(), size)
     raise ValueError(
         f"niqe: expected mu_prisparam and cov_prisparam, but {path.name} has {sorted(arrays)[:4]}; choose statistics of NIQE"
     )
@@ -249,8 +254,8 @@ def _stored(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"niqe statistics: expected a .mat, .npz or .safetensors file, got {path.name}; choose another"
         )
     try:
-        found = _matlab(path) if path.suffix == ".mat" else _numpy(path)
-        return {key: torch.as_tensor(value.astype("float64")) for key, value in found.items()}, {}
+        arrays = _matlab(path) if path.suffix == ".mat" else _numpy(path)
+        return {key: torch.as_tensor(value.astype("float64")) for key, value in arrays.items()}, {}
     except ImportError as error:
         raise ValueError(
             f"niqe statistics: reading {path.name} needs scipy; install it, or save the file as .npz"
@@ -266,8 +271,7 @@ def _matlab(path: Path) -> dict:
     from scipy.io import loadmat
 
     check_matlab(path, LENGTH)
-    found = loadmat(path, variable_names=[name for names in NAMES for name in names])
-    return _numbers(found)
+    return _numbers(loadmat(path, variable_names=[name for names in NAMES for name in names]))
 
 
 def _numpy(path: Path) -> dict:
@@ -279,13 +283,13 @@ def _numpy(path: Path) -> dict:
         return _numbers({key: file[key] for names in NAMES for key in names if key in file.files})
 
 
-def _numbers(found: dict) -> dict:
+def _numbers(entries: dict) -> dict:
     """Those that are plain arrays of real numbers."""
     import numpy as np
 
     return {
         key: value
-        for key, value in found.items()
+        for key, value in entries.items()
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
     }
 

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bounds import configured, integer_tuple, integers
-from ..checkpoint import build, read, shipped
+from ..bounds import integer_tuple, integers
+from ..checkpoint import shipped_network
 from .vgg import unit
 
 LEAST = 4  # pixels a side at the deepest level: less leaves no structure
@@ -50,7 +50,8 @@ class PerceptualNetwork(nn.Module):
 
     def __init__(self, config: PerceptualConfig, *, operations=torch.nn) -> None:
         super().__init__()
-        self.config, self.least = config, LEAST << len(config.channels)  # 64 pixels for four levels
+        self.config = config
+        self.least = LEAST << len(config.channels)  # 64 pixels for four levels
         widths = (config.stem, *config.channels)
         self.stem = operations.Conv2d(3, config.stem, 3, padding=1)
         self.first = nn.ModuleList(operations.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
@@ -68,12 +69,12 @@ class PerceptualNetwork(nn.Module):
                 f"perceptual: expected images [B, 3, H, W] of at least {self.least} pixels a side, got {list(image.shape)}; enlarge them"
             )
         x = F.leaky_relu(self.stem(image * 2 - 1), 0.1)  # from [0, 1] to [-1, 1]
-        kept = []
+        levels = []
         for first, second in zip(self.first, self.second, strict=True):
             x = F.leaky_relu(first(F.avg_pool2d(x, 2)), 0.1)
             x = F.leaky_relu(second(x), 0.1)
-            kept.append(x)
-        return kept
+            levels.append(x)
+        return levels
 
     def weights(self) -> list[Tensor]:
         """How much each channel counts: [C] > 0 for each level."""
@@ -83,7 +84,8 @@ class PerceptualNetwork(nn.Module):
 def feature_distance(features_a: list[Tensor], features_b: list[Tensor], weights: list[Tensor]) -> Tensor:
     """Sum over levels of mean over places of sum over channels of w_c (a_c - b_c)^2, a and b of unit length over channels: [B]."""
     levels = zip(features_a, features_b, weights, strict=True)
-    return sum(((unit(a) - unit(b)).square() * w[:, None, None]).sum(1).mean((1, 2)) for a, b, w in levels)
+    parts = (((unit(a) - unit(b)).square() * w[:, None, None]).sum(1).mean((1, 2)) for a, b, w in levels)
+    return sum(parts, features_a[0].new_zeros(()))
 
 
 def perceptual_distance(network: PerceptualNetwork, a: Tensor, b: Tensor) -> Tensor:
@@ -122,6 +124,4 @@ def embedding(network: PerceptualNetwork, image: Tensor) -> Tensor:
 
 def shipped_perceptual() -> PerceptualNetwork:
     """The network that comes with the pack, frozen, on the CPU."""
-    config, state = read(shipped("perceptual"), "perceptual")
-    sizes = configured(PerceptualConfig, config, "perceptual")
-    return build(lambda: PerceptualNetwork(sizes).requires_grad_(False).eval(), state, "perceptual")
+    return shipped_network("perceptual", PerceptualConfig, PerceptualNetwork)

@@ -65,7 +65,7 @@ def load_lpips(backbone: Path, linear: Path) -> LPIPS:
         ValueError: another format, or tensors that are missing, of another shape, negative or not finite.
     """
     linear = Path(linear)
-    found = {
+    levels = {
         int(match[1]): value.float()
         for key, value in _tensors(linear, "lpips").items()
         if (match := LINEAR_KEY.fullmatch(key))
@@ -73,19 +73,19 @@ def load_lpips(backbone: Path, linear: Path) -> LPIPS:
     weights = []
     for i, block in enumerate(BLOCKS):
         shape = (1, block[-1], 1, 1)
-        if i not in found:
+        if i not in levels:
             raise ValueError(
                 f"lpips: expected lin0 to lin4 of LPIPS on VGG16, but in {linear.name} lin{i} is missing; choose vgg.pth of 0.1"
             )
-        if found[i].shape != shape:
+        if levels[i].shape != shape:
             raise ValueError(
-                f"lpips: expected lin{i} of shape {list(shape)}, got {list(found[i].shape)} in {linear.name}; choose vgg.pth of 0.1"
+                f"lpips: expected lin{i} of shape {list(shape)}, got {list(levels[i].shape)} in {linear.name}; choose vgg.pth of 0.1"
             )
-        if not (found[i].isfinite().all() and (found[i] >= 0).all()):
+        if not (levels[i].isfinite().all() and (levels[i] >= 0).all()):
             raise ValueError(
                 f"lpips: expected weights of 0 or more, but lin{i} in {linear.name} has others; copy the file again"
             )
-        weights.append(found[i])
+        weights.append(levels[i])
     return LPIPS(load_vgg(backbone), weights).requires_grad_(False).eval()
 
 
@@ -94,9 +94,12 @@ class ResidualUnit(nn.Module):
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        self.bn1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, width, 3, 1, 1, bias=False)
-        self.bn2, self.prelu = nn.BatchNorm2d(width), nn.PReLU(width)
-        self.conv2, self.bn3 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.prelu = nn.PReLU(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width)
         self.downsample = (
             nn.Sequential(nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width))
             if stride > 1
@@ -119,11 +122,9 @@ class ArcFace(nn.Module):
         dimensions: int = 512,
     ) -> None:
         super().__init__()
-        self.conv1, self.bn1, self.prelu = (
-            nn.Conv2d(3, widths[0], 3, 1, 1, bias=False),
-            nn.BatchNorm2d(widths[0]),
-            nn.PReLU(widths[0]),
-        )
+        self.conv1 = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.prelu = nn.PReLU(widths[0])
         inputs = widths[0]
         for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             units = [
@@ -131,8 +132,9 @@ class ArcFace(nn.Module):
             ]
             setattr(self, f"layer{i + 1}", nn.Sequential(*units))
             inputs = width
-        left = ARCFACE_SIZE // 2 ** len(widths)
-        self.bn2, self.fc = nn.BatchNorm2d(inputs), nn.Linear(inputs * left * left, dimensions)
+        side = ARCFACE_SIZE // 2 ** len(widths)
+        self.bn2 = nn.BatchNorm2d(inputs)
+        self.fc = nn.Linear(inputs * side * side, dimensions)
         self.features = nn.BatchNorm1d(dimensions)
         self.levels = len(widths)
 

@@ -48,15 +48,18 @@ KEY = re.compile(
 
 def layers() -> list[list[tuple[int, int, int]]]:
     """(number in torchvision's `features`, channels in, channels out) of the convolutions of each block."""
-    found, number, inputs = [], 0, 3
+    blocks = []
+    number = 0
+    inputs = 3
     for widths in BLOCKS:
         block = []
         for outputs in widths:
             block.append((number, inputs, outputs))
-            number, inputs = number + 2, outputs  # a convolution and its ReLU
-        found.append(block)
+            number += 2  # a convolution and its ReLU
+            inputs = outputs
+        blocks.append(block)
         number += 1  # the pooling behind the block
-    return found
+    return blocks
 
 
 class VGG16(nn.Module):
@@ -80,13 +83,13 @@ class VGG16(nn.Module):
             )
         mean, std = (image.new_tensor(value)[:, None, None] for value in (MEAN, STD))
         x = ((image + 1) / 2 - mean) / std  # from [-1, 1] to ImageNet's normalised colours
-        kept = []
+        levels = []
         for block in layers():
-            x = F.max_pool2d(x, 2) if kept else x
+            x = F.max_pool2d(x, 2) if levels else x
             for number, _, _ in block:
                 x = F.relu(self.features[str(number)](x))
-            kept.append(x)
-        return kept
+            levels.append(x)
+        return levels
 
 
 def unit(features: Tensor) -> Tensor:
@@ -104,21 +107,21 @@ def load_vgg(path: Path) -> VGG16:
         ValueError: another format, tensors that are missing, of another shape or not finite.
     """
     path = Path(path)
-    found = {}
+    tensors = {}
     for key, value in stored_tensors(path).items():
         if match := KEY.fullmatch(key):
-            found[f"features.{match[1]}.{match[2]}"] = value
+            tensors[f"features.{match[1]}.{match[2]}"] = value
     network = VGG16()
     state = network.state_dict()
     for key, value in state.items():
-        if key not in found:
+        if key not in tensors:
             raise _fault(path, f"{key} is missing")
-        if found[key].shape != value.shape:
-            raise _fault(path, f"{key} is {list(found[key].shape)} instead of {list(value.shape)}")
-        found[key] = found[key].float()
-        if not bool(found[key].isfinite().all()):
+        if tensors[key].shape != value.shape:
+            raise _fault(path, f"{key} is {list(tensors[key].shape)} instead of {list(value.shape)}")
+        tensors[key] = tensors[key].float()
+        if not bool(tensors[key].isfinite().all()):
             raise _fault(path, f"{key} holds NaN or infinity")
-    network.load_state_dict({key: found[key] for key in state})
+    network.load_state_dict({key: tensors[key] for key in state})
     return network.requires_grad_(False).eval()
 
 

@@ -27,7 +27,7 @@ CANONICAL_LANDMARKS = (
     (0.0313, -0.0929, 0.1057),
     (0.0000, -0.1457, 0.1008),
 )
-# Scene units; how far a found landmark lies from that: the factory's differences between people (0.003 - 0.005), plus about
+# Scene units; how far a landmark lies from that: the factory's differences between people (0.003 - 0.005), plus about
 # 1 % of the crop for the finding, plus smiles (mouth corners) and open mouths and long chins, which the factory lacks.
 LANDMARK_SPREAD = (0.005, 0.005, 0.006, 0.010, 0.010, 0.015)
 YAW_SPREAD, PITCH_SPREAD = math.radians(40), math.radians(15)  # of portraits: the weak prior
@@ -168,13 +168,13 @@ def align(
     crop_to_photo = pose.crop_to_photo(size)
     camera = orbit(torch.tensor(pose.yaw), torch.tensor(pose.pitch)).to(rgb)
     planes = [plane for plane in (alpha, mask) if plane is not None]
-    sampled, inside = resample(torch.cat([rgb, *planes]), crop_to_photo, size)
-    image = sampled[:3] if alpha is None else _without_white(sampled[:3], sampled[3:4])
+    crops, inside = resample(torch.cat([rgb, *planes]), crop_to_photo, size)
+    image = crops[:3] if alpha is None else _without_white(crops[:3], crops[3:4])
     image = image * inside + (1 - inside)
     if mask is not None:
-        foreground = _upright_mask(sampled[-1:] * inside, inside, camera)
+        foreground = _upright_mask(crops[-1:] * inside, inside, camera)
     elif alpha is not None:
-        foreground = sampled[3:4] * inside
+        foreground = crops[3:4] * inside
     else:
         foreground = matting.foreground(image, network, camera) * inside
     _check_foreground(foreground, "mask" if mask is not None else "alpha" if alpha is not None else "network")
@@ -207,15 +207,17 @@ def fit_pose(landmarks_xy: Tensor, weights: Tensor | None = None, *, prior: floa
         if weights is None
         else torch.as_tensor(weights, dtype=torch.float64).cpu()
     )
-    known = xy.isfinite().all(-1) & (weights > 0)
-    if known.sum() < 3:
+    visible = xy.isfinite().all(-1) & (weights > 0)
+    if visible.sum() < 3:
         raise ValueError(
-            f"fit_pose: expected at least 3 known landmarks, got {int(known.sum())}; set the crop by hand"
+            f"fit_pose: expected at least 3 known landmarks, got {int(visible.sum())}; set the crop by hand"
         )
-    photo = torch.complex(*xy[known].unbind(-1))
-    points = torch.tensor(CANONICAL_LANDMARKS, dtype=torch.float64)[known]
+    photo = torch.complex(*xy[visible].unbind(-1))
+    points = torch.tensor(CANONICAL_LANDMARKS, dtype=torch.float64)[visible]
     spread = (
-        torch.tensor(LANDMARK_SPREAD, dtype=torch.float64)[known] * (FOCAL / RADIUS) / weights[known].sqrt()
+        torch.tensor(LANDMARK_SPREAD, dtype=torch.float64)[visible]
+        * (FOCAL / RADIUS)
+        / weights[visible].sqrt()
     )
     frontal = _model(points, torch.zeros(1, 2, dtype=torch.float64))[0]
     unit = (photo - photo.mean()).abs().norm() / (
@@ -258,13 +260,13 @@ def landmarks_of(face: Mapping) -> Tensor:
         ValueError: not one face with the 478 points that include the irises.
     """
     if not isinstance(face, Mapping) or "landmarks_xy" not in face:
-        came = (
+        content = (
             f"the keys {', '.join(map(str, face)) or 'none'}"
             if isinstance(face, Mapping)
             else f"a {type(face).__name__}"
         )
         raise ValueError(
-            f"face landmarks: expected one face with `landmarks_xy`, got {came}; wire MediaPipe Face Landmarker's output"
+            f"face landmarks: expected one face with `landmarks_xy`, got {content}; wire MediaPipe Face Landmarker's output"
         )
     try:
         points = torch.as_tensor(np.asarray(face["landmarks_xy"], dtype=np.float64))
@@ -305,10 +307,8 @@ def resample(values: Tensor, crop_to_photo: Tensor, size: int) -> tuple[Tensor, 
     margin = 4 * step + 4
     left, right = _reach(xy[..., 0], margin, width)
     top, bottom = _reach(xy[..., 1], margin, height)
-    part, across = (
-        values[None, :, top:bottom, left:right],
-        torch.tensor([right - left, bottom - top], dtype=torch.float64),
-    )
+    part = values[None, :, top:bottom, left:right]
+    across = torch.tensor([right - left, bottom - top], dtype=torch.float64)
     if step > 1:
         smaller = tuple(max(1, round(side / step)) for side in part.shape[-2:])
         part = interpolate(part, size=smaller, mode="bicubic", antialias=True, align_corners=False)
@@ -370,8 +370,8 @@ def _upright_mask(mask: Tensor, inside: Tensor, camera: Camera) -> Tensor:
     middle = project(camera, torch.tensor(CANONICAL_LANDMARKS).to(mask))[0].mean(0)
     face = (torch.hypot(x - middle[0], y - middle[1]) < 0.1)[None] & (inside > 0.5)
     around = ((torch.hypot(x - 0.5, y - 0.5) > 0.35) & (y < 0.5))[None] & (inside > 0.5)
-    inverted = bool(face.any() and around.any()) and bool(mask[face].mean() < 0.5 < mask[around].mean())
-    return inside - mask if inverted else mask
+    is_inverse = bool(face.any() and around.any()) and bool(mask[face].mean() < 0.5 < mask[around].mean())
+    return inside - mask if is_inverse else mask
 
 
 def _check_photo(rgb: Tensor) -> None:
@@ -395,9 +395,9 @@ def _same_size(name: str, plane: Tensor | None, rgb: Tensor) -> Tensor | None:
     if plane is None:
         return None
     if plane.shape != (1, *rgb.shape[-2:]):
-        expected = [1, *rgb.shape[-2:]]
+        shape = [1, *rgb.shape[-2:]]
         raise ValueError(
-            f"align: expected the {name} {expected} like the photo, got {list(plane.shape)}; resize it to the photo"
+            f"align: expected the {name} {shape} like the photo, got {list(plane.shape)}; resize it to the photo"
         )
     if not plane.isfinite().all():
         raise ValueError(

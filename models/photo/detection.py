@@ -21,11 +21,10 @@ BOX = (
     0.536,
     0.376,
 )  # centre (x, y) and width of the cascade's box in the canonical frame, means over validation heads
-SMALLEST, SMALLEST_BOXED = (
-    0.40,
-    0.12,
-)  # of the photo's shorter side: canonical frames believed without and with a cascade's box
-TRUSTED, SURE = 0.5, 0.8  # scores from which on landmarks are believed, and no further search is made
+SMALLEST = 0.40  # of the photo's shorter side: canonical frames believed without a cascade's box
+SMALLEST_BOXED = 0.12  # and with one
+TRUSTED = 0.5  # the score from which on landmarks are believed
+SURE = 0.8  # from which on no further search is made
 TOLERANCE = 0.35  # of the pupils' distance: misfit to the layout of a face at which a candidate's score falls to 1 / e
 
 
@@ -67,7 +66,8 @@ def find_face(rgb: Tensor, network: AlignmentNetwork) -> Detection:
         ValueError: for a picture that is none, or without a face.
     """
     _check(rgb)
-    layouts, boxes = standard_layouts(), cascade_boxes(rgb)
+    layouts = standard_layouts()
+    boxes = cascade_boxes(rgb)
     best = Detection(layouts[0], 0.0)
     for squares, smallest in ((box_squares(boxes), SMALLEST_BOXED), (windows(*rgb.shape[-2:]), SMALLEST)):
         if best.score < SURE and len(squares):
@@ -95,15 +95,15 @@ def refine(
     """
     squares, score = fit_layouts(look(rgb, squares, network), layouts)
     squares = squares[score.topk(min(CANDIDATES, len(score))).indices]
-    found = []
+    candidates = []
     for _ in range(2):
         looks = look(rgb, _sane(squares, max(rgb.shape[-2:])), network)
         squares, score = fit_layouts(looks, layouts)
         score = score * (squares[:, :, 0].norm(dim=-1) >= least)
-        found += [(float(s), square) for s, square in zip(score, squares, strict=True)]
-    score, square = max(found, key=lambda pair: pair[0])
-    settled = settle(rgb, _sane(square[None], max(rgb.shape[-2:])), network)
-    return Detection(settled.landmarks[0], min(score, float(fit_layouts(settled, layouts)[1])))
+        candidates += [(float(s), square) for s, square in zip(score, squares, strict=True)]
+    highest, square = max(candidates, key=lambda pair: pair[0])
+    median = settle(rgb, _sane(square[None], max(rgb.shape[-2:])), network)
+    return Detection(median.landmarks[0], min(highest, float(fit_layouts(median, layouts)[1])))
 
 
 def settle(rgb: Tensor, square: Tensor, network: AlignmentNetwork) -> Looks:
@@ -143,9 +143,10 @@ def cascade_boxes(rgb: Tensor) -> Tensor:
     shrink = max(1.0, max(rgb.shape[-2:]) / CASCADE_SIDE)
     size = [max(1, round(n / shrink)) for n in rgb.shape[-2:]]
     small = F.interpolate(rgb[None].float(), size=size, mode="bilinear", antialias=True)[0]
-    found = _cascade(small, least=28)
-    boxes = [(f["c"] + f["width"] / 2, f["r"] + f["height"] / 2, f["width"]) for f in found]
-    boxes = torch.tensor(sorted(boxes, key=lambda box: -box[2]), dtype=torch.float64).reshape(-1, 3)
+    squares = [
+        (f["c"] + f["width"] / 2, f["r"] + f["height"] / 2, f["width"]) for f in _cascade(small, least=28)
+    ]
+    boxes = torch.tensor(sorted(squares, key=lambda box: -box[2]), dtype=torch.float64).reshape(-1, 3)
     return boxes * (max(rgb.shape[-2:]) / max(size))
 
 
@@ -162,15 +163,15 @@ def confirmed(rgb: Tensor, box: Tensor) -> bool:
         square = torch.cat([turn, (box[:2] - turn.sum(-1) / 2)[:, None]], -1)
         copy = cut(rgb, square[None], 96)[0]
         for picture in (copy, copy.flip(-1)):
-            found = _cascade(picture, least=28)
+            fires = _cascade(picture, least=28)
             if not any(
-                math.hypot(f["c"] + f["width"] / 2 - 48, f["r"] + f["height"] / 2 - 48) < 10 for f in found
+                math.hypot(f["c"] + f["width"] / 2 - 48, f["r"] + f["height"] / 2 - 48) < 10 for f in fires
             ):
                 return False
     return True
 
 
-def _cascade(picture: Tensor, least: int) -> list[dict]:
+def _cascade(picture: Tensor, least: int) -> list[dict[str, int]]:
     """What scikit-image's cascade finds in a picture [3, H, W], `least` pixels wide or wider."""
     try:
         from skimage.data import lbp_frontal_face_cascade_filename
@@ -203,7 +204,8 @@ def box_squares(boxes: Tensor) -> Tensor:
 def windows(height: int, width: int) -> Tensor:
     """Squares [K, 2, 3] (0 .. 1 -> photo pixels): around the whole photo, then of two sizes that overlap by half."""
     whole = max(height, width)
-    corners, sizes = [((width - whole) / 2, (height - whole) / 2)], [whole]
+    corners = [((width - whole) / 2, (height - whole) / 2)]
+    sizes: list[float] = [whole]
     for size in (min(height, width) / 2**level for level in range(2)):
         if size < 24 and size < min(height, width):
             break
@@ -226,12 +228,15 @@ def cut(rgb: Tensor, squares: Tensor, size: int) -> Tensor:
     finest = (
         (squares[:, :, 0].norm(dim=-1) / size).clamp_min(1).log2().floor().int().tolist()
     )  # halvings before sampling, per square
-    pictures, level, photo = [None] * len(squares), 0, rgb[None] - 0.5
+    pictures: dict[int, Tensor] = {}
+    level = 0
+    photo = rgb[None] - 0.5
     for index in sorted(range(len(squares)), key=lambda i: finest[i]):
         while level < finest[index] and min(photo.shape[-2:]) >= 2:
-            photo, level = F.interpolate(photo, scale_factor=0.5, mode="bilinear", antialias=True), level + 1
+            photo = F.interpolate(photo, scale_factor=0.5, mode="bilinear", antialias=True)
+            level += 1
         pictures[index] = F.grid_sample(photo, places[index : index + 1], align_corners=False)[0] + 0.5
-    return torch.stack(pictures)
+    return torch.stack([pictures[index] for index in range(len(squares))])
 
 
 def look(rgb: Tensor, squares: Tensor, network: AlignmentNetwork) -> Looks:
@@ -267,11 +272,16 @@ def fit_layouts(looks: Looks, layouts: Tensor) -> tuple[Tensor, Tensor]:
     spread = (weight * (q - q_mean).abs().square()).sum(-1, keepdim=True)
     turn = (weight * (q - q_mean).conj() * (p - p_mean)).sum(-1, keepdim=True) / spread  # [K, Y, 1]
     turn = torch.where(turn.abs() < 1e-6, torch.full_like(turn, 1e-6), turn)
-    left = (weight * (p - p_mean - turn * (q - q_mean)).abs().square()).sum(-1).sqrt() / turn[..., 0].abs()
+    residual = (weight * (p - p_mean - turn * (q - q_mean)).abs().square()).sum(-1).sqrt() / turn[
+        ..., 0
+    ].abs()
     frontal = layouts[len(layouts) // 2]
-    misfit, best = (left / (frontal[0] - frontal[1]).norm()).min(-1)  # from frame widths to pupils' distances
+    misfit, best = (residual / (frontal[0] - frontal[1]).norm()).min(
+        -1
+    )  # from frame widths to pupils' distances
     rows = torch.arange(len(best))
-    turn, shift = turn[rows, best, 0], (p_mean - turn * q_mean)[rows, best, 0]
+    shift = (p_mean - turn * q_mean)[rows, best, 0]
+    turn = turn[rows, best, 0]
     squares = torch.stack(
         [
             torch.stack([turn.real, -turn.imag, shift.real], -1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -176,7 +177,7 @@ def one_piece(mask: Tensor) -> Tensor:
         ) from error
 
     def parts(of: Tensor) -> Tensor:
-        return torch.from_numpy(label(of.cpu().numpy(), connectivity=1).astype("int64"))
+        return torch.from_numpy(np.asarray(label(of.cpu().numpy(), connectivity=1), dtype=np.int64))
 
     pieces = parts(mask)
     sizes = pieces.flatten().bincount()

@@ -92,15 +92,16 @@ class AlignmentNetwork(nn.Module):
         size = self.config.size
         if image.shape[-2:] != (size, size):
             image = F.interpolate(image, size=(size, size), mode="bilinear", antialias=True)
-        x, skips = image * 2 - 1, []  # from [0, 1] to [-1, 1]
+        x = image * 2 - 1  # from [0, 1] to [-1, 1]
+        skips = []
         for level, (down, norm) in enumerate(zip(self.downs, self.norms, strict=True)):
             x = F.silu(norm(down(x)))
             if level:
                 x = x + F.silu(self.mores[level - 1](x))
             skips.append(x)
         x = x + F.silu(self.context(x))
-        pooled = torch.cat([x.mean((-2, -1)), x.amax((-2, -1))], -1)
-        presence = self.presence(F.silu(self.hidden(pooled)))[:, 0]
+        summary = torch.cat([x.mean((-2, -1)), x.amax((-2, -1))], -1)
+        presence = self.presence(F.silu(self.hidden(summary)))[:, 0]
         for level in reversed(range(len(self.ups))):
             x = F.interpolate(self.ups[level](x), scale_factor=2.0, mode="nearest") + self.laterals[level](
                 skips[level]

@@ -130,9 +130,8 @@ def _what_it_is(path: Path) -> str:
 def _decode(image: Image.Image) -> Image.Image:
     """An opened file -> upright RGB, RGBA or F (one channel in 0..1), at most MAX_SIDE along a side."""
     share = min(1.0, MAX_SIDE / max(image.size))
-    image.draft(
-        None, tuple(max(1, round(side * share)) for side in image.size)
-    )  # JPEG: decodes at 1/2, 1/4 or 1/8
+    width, height = (max(1, round(side * share)) for side in image.size)
+    image.draft(None, (width, height))  # JPEG: decodes at 1/2, 1/4 or 1/8
     image.load()
     orientation = image.getexif().get(_ORIENTATION_TAG, 1)  # after loading: Pillow turns TIFF itself
     pixels = _simple_mode(image)

@@ -6,7 +6,8 @@ A generator maps identity codes to styles, styles to planes, and reads planes as
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from dataclasses import Field
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +21,14 @@ TRUNCATION = 0.5  # of the other starts of an inversion, around that mean
 
 
 class GeneratorSizes(Protocol):
-    """What a generator's config says to everybody.
+    """What a generator's config, a dataclass, says to everybody.
 
     Attributes:
         z_dim: length of an identity code. w_dim: of a style. c_dim: of the camera label that its mapping takes, 0 for none.
         raw_resolution: pixels of a picture before super-resolution. field: how planes are read. render: how rays are sampled.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Field]]
 
     @property
     def z_dim(self) -> int: ...

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bounds import configured, integer_tuple, integers
-from ..checkpoint import build, read, shipped
+from ..bounds import integer_tuple, integers
+from ..checkpoint import shipped_network
 from ..field.triplane import FieldConfig
 
 
@@ -52,7 +52,8 @@ class DetailBlock(nn.Module):
 
     def __init__(self, config: DetailConfig) -> None:
         super().__init__()
-        self.config, C, H = config, config.channels, config.hidden
+        self.config = config
+        C, H = config.channels, config.hidden
         self.down = nn.Conv2d(C, H, config.stride, stride=config.stride)
         self.place = nn.Parameter(0.3 * torch.randn(1, H, config.grid, config.grid))
         self.norm, self.coarse = nn.GroupNorm(1, H), nn.Conv2d(H, H, 3, padding=1)
@@ -61,12 +62,13 @@ class DetailBlock(nn.Module):
             [nn.Conv2d(H, A, 3, stride=2, padding=1), nn.Conv2d(A, B, 3, stride=2, padding=1)]
         )
         self.wide_norm, self.wide = nn.GroupNorm(1, B), nn.Conv2d(B, B, 3, padding=1)
-        self.ups = nn.ModuleList([nn.Conv2d(A, H, 3, padding=1), nn.Conv2d(B, A, 3, padding=1)])
+        ups = [nn.Conv2d(A, H, 3, padding=1), nn.Conv2d(B, A, 3, padding=1)]
+        self.ups = nn.ModuleList(ups)
         self.shape = nn.Conv2d(H, C, 3, padding=1)
         self.fine, self.detail = nn.Conv2d(C, H // 2, 3, padding=1), nn.Conv2d(H // 2, C, 3, padding=1)
-        for last in (self.shape, self.detail, self.ups[0]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        for last in (self.shape, self.detail, ups[0]):
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, planes: Tensor) -> Tensor:
         """[B, 3, C, (D,) H, W] both.
@@ -92,19 +94,17 @@ class DetailBlock(nn.Module):
         around = self.ups[0](F.interpolate(half, size=x.shape[-2:], mode="bilinear", align_corners=False))
         x = F.silu(x + self.coarse(self.norm(x)) + around)
         shape = F.interpolate(self.shape(x), size=flat.shape[-2:], mode="bilinear", align_corners=False)
-        changed = flat + shape + self.detail(F.silu(self.fine(flat)))
-        return changed.view_as(planes)
+        flat_planes = flat + shape + self.detail(F.silu(self.fine(flat)))
+        return flat_planes.view_as(planes)
 
 
 def shipped_detail_block(path: Path | None = None) -> DetailBlock:
     """The block that comes with the pack, or one of its kind, frozen, on the CPU.
 
     Raises:
-        ValueError: as `checkpoint.read` and `load_into`.
+        ValueError: as `checkpoint.shipped_network`.
     """
-    config, state = read(path or shipped("restoration"), "restoration")
-    sizes = configured(DetailConfig, config, "restoration")
-    return build(lambda: DetailBlock(sizes).requires_grad_(False).eval(), state, "restoration")
+    return shipped_network("restoration", DetailConfig, DetailBlock, path)
 
 
 def learnt_block(field: FieldConfig) -> DetailBlock | None:

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bounds import configured, integer_tuple, integers
-from ..checkpoint import build, read, shipped
+from ..bounds import integer_tuple, integers
+from ..checkpoint import shipped_network
 from ..equalised import FullyConnected, normalize
 
 
@@ -91,13 +91,13 @@ class Discriminator(nn.Module):
                 f"discriminator: expected pictures [B, 3, S, S] with S a multiple of {least} and raw renders [B, 3, r, r], "
                 f"got {list(image.shape)} and {list(raw.shape)}; resize them"
             )
-        enlarged = F.interpolate(raw, size=(size, size), mode="bilinear", align_corners=False)
-        x = self.from_rgb(torch.cat([image, enlarged], 1))
-        kept = []
+        raw_at_size = F.interpolate(raw, size=(size, size), mode="bilinear", align_corners=False)
+        x = self.from_rgb(torch.cat([image, raw_at_size], 1))
+        levels = []
         for conv, skip in zip(self.convs, self.skips, strict=True):
             x = (F.avg_pool2d(conv(x), 2) + skip(F.avg_pool2d(x, 2))) * 0.5**0.5
-            kept.append(x)
-        return kept
+            levels.append(x)
+        return levels
 
     def forward(self, image: Tensor, raw: Tensor, label: Tensor) -> Tensor:
         """Logits [B]; larger is more real.
@@ -122,6 +122,4 @@ class Discriminator(nn.Module):
 
 def shipped_critic() -> Discriminator:
     """The discriminator that comes with the pack, frozen, on the CPU."""
-    config, state = read(shipped("discriminator"), "discriminator")
-    sizes = configured(DiscriminatorConfig, config, "discriminator")
-    return build(lambda: Discriminator(sizes).requires_grad_(False).eval(), state, "discriminator")
+    return shipped_network("discriminator", DiscriminatorConfig, Discriminator)

@@ -153,6 +153,10 @@ def resized(image: Tensor, size: int, antialias: bool = True) -> Tensor:
 class SuperResolution(nn.Module):
     """Two synthesis blocks that go on from rendered features and their colours, with the last style alone."""
 
+    resample_filter: Tensor
+    block0: SynthesisBlock
+    block1: SynthesisBlock
+
     def __init__(self, config: GeneratorConfig, *, operations=torch.nn) -> None:
         super().__init__()
         upscaling = UPSCALINGS[config.super_resolution]
@@ -400,9 +404,10 @@ class Generator(nn.Module):
         if planes is None:
             planes = self.planes(ws, noise_mode)
         origins, directions = (x.flatten(1, 2) for x in rays(camera_from_label(c), R, R))
-        seen = render_rays(self.field(planes, ws), origins, directions, self.config.render, draws=draws)
+        samples = render_rays(self.field(planes, ws), origins, directions, self.config.render, draws=draws)
         features, depth, opacity = (
-            x.mT.unflatten(2, (R, R)) for x in (seen.features, seen.depth[..., None], seen.opacity[..., None])
+            x.mT.unflatten(2, (R, R))
+            for x in (samples.features, samples.depth[..., None], samples.opacity[..., None])
         )
         features, rgb = self.compose(
             self.signed(features), opacity, ws, ws_background=ws_background, noise_mode=noise_mode

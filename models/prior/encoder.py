@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bounds import configured, integer_tuple, integers
-from ..checkpoint import build, read, shipped
+from ..bounds import integer_tuple, integers
+from ..checkpoint import shipped_network
 from ..synthetic.codes import lift
 from .contract import HeadGenerator
 
@@ -52,8 +52,8 @@ class PortraitEncoder(nn.Module):
         )
         self.more = nn.ModuleList(operations.Conv2d(b, b, 3, padding=1) for b in widths[1:])
         self.norms = nn.ModuleList(operations.GroupNorm(8, b) for b in widths[1:])
-        left = config.size // 2 ** len(config.channels)
-        self.hidden = operations.Linear(widths[-1] * left**2, config.hidden)
+        side = config.size // 2 ** len(config.channels)
+        self.hidden = operations.Linear(widths[-1] * side**2, config.hidden)
         self.out = operations.Linear(config.hidden, config.z_dim - 1 + 2)
 
     def amounts(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,9 +77,7 @@ class PortraitEncoder(nn.Module):
 
 def shipped_encoder() -> PortraitEncoder:
     """The encoder that comes with the pack, frozen, on the CPU."""
-    config, state = read(shipped("encoder"), "encoder")
-    sizes = configured(EncoderConfig, config, "encoder")
-    return build(lambda: PortraitEncoder(sizes).requires_grad_(False).eval(), state, "encoder")
+    return shipped_network("encoder", EncoderConfig, PortraitEncoder)
 
 
 def encodes(encoder: PortraitEncoder, generator: HeadGenerator) -> bool:

@@ -55,10 +55,18 @@ class PanoHeadGenerator(Generator):
         return features[:, :3] if self.torgb is None else self.torgb(features, ws[:, -1])
 
     def background(self, ws: Tensor, noise_mode: str = "const") -> Tensor:
-        """Styles [B, any, w_dim], the first ones count -> features [B, F, S, S] of the backdrop, about -1 .. 1."""
-        count = self.bcg_synthesis.num_ws
-        rows = torch.arange(count, device=ws.device).clamp(max=ws.shape[1] - 1)
-        return self.bcg_synthesis(ws[:, rows], noise_mode)
+        """Styles [B, any, w_dim], the first ones count -> features [B, F, S, S] of the backdrop, about -1 .. 1.
+
+        Raises:
+            ValueError: the generator has no background.
+        """
+        synthesis = self.bcg_synthesis
+        if synthesis is None:
+            raise ValueError(
+                "background: expected a generator with a background, got one without; compose its features as they are"
+            )
+        rows = torch.arange(synthesis.num_ws, device=ws.device).clamp(max=ws.shape[1] - 1)
+        return synthesis(ws[:, rows], noise_mode)
 
     def compose(
         self,
@@ -82,7 +90,15 @@ class PanoHeadGenerator(Generator):
     def offset(
         self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
     ) -> Tensor:
-        """How far the camera of label c [B, 25] is moved for codes z [B, z_dim]: [B, 3], scene units."""
+        """How far the camera of label c [B, 25] is moved for codes z [B, z_dim]: [B, 3], scene units.
+
+        Raises:
+            ValueError: the generator moves no cameras.
+        """
+        if self.t_mapping is None:
+            raise ValueError(
+                "offset: expected a generator with a camera offset, got one without; take its cameras as they are"
+            )
         return self.t_mapping(z, self._conditioning(c), psi, cutoff)[:, 0]
 
     def rendering_label(self, z: Tensor, c: Tensor, psi: float = 1.0, cutoff: int | None = None) -> Tensor:

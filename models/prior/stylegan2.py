@@ -20,6 +20,8 @@ NOISE_MODES = ("const", "random", "none")
 class MappingNetwork(nn.Module):
     """Identity code and camera label -> one style for every row of the synthesis."""
 
+    w_avg: Tensor
+
     def __init__(
         self,
         z_dim: int,
@@ -36,10 +38,10 @@ class MappingNetwork(nn.Module):
     ) -> None:
         """embed_features, layer_features: None for w_dim. c_dim: 0 for codes alone. linear_end: no activation after the last layer."""
         super().__init__()
-        embedded = (embed_features or w_dim) if c_dim else 0
-        widths = [z_dim + embedded, *[layer_features or w_dim] * (num_layers - 1), w_dim]
+        embed_width = (embed_features or w_dim) if c_dim else 0
+        widths = [z_dim + embed_width, *[layer_features or w_dim] * (num_layers - 1), w_dim]
         self.num_ws, self.linear_end = num_ws, linear_end
-        self.embed = FullyConnected(c_dim, embedded, operations=operations) if c_dim else None
+        self.embed = FullyConnected(c_dim, embed_width, operations=operations) if c_dim else None
         for i in range(num_layers):
             self.add_module(
                 f"fc{i}", FullyConnected(widths[i], widths[i + 1], rate=rate, operations=operations)
@@ -59,7 +61,7 @@ class MappingNetwork(nn.Module):
                 f"mapping: this generator maps {wants}, got {'no label' if c is None else f'a label {list(c.shape)}'}"
             )
         x = normalize(z)
-        if self.embed is not None:
+        if self.embed is not None and c is not None:
             x = torch.cat([x, normalize(self.embed(c.to(z.dtype)))], dim=1)
         for i in range(self.layers):
             x = self.get_submodule(f"fc{i}")(x)
@@ -78,8 +80,8 @@ class MappingNetwork(nn.Module):
         ws = self.style(z, c)[:, None].expand(-1, self.num_ws, -1)
         if psi == 1:
             return ws
-        truncated = torch.lerp(self.w_avg.to(ws.dtype), ws[:, :cutoff], psi)
-        return truncated if cutoff is None else torch.cat([truncated, ws[:, cutoff:]], dim=1)
+        first_rows = torch.lerp(self.w_avg.to(ws.dtype), ws[:, :cutoff], psi)
+        return first_rows if cutoff is None else torch.cat([first_rows, ws[:, cutoff:]], dim=1)
 
     @torch.no_grad()
     def update_average(self, w: Tensor, beta: float = 0.998) -> None:
@@ -138,6 +140,9 @@ class SynthesisLayer(nn.Module):
     StyleGAN2, section 2.2, with the style applied to the activations rather than to the weights, so that a batch shares them.
     """
 
+    noise_const: Tensor
+    resample_filter: Tensor
+
     def __init__(
         self,
         inputs: int,
@@ -161,16 +166,16 @@ class SynthesisLayer(nn.Module):
 
     def _noise(self, x: Tensor, mode: str, generator: torch.Generator | None) -> Tensor | None:
         """[H, W] or [B, 1, H, W] to be added, None for nothing."""
-        if mode not in NOISE_MODES or (mode == "random" and generator is None):
-            raise ValueError(
-                f"noise_mode: expected one of {', '.join(NOISE_MODES)} (random with a torch.Generator), got {mode!r}"
-            )
         if mode == "none":
             return None
-        noise = self.noise_const
-        if mode == "random":
-            noise = torch.randn(x.shape[0], 1, *noise.shape, generator=generator, device=generator.device).to(
-                x.device
+        if mode == "const":
+            noise = self.noise_const
+        elif mode == "random" and generator is not None:
+            shape = (x.shape[0], 1, *self.noise_const.shape)
+            noise = torch.randn(shape, generator=generator, device=generator.device).to(x.device)
+        else:
+            raise ValueError(
+                f"noise_mode: expected one of {', '.join(NOISE_MODES)} (random with a torch.Generator), got {mode!r}"
             )
         return (noise * self.noise_strength).to(x.dtype)
 
@@ -227,6 +232,8 @@ class ToRGB(nn.Module):
 class SynthesisBlock(nn.Module):
     """One resolution: (a learned constant or conv0), conv1, and what it adds to the skip image."""
 
+    resample_filter: Tensor
+
     def __init__(
         self,
         inputs: int,
@@ -268,14 +275,14 @@ class SynthesisBlock(nn.Module):
         """
         styles = iter(ws.unbind(1))
         if self.num_convs == 1:
-            x = self.const.to(ws.dtype).expand(ws.shape[0], -1, -1, -1)
+            features = self.const.to(ws.dtype).expand(ws.shape[0], -1, -1, -1)
         else:
-            x = self.conv0(x, next(styles), noise_mode, generator=generator)
-        x = self.conv1(x, next(styles), noise_mode, generator=generator)
-        rgb = self.torgb(x, next(styles))
+            features = self.conv0(x, next(styles), noise_mode, generator=generator)
+        features = self.conv1(features, next(styles), noise_mode, generator=generator)
+        rgb = self.torgb(features, next(styles))
         if image is None:
-            return x, rgb
-        return x, rgb + (upsample(image, self.resample_filter) if self.up else image)
+            return features, rgb
+        return features, rgb + (upsample(image, self.resample_filter) if self.up else image)
 
 
 def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
@@ -310,7 +317,8 @@ class SynthesisNetwork(nn.Module):
                 f"SynthesisNetwork: expected a resolution that is {base_resolution} doubled some times and at most channel_base "
                 f"({channel_base}), got {resolution}; change resolution, base_resolution or channel_base"
             )
-        self.w_dim, self.resolutions = w_dim, [base_resolution << i for i in range(doublings + 1)]
+        self.w_dim = w_dim
+        self.resolutions = [base_resolution << i for i in range(doublings + 1)]
         inputs = 0
         for r in self.resolutions:
             outputs = channels_at(r, channel_base, channel_max)
@@ -344,16 +352,27 @@ class SynthesisNetwork(nn.Module):
             raise ValueError(
                 f"synthesis: expected styles [B, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}; use this generator's mapping"
             )
-        x = image = None
-        first = 0
-        for r in self.resolutions:
-            block = self.get_submodule(f"b{r}")
-            x, image = block(
-                x, image, ws[:, first : first + block.num_convs + 1], noise_mode, generator=generator
-            )
-            first += block.num_convs
-            if mean is not None and r == mean.shape[-1]:
-                image = image + mean.to(image.dtype)
-            if r == stop:
+        smallest, *others = self.resolutions
+        x, image = self._step(smallest, (None, None), ws[:, :2], noise_mode, generator, mean)
+        for i, r in enumerate(others):
+            if r == 2 * (stop or 0):
                 break
+            rows = ws[:, 2 * i + 1 : 2 * i + 4]  # two convolutions', and the next block's first for ToRGB
+            x, image = self._step(r, (x, image), rows, noise_mode, generator, mean)
         return image
+
+    def _step(
+        self,
+        resolution: int,
+        before: tuple[Tensor | None, Tensor | None],
+        ws: Tensor,
+        noise_mode: str,
+        generator: torch.Generator | None,
+        mean: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Features and skip image after the block of a resolution. Args: before: those of the block before it."""
+        block = self.get_submodule(f"b{resolution}")
+        x, image = block(*before, ws, noise_mode, generator=generator)
+        if mean is not None and resolution == mean.shape[-1]:
+            image = image + mean.to(image.dtype)
+        return x, image

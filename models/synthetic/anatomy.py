@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -163,7 +163,19 @@ def anatomy(parameters: Tensor) -> Anatomy:
     )
 
 
-def _hair_measures(p: dict[str, float]) -> dict[str, float | str]:
+class _HairMeasures(TypedDict):
+    """The fields of `Anatomy` that a hair style decides."""
+
+    hair_style: str
+    hair_thickness: float
+    hair_density: float
+    hair_bottom: float
+    hairline: float
+    parting: float
+    tail: float
+
+
+def _hair_measures(p: dict[str, float]) -> _HairMeasures:
     """What the style makes of volume, length, fringe and parting."""
     style, volume = HAIR_STYLES[choice(p["hair_style"], len(HAIR_STYLES))], p["hair_volume"]
     thickness = {

@@ -93,8 +93,8 @@ def _blur(picture: Tensor, sigma: float) -> Tensor:
     reach = min(math.ceil(2.5 * sigma), picture.shape[-1] - 1)
     kernel = torch.exp(-(torch.arange(-reach, reach + 1, dtype=picture.dtype) ** 2) / (2 * sigma * sigma))
     kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
-    padded = torch.nn.functional.pad(picture[None], [reach] * 4, mode="replicate")
-    rows = torch.nn.functional.conv2d(padded, kernel, groups=3)
+    canvas = torch.nn.functional.pad(picture[None], [reach] * 4, mode="replicate")
+    rows = torch.nn.functional.conv2d(canvas, kernel, groups=3)
     return torch.nn.functional.conv2d(rows, kernel.mT, groups=3)[0]
 
 

@@ -66,8 +66,12 @@ def _amounts(parameters: Tensor) -> list[float]:
         2 * paint.beard,
         2 * paint.moustache,
     ]
-    worn = float(body.glasses)
-    lens = [2 * worn, worn * (body.lens[0] - 0.0285) / 0.002, *(3 * worn * (c - 0.3) for c in paint.frames)]
+    glasses = float(body.glasses)
+    lens = [
+        2 * glasses,
+        glasses * (body.lens[0] - 0.0285) / 0.002,
+        *(3 * glasses * (c - 0.3) for c in paint.frames),
+    ]
     styles = [1.5 * (body.hair_style == name) for name in HAIR_STYLES] + [
         1.5 * (body.clothing_style == name) for name in CLOTHING_STYLES
     ]

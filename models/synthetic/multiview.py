@@ -28,7 +28,8 @@ from ..camera import FOCAL, RADIUS, Camera, intrinsics_from_focal
 from ..checkpoint import json_entry, read_tensors
 from .rendering import Views
 
-LARGEST, PARAMETERS = 1e6, 65536  # of a config's numbers, and how many they may be
+LARGEST = 1e6  # of a config's numbers
+PARAMETERS = 65536  # how many they may be
 CANONICAL_EXTENT = RADIUS / FOCAL  # scene units that a frontal frame shows at the origin
 
 
@@ -245,17 +246,17 @@ def _load(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         raise ValueError(
             f"read_views: expected mask [V, S, S] in {path}, got {list(shape)}; views are square"
         )
-    expected = {
+    shapes = {
         "rgb": (*shape, 3),
         "ray_distance": shape,
         "cam2world": (*shape[:1], 4, 4),
         "normal": (*shape, 3),
     }
-    for name, wanted in expected.items():
-        if name in tensors and tensors[name].shape != torch.Size(wanted):
-            got = list(tensors[name].shape)
+    for name, axes in shapes.items():
+        if name in tensors and tensors[name].shape != torch.Size(axes):
+            own = list(tensors[name].shape)
             raise ValueError(
-                f"read_views: expected {name} {list(wanted)} beside mask {list(shape)} in {path}, got {got}; write it again"
+                f"read_views: expected {name} {list(axes)} beside mask {list(shape)} in {path}, got {own}; write it again"
             )
     if not bool(torch.isfinite(tensors["cam2world"].float()).all()):
         raise ValueError(f"read_views: {path} has cameras with NaN or infinity; write it again")

@@ -19,7 +19,8 @@ def noise(coordinates: tuple[Tensor, ...], seed: int, period: int | None = None)
         [N].
     """
     table = _table().to(coordinates[0])
-    keys, weights = [torch.tensor(seed * 7919, dtype=torch.int32, device=table.device)], [None]
+    keys = [torch.tensor(seed * 7919, dtype=torch.int32, device=table.device)]
+    weights: list[Tensor] = []
     for axis, c in enumerate(coordinates):
         floor = c.floor()
         f = c - floor
@@ -29,10 +30,9 @@ def noise(coordinates: tuple[Tensor, ...], seed: int, period: int | None = None)
         if axis == 0 and period is not None:
             low, high = low.remainder(period), high.remainder(period)
         ends = ((low * _PRIMES[axis], 1 - smooth), (high * _PRIMES[axis], smooth))
-        keys, weights = (
-            [key ^ end for key in keys for end, _ in ends],
-            [share if weight is None else weight * share for weight in weights for _, share in ends],
-        )
+        shares = [share for _, share in ends]
+        keys = [key ^ end for key in keys for end, _ in ends]
+        weights = [weight * share for weight in weights for share in shares] if weights else shares
     total = torch.zeros_like(coordinates[0])
     for key, weight in zip(keys, weights):
         total.addcmul_(table[((key ^ (key >> 13)) & 0xFFF).long()], weight)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -68,17 +69,17 @@ def palette(parameters: Tensor) -> Palette:
     clothing = colorsys.hls_to_rgb(
         0.52 + 0.46 * p["clothing_hue"], 0.42 + 0.30 * p["clothing_lightness"], 0.40
     )
-    second = tuple(0.25 + 0.65 * c if sum(clothing) < 1.5 else 0.55 * c for c in clothing)
+    second = _colour(0.25 + 0.65 * c if sum(clothing) < 1.5 else 0.55 * c for c in clothing)
     yaw, pitch = radians_of(p["light_yaw"], -55, 55), radians_of(p["light_pitch"], 15, 60)
     glow = p["light_warmth"]
     return Palette(
         skin=skin,
         lips=_tint(
-            tuple(a * b for a, b in zip(skin, (0.86 - 0.04 * lip, 0.60 - 0.10 * lip, 0.60 - 0.08 * lip))),
+            _colour(a * b for a, b in zip(skin, (0.86 - 0.04 * lip, 0.60 - 0.10 * lip, 0.60 - 0.08 * lip))),
             (0.03, 0.0, 0.01),
         ),
         hair=hair,
-        brow=tuple(0.75 * h + 0.05 * s for h, s in zip(_ramp(HAIR, min(p["hair_lightness"], 0.3)), skin)),
+        brow=_colour(0.75 * h + 0.05 * s for h, s in zip(_ramp(HAIR, min(p["hair_lightness"], 0.3)), skin)),
         iris=_ramp(IRIS, p["eye_colour"]),
         clothing=clothing,
         clothing_second=second,
@@ -122,7 +123,7 @@ def colour(
 
 def _albedo(head: Anatomy, paints: Palette, points: Tensor) -> Tensor:
     """Paint [N, 3] at points on the surface, or a fraction of a pixel beside it."""
-    p = points.unbind(1)
+    p = sdf.coordinates(points)
     part = parts(head, p)
     c = _paint_skin(head, paints, p)
     c = _mix(
@@ -153,24 +154,25 @@ def _light(head: Anatomy, paints: Palette, points: Tensor, normals: Tensor) -> t
         - paints.contrast * (1 - 0.5 * (1 + toward))
         - 0.25 * paints.contrast * toward.clamp_max(0).square()
     )
-    closed = torch.zeros_like(toward)
+    closure = torch.zeros_like(toward)
     for reach, weight in ((0.012, 0.45), (0.040, 0.40)):
-        free = distance(head, (points + reach * normals).unbind(1))
-        closed = closed + weight * (1 - free / reach).clamp(0, 1)
+        free = distance(head, sdf.coordinates(points + reach * normals))
+        closure = closure + weight * (1 - free / reach).clamp(0, 1)
     half = torch.nn.functional.normalize(light + light.new_tensor([0.0, 0.0, 1.0]), dim=0)
     shine = (
         0.10
         * (normals @ half).clamp_min(0) ** 24
         * sdf.step(-0.02, 0.06, points[:, 2])
-        * (1 - closed).clamp_min(0)
+        * (1 - closure).clamp_min(0)
     )
-    return (soft * (1 - 0.75 * closed)).clamp(0.05, 1.08), shine
+    return (soft * (1 - 0.75 * closure)).clamp(0.05, 1.08), shine
 
 
-def _paint_skin(head: Anatomy, paints: Palette, p: tuple[Tensor, ...]) -> Tensor:
+def _paint_skin(head: Anatomy, paints: Palette, p: sdf.Coordinates) -> Tensor:
     """Skin with mottles, freckles, flush, lips, eyebrows, lids, nostrils, beard and the scalp's stubble: [N, 3]."""
     x, y, z = p
-    side, front = x.abs(), sdf.step(0.02, 0.06, z)
+    side = x.abs()
+    front = sdf.step(0.02, 0.06, z)
     c = x.new_tensor(paints.skin).expand(len(x), 3)
     mottle = 0.6 * noise((x * 40, y * 40, z * 40), 21) + 0.4 * noise((x * 110, y * 110, z * 110), 22)
     c = c * (1 + 0.05 * paints.mottle * mottle)[:, None]
@@ -182,8 +184,8 @@ def _paint_skin(head: Anatomy, paints: Palette, p: tuple[Tensor, ...]) -> Tensor
         where = torch.exp(-((y + 0.028) / 0.030).square() - ((side - 0.03) / 0.045).square())
         dots = sdf.step(0.25, 0.60, noise((x * 260, y * 260, z * 260), 23)) * where
         c = _mix(c, c * x.new_tensor((0.70, 0.58, 0.50)), front * dots * paints.freckles)
-    tired = torch.exp(-((side - head.eye_x + 0.004) / 0.018).square() - ((y + 0.0165) / 0.006).square())
-    c = _mix(c, c * x.new_tensor((0.86, 0.80, 0.82)), 0.5 * front * tired)
+    rings = torch.exp(-((side - head.eye_x + 0.004) / 0.018).square() - ((y + 0.0165) / 0.006).square())
+    c = _mix(c, c * x.new_tensor((0.86, 0.80, 0.82)), 0.5 * front * rings)
     c = _mix(c, x.new_tensor(paints.hair) * 0.85 + 0.12 * c, _beard(head, paints, side, y, z))
     c = _paint_mouth(head, paints, c, side, y, z, front)
     nostril = _spot(side, y, head.nostril_x * 0.62, head.nose_tip[1] - head.nose_radius * 0.98, 0.0036)
@@ -248,7 +250,7 @@ def _paint_lids(head: Anatomy, c: Tensor, side: Tensor, y: Tensor, front: Tensor
     return _mix(c, c * 0.74, front * 0.7 * fold)
 
 
-def _paint_eyes(head: Anatomy, paints: Palette, p: tuple[Tensor, ...]) -> Tensor:
+def _paint_eyes(head: Anatomy, paints: Palette, p: sdf.Coordinates) -> Tensor:
     """Sclera, iris with a dark rim, pupil, a painted glint and the upper lid's shadow: [N, 3]."""
     x, y, _ = p
     r = ((x.abs() - head.eye_x).square() + (y - EYE_Y).square()).sqrt() / (head.eye / 0.019)
@@ -300,7 +302,7 @@ def _eyebrow(head: Anatomy, paints: Palette, side: Tensor, y: Tensor) -> Tensor:
     return 0.95 * hairs * sdf.step(0.0015, -0.0015, (y - arch).abs() - half) * sdf.step(1.05, 0.85, u.abs())
 
 
-def _opening(head: Anatomy, p: tuple[Tensor, ...]) -> Tensor:
+def _opening(head: Anatomy, p: sdf.Coordinates) -> Tensor:
     """[N]: 1 where the lids leave the eyeball open."""
     return sdf.step(0.0007, -0.0007, almond(head, p[0].abs(), p[1])[2]) * sdf.step(0.06, 0.065, p[2])
 
@@ -313,11 +315,16 @@ def _mix(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     return a + (b - a) * weight[:, None]
 
 
+def _colour(channels: Iterable[float]) -> Colour:
+    red, green, blue = channels
+    return red, green, blue
+
+
 def _ramp(colours: tuple[Colour, ...], amount: float) -> Colour:
     """Piecewise linear through `colours`, from amount -1 to 1."""
     at = (amount + 1) / 2 * (len(colours) - 1)
     i = min(int(at), len(colours) - 2)
-    return tuple(a + (b - a) * (at - i) for a, b in zip(colours[i], colours[i + 1]))
+    return _colour(a + (b - a) * (at - i) for a, b in zip(colours[i], colours[i + 1]))
 
 
 def _amount(edge_0: float, edge_1: float, x: float) -> float:
@@ -326,4 +333,4 @@ def _amount(edge_0: float, edge_1: float, x: float) -> float:
 
 
 def _tint(colour: Colour, by: Colour) -> Colour:
-    return tuple(min(max(a + b, 0.0), 1.0) for a, b in zip(colour, by))
+    return _colour(min(max(a + b, 0.0), 1.0) for a, b in zip(colour, by))

@@ -128,11 +128,11 @@ def _block_start(field: tracing.Distance, camera: Camera, size: int, block: int,
     low, far = tracing.through_box(
         origins, directions, tuple(a - 0.1 for a in BOX_MIN), tuple(a + 0.1 for a in BOX_MAX)
     )
-    known = near.reshape(-1, coarse, block, coarse, block).amin((2, 4)).reshape(-1)
+    start = near.reshape(-1, coarse, block, coarse, block).amin((2, 4)).reshape(-1)
     focal = camera.intrinsics[:, 0, 0].repeat_interleave(coarse * coarse)
     slope = 0.72 * (block - 1) / size / focal  # half the diagonal between a block's outermost pixel centres
     t, hit = tracing.march(
-        field, origins, directions, torch.maximum(low, torch.where(known.isinf(), far, known)), far, slope
+        field, origins, directions, torch.maximum(low, torch.where(start.isinf(), far, start)), far, slope
     )
     t = torch.where(hit, t, torch.full_like(t, torch.inf))
     return t.reshape(-1, coarse, 1, coarse, 1).expand(-1, coarse, block, coarse, block).reshape(-1)

@@ -87,7 +87,8 @@ def cached_shards(
     Args:
         folder: of the cache. shard: seeds a file; the last file may hold rows beyond the seeds. make: seeds -> tensors [rows, ...].
     """
-    parts, started = [], time.monotonic()
+    parts = []
+    start = time.monotonic()
     for first in range(seeds.start, seeds.stop, shard):
         path = folder / f"{first}-{shard}.safetensors"
         if not path.is_file():
@@ -96,7 +97,7 @@ def cached_shards(
                 {key: value.contiguous() for key, value in make(range(first, first + shard)).items()},
                 {},
             )
-            print(f"rendered heads up to {first + shard} ({time.monotonic() - started:.0f} s)", flush=True)
+            print(f"rendered heads up to {first + shard} ({time.monotonic() - start:.0f} s)", flush=True)
         parts.append(read_tensors(path, f"cached {folder.name}")[0])
     return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
@@ -115,7 +116,7 @@ def cached_renders(
         seeds: as many as wanted, cached `shard` at a time. faces: only views from which a face can be read.
     """
     folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"{size}x{views}{'-faces' * faces}"
-    found = cached_shards(
+    shards = cached_shards(
         folder, seeds, shard, lambda some: stacked([render_seed(seed, views, size, faces) for seed in some])
     )
-    return Renders(**{key: value[: len(seeds)] for key, value in found.items()})
+    return Renders(**{key: value[: len(seeds)] for key, value in shards.items()})

@@ -6,11 +6,25 @@ stacking, which is most of the speed on a CPU. Formulas after Quilez, "Distance 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 Point = tuple[float, float, float]
 Coordinates = tuple[Tensor, Tensor, Tensor]
+
+
+def coordinates(points: Tensor) -> Coordinates:
+    """Points [N, 3], one axis at a time."""
+    x, y, z = points.unbind(1)
+    return x, y, z
+
+
+def each(p: Coordinates, change: Callable[[Tensor], Tensor]) -> Coordinates:
+    """The same change of every axis."""
+    x, y, z = p
+    return change(x), change(y), change(z)
 
 
 def sphere(p: Coordinates, centre: Point, radius: float) -> Tensor:

@@ -33,26 +33,26 @@ def distance(head: Anatomy, p: Coordinates) -> Tensor:
 def _skin(head: Anatomy, p: Coordinates, eyes: Tensor) -> Tensor:
     """Skull, face, lids, ears and neck; `p` has x >= 0."""
     x, y, z = p
-    paired = ((x * x + 1.2e-4).sqrt(), y, z)  # no crease where the two sides' bones meet in the middle
+    pair = ((x * x + 1.2e-4).sqrt(), y, z)  # no crease where the two sides' bones meet in the middle
     face = sdf.ellipsoid(p, (0.0, -0.045, 0.018), (head.jaw, 0.107, 0.090))
     d = sdf.union(sdf.ellipsoid(p, (0.0, 0.045, -0.020), head.skull), face, 0.035)
     d = sdf.union(d, sdf.ellipsoid(p, (0.0, 0.062, 0.040 + head.forehead), (0.068, 0.050, 0.062)), 0.040)
     d = sdf.union(d, sdf.ellipsoid(p, head.chin, head.chin_radius), 0.030)
     d = sdf.union(
-        d, sdf.sphere(paired, (head.jaw * 0.61, head.jaw_y - 0.5 * head.lower_drop, 0.014), 0.027), 0.050
+        d, sdf.sphere(pair, (head.jaw * 0.61, head.jaw_y - 0.5 * head.lower_drop, 0.014), 0.027), 0.050
     )  # angle of the jaw
-    d = sdf.union(d, sdf.sphere(paired, (0.050, -0.040, 0.060), head.cheekbone), 0.045)
-    d = sdf.union(d, sdf.sphere(paired, (0.037, -0.078, 0.054), head.cheek), 0.045)
+    d = sdf.union(d, sdf.sphere(pair, (0.050, -0.040, 0.060), head.cheekbone), 0.045)
+    d = sdf.union(d, sdf.sphere(pair, (0.037, -0.078, 0.054), head.cheek), 0.045)
     d = sdf.union(
         d,
-        sdf.capsule(paired, (0.006, 0.026, 0.101), (0.064, 0.026, 0.074), head.brow, head.brow * 0.8),
+        sdf.capsule(pair, (0.006, 0.026, 0.101), (0.064, 0.026, 0.074), head.brow, head.brow * 0.8),
         0.024,
     )
     d = sdf.union(
         d, sdf.ellipsoid(p, (0.0, -0.092, 0.078), (0.038, 0.036, 0.032)), 0.024
     )  # the teeth under the lips
     hollow = (0.027, 0.0175, 0.026 + 0.003 * head.socket)
-    d = sdf.subtraction(d, sdf.ellipsoid(paired, (head.eye_x, EYE_Y + 0.001, 0.110), hollow), 0.016)
+    d = sdf.subtraction(d, sdf.ellipsoid(pair, (head.eye_x, EYE_Y + 0.001, 0.110), hollow), 0.016)
     d = torch.minimum(d, _lids(head, p, eyes))
     d = sdf.union(
         d, sdf.capsule(p, (0.0, 0.012, head.nose_root_z), head.nose_tip, 0.009, head.nose_radius), 0.014

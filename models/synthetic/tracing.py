@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from .sdf import Coordinates, Point
+from .sdf import Coordinates, coordinates, each
 
 Distance = Callable[[Coordinates], Tensor]
 
@@ -41,43 +41,57 @@ def march(
         t [R], at which the cone comes to within a tolerance of the surface (nothing lies in the cone before), and
         hit [R] bool, false where it left at `far`.
     """
-    t, hit = near.clone(), torch.zeros_like(near, dtype=torch.bool)
+    t = near.clone()
+    hit = torch.zeros_like(near, dtype=torch.bool)
     active = torch.nonzero(near < far).squeeze(1)
     tolerance = TOLERANCE if slope is None else 10 * TOLERANCE
     steps = STEPS if slope is None else CONE_STEPS
     wide = torch.zeros_like(near)[active] if slope is None else slope[active]
     here, end = t[active], far[active]
-    start, way = origins[active].unbind(1), directions[active].unbind(1)
+    start, way = coordinates(origins[active]), coordinates(directions[active])
     for i in range(steps):
         if not len(active):
             break
-        d = distance(tuple(o + w * here for o, w in zip(start, way))) - wide * here
-        arrived = d < tolerance
+        d = distance(_along(start, way, here)) - wide * here
+        arrival = d < tolerance
         here = torch.where(
-            arrived, here, here + (RELAXATION * d).clamp_min(CREEP * i * i if slope is None else 0.0)
+            arrival, here, here + (RELAXATION * d).clamp_min(CREEP * i * i if slope is None else 0.0)
         )
-        going = ~arrived & (here < end)
+        going = ~arrival & (here < end)
         if i == steps - 1 and slope is not None:  # a cone may stop anywhere it has come to
-            arrived = arrived | going
-        done = ~going if i < steps - 1 else torch.ones_like(going)
-        t[active[done]], hit[active[done]] = here[done], arrived[done]
+            arrival = arrival | going
+        finish = ~going if i < steps - 1 else torch.ones_like(going)
+        t[active[finish]], hit[active[finish]] = here[finish], arrival[finish]
         active, here, end, wide = active[going], here[going], end[going], wide[going]
-        start, way = tuple(o[going] for o in start), tuple(w[going] for w in way)
+        start, way = _rows(start, going), _rows(way, going)
     return t, hit
+
+
+def _along(start: Coordinates, way: Coordinates, t: Tensor) -> Coordinates:
+    """Points at ray lengths t."""
+    x, y, z = (o + w * t for o, w in zip(start, way))
+    return x, y, z
+
+
+def _rows(p: Coordinates, index: Tensor) -> Coordinates:
+    return each(p, lambda a: a[index])
 
 
 def polish(distance: Distance, origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
     """[R] ray lengths after a few signed steps of those rays that ended beside the surface; damped, as slopes exceed 1."""
-    t, beside = t.clone(), torch.arange(len(t), device=t.device)
+    t = t.clone()
+    beside = torch.arange(len(t), device=t.device)
     for _ in range(POLISH):
-        d = distance((origins[beside] + t[beside, None] * directions[beside]).unbind(1))
+        d = distance(coordinates(origins[beside] + t[beside, None] * directions[beside]))
         off = d.abs() > TOLERANCE
         beside = beside[off]
         t[beside] = t[beside] + 0.6 * d[off].clamp(-0.005, 0.005)
     return t
 
 
-def through_box(origins: Tensor, directions: Tensor, low: Point, high: Point) -> tuple[Tensor, Tensor]:
+def through_box(
+    origins: Tensor, directions: Tensor, low: Sequence[float], high: Sequence[float]
+) -> tuple[Tensor, Tensor]:
     """near, far [R] of rays through an axis-aligned box; near >= far where they miss it."""
     inverse = 1 / torch.where(directions.abs() < 1e-12, torch.full_like(directions, 1e-12), directions)
     a = (torch.tensor(low, dtype=origins.dtype, device=origins.device) - origins) * inverse
@@ -88,6 +102,6 @@ def through_box(origins: Tensor, directions: Tensor, low: Point, high: Point) ->
 def gradient(distance: Distance, points: Tensor) -> Tensor:
     """Unit gradient [N, 3] of the signed distance at points [N, 3], by automatic differentiation."""
     with torch.inference_mode(False), torch.enable_grad():
-        p = tuple(a.clone().requires_grad_() for a in points.unbind(1))
+        p = each(coordinates(points), lambda a: a.clone().requires_grad_())
         slopes = torch.autograd.grad(distance(p).sum(), p)
     return torch.nn.functional.normalize(torch.stack(slopes, -1), dim=-1)

@@ -11,13 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checkpoint import shipped, write
+from ..devices import channels_last
 from ..photo.network import AlignmentConfig, AlignmentNetwork, Finding
 from ..synthetic.renders import cached_renders
 from ..synthetic.splits import PRIOR, VALIDATION
 from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 from .scenes import Scenes, Stage, draw_scenes, set_stage
 
-BATCH, RATE = 32, 2e-3
+BATCH = 32
+RATE = 2e-3
 NEAR_FRONT = math.radians(45)
 
 
@@ -53,9 +55,11 @@ def validate(network: AlignmentNetwork, stage: Stage, device) -> dict[str, float
         places, _ = finding.landmarks()
         away = (places.cpu() - scenes.places).norm(dim=-1) / scenes.pupils[:, None]
         errors.append(away[scenes.visible])
-        found, truth = finding.mask.cpu() > 0, scenes.mask > 0.5
+        estimate, truth = finding.mask.cpu() > 0, scenes.mask > 0.5
         some = truth.flatten(1).any(1)
-        overlaps.append((found & truth).flatten(1).sum(1)[some] / (found | truth).flatten(1).sum(1)[some])
+        overlaps.append(
+            (estimate & truth).flatten(1).sum(1)[some] / (estimate | truth).flatten(1).sum(1)[some]
+        )
         right.append(((finding.presence.cpu() > 0) == (scenes.face > 0)).float())
     return {
         "landmark_error_percent": 100 * torch.cat(errors).mean().item(),
@@ -72,18 +76,18 @@ def run(arguments: list[str]) -> None:
     stage = set_stage(cached_renders(PRIOR[: options.heads], size=config.size), 400, seed=1)
     held_out = set_stage(cached_renders(VALIDATION[:25], size=config.size), 60, seed=90_000)
     with initial_weights(1):
-        network = AlignmentNetwork(config).to(device, memory_format=torch.channels_last)
+        network = channels_last(AlignmentNetwork(config).to(device))
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-4)
     local = LocalRun("alignment", network, optimiser, options.minutes)
     draws = local.draws(1)
 
-    def step(done: int, progress: float) -> dict[str, float]:
+    def step(index: int, progress: float) -> dict[str, float]:
         scenes = draw_scenes(stage, BATCH, draws)
         scenes = Scenes(**{name: value.to(device) for name, value in vars(scenes).items()})
         with torch.autocast(device.type, torch.bfloat16):
             finding = network(scenes.image.contiguous(memory_format=torch.channels_last))
         loss = loss_of(finding, scenes)
-        descend(loss, optimiser, RATE * rate_share(done, progress, least=0.01))
+        descend(loss, optimiser, RATE * rate_share(index, progress, least=0.01))
         return {"loss": loss.item()}
 
     ship = partial(write, shipped("alignment"), "alignment", config, network)

@@ -20,15 +20,17 @@ from PIL import Image
 from torch import Tensor
 
 from ..checkpoint import shipped, write
+from ..devices import placed
 from ..diffusion.autoencoder import decode, draw, encode, posterior_of
 from ..diffusion.embedded import AutoencoderConfig, autoencoder
 from ..metrics.perceptual import perceptual_distance, shipped_perceptual
+from ..presence import present
 from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 STAGES = (
     (0.2, 64, 16),
@@ -42,11 +44,9 @@ PERCEPTUAL_FROM = 0.4  # share of the run
 HUE = 4.0  # weight of the hues
 HUE_CELL = 4  # pixels over which they are averaged
 HEADS_FROM = 0.5  # share of the run, from which two steps in three see heads
-HEAD, HEAD_CORNER, HEAD_ROOM = (
-    160,
-    (36, 32),
-    (24, 32),
-)  # pixels of 256: side, least corner (y, x), how much further it may lie
+HEAD = 160  # pixels of 256
+HEAD_CORNER = (36, 32)  # its least corner (y, x)
+HEAD_ROOM = (24, 32)  # how much further that may lie
 EMPHASIS, MOST_DETAIL = (
     15.0,
     0.2,
@@ -95,9 +95,9 @@ def hues(signed: Tensor) -> Tensor:
     return signed[:, ::2] - signed[:, 1:2]
 
 
-def reconstruction_loss(shown: Tensor, truth: Tensor) -> Tensor:
+def reconstruction_loss(output: Tensor, truth: Tensor) -> Tensor:
     """Of pictures [B, 3, S, S] in [-1, 1]: absolute and squared error, that of their slopes, which carry eyes and strands, and of hues."""
-    error, weight = shown - truth, emphasis(truth)
+    error, weight = output - truth, emphasis(truth)
     across, down = slopes(error)
     edges = (weight[..., 1:] * across.abs()).mean() + (weight[..., 1:, :] * down.abs()).mean()
     return (
@@ -137,15 +137,19 @@ def there_and_back(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Reconstruction [B, 3, S, S] of pictures in [-1, 1] from a sample of the posterior, its mean KL divergence to a unit Gaussian, and the
     squared distance of the first two latent channels from the picture's hues."""
+    into, out = (
+        present(conv, f"an autoencoder with a {name}", "train the embedded one")
+        for name, conv in (("quant_conv", vae.quant_conv), ("post_quant_conv", vae.post_quant_conv))
+    )
     with torch.autocast(signed.device.type, torch.bfloat16):
-        moments = vae.quant_conv(vae.encoder(signed))
+        moments = into(vae.encoder(signed))
     posterior = posterior_of(moments)
     latents = draw(posterior, draws)
     with torch.autocast(signed.device.type, torch.bfloat16):
-        shown = vae.decoder(vae.post_quant_conv(latents))
+        output = vae.decoder(out(latents))
     small = F.interpolate(hues(signed), size=latents.shape[-2:], mode="area")
     apart = (posterior.mean[:, :2] / HINT_SCALE - small).square().mean()
-    return shown.float(), posterior.kl().sum() / signed.numel(), apart
+    return output.float(), posterior.kl().sum() / signed.numel(), apart
 
 
 def run(arguments: list[str]) -> None:
@@ -156,35 +160,35 @@ def run(arguments: list[str]) -> None:
     truth, held_out = (cached_renders(seeds) for seeds in (UPPER[: options.heads], VALIDATION[:25]))
     config = AutoencoderConfig()
     with initial_weights(2):
-        vae = autoencoder(config).to(device)
+        vae = placed(autoencoder(config), device)
     eyes = shipped_perceptual().to(device)
     optimiser = torch.optim.AdamW(vae.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
     local = LocalRun("autoencoder", vae, optimiser, options.minutes)
     draws = local.draws(2)
 
-    def step(done: int, progress: float) -> dict[str, float]:
+    def step(index: int, progress: float) -> dict[str, float]:
         side, count = next(stage[1:] for stage in STAGES if progress < stage[0] or stage == STAGES[-1])
-        heads = progress > HEADS_FROM and done % 3
+        heads = progress > HEADS_FROM and index % 3
         pictures = random_pictures(
             truth, round(count * (side / HEAD) ** 2) if heads else count, side, draws, device
         )
         pictures = around_heads(pictures, draws) if heads else pictures
         signed = 2 * pictures - 1  # from [0, 1] to [-1, 1]
-        shown, divergence, apart = there_and_back(vae, signed, draws)
+        output, divergence, apart = there_and_back(vae, signed, draws)
         hint = HINT * max(0.0, 1 - progress / HINTED)
-        loss = reconstruction_loss(shown, signed) + KL * divergence + hint * apart
+        loss = reconstruction_loss(output, signed) + KL * divergence + hint * apart
         terms = {"loss": loss.item(), "apart": apart.item()}
         if progress > PERCEPTUAL_FROM:
             with torch.autocast(device.type, torch.bfloat16):
-                distance = perceptual_distance(eyes, (shown + 1) / 2, pictures).mean()
+                distance = perceptual_distance(eyes, (output + 1) / 2, pictures).mean()
             loss = loss + PERCEPTUAL * distance
             terms["perceptual"] = distance.item()
-        descend(loss, optimiser, RATE * rate_share(done, progress, warm_up=200))
+        descend(loss, optimiser, RATE * rate_share(index, progress, warm_up=200))
         return terms
 
     local.train(step, options, save_every=1000, judge=lambda: validate(vae, held_out, device))
     figures = validate(vae, held_out, device)
-    scaled = replace(config, scaling_factor=round(1 / figures["latent_std"], 5))
-    local.conclude(options, figures, partial(write, shipped("autoencoder"), "autoencoder", scaled, vae))
+    final = replace(config, scaling_factor=round(1 / figures["latent_std"], 5))
+    local.conclude(options, figures, partial(write, shipped("autoencoder"), "autoencoder", final, vae))
     if options.sheet:
         sheet(vae, held_out, options.sheet, device)

@@ -107,8 +107,8 @@ def _blocks(image: Tensor, strength: Tensor, chance: Chance) -> Tensor:
     step = (0.01 + 0.3 * strength)[:, None, None, None, None, None] * (1 + 0.4 * (order[:, None] + order))
     B, C, H, W = image.shape
     blocks = image.view(B, C, H // 8, 8, W // 8, 8).transpose(3, 4)
-    rounded = torch.round(basis @ blocks @ basis.mT / step) * step
-    return (basis.mT @ rounded @ basis).transpose(3, 4).reshape(B, C, H, W)
+    coefficients = torch.round(basis @ blocks @ basis.mT / step) * step
+    return (basis.mT @ coefficients @ basis).transpose(3, 4).reshape(B, C, H, W)
 
 
 def _low_resolution(image: Tensor, strength: Tensor, chance: Chance) -> Tensor:
@@ -138,9 +138,9 @@ def draw_pictures(
         [B, 3, S, S] in [0, 1].
     """
     images = renders.rgb[heads, views].float() / 255
-    left = images.shape[-1] - size
+    room = images.shape[-1] - size
     corners = torch.randint(
-        int(0.2 * left), int(0.8 * left) + 1, (len(heads), 2), generator=generator
+        int(0.2 * room), int(0.8 * room) + 1, (len(heads), 2), generator=generator
     ).tolist()
     pieces = torch.stack(
         [image[:, y : y + size, x : x + size] for image, (x, y) in zip(images, corners, strict=True)]

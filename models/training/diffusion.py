@@ -41,7 +41,8 @@ class LatentData:
 @torch.no_grad()
 def latent_data(renders: Renders, device, mirrored: bool) -> LatentData:
     """All views of the renders in the autoencoder that ships, and their mirror images behind them."""
-    vae, parts = shipped_autoencoder().to(device), []
+    vae = shipped_autoencoder().to(device)
+    parts = []
     for flip in (False, True) if mirrored else (False,):
         for head in renders.rgb:
             image = head.to(device).float() / 255
@@ -61,8 +62,8 @@ def noise_error(
     noise = torch.randn(z.shape, generator=draws)
     noisy = add_noise(denoiser.schedule, z, noise, t).to(device)
     with torch.autocast(device.type, torch.bfloat16):
-        predicted = denoiser(noisy, t.to(device), network.prompts(prompts.to(device)))
-    return (predicted.float() - noise.to(device)).square().mean()
+        noise_pred = denoiser(noisy, t.to(device), network.prompts(prompts.to(device)))
+    return (noise_pred.float() - noise.to(device)).square().mean()
 
 
 @torch.no_grad()
@@ -79,14 +80,19 @@ def validate(network: EmbeddedUNet, data: LatentData, device) -> dict[str, float
 @torch.no_grad()
 def sheet(network: EmbeddedUNet, path: Path, device, columns: int = 6) -> None:
     """Samples of every prompt, one row each: 25 steps, guidance 2."""
-    vae, denoiser = shipped_autoencoder().to(device), network.denoiser()
-    draws, rows = torch.Generator().manual_seed(0), []
+    vae = shipped_autoencoder().to(device)
+    denoiser = network.denoiser()
+    draws = torch.Generator().manual_seed(0)
+    rows = []
     for name in PROMPTS:
         z = torch.randn(columns, 4, 32, 32, generator=draws).to(device)
-        given, without = network.prompts.named(*[name] * columns), network.prompts.named(*["empty"] * columns)
+        prompts, without = (
+            network.prompts.named(*[name] * columns),
+            network.prompts.named(*["empty"] * columns),
+        )
 
-        def predict(z: Tensor, t: Tensor, given=given, without=without) -> Tensor:
-            return guided(denoiser, z, t, given, without, 2.0)
+        def predict(z: Tensor, t: Tensor, prompts=prompts, without=without) -> Tensor:
+            return guided(denoiser, z, t, prompts, without, 2.0)
 
         z = ddim(denoiser.schedule, predict, z, timesteps(denoiser.schedule, 25))
         rows.append(torch.cat(list(decode(vae, z).cpu()), -1))
@@ -98,8 +104,8 @@ def sheet(network: EmbeddedUNet, path: Path, device, columns: int = 6) -> None:
 def follow(mean: nn.Module, network: nn.Module, step: int) -> None:
     """Move a running mean of weights; early on it is the mean of all."""
     share = max(1 - MEAN_OF, 1 / (step + 1))
-    for kept, now in zip(mean.parameters(), network.parameters(), strict=True):
-        kept.lerp_(now, share)
+    for average, now in zip(mean.parameters(), network.parameters(), strict=True):
+        average.lerp_(now, share)
 
 
 def run(arguments: list[str]) -> None:
@@ -114,13 +120,14 @@ def run(arguments: list[str]) -> None:
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
     local = LocalRun("diffusion", network, optimiser, options.minutes)
     first = local.resume()
-    draws, mean = torch.Generator().manual_seed(3 + first), deepcopy(network).requires_grad_(False)
+    draws = torch.Generator().manual_seed(3 + first)
+    mean = deepcopy(network).requires_grad_(False)
 
-    def step(done: int, progress: float) -> dict[str, float]:
+    def step(index: int, progress: float) -> dict[str, float]:
         rows = torch.randint(len(data.latents), (BATCH,), generator=draws)
         loss = noise_error(network, data, rows, EMPTY, draws, device)
-        descend(loss, optimiser, RATE * rate_share(done, progress, warm_up=200, least=0.05))
-        follow(mean, network, done - first)
+        descend(loss, optimiser, RATE * rate_share(index, progress, warm_up=200, least=0.05))
+        follow(mean, network, index - first)
         return {"loss": loss.item()}
 
     ship = partial(write, shipped("diffusion"), "diffusion", network.config, mean)

@@ -46,7 +46,7 @@ def augment(image: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
     softness = F.avg_pool2d(
         F.max_pool2d(mask, 5, 1, 2), 5, 1, 2
     )  # some of the photo's background stays at the edges
-    ragged = torch.where(uniform(0, 1, 1, 1, 1) < 0.5, softness, mask)
+    edge = torch.where(uniform(0, 1, 1, 1, 1) < 0.5, softness, mask)
     image = image * mask + backdrop * (1 - mask)
     angle, scale, shift = uniform(-0.07, 0.07), uniform(0.93, 1.07), uniform(-0.05, 0.05, 2)
     turn = torch.stack(
@@ -57,26 +57,24 @@ def augment(image: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
         1,
     )
     grid = F.affine_grid(turn, list(image.shape), align_corners=False)
-    image, ragged = (
-        F.grid_sample(x, grid, padding_mode="border", align_corners=False) for x in (image, ragged)
-    )
-    recoloured = image.clamp(0, 1) ** uniform(0.75, 1.3, 1, 1, 1) * uniform(0.85, 1.15, 3, 1, 1)
-    mean = recoloured.mean((1, 2, 3), keepdim=True)
-    recoloured = (recoloured - mean) * uniform(0.75, 1.25, 1, 1, 1) + mean
+    image, edge = (F.grid_sample(x, grid, padding_mode="border", align_corners=False) for x in (image, edge))
+    tones = image.clamp(0, 1) ** uniform(0.75, 1.3, 1, 1, 1) * uniform(0.85, 1.15, 3, 1, 1)
+    mean = tones.mean((1, 2, 3), keepdim=True)
+    tones = (tones - mean) * uniform(0.75, 1.25, 1, 1, 1) + mean
     image = torch.where(
-        uniform(0, 1, 1, 1, 1) < 0.5, recoloured, image
+        uniform(0, 1, 1, 1, 1) < 0.5, tones, image
     )  # the others keep the colours that the code names
-    blurred = F.interpolate(F.avg_pool2d(image, 2), size=(S, S), mode="bilinear")
-    image = torch.where(uniform(0, 1, 1, 1, 1) < 0.4, blurred, image)
+    blur = F.interpolate(F.avg_pool2d(image, 2), size=(S, S), mode="bilinear")
+    image = torch.where(uniform(0, 1, 1, 1, 1) < 0.4, blur, image)
     image = image + torch.randn(image.shape, generator=generator).to(image) * uniform(0, 0.04, 1, 1, 1)
     u = (torch.arange(S, device=image.device) + 0.5) / S
     centre, half = uniform(0, 1, 2), uniform(0, 0.16, 2)
     hidden = ((u - centre[:, :1]).abs() < half[:, :1])[:, None, None, :] & (
         (u - centre[:, 1:]).abs() < half[:, 1:]
     )[:, None, :, None]
-    occluded = hidden & (uniform(0, 1, 1, 1, 1) < 0.25)
-    image = torch.where(occluded, uniform(0, 1, 3, 1, 1), image)
-    return (image * ragged + 1 - ragged).clamp(0, 1)
+    occlusion = hidden & (uniform(0, 1, 1, 1, 1) < 0.25)
+    image = torch.where(occlusion, uniform(0, 1, 3, 1, 1), image)
+    return (image * edge + 1 - edge).clamp(0, 1)
 
 
 @torch.no_grad()
@@ -86,9 +84,9 @@ def validate(encoder: PortraitEncoder, renders: Renders, device) -> dict[str, fl
     truth = identity_codes(renders.parameters)[:, :-1].to(device)
     angles = torch.stack([renders.yaw, renders.pitch], -1).flatten(0, 1).to(device)
     front = amounts.view(*renders.yaw.shape, -1)[:, 0]
-    left = (front - truth).square().mean() / truth.var(0).mean()
+    residue = (front - truth).square().mean() / truth.var(0).mean()
     return {
-        "code_r2_front": 1 - left.item(),
+        "code_r2_front": 1 - residue.item(),
         "pose_error_degrees": math.degrees((pose - angles).abs().mean().item()),
     }
 
@@ -124,7 +122,7 @@ def run(arguments: list[str]) -> None:
     draws = local.draws(1)
     prior = shipped_prior(device) if options.end > END_TO_END_FROM else None
 
-    def step(done: int, progress: float) -> dict[str, float]:
+    def step(index: int, progress: float) -> dict[str, float]:
         heads = torch.randint(len(codes), (BATCH,), generator=draws)
         views = torch.randint(truth.rgb.shape[1], (BATCH,), generator=draws)
         image = truth.rgb[heads, views].to(device).float() / 255
@@ -133,9 +131,9 @@ def run(arguments: list[str]) -> None:
             amounts, pose = (x.float() for x in encoder.amounts(image))
         angles = torch.stack([truth.yaw[heads, views], truth.pitch[heads, views]], -1).to(device)
         loss = (amounts - codes[heads].to(device)).square().mean() + 2 * (pose - angles).square().mean()
-        if prior is not None and progress > END_TO_END_FROM and done % 2:
+        if prior is not None and progress > END_TO_END_FROM and index % 2:
             loss = loss + 2 * rendered_loss(prior, amounts[:END_TO_END], truth, heads[:END_TO_END], draws)
-        descend(loss, optimiser, 1e-3 * rate_share(done, progress))
+        descend(loss, optimiser, 1e-3 * rate_share(index, progress))
         return {"loss": loss.item()}
 
     ship = partial(write, shipped("encoder"), "encoder", encoder.config, encoder)

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..checkpoint import shipped, write
 from ..diffusion.brushnet import BranchConfig, start_from_unet
 from ..diffusion.embedded import PROMPTS, EmbeddedUNet, shipped_unet
-from ..diffusion.hpdm import Hpdm, HpdmConfig
+from ..diffusion.hpdm import Fusion, Hpdm, HpdmConfig
 from ..diffusion.schedule import add_noise
 from ..synthetic.renders import cache_folder
 from ..synthetic.splits import UPPER, VALIDATION
@@ -82,13 +82,16 @@ def noise_error(
     device: torch.device,
     heaviest: float = 1.0,
     nearest: float = 0.0,
-    **told: object,
+    *,
+    weight: float | None = None,
+    geometry: bool = True,
+    implicit: bool = True,
 ) -> Tensor:
     """Mean squared error [] of the predicted noise on rows [B] (indices) of the data at random timesteps.
 
     Args:
         heaviest: weight of a row at most; at 1 all weigh the same. nearest: how near to the exact view, at most, coarse renders are moved.
-            told: as `Hpdm.forward`.
+        weight, geometry, implicit: as `Hpdm.forward`.
     """
     denoiser = base.denoiser()
     z, prompts = data.clean[rows], data.prompts[rows]
@@ -98,22 +101,21 @@ def noise_error(
     nearer = torch.rand(len(rows), generator=draws) * nearest if nearest else None
     noisy, t = add_noise(denoiser.schedule, z, noise, t).to(device), t.to(device)
     with torch.autocast(device.type, torch.bfloat16):
-        added = network(noisy, t, data.priors(rows, device, nearer), **told)
-        predicted = denoiser.told(added)(noisy, t, base.prompts(prompts.to(device)))
+        priors = data.priors(rows, device, nearer)
+        residuals = network(noisy, t, priors, weight=weight, geometry=geometry, implicit=implicit)
+        noise_pred = denoiser.told(residuals)(noisy, t, base.prompts(prompts.to(device)))
     a = denoiser.schedule.alpha(t, noisy)
-    return ((predicted.float() - noise.to(device)).square() * ((1 - a) / a).clamp(1, heaviest)).mean()
+    return ((noise_pred.float() - noise.to(device)).square() * ((1 - a) / a).clamp(1, heaviest)).mean()
 
 
 @torch.no_grad()
-def validate(
-    network: Hpdm, base: EmbeddedUNet, data: LatentPairs, device: torch.device, **told: object
-) -> dict[str, float]:
+def validate(network: Hpdm, base: EmbeddedUNet, data: LatentPairs, device: torch.device) -> dict[str, float]:
     """On validation pairs, the same draws every time: error of the noise with the branches, and of the UNet alone."""
     errors = []
-    for branches in (True, False):
-        draws, options = torch.Generator().manual_seed(0), told if branches else {"weight": 0.0}
+    for weight in (None, 0.0):
+        draws = torch.Generator().manual_seed(0)
         each = [
-            noise_error(network, base, data, rows, 0.0, draws, device, **options)
+            noise_error(network, base, data, rows, 0.0, draws, device, weight=weight)
             for rows in torch.arange(len(data)).split(10)
         ]
         errors.append(torch.stack(each).mean().item())
@@ -127,8 +129,8 @@ class HpdmRun:
         self, network: Hpdm, base: EmbeddedUNet, plan: HpdmTraining, data: LatentPairs, device: torch.device
     ) -> None:
         self.network, self.base, self.plan, self.data, self.device = network, base, plan, data, device
-        learnt = [p for p in network.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(learnt, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
+        variables = [p for p in network.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(variables, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
         self.draws = torch.Generator().manual_seed(5)
 
     def parts(self, progress: float) -> dict[str, bool]:
@@ -137,17 +139,19 @@ class HpdmRun:
         The implicit branch joins as a copy of the explicit one.
         """
         network, plan = self.network, self.plan
-        joined = network.fusions is not None and any(fusion.conv2.weight.any() for fusion in network.fusions)
-        learnt = network.geometry is not None and bool(network.geometry.conv3.weight.any())
+        has_joined = network.fusions is not None and any(
+            fusion.conv2.weight.any() for fusion in network.fusions if isinstance(fusion, Fusion)
+        )
+        has_learnt = network.geometry is not None and bool(network.geometry.conv3.weight.any())
         taking = {
-            "geometry": learnt or progress >= plan.geometry_from,
-            "implicit": joined or progress >= plan.implicit_from,
+            "geometry": has_learnt or progress >= plan.geometry_from,
+            "implicit": has_joined or progress >= plan.implicit_from,
         }
-        if taking["implicit"] and network.implicit is not None and not joined:
+        if taking["implicit"] and network.implicit is not None and not has_joined:
             network.implicit.load_state_dict(network.explicit.state_dict())
         return taking
 
-    def step(self, done: int, progress: float) -> dict[str, float]:
+    def step(self, index: int, progress: float) -> dict[str, float]:
         """One step; its loss."""
         rows = torch.randint(len(self.data), (BATCH,), generator=self.draws)
         loss = noise_error(
@@ -162,7 +166,7 @@ class HpdmRun:
             NEAREST,
             **self.parts(progress),
         )
-        descend(loss, self.optimiser, RATE * rate_share(done, progress, warm_up=200, least=0.05))
+        descend(loss, self.optimiser, RATE * rate_share(index, progress, warm_up=200, least=0.05))
         return {"loss": loss.item()}
 
 
@@ -173,7 +177,8 @@ def run(arguments: list[str]) -> None:
         "--ablation", choices=ABLATIONS, help="leave parts out; the result is cached and does not ship"
     )
     options, device = sitting(parser, arguments)
-    plan, stage = ABLATIONS[options.ablation or "whole"](HpdmTraining()), shipped_stage(device)
+    plan = ABLATIONS[options.ablation or "whole"](HpdmTraining())
+    stage = shipped_stage(device)
     data = cached_latents(stage, UPPER[: options.heads], damage=True)
     held_out = cached_latents(stage, VALIDATION[:25], damage=False)
     base = shipped_unet().to(device)

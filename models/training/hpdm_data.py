@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +19,14 @@ from torch import Tensor
 
 from ..camera import frontal, orbit
 from ..checkpoint import read_tensors, save_tensors, shipped
+from ..devices import placed
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.embedded import prompt_index, shipped_autoencoder
 from ..diffusion.hpdm import Priors, Warp
 from ..diffusion.view_priors import DrivingView, view_priors
 from ..fitting.feed_forward import feed_forward_head
 from ..photo.alignment import uncropped
+from ..presence import present
 from ..projection import ProjectionConfig
 from ..synthetic.head import sample_parameters
 from ..synthetic.rendering import render_head
@@ -31,7 +34,7 @@ from ..synthetic.renders import FACTORY_VERSION, cache_folder, cached_shards, st
 from .turbo_data import Stage, as_bytes
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 SHARD = 25
 SIZE = 256
@@ -89,30 +92,31 @@ def draw_angles(seed: int) -> Tensor:
 @torch.no_grad()
 def head_pairs(stage: Stage, seed: int) -> dict[str, Tensor]:
     """The pairs of one head, as `PairData` keeps them: [PAIRS, ...] each."""
-    device, angles = next(stage.prior.parameters()).device, draw_angles(seed)
+    device = next(stage.prior.parameters()).device
+    angles = draw_angles(seed)
     cameras = [orbit(angles[:, i], angles[:, i + 1]) for i in (0, 2)]
     exact = [render_head(sample_parameters(seed), camera, SIZE) for camera in cameras]
     front = uncropped(exact[0].rgb[0].to(device), exact[0].mask[0].to(device), frontal().to(device))
     head = feed_forward_head(stage.prior, stage.encoder, front)
-    seen, coarse = (
-        head.render(camera.to(device), SIZE, normals=wanted)
-        for camera, wanted in zip(cameras, (False, True), strict=True)
+    driver_view, coarse = (
+        head.render(camera.to(device), SIZE, normals=normals)
+        for camera, normals in zip(cameras, (False, True), strict=True)
     )
     return {
         "driver": as_bytes(exact[0].rgb),
         "target": as_bytes(exact[1].rgb),
         "render": as_bytes(coarse.rgb),
-        "normal": as_bytes((coarse.normal + 1) / 2),
-        "distance": seen.depth[:, 0].half().cpu(),
-        "opacity": as_bytes(seen.opacity[:, 0]),
+        "normal": as_bytes((present(coarse.normal, "normals of a render", "ask for them") + 1) / 2),
+        "distance": driver_view.depth[:, 0].half().cpu(),
+        "opacity": as_bytes(driver_view.opacity[:, 0]),
         "angles": angles,
     }
 
 
 def pairs_folder(stage: Stage) -> Path:
     """Where pairs are kept: by factory, prior and encoder, and how views are drawn."""
-    drawn = hashlib.sha256(f"{SIZE} {PAIRS} {APART} {DRIVER_YAW} {PITCH}".encode()).hexdigest()[:6]
-    return cache_folder() / f"hpdm-{FACTORY_VERSION}-{stage.key}-{drawn}"
+    layout = hashlib.sha256(f"{SIZE} {PAIRS} {APART} {DRIVER_YAW} {PITCH}".encode()).hexdigest()[:6]
+    return cache_folder() / f"hpdm-{FACTORY_VERSION}-{stage.key}-{layout}"
 
 
 def pair_data(stage: Stage, seeds: range) -> PairData:
@@ -124,8 +128,8 @@ def pair_data(stage: Stage, seeds: range) -> PairData:
             for key, value in stacked([head_pairs(stage, seed) for seed in some]).items()
         }
 
-    found = cached_shards(pairs_folder(stage), seeds, SHARD, make)
-    return PairData(**{key: value[: PAIRS * len(seeds)] for key, value in found.items()})
+    shards = cached_shards(pairs_folder(stage), seeds, SHARD, make)
+    return PairData(**{key: value[: PAIRS * len(seeds)] for key, value in shards.items()})
 
 
 @dataclass(frozen=True)
@@ -156,25 +160,28 @@ class LatentPairs:
         Args:
             nearer: [B], share of the way from the feed-forward head's coarse render to the exact view that a better head's would have gone.
         """
-        warp = Warp(found={(size, size): getattr(self, f"index{size}")[rows].long() for size in SIZES})
+        warp = Warp(indices={(size, size): getattr(self, f"index{size}")[rows].long() for size in SIZES})
         geometry = self.geometry[rows]
         if nearer is not None:
             render, normals = geometry.chunk(2, 1)
             geometry = torch.cat([render.lerp(self.clean[rows], nearer[:, None, None, None]), normals], 1)
         return Priors(
-            *(x.to(device) for x in (self.projected[rows], self.known[rows], geometry, self.driver[rows])),
-            warp,
+            projected=self.projected[rows].to(device),
+            known=self.known[rows].to(device),
+            geometry=geometry.to(device),
+            driver=self.driver[rows].to(device),
+            warp=warp,
         )
 
 
 def with_mirrored(data: PairData) -> PairData:
     """All pairs, and their mirror images behind them."""
-    flipped = {name: getattr(data, name).flip(-1) for name in (*IMAGES, "distance", "opacity")}
-    across = 255 - flipped["normal"][:, :1]  # the normals' x component points the other way
-    flipped["normal"] = torch.cat([across, flipped["normal"][:, 1:]], 1)
-    flipped["angles"] = data.angles * torch.tensor([-1.0, 1.0, -1.0, 1.0])
+    mirror = {name: getattr(data, name).flip(-1) for name in (*IMAGES, "distance", "opacity")}
+    across = 255 - mirror["normal"][:, :1]  # the normals' x component points the other way
+    mirror["normal"] = torch.cat([across, mirror["normal"][:, 1:]], 1)
+    mirror["angles"] = data.angles * torch.tensor([-1.0, 1.0, -1.0, 1.0])
     return PairData(
-        **{part.name: torch.cat([getattr(data, part.name), flipped[part.name]]) for part in fields(PairData)}
+        **{part.name: torch.cat([getattr(data, part.name), mirror[part.name]]) for part in fields(PairData)}
     )
 
 
@@ -203,7 +210,8 @@ def latent_pairs(data: PairData, vae: AutoencoderKL, *, damage: bool) -> LatentP
         first, second = (orbit(data.angles[i, j], data.angles[i, j + 1]).to(vae.device) for j in (0, 2))
         view = DrivingView(driver, distance, mask, first)
         priors, _ = view_priors(vae, [view], second[None], render[None], 2 * normal[None] - 1)
-        found = {f"index{size}": priors.warp.index((size, size)).short() for size in SIZES}
+        warp = present(priors.warp, "the driving view's warp", "make the priors with `view_priors`")
+        indices = {f"index{size}": warp.index((size, size)).short() for size in SIZES}
         latents = {
             "projected": priors.projected,
             "known": priors.known,
@@ -211,7 +219,7 @@ def latent_pairs(data: PairData, vae: AutoencoderKL, *, damage: bool) -> LatentP
             "driver": priors.driver,
         }
         prompt = prompt_index(data.angles[i : i + 1, 2], data.angles[i : i + 1, 3])
-        parts.append({"clean": encode(vae, target[None]), **latents, **found, "prompts": prompt})
+        parts.append({"clean": encode(vae, target[None]), **latents, **indices, "prompts": prompt})
     return LatentPairs(
         **{part.name: torch.cat([x[part.name].cpu() for x in parts]) for part in fields(LatentPairs)}
     )
@@ -223,13 +231,16 @@ def cached_latents(stage: Stage, seeds: range, *, damage: bool) -> LatentPairs:
         f"{ProjectionConfig()} {TINT} {SEAM} {ROUND_TRIP} {SIZES}".encode(),
         shipped("autoencoder").read_bytes(),
     ]
-    parts += [inspect.getsource(inspect.getmodule(one)).encode() for one in (ProjectionConfig, view_priors)]
+    parts += [
+        inspect.getsource(sys.modules[one.__module__]).encode() for one in (ProjectionConfig, view_priors)
+    ]
     key = hashlib.sha256(b"".join(parts)).hexdigest()[:12]
     path = pairs_folder(stage) / f"latents-{key}-{seeds.start}-{seeds.stop}-{damage:d}.safetensors"
     if not path.is_file():
-        data, vae = pair_data(stage, seeds), shipped_autoencoder().to(next(stage.prior.parameters()).device)
-        made = latent_pairs(with_mirrored(data) if damage else data, vae, damage=damage)
+        data = pair_data(stage, seeds)
+        vae = placed(shipped_autoencoder(), next(stage.prior.parameters()).device)
+        pairs = latent_pairs(with_mirrored(data) if damage else data, vae, damage=damage)
         save_tensors(
-            path, {part.name: getattr(made, part.name).contiguous() for part in fields(LatentPairs)}, {}
+            path, {part.name: getattr(pairs, part.name).contiguous() for part in fields(LatentPairs)}, {}
         )
     return LatentPairs(**read_tensors(path, "cached latents")[0])

@@ -23,7 +23,9 @@ from ..synthetic.splits import UPPER, VALIDATION
 from .degradations import KINDS, degrade, draw_chance
 from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 
-PAIRS, LOOKS, RATE = 16, 3, 1.5e-3  # a batch: pairs of siblings, and looks of each head
+PAIRS = 16  # of siblings in a batch
+LOOKS = 3  # of each head in it
+RATE = 1.5e-3
 TEMPERATURE = 0.1
 KEPT = 6  # looks of each head in the cache
 SHARD = 10  # heads of a file
@@ -77,9 +79,10 @@ def render_looks(seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     crops = []
     for look in range(KEPT):
-        parameters, draws = person(seed), torch.rand(len(PARAMETER_NAMES), generator=generator) * 2 - 1
-        changed = LOOK + GLASSES * bool(torch.rand((), generator=generator) < 0.5)
-        parameters[changed] = draws[changed]
+        parameters = person(seed)
+        draws = torch.rand(len(PARAMETER_NAMES), generator=generator) * 2 - 1
+        variable = LOOK + GLASSES * bool(torch.rand((), generator=generator) < 0.5)
+        parameters[variable] = draws[variable]
         turn = (torch.rand(2, 1, generator=generator) * 2 - 1) * (look > 0)
         crops.append(render_head(parameters, crop_camera(turn[0] * YAW, turn[1] * PITCH), CROP_SIZE).rgb[0])
     return (torch.stack(crops) * 255).round().to(torch.uint8)
@@ -88,10 +91,10 @@ def render_looks(seed: int) -> Tensor:
 def cached_looks(seeds: range) -> Looks:
     """Looks of the seeds, a whole number of shards, read from the cache, or made and put there; prints progress."""
     folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"looks-{CROP_SIZE}x{KEPT}"
-    found = cached_shards(
+    shards = cached_shards(
         folder, seeds, SHARD, lambda some: {"crops": torch.stack([render_looks(seed) for seed in some])}
     )
-    return Looks(found["crops"][: len(seeds)])
+    return Looks(shards["crops"][: len(seeds)])
 
 
 def contrastive_loss(embeddings: Tensor) -> Tensor:
@@ -113,19 +116,20 @@ def draw_batch(looks: Looks, generator: torch.Generator) -> Tensor:
     """Siblings in several looks, most of them damaged: [2 PAIRS, LOOKS, 3, 128, 128]."""
     pairs = torch.randperm(len(looks.crops) // 2, generator=generator)[:PAIRS]
     heads = torch.stack([2 * pairs, 2 * pairs + 1], 1).flatten()
-    chosen = torch.rand(len(heads), KEPT, generator=generator).argsort(1)[:, :LOOKS]
-    crops = looks.draw(heads[:, None].expand_as(chosen).flatten(), chosen.flatten())
+    look_index = torch.rand(len(heads), KEPT, generator=generator).argsort(1)[:, :LOOKS]
+    crops = looks.draw(heads[:, None].expand_as(look_index).flatten(), look_index.flatten())
     kind = torch.randint(len(KINDS), (len(crops),), generator=generator)
     strength = torch.rand(len(crops), generator=generator) * 0.6
-    damaged = degrade(crops, kind, strength, draw_chance(crops, generator))
+    copies = degrade(crops, kind, strength, draw_chance(crops, generator))
     clean = torch.rand(len(crops), 1, 1, 1, generator=generator) < 0.25
-    return torch.where(clean, crops, damaged).unflatten(0, chosen.shape)
+    return torch.where(clean, crops, copies).unflatten(0, look_index.shape)
 
 
 def area_under_curve(same: Tensor, other: Tensor) -> float:
     """Chance that a score of `same` [N] is above one of `other` [M], ties counting half: the area under the ROC curve."""
-    ordered, places = other.sort().values, same.contiguous()
-    below = torch.searchsorted(ordered, places) + torch.searchsorted(ordered, places, right=True)
+    ladder = other.sort().values
+    places = same.contiguous()
+    below = torch.searchsorted(ladder, places) + torch.searchsorted(ladder, places, right=True)
     return (below.double() / 2).mean().item() / len(other)
 
 
@@ -144,14 +148,15 @@ def pair_scores(network: IdentityNetwork, looks: Looks, device) -> tuple[Tensor,
 def validate(network: IdentityNetwork, held_out: Looks, device) -> dict[str, float]:
     """On pairs of looks of half of the heads: areas under the curve, and the share told rightly at the threshold of the other half."""
     half = len(held_out.crops) // 4 * 2  # siblings stay together
-    known, held_out = Looks(held_out.crops[:half]), Looks(held_out.crops[half:])
+    calibration, held_out = Looks(held_out.crops[:half]), Looks(held_out.crops[half:])
     same, siblings, strangers = pair_scores(network, held_out, device)
-    known_same, _, known_strangers = pair_scores(network, known, device)
+    same_calibration, _, strangers_calibration = pair_scores(network, calibration, device)
     thresholds = torch.linspace(-1, 1, 401)[:, None]
-    balanced = (
-        (known_same >= thresholds).float().mean(1) + (known_strangers < thresholds).float().mean(1)
+    accuracies = (
+        (same_calibration >= thresholds).float().mean(1)
+        + (strangers_calibration < thresholds).float().mean(1)
     ) / 2
-    threshold = thresholds[balanced.argmax(), 0].item()
+    threshold = thresholds[accuracies.argmax(), 0].item()
     return {
         "auc": area_under_curve(same, strangers),
         "auc_siblings": area_under_curve(same, siblings),
@@ -187,14 +192,14 @@ def run(arguments: list[str]) -> None:
     local = LocalRun("identity", network, optimiser, options.minutes)
     draws = local.draws(4)
 
-    def step(done: int, progress: float) -> dict[str, float]:
+    def step(index: int, progress: float) -> dict[str, float]:
         batch = draw_batch(truth, draws).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             embeddings = network(batch.flatten(0, 1))
         loss = contrastive_loss(
             torch.nn.functional.normalize(embeddings.float(), dim=1).unflatten(0, batch.shape[:2])
         )
-        descend(loss, optimiser, RATE * rate_share(done, progress))
+        descend(loss, optimiser, RATE * rate_share(index, progress))
         return {"loss": loss.item()}
 
     local.train(step, options)

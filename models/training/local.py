@@ -12,17 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoint import read, read_tensors, save_tensors, shipped
+from ..devices import pick_device
 from ..synthetic.renders import cache_folder
 
 
-def pick_device() -> torch.device:
-    """The accelerator where there is one, else the CPU."""
-    return (
-        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-    )
-
-
-def training_parser(name: str, description: str, *, minutes: float, heads: int) -> argparse.ArgumentParser:
+def training_parser(
+    name: str, description: str | None, *, minutes: float, heads: int
+) -> argparse.ArgumentParser:
     """The options that trainings share."""
     parser = argparse.ArgumentParser(prog=f"portrait-diffusion train {name}", description=description)
     parser.add_argument(
@@ -93,14 +89,17 @@ class LocalRun:
         minutes: float,
         parts: dict[str, str] | None = None,
     ) -> None:
-        self.name, self.parts = name, parts or {"": name}
+        self.name = name
+        self.parts = parts or {"": name}
         self.path = cache_folder() / "train" / f"{name}.safetensors"
         self.module, self.optimiser = module, optimiser
-        self.seconds, self.started, self.step = minutes * 60, time.monotonic(), 0
+        self.seconds = minutes * 60
+        self.start = time.monotonic()
+        self.step = 0
 
     def progress(self) -> float:
         """Share of this call's time that is over."""
-        return (time.monotonic() - self.started) / self.seconds
+        return (time.monotonic() - self.start) / self.seconds
 
     def resume(self) -> int:
         """Go on from the local checkpoint, else from the shipped weights with a fresh optimiser, where they fit; the step to go on from."""
@@ -115,12 +114,12 @@ class LocalRun:
             return 0
         self.module.load_state_dict(state)
         layout = self.optimiser.state_dict()
-        kept: dict[int, dict] = {}
+        moments: dict[int, dict] = {}
         for key, value in tensors.items():
             if key.startswith("o."):
                 _, index, name = key.split(".", 2)
-                kept.setdefault(int(index), {})[name] = value
-        self.optimiser.load_state_dict({"state": kept, "param_groups": layout["param_groups"]})
+                moments.setdefault(int(index), {})[name] = value
+        self.optimiser.load_state_dict({"state": moments, "param_groups": layout["param_groups"]})
         self.step = int(metadata["step"])
         return self.step
 
@@ -142,8 +141,8 @@ class LocalRun:
             terms = step(self.step, options.begin + (options.end - options.begin) * share)
             self.step += 1
             if self.step % 50 < 2:  # two in a row: some trainings' steps alternate
-                shown = "  ".join(f"{key} {value:.4f}" for key, value in terms.items())
-                print(f"step {self.step}  {time.monotonic() - self.started:.0f} s  {shown}", flush=True)
+                words = "  ".join(f"{key} {value:.4f}" for key, value in terms.items())
+                print(f"step {self.step}  {time.monotonic() - self.start:.0f} s  {words}", flush=True)
             if self.step % save_every == 0:
                 self.save(self.step)
                 if judge is not None:

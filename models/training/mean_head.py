@@ -16,6 +16,7 @@ from ..synthetic.anatomy import BOX_MAX, BOX_MIN, Anatomy, anatomy
 from ..synthetic.head import mean_parameters
 from ..synthetic.rendering import landmarks
 from ..synthetic.renders import FACTORY_VERSION
+from ..synthetic.sdf import coordinates
 from ..synthetic.solid import distance
 
 SPACING = 0.006  # scene units between samples; a pixel of the silhouette that matting takes is 0.013 wide
@@ -30,7 +31,7 @@ def build(spacing: float = SPACING) -> MeanHead:
     points = torch.cartesian_prod(
         *(torch.arange(int(n)) * spacing + start for n, start in zip(counts, low, strict=True))
     )
-    values = torch.cat([distance(head, part.unbind(1)) for part in points.split(1 << 18)])
+    values = torch.cat([distance(head, coordinates(part)) for part in points.split(1 << 18)])
     mesh = marching_cubes(Grid(-values.view(*counts.tolist()), low, spacing))
     places = landmarks(mean_parameters())
     return MeanHead(
@@ -43,11 +44,11 @@ def onto_surface(head: Anatomy, vertices: Tensor, step: float = 1e-4) -> Tensor:
     offsets = step * torch.eye(3)
     for _ in range(ROUNDS):
         ahead, behind = (
-            torch.stack([distance(head, (vertices + sign * offset).unbind(1)) for offset in offsets], -1)
+            torch.stack([distance(head, coordinates(vertices + sign * offset)) for offset in offsets], -1)
             for sign in (1, -1)
         )
         slope = (ahead - behind) / (2 * step)
-        off = distance(head, vertices.unbind(1))[:, None]
+        off = distance(head, coordinates(vertices))[:, None]
         vertices = vertices - 0.9 * off * slope / slope.square().sum(-1, keepdim=True).clamp_min(0.1)
     return vertices
 

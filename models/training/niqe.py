@@ -29,12 +29,12 @@ def run(arguments: list[str]) -> None:
     model = fit_niqe(images, options.patch, masks)
     held_out, inside = pictures(cached_renders(VALIDATION[: options.held_out]))
     noise = torch.randn(held_out.shape, generator=torch.Generator().manual_seed(5))
-    damaged = {
+    copies = {
         "exact": held_out,
         "blurred": blur(held_out, 1.5),
         "noisy": (held_out + 0.05 * noise).clamp(0, 1),
     }
-    figures = {name: niqe(x, model, inside).mean().item() for name, x in damaged.items()}
+    figures = {name: niqe(x, model, inside).mean().item() for name, x in copies.items()}
     facts = {name: f"{value:.3f}" for name, value in figures.items()}
     write_niqe(shipped("niqe"), model, heads=str(options.heads), views="4", size="256", **facts)
     print(f"NIQE of validation heads {figures}", flush=True)

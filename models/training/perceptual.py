@@ -23,7 +23,9 @@ from ..synthetic.splits import UPPER, VALIDATION
 from .degradations import GENTLE, HARSH, KINDS, degrade, draw_chance, draw_pictures
 from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 
-BATCH, SIZE, RATE = 24, 128, 1.5e-3
+BATCH = 24
+SIZE = 128
+RATE = 1.5e-3
 WEIGHTS_FROM, BOTH_FROM = 0.5, 0.6  # shares of the run
 FAMILIES = ("graded", "gentle or harsh", "another head")
 
@@ -84,18 +86,19 @@ def draw_triplets(renders: Renders, count: int, generator: torch.Generator) -> T
     views = torch.where(family == 2, 0, views)  # the front, which all heads share
     whole = (torch.rand(count, generator=generator) < 0.5) | (family == 2)
     reference = draw_pictures(renders, heads, views, SIZE, whole, generator)
-    graded, gentle, harsh = (_choose(count, names, generator) for names in (KINDS, GENTLE, HARSH))
+    either, gentle, harsh = (_choose(count, names, generator) for names in (KINDS, GENTLE, HARSH))
     low = _uniform(count, 0, 0.7, generator)
     high = low + 0.15 + _uniform(count, 0, 1, generator) * (0.85 - low)
     little, much, mild = (_uniform(count, a, b, generator) for a, b in ((0, 0.5), (0.25, 1), (0, 0.6)))
     near = degrade(
         reference,
-        torch.where(family == 1, gentle, graded),
+        torch.where(family == 1, gentle, either),
         torch.where(family == 0, low, torch.where(family == 1, little, mild)),
         draw_chance(reference, generator),
     )
-    strong, chance = torch.where(family == 1, much, high), draw_chance(reference, generator)
-    far = degrade(reference, torch.where(family == 1, harsh, graded), strong, chance)
+    strong = torch.where(family == 1, much, high)
+    chance = draw_chance(reference, generator)
+    far = degrade(reference, torch.where(family == 1, harsh, either), strong, chance)
     other = draw_pictures(renders, others, views, SIZE, whole, generator)
     return Triplets(reference, near, torch.where((family == 2)[:, None, None, None], other, far), family)
 
@@ -110,16 +113,17 @@ def feature_loss(learner: Learner, renders: Renders, codes: Tensor, draws: torch
     views = torch.randint(renders.rgb.shape[1], (BATCH,), generator=draws)
     whole = torch.rand(BATCH, generator=draws) < 0.5
     image = draw_pictures(renders, heads, views, SIZE, whole, draws)
-    kind, strength = torch.randint(len(KINDS) + 1, (BATCH,), generator=draws), _uniform(BATCH, 0, 1, draws)
-    damaged = degrade(image, kind.clamp_max(len(KINDS) - 1), strength, draw_chance(image, draws))
+    kind = torch.randint(len(KINDS) + 1, (BATCH,), generator=draws)
+    strength = _uniform(BATCH, 0, 1, draws)
+    degradation = degrade(image, kind.clamp_max(len(KINDS) - 1), strength, draw_chance(image, draws))
     none = kind == len(KINDS)
-    image = torch.where(none[:, None, None, None], image, damaged).to(device)
+    image = torch.where(none[:, None, None, None], image, degradation).to(device)
     with torch.autocast(device.type, torch.bfloat16):
         features = learner.network(image)
-    kinds, strengths, found = learner.tasks([x.float() for x in features])
-    told = ((strengths - strength.to(device)).square() * (~none).to(device)).mean()
-    known = ((found - codes[heads].to(device)).square().mean(1) * whole.to(device)).mean()
-    return F.cross_entropy(kinds, kind.to(device)) + 4 * told + known
+    kinds, strengths, code = learner.tasks([x.float() for x in features])
+    strength_error = ((strengths - strength.to(device)).square() * (~none).to(device)).mean()
+    code_error = ((code - codes[heads].to(device)).square().mean(1) * whole.to(device)).mean()
+    return F.cross_entropy(kinds, kind.to(device)) + 4 * strength_error + code_error
 
 
 def ranking_loss(network: PerceptualNetwork, triplets: Triplets, device, *, features: bool) -> Tensor:
@@ -210,16 +214,16 @@ def run(arguments: list[str]) -> None:
         _from_shipped(network)
     draws = torch.Generator().manual_seed(3 + local.step)  # a sitting that goes on sees other draws
 
-    def step(done: int, progress: float) -> dict[str, float]:
-        if progress < WEIGHTS_FROM or (progress >= BOTH_FROM and done % 2):
+    def step(index: int, progress: float) -> dict[str, float]:
+        if progress < WEIGHTS_FROM or (progress >= BOTH_FROM and index % 2):
             loss = feature_loss(learner, truth, codes, draws, device)
         else:
             loss = ranking_loss(
                 network, draw_triplets(truth, BATCH, draws), device, features=progress >= BOTH_FROM
             )
-        begun = WEIGHTS_FROM if progress >= WEIGHTS_FROM else 0.0
-        ends = 1.0 if begun else WEIGHTS_FROM
-        descend(loss, optimiser, RATE * rate_share(done, (progress - begun) / (ends - begun)))
+        least = WEIGHTS_FROM if progress >= WEIGHTS_FROM else 0.0
+        ends = 1.0 if least else WEIGHTS_FROM
+        descend(loss, optimiser, RATE * rate_share(index, (progress - least) / (ends - least)))
         return {"loss": loss.item()}
 
     local.train(step, options)

@@ -28,7 +28,7 @@ from ..synthetic.codes import identity_codes
 from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import PRIOR, VALIDATION
 from .local import LocalRun, descend, initial_weights, sitting, training_parser
-from .prior_pictures import PictureBatch, draw_pictures, picture_losses, render_features, super_resolved
+from .prior_pictures import PictureBatch, draw_pictures, picture_losses, raw_features, super_resolved
 from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, relief_loss, render_guided
 
 
@@ -107,11 +107,13 @@ def ray_step(
 
 def begin_plain(generator: EmbeddedGenerator) -> None:
     """Let the finest planes and super-resolution begin as plain enlargements: what they then add is learnt, not unlearnt."""
-    blocks = [generator.backbone.synthesis.get_submodule(f"b{generator.config.field.resolution}")]
+    blocks: list[nn.Module] = [
+        generator.backbone.synthesis.get_submodule(f"b{generator.config.field.resolution}")
+    ]
     if generator.superresolution is not None:
-        blocks += [generator.superresolution.block0, generator.superresolution.block1]
+        blocks += [generator.superresolution.get_submodule(name) for name in ("block0", "block1")]
     for block in blocks:
-        nn.init.zeros_(block.torgb.weight)
+        nn.init.zeros_(block.get_parameter("torgb.weight"))
 
 
 def critic_loss(critic: Discriminator, fake: PictureBatch, real: PictureBatch, penalty: float) -> Tensor:
@@ -161,8 +163,8 @@ def step_rate(step: int, progress: float, warm_up: int) -> float:
 def optimisers(pair: Pair, config: PriorTraining) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
     """Adam for the generator, its mapping apart, and for the discriminator."""
     mapping = list(pair.generator.backbone.mapping.parameters())
-    known = {id(p) for p in mapping}
-    others = [p for p in pair.generator.parameters() if id(p) not in known]
+    mapping_ids = {id(p) for p in mapping}
+    others = [p for p in pair.generator.parameters() if id(p) not in mapping_ids]
     groups = [{"params": others, "scale": 1.0}, {"params": mapping, "scale": config.mapping_rate}]
     critic = [
         {"params": list(pair.discriminator.parameters()), "scale": config.discriminator_rate / config.rate}
@@ -215,13 +217,14 @@ class PriorRun:
 
     def picture_step(self, rate: float, adversary: bool) -> dict[str, float]:
         """One step on whole pictures: generator, then critic."""
-        config, index = self.config, self.heads(self.config.pictures)
+        config = self.config
+        index = self.heads(self.config.pictures)
         real = draw_pictures(self.truth, index, self.generator, self.draws, self.device)
         with torch.set_grad_enabled(
             adversary
         ):  # until the critic is heard, only super-resolution learns from pictures: half the time
             ws, planes = planes_of(self.generator, self.codes[index], None)
-            features = render_features(self.generator, planes, ws, real, config.sampling, self.draws)
+            features = raw_features(self.generator, planes, ws, real, config.sampling, self.draws)
         fake = super_resolved(self.generator, features, ws, real.label)
         terms = picture_losses(fake, real, self.critic)
         loss = 4 * terms["raw"] + 4 * terms["image"] + 0.1 * terms["features"]
@@ -262,13 +265,14 @@ def sample_sheet(generator: EmbeddedGenerator, renders: Renders, path: Path, hea
     for i in range(heads):
         ws, planes = planes_of(
             generator,
-            identity_codes(renders.parameters[i : i + 1]).to(generator.decoder.net[0].weight.device),
+            identity_codes(renders.parameters[i : i + 1]).to(next(generator.decoder.parameters()).device),
             None,
         )
         head = Head(planes, generator.decoder, generator.config.field, None, ws, generator)
-        camera, truth = orbit(renders.yaw[i], renders.pitch[i]), renders.rgb[i].float() / 255
-        shown = head.render(camera.to(planes.device), truth.shape[-1], normals=False).rgb
-        rows += [torch.cat(list(x), -1) for x in (truth, shown.cpu())]
+        camera = orbit(renders.yaw[i], renders.pitch[i])
+        truth = renders.rgb[i].float() / 255
+        view = head.render(camera.to(planes.device), truth.shape[-1], normals=False).rgb
+        rows += [torch.cat(list(x), -1) for x in (truth, view.cpu())]
     picture = (torch.cat(rows, -2).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
     Image.fromarray(picture.numpy()).save(path)
 
@@ -293,7 +297,7 @@ def run(arguments: list[str]) -> None:
     )
     state.step_count = local.resume()
     local.train(
-        lambda done, progress: state.step(progress),
+        lambda index, progress: state.step(progress),
         options,
         judge=lambda: validate(generator, held_out, 3, device),
     )

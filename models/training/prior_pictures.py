@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..camera import RADIUS, Camera, label_from_camera, orbit, rays
 from ..fitting.perceptual import critic_distance
+from ..presence import present
 from ..prior.discriminator import Discriminator
 from ..prior.embedded import EmbeddedGenerator
 from ..synthetic.renders import Renders
@@ -51,7 +52,7 @@ def draw_pictures(
     return PictureBatch(image, raw, label_from_camera(camera), batch)
 
 
-def render_features(
+def raw_features(
     generator: EmbeddedGenerator,
     planes: Tensor,
     ws: Tensor,
@@ -61,7 +62,8 @@ def render_features(
 ) -> Tensor:
     """What super-resolution is fed with [B, F, R, R], from the cameras of `real`; rendered where its surface is and a margin around."""
     B, R = len(ws), generator.config.raw_resolution
-    near = F.max_pool2d(real.rays.mask.view(B, 1, R, R), 7, 1, 3).flatten(1) > 0
+    rays = present(real.rays, "pictures with their rays", "take them with rays")
+    near = F.max_pool2d(rays.mask.view(B, 1, R, R), 7, 1, 3).flatten(1) > 0
     count = int(near.sum(1).max())
     pick = near.float().topk(count, dim=1).indices  # [B, count]; pads with empty rays
 
@@ -72,17 +74,17 @@ def render_features(
         *(
             of(x)
             for x in (
-                real.rays.origins,
-                real.rays.directions,
-                real.rays.rgb,
-                real.rays.mask,
-                real.rays.distance,
+                rays.origins,
+                rays.directions,
+                rays.rgb,
+                rays.mask,
+                rays.distance,
             )
         )
     )
     t = guided_samples(batch, sampling, generator.config.field.box_side, draws)
-    seen = render_guided(generator.field(planes, ws), batch, t)
-    on_white = seen.features + (1 - seen.opacity)[..., None]
+    rendering = render_guided(generator.field(planes, ws), batch, t)
+    on_white = rendering.features + (1 - rendering.opacity)[..., None]
     every = on_white.new_ones(B, R * R, on_white.shape[-1]).scatter(
         1, pick[..., None].expand_as(on_white), on_white
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..camera import RADIUS, orbit, rays
 from ..field.triplane import TriplaneField
 from ..field.volume_rendering import box_range, interval_weights
+from ..presence import present
 from ..synthetic.renders import Renders
 
 GRAZING = 0.3  # cosine: steeper surface has no normal that its pixels tell
@@ -104,10 +105,10 @@ def draw_rays(
     rgb = renders.rgb[pick].to(device).float() / 255  # [B, V, 3, S, S]
     mask = renders.mask[pick].to(device).float()
     S = mask.shape[-1]
-    wanted = interest(rgb, mask).flatten(2)
+    weights = interest(rgb, mask).flatten(2)
     # Gumbel: a weighted draw without replacement
-    noise = torch.rand(wanted.shape, generator=generator).to(device).clamp(1e-9, 1 - 1e-7)
-    pixel = (wanted.log() - (-noise.log()).log()).topk(count, dim=-1).indices  # [B, V, R]
+    noise = torch.rand(weights.shape, generator=generator).to(device).clamp(1e-9, 1 - 1e-7)
+    pixel = (weights.log() - (-noise.log()).log()).topk(count, dim=-1).indices  # [B, V, R]
     camera = orbit(renders.yaw[pick], renders.pitch[pick]).to(device)
     origins, directions = rays(camera, S, S)
 
@@ -131,9 +132,12 @@ def guided_samples(
     """Distances [B, R, free + near], sorted: some through the free space, most about the surface; even where none is near."""
     near, far = box_range(batch.origins, batch.directions, box_side)
     far = torch.maximum(far, near + 1e-3)
-    known, limb = batch.distance > 0, torch.where(batch.mask > 0.5, sampling.band, sampling.limb)
-    front = torch.where(known, (batch.distance - sampling.band).clamp(min=near), near + (far - near) / 3)
-    end = torch.where(known, torch.maximum(batch.distance + limb, front + 1e-3), far)
+    has_surface = batch.distance > 0
+    limb = torch.where(batch.mask > 0.5, sampling.band, sampling.limb)
+    front = torch.where(
+        has_surface, (batch.distance - sampling.band).clamp(min=near), near + (far - near) / 3
+    )
+    end = torch.where(has_surface, torch.maximum(batch.distance + limb, front + 1e-3), far)
 
     def spread(a: Tensor, b: Tensor, count: int) -> Tensor:
         u = (
@@ -159,10 +163,10 @@ def render_guided(field: TriplaneField, batch: RayBatch, t: Tensor) -> Seen:
     raw, features = field.raw(points)
     weights = interval_weights(field, raw.view_as(t), t)
     ends = (F.pad(weights, (1, 0)) + F.pad(weights, (0, 1))) / 2
-    seen = (ends[..., None, :] @ features.view(*t.shape, -1))[..., 0, :]
+    composite = (ends[..., None, :] @ features.view(*t.shape, -1))[..., 0, :]
     middle = (t[..., 1:] + t[..., :-1]) / 2
     spread = (weights * (middle - batch.distance[..., None]).abs()).sum(-1)
-    return Seen(seen, weights.sum(-1), spread)
+    return Seen(composite, weights.sum(-1), spread)
 
 
 def relief_loss(field: TriplaneField, batch: RayBatch, share: float, generator: torch.Generator) -> Tensor:
@@ -182,19 +186,21 @@ def relief_loss(field: TriplaneField, batch: RayBatch, share: float, generator: 
     corners = points.new_tensor(TETRAHEDRON)
     raw, _ = field.raw((points[:, :, None] + SLOPE_STEP * corners).flatten(1, 2))
     inwards = F.normalize(raw.view(B, -1, 4) @ corners, dim=-1)
-    normal = batch.normal[:, pick]
+    normal = present(
+        batch.normal, "rays with the surface's normals", "draw them from renders that have some"
+    )[:, pick]
     behind = batch.origins[:, pick, 2] < 0
-    known = normal.square().sum(-1) * torch.where(behind, BEHIND, 1.0)
-    return ((1 + (inwards * normal).sum(-1)) * known).sum() / known.sum().clamp_min(1)
+    weight = normal.square().sum(-1) * torch.where(behind, BEHIND, 1.0)
+    return ((1 + (inwards * normal).sum(-1)) * weight).sum() / weight.sum().clamp_min(1)
 
 
-def ray_losses(seen: Seen, batch: RayBatch, backdrop: Tensor) -> dict[str, Tensor]:
+def ray_losses(rendering: Seen, batch: RayBatch, backdrop: Tensor) -> dict[str, Tensor]:
     """Losses, each []: colour over a random backdrop [3], opacity, weights' spread about exact distances."""
-    rgb = seen.features[..., :3] + (1 - seen.opacity)[..., None] * backdrop
+    rgb = rendering.features[..., :3] + (1 - rendering.opacity)[..., None] * backdrop
     truth = torch.where(batch.mask[..., None] > 0.5, batch.rgb, backdrop)
     error = rgb - truth
     return {
         "colour": error.abs().mean() + 2 * error.square().mean(),
-        "opacity": F.binary_cross_entropy(seen.opacity.clamp(1e-4, 1 - 1e-4), batch.mask),
-        "distance": (seen.spread * batch.mask).mean() * 10,
+        "opacity": F.binary_cross_entropy(rendering.opacity.clamp(1e-4, 1 - 1e-4), batch.mask),
+        "distance": (rendering.spread * batch.mask).mean() * 10,
     }

@@ -46,17 +46,18 @@ class PlaneData:
 @torch.no_grad()
 def plane_data(stage: Stage, truth: Renders) -> PlaneData:
     """Every other head as the prior makes it of its exact code, the others as the encoder sees them in their front."""
-    device, planes = next(stage.prior.parameters()).device, []
+    device = next(stage.prior.parameters()).device
+    planes = []
     codes = identity_codes(truth.parameters)
     for i in range(len(codes)):
         if i % 2:
             rgb, mask = truth.rgb[i, 0].to(device).float() / 255, truth.mask[i, :1].to(device).float()
-            made = feed_forward_head(
+            head_planes = feed_forward_head(
                 stage.prior, stage.encoder, uncropped(rgb, mask, frontal().to(device))
             ).planes
         else:
-            made = stage.prior.planes(styles(stage.prior, codes[i : i + 1].to(device)))
-        planes.append(made[0].half().cpu())
+            head_planes = stage.prior.planes(styles(stage.prior, codes[i : i + 1].to(device)))
+        planes.append(head_planes[0].half().cpu())
     return PlaneData(torch.stack(planes), truth)
 
 
@@ -94,16 +95,22 @@ def losses(
         planes = block(before).float()
     batch = draw_rays(data.truth, heads, VIEWS, RAYS, draws, device)
     t = guided_samples(batch, SAMPLING, prior.config.field.box_side, draws)
-    found = ray_losses(
+    terms = ray_losses(
         render_guided(prior.field(planes), batch, t), batch, torch.rand(3, generator=draws).to(planes)
     )
     weight = planes.new_tensor([10.0 if fault is None else 1.0 for fault in faults])
-    return found | {"change": ((planes - before).square().flatten(1).mean(1) * weight).mean()}
+    return terms | {"change": ((planes - before).square().flatten(1).mean(1) * weight).mean()}
 
 
-def total(found: dict[str, Tensor]) -> Tensor:
+def total(terms: dict[str, Tensor]) -> Tensor:
     """Their weighted sum [], of losses []."""
-    return found["colour"] + 0.1 * found["opacity"] + found["distance"] + KEEP * found["change"]
+    return terms["colour"] + 0.1 * terms["opacity"] + terms["distance"] + KEEP * terms["change"]
+
+
+def middle_fault(kind: str) -> Fault:
+    """A fault of the middle of what is trained on; of a kind that is not, the amount that benches use."""
+    low, high = RANGES.get(kind) or (AMOUNTS[kind],) * 2
+    return Fault(kind, (low + high) / 2)
 
 
 @torch.no_grad()
@@ -114,12 +121,12 @@ def validate(block: DetailBlock, prior: HeadGenerator, data: PlaneData) -> dict[
     for kind in (None, *LEARNT, "slipped"):
         sums = []
         for one in (block, nothing):
-            draws, parts = torch.Generator().manual_seed(0), []
+            draws = torch.Generator().manual_seed(0)
+            parts = []
             for heads in torch.arange(len(data.planes)).split(BATCH):
-                low, high = RANGES.get(kind) or (AMOUNTS.get(kind, 0.0),) * 2
-                faults = [None if kind is None else Fault(kind, (low + high) / 2)] * len(heads)
-                found = losses(one, prior, data, heads, faults, draws)
-                parts.append(found["colour"] + 0.1 * found["opacity"] + found["distance"])
+                faults = [None if kind is None else middle_fault(kind)] * len(heads)
+                terms = losses(one, prior, data, heads, faults, draws)
+                parts.append(terms["colour"] + 0.1 * terms["opacity"] + terms["distance"])
             sums.append(torch.stack(parts).mean().item())
         figures[f"{kind or 'whole'}_share"] = sums[0] / sums[1]
     return figures
@@ -135,20 +142,20 @@ def run(arguments: list[str]) -> None:
     )
     prior = stage.prior.requires_grad_(False)
     block = new_block(prior.config.field, seed=7).to(device)
-    named = [(p, name.startswith(("downs", "wide", "ups"))) for name, p in block.named_parameters()]
+    roles = [(p, name.startswith(("downs", "wide", "ups"))) for name, p in block.named_parameters()]
     groups = [
-        {"params": [p for p, wide in named if not wide]},
-        {"params": [p for p, wide in named if wide], "scale": 0.3},  # they add up more numbers
+        {"params": [p for p, wide in roles if not wide]},
+        {"params": [p for p, wide in roles if wide], "scale": 0.3},  # they add up more numbers
     ]
     optimiser = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
     local = LocalRun("restoration", block, optimiser, options.minutes, {})
     draws = local.draws(7)
 
-    def step(done: int, progress: float) -> dict[str, float]:
+    def step(index: int, progress: float) -> dict[str, float]:
         heads = torch.randint(len(data.planes), (BATCH,), generator=draws)
-        found = losses(block, prior, data, heads, [drawn_fault(draws) for _ in heads], draws)
-        descend(total(found), optimiser, RATE * rate_share(done, progress, warm_up=100, least=0.03))
-        return {key: value.item() for key, value in found.items()}
+        terms = losses(block, prior, data, heads, [drawn_fault(draws) for _ in heads], draws)
+        descend(total(terms), optimiser, RATE * rate_share(index, progress, warm_up=100, least=0.03))
+        return {key: value.item() for key, value in terms.items()}
 
     ship = partial(write, shipped("restoration"), "restoration", block.config, block)
     local.run(step, options, lambda: validate(block, prior, held_out), ship)

@@ -140,8 +140,8 @@ def _similarity(dice: Dice) -> tuple[Tensor, Tensor]:
 
 def _move(places: Tensor, matrix: Tensor) -> Tensor:
     """Places [B, L, 2] in 0 .. 1 of the canonical frame -> of the picture."""
-    moved = (places * 2 - 1) @ matrix[:, :, :2].mT + matrix[:, None, :, 2]
-    return (moved + 1) / 2
+    positions = (places * 2 - 1) @ matrix[:, :, :2].mT + matrix[:, None, :, 2]
+    return (positions + 1) / 2
 
 
 def _warp(image: Tensor, matrix: Tensor, scale: Tensor) -> Tensor:

@@ -98,7 +98,8 @@ def spoilt_planes(planes: Tensor, config: FieldConfig, fault: Fault) -> Tensor:
         place = texels(torch.where(z < 0, z / fault.amount, z), R).to(xz.device)
         xz, yz = (along(plane, place, plane.ndim - 2) for plane in (xz, yz))
     elif kind == "dented":
-        z, unit = centres(R)[:, None], config.box_side / 2
+        z = centres(R)[:, None]
+        unit = config.box_side / 2
         depth = fault.amount / unit * (-z * unit / RAMP).clamp(0, 1)
         for plane, middle in ((xz, 0.0), (yz, HEIGHT)):
             across = (-((centres(R) * unit - middle) / WIDTH).square()).exp()
@@ -108,8 +109,8 @@ def spoilt_planes(planes: Tensor, config: FieldConfig, fault: Fault) -> Tensor:
             torch.arange(R, device=xy.device) + fault.amount * R / config.box_side
         )  # what hangs lower is read from further up
         xy = behind(xy, lambda slices, front: along(slices, rows, slices.ndim - 2))
-        slipped = along(yz[..., :half, :], rows, yz.ndim - 1)
-        yz = torch.cat([slipped, yz[..., half:, :]], -2)
+        back = along(yz[..., :half, :], rows, yz.ndim - 1)
+        yz = torch.cat([back, yz[..., half:, :]], -2)
     return torch.stack([xy, xz, yz], 1)
 
 

@@ -20,7 +20,7 @@ from ..checkpoint import shipped
 from ..diffusion.autoencoder import decode_signed, encode_with_skips, factor, skips_for
 from ..diffusion.denoiser import Conditioning, DiffusersDenoiser
 from ..diffusion.embedded import EmbeddedUNet, shipped_autoencoder, shipped_unet
-from ..diffusion.lora import DECODER_TARGETS, UNET_TARGETS, fingerprint, inject, injected, target_names
+from ..diffusion.lora import DECODER_TARGETS, UNET_TARGETS, fingerprint, inject, lora_of, target_names
 from ..diffusion.schedule import stable_diffusion_schedule
 from ..diffusion.turbo import TurboConfig, mix_noise, predict_clean
 from ..diffusion.turbo_weights import TurboWeights, save_turbo
@@ -35,7 +35,7 @@ from .prior_pictures import PictureBatch
 from .turbo_data import TurboData, shipped_stage, turbo_data
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 RAW = 128  # pixels of what the critic takes for the raw render
 OWN_FIRST = 10_000  # of UPPER: the prior's own identities, which no factory render shares
@@ -111,7 +111,8 @@ class Refining(nn.Module):
             rank=config.decoder_rank,
             generator=draws,
         )
-        self.skips, self.critic = skips_for(self.vae), critic.requires_grad_(True)
+        self.skips = skips_for(self.vae)
+        self.critic = critic.requires_grad_(True)
         self.tokens = nn.Parameter(tokens.clone())
 
     def denoiser(self) -> DiffusersDenoiser:
@@ -120,8 +121,8 @@ class Refining(nn.Module):
 
     def weights(self) -> TurboWeights:
         """A copy of what ships."""
-        lora = injected(self.vae.decoder).below("decoder.")
-        return TurboWeights(injected(self.unet), lora, self.skips, self.tokens.detach().clone(), *self.bases)
+        lora = lora_of(self.vae.decoder).below("decoder.")
+        return TurboWeights(lora_of(self.unet), lora, self.skips, self.tokens.detach().clone(), *self.bases)
 
     def learnt(self) -> list[nn.Parameter]:
         """All that is trained but the critic."""
@@ -162,9 +163,9 @@ def refine_piece(
     B, V = batch.renders.shape[:2]
     with torch.no_grad():
         z, activations = encode_with_skips(net.vae, torch.cat([batch.renders.flatten(0, 1), batch.reference]))
-    novel, known = z[: B * V].unflatten(0, (B, V)), z[B * V :, None]
-    mixed = mix_noise(novel.flatten(0, 1), r.repeat_interleave(V), noise.flatten(0, 1)).unflatten(0, (B, V))
-    together = torch.cat([mixed, known], 1) if mixing else mixed.flatten(0, 1)[:, None]
+    novel, reference = z[: B * V].unflatten(0, (B, V)), z[B * V :, None]
+    mixture = mix_noise(novel.flatten(0, 1), r.repeat_interleave(V), noise.flatten(0, 1)).unflatten(0, (B, V))
+    together = torch.cat([mixture, reference], 1) if mixing else mixture.flatten(0, 1)[:, None]
     prompt = Conditioning(net.tokens)
     clean = predict_clean(net.denoiser(), together, TurboConfig().t, prompt)
     clean = clean[:, :V].flatten(0, 1)
@@ -174,8 +175,8 @@ def refine_piece(
         top, left, length = corner[0] * scale, corner[1] * scale, side // f * scale
         return x[..., top : top + length, left : left + length]
 
-    kept = tuple(cut(x[: B * V], f >> i) for i, x in enumerate(activations))
-    signed = decode_signed(net.vae, cut(clean, 1), net.skips(kept))
+    skips = tuple(cut(x[: B * V], f >> i) for i, x in enumerate(activations))
+    signed = decode_signed(net.vae, cut(clean, 1), net.skips(skips))
     return signed, cut(2 * batch.exact.flatten(0, 1) - 1, f)  # from [0, 1] to [-1, 1]
 
 
@@ -207,7 +208,9 @@ class TurboRun:
         )
         self.optimiser = torch.optim.AdamW(net.learnt(), lr=config.rate, betas=(0.9, 0.99), weight_decay=1e-4)
         self.critic_optimiser = torch.optim.Adam(net.critic.parameters(), lr=1e-3, betas=(0.0, 0.99))
-        self.draws, self.step_count, self.pictures = torch.Generator().manual_seed(4), 0, 0
+        self.draws = torch.Generator().manual_seed(4)
+        self.step_count = 0
+        self.pictures = 0
 
     def step(self, progress: float) -> dict[str, float]:
         """One step; the losses."""
@@ -225,10 +228,10 @@ class TurboRun:
         room = (S - side) // factor(self.net.vae) + 1
         corner = tuple(torch.randint(room, (2,), generator=draws).tolist())
         with torch.autocast(self.device.type, torch.bfloat16):
-            shown, truth = refine_piece(self.net, batch, r, noise, config.mixing, corner, side)
-        shown = shown.float()
-        error = (shown - truth) / 2
-        distance = perceptual_distance(self.eyes, (shown + 1) / 2, (truth + 1) / 2).mean()
+            output, truth = refine_piece(self.net, batch, r, noise, config.mixing, corner, side)
+        output = output.float()
+        error = (output - truth) / 2
+        distance = perceptual_distance(self.eyes, (output + 1) / 2, (truth + 1) / 2).mean()
         terms = {"squared": error.square().mean(), "absolute": error.abs().mean(), "perceptual": distance}
         loss = (
             config.squared * terms["squared"]
@@ -237,19 +240,19 @@ class TurboRun:
         )
         heard = whole and config.adversary > 0
         if heard and progress > config.adversary_from:
-            terms["adversary"] = F.softplus(-self.net.critic(*dual(shown), batch.label)).mean()
+            terms["adversary"] = F.softplus(-self.net.critic(*dual(output), batch.label)).mean()
             loss = loss + config.adversary * terms["adversary"]
         descend(loss, self.optimiser, config.rate * rate_share(self.step_count, progress, least=0.03))
         if heard:
-            terms["critic"] = self.critic_step(shown, truth, batch.label)
+            terms["critic"] = self.critic_step(output, truth, batch.label)
         self.step_count += 1
         return {key: value.item() for key, value in terms.items()}
 
-    def critic_step(self, shown: Tensor, truth: Tensor, label: Tensor) -> Tensor:
+    def critic_step(self, output: Tensor, truth: Tensor, label: Tensor) -> Tensor:
         """One step of the critic on refined and exact pictures [B, 3, S, S] in [-1, 1], labels [B, 25]."""
         config = self.config
         penalty = config.r1 * config.r1_every if self.pictures % config.r1_every == 0 else 0.0
-        fake, real = (PictureBatch(*dual(x.detach()), label) for x in (shown, truth))
+        fake, real = (PictureBatch(*dual(x.detach()), label) for x in (output, truth))
         loss = critic_loss(self.net.critic, fake, real, penalty)
         self.critic_optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -263,7 +266,8 @@ def validate(
     net: Refining, data: TurboData, config: TurboTraining, eyes: PerceptualNetwork, device
 ) -> dict[str, float]:
     """On validation heads, r = 0.1: PSNR in dB and our perceptual distance of the renders, and of the refined views."""
-    draws, figures = torch.Generator().manual_seed(0), []
+    draws = torch.Generator().manual_seed(0)
+    figures = []
     for i in range(len(data)):
         one = TurboData(
             *(x[i : i + 1] for x in (data.reference, data.renders, data.exact, data.yaw, data.pitch))
@@ -274,9 +278,9 @@ def validate(
         signed, _ = refine_piece(
             net, batch, torch.full((1,), 0.1, device=device), noise, config.mixing, (0, 0), S
         )
-        refined, exact = (signed.clamp(-1, 1) + 1) / 2, batch.exact[0]
+        output, exact = (signed.clamp(-1, 1) + 1) / 2, batch.exact[0]
         row = []
-        for image in (batch.renders[0], refined):
+        for image in (batch.renders[0], output):
             row += [psnr(image, exact), perceptual_distance(eyes, image, exact).mean().item()]
         figures.append(row)
     mean = torch.tensor(figures).mean(0).tolist()
@@ -302,14 +306,12 @@ def run(arguments: list[str]) -> None:
         config, shipped_unet(), shipped_autoencoder(), shipped_critic(), torch.Generator().manual_seed(4)
     ).to(device)
     eyes = shipped_perceptual().to(device)
-    state, path = (
-        TurboRun(net, config, own, truth, eyes, device),
-        ablation_path(options.ablation) if options.ablation else shipped("turbo"),
-    )
+    state = TurboRun(net, config, own, truth, eyes, device)
+    path = ablation_path(options.ablation) if options.ablation else shipped("turbo")
     local = LocalRun(path.stem, net, state.optimiser, options.minutes, {})
     state.step_count = local.resume()
     local.run(
-        lambda done, progress: state.step(progress),
+        lambda index, progress: state.step(progress),
         options,
         lambda: validate(net, held_out, config, eyes, device),
         lambda **facts: save_turbo(path, net.weights(), **facts),

@@ -78,8 +78,8 @@ def as_bytes(image: Tensor) -> Tensor:
 
 def shown(head: Head, yaw: Tensor, pitch: Tensor) -> tuple[Tensor, Tensor]:
     """A head's views [V, 3, S, S] in [0, 1] at yaw, pitch [V] radians, and their opacities [V, 1, S, S]."""
-    seen = head.render(orbit(yaw, pitch).to(head.planes.device), SIZE, normals=False)
-    return seen.rgb, seen.opacity
+    rendering = head.render(orbit(yaw, pitch).to(head.planes.device), SIZE, normals=False)
+    return rendering.rgb, rendering.opacity
 
 
 def factory_pair(stage: Stage, truth: Renders, i: int) -> dict[str, Tensor]:
@@ -109,7 +109,8 @@ def own_pair(stage: Stage, seed: int) -> dict[str, Tensor]:
     Returns:
         a row of `TurboData`: reference [3, S, S], renders and exact [V, 3, S, S], yaw and pitch [V].
     """
-    device, draws = next(stage.prior.parameters()).device, torch.Generator().manual_seed(seed)
+    device = next(stage.prior.parameters()).device
+    draws = torch.Generator().manual_seed(seed)
     ws = styles(stage.prior, identity_codes(sample_parameters(seed)[None]).to(device))
     own = Head(stage.prior.planes(ws), stage.prior.decoder, stage.prior.config.field, None, ws, stage.prior)
     turn = (torch.rand(OWN_VIEWS, generator=draws) * 2 - 1) * math.radians(75)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..camera import RADIUS
 from ..checkpoint import shipped
+from ..devices import placed
 from ..diffusion.autoencoder import encode
 from ..diffusion.denoiser import Conditioning
 from ..diffusion.embedded import shipped_autoencoder, shipped_unet
@@ -20,6 +21,7 @@ from ..diffusion.embedded_zero123 import Zero123, save_zero123, trainable
 from ..diffusion.schedule import add_noise
 from ..diffusion.zero123 import Pose
 from ..metrics.identity import head_crop, shipped_identity
+from ..presence import present
 from ..synthetic.renders import Renders, cached_renders
 from ..synthetic.splits import UPPER, VALIDATION
 from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
@@ -50,7 +52,9 @@ class Pairs:
 @torch.no_grad()
 def pairs_of(renders: Renders, device: torch.device) -> Pairs:
     """All views in the autoencoder and the identity network that ship."""
-    vae, eyes, latents, looks = shipped_autoencoder().to(device), shipped_identity().to(device), [], []
+    vae = placed(shipped_autoencoder(), device)
+    eyes = shipped_identity().to(device)
+    latents, looks = [], []
     for head in renders.rgb:
         image = head.to(device).float() / 255
         latents.append(encode(vae, image).cpu())
@@ -71,19 +75,25 @@ def noise_error(
     denoiser = network.denoiser()
     views = torch.stack([torch.randperm(data.yaw.shape[1], generator=draws)[:2] for _ in heads])
     source, target = views.unbind(1)
-    z, picture = data.latents[heads, target], data.latents[heads, source].to(device) / scaling
+    z = data.latents[heads, target]
+    picture = data.latents[heads, source].to(device) / scaling
     t = torch.randint(len(denoiser.schedule), (len(heads),), generator=draws)
     noise = torch.randn(z.shape, generator=draws)
-    kept = (torch.rand(len(heads), generator=draws) >= empty).to(device)
+    presence = (torch.rand(len(heads), generator=draws) >= empty).to(device)
     noisy = add_noise(denoiser.schedule, z, noise, t).to(device)
     with torch.autocast(device.type, torch.bfloat16):
         embedding = network.told.visual(data.looks[heads, source].to(device))[:, None]
-        given = network.conditioning(
+        rows = network.conditioning(
             embedding, picture, data.pose(heads, source, device), data.pose(heads, target, device)
         )
-        told = Conditioning(given.tokens * kept[:, None, None], given.concat * kept[:, None, None, None])
-        predicted = denoiser(noisy, t.to(device), told)
-    return (predicted.float() - noise.to(device)).square().mean()
+        concat = present(
+            rows.concat, "a Zero-123's picture beside the latents", "make it with its `conditioning`"
+        )
+        conditioning = Conditioning(
+            rows.tokens * presence[:, None, None], concat * presence[:, None, None, None]
+        )
+        noise_pred = denoiser(noisy, t.to(device), conditioning)
+    return (noise_pred.float() - noise.to(device)).square().mean()
 
 
 @torch.no_grad()
@@ -107,19 +117,19 @@ def run(arguments: list[str]) -> None:
     data, held_out = (
         pairs_of(cached_renders(seeds), device) for seeds in (UPPER[: options.heads], VALIDATION[:25])
     )
-    scaling = shipped_autoencoder().config.scaling_factor
+    scaling = shipped_autoencoder().config["scaling_factor"]
     with initial_weights(6):
         network = Zero123(shipped_unet(), shipped_identity())
-    learnt = trainable(network, torch.Generator().manual_seed(6))
+    variables = trainable(network, torch.Generator().manual_seed(6))
     network = network.to(device)
-    optimiser = torch.optim.AdamW(learnt, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
+    optimiser = torch.optim.AdamW(variables, lr=RATE, betas=(0.9, 0.99), weight_decay=1e-3)
     local = LocalRun("zero123", network, optimiser, options.minutes, {})
     draws = local.draws(6)
 
-    def step(done: int, progress: float) -> dict[str, float]:
+    def step(index: int, progress: float) -> dict[str, float]:
         heads = torch.randint(len(data), (BATCH,), generator=draws)
         loss = noise_error(network, data, heads, scaling, EMPTY, draws, device)
-        descend(loss, optimiser, RATE * rate_share(done, progress, warm_up=200, least=0.05))
+        descend(loss, optimiser, RATE * rate_share(index, progress, warm_up=200, least=0.05))
         return {"loss": loss.item()}
 
     ship = partial(save_zero123, shipped("zero123"), network)

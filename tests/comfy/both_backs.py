@@ -199,7 +199,7 @@ def new_views(found: dict[str, float]) -> None:
         (side, side): torch.randint(-1, side * side, (2, side, side), generator=g) for side in (8, 4, 2, 1)
     }
     latents = [torch.randn(2, channels, 8, 8, generator=g) for channels in (4, 8, 4)]
-    priors = Priors(latents[0], (latents[0][:, :1] > 0).float(), latents[1], latents[2], Warp(found=index))
+    priors = Priors(latents[0], (latents[0][:, :1] > 0).float(), latents[1], latents[2], Warp(indices=index))
     renders, config = torch.rand(2, 3, 64, 64, generator=g), NewViewConfig(steps=3, guidance=2.0)
     for name, model_type, prediction in (
         ("new view", "EPS", "epsilon"),

@@ -30,6 +30,7 @@ def outcomes(tmp_path_factory) -> dict[str, dict]:
     return {line["name"]: line for line in lines}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", CASES)
 def test_one_sentence_soon_and_with_little_memory(name, outcomes):
     outcome, (_, _, words) = outcomes[name], CASES[name]

@@ -24,6 +24,7 @@ from ...diffusion.hpdm import Hpdm, shipped_hpdm
 from ...diffusion.new_views import Coarse, NewView, NewViewConfig, coarse_views, embedded_model, new_view
 from ...diffusion.view_priors import projected_view
 from ...metrics.evaluate import evaluate, shipped_judges
+from ...presence import present
 from ...training.hpdm import ABLATIONS, ablation_path
 from ..exact_heads import ExactHead, angles_degrees
 from ..inverted_heads import InvertedHeads
@@ -46,13 +47,14 @@ TILE = 160
 
 def ways_to_draw(config: NewViewConfig) -> dict[str, tuple[Hpdm | None, NewViewConfig]]:
     """Row -> its branches and settings; only the last one blends."""
-    plain, network = replace(config, blend=0.0), shipped_hpdm()
-    cached = {
+    plain = replace(config, blend=0.0)
+    network = shipped_hpdm()
+    ablations = {
         row: (shipped_hpdm(ablation_path(name)), plain)
         for name, row in STEPS.items()
         if ablation_path(name).is_file()
     }
-    return {ALONE: (None, plain), **cached, SHIPPED: (network, plain), BLENDED: (network, config)}
+    return {ALONE: (None, plain), **ablations, SHIPPED: (network, plain), BLENDED: (network, config)}
 
 
 class HpdmBench(HeadBench):
@@ -60,31 +62,31 @@ class HpdmBench(HeadBench):
 
     def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: NewViewConfig) -> None:
         super().__init__(heads, store, minutes)
-        self.inverted, self.model, self.judges = InvertedHeads(), embedded_model(), shipped_judges()
-        self.found: dict[tuple, Coarse] = {}
+        self.inversions = InvertedHeads()
+        self.model = embedded_model()
+        self.judges = shipped_judges()
+        self.coarse: dict[tuple, Coarse] = {}
         self.ways = ways_to_draw(config)
 
     def seen(self, head: ExactHead, index: list[int]) -> Coarse:
         """What the inversion shows of the frontal view and of some others; rendered once for all rows."""
         key = (head.name, *index)
-        if key not in self.found:
-            self.found[key] = self.render(head, index)
-        return self.found[key]
+        if key not in self.coarse:
+            self.coarse[key] = self.render(head, index)
+        return self.coarse[key]
 
     def render(self, head: ExactHead, index: list[int]) -> Coarse:
         """Of `seen`."""
         every = [head.exact.frontal, *index]
         return coarse_views(
-            self.inverted.head(head), head.exact.camera[every], head.exact.views.rgb.shape[-1]
+            self.inversions.head(head), head.exact.camera[every], head.exact.views.rgb.shape[-1]
         )
 
     def drawn(self, way: str, head: ExactHead, coarse: Coarse) -> list[NewView]:
         """New views of all but the first coarse view."""
         network, config = self.ways[way]
-        driver, draws = (
-            coarse.driving(0, head.exact.views.rgb[head.exact.frontal]),
-            torch.Generator().manual_seed(0),
-        )
+        driver = coarse.driving(0, head.exact.views.rgb[head.exact.frontal])
+        draws = torch.Generator().manual_seed(0)
         return [
             new_view(self.model, network, driver, coarse, i, generator=draws, config=config)
             for i in range(1, len(coarse.rgb))
@@ -107,8 +109,8 @@ class HpdmBench(HeadBench):
                 return None
             with torch.no_grad():
                 views = make(head, self.seen(head, index))
-            found = evaluate(views, head.exact.views.rgb[index], self.judges)
-            return {figure.metric: figure.value for figure in found if figure.metric in UNITS}
+            results = evaluate(views, head.exact.views.rgb[index], self.judges)
+            return {figure.metric: figure.value for figure in results if figure.metric in UNITS}
 
         self.fill(f"{angle} degrees: {name}", self.heads, figures)
 
@@ -120,16 +122,19 @@ class HpdmBench(HeadBench):
             [torch.where(view.known > 0, view.image, coarse.rgb[i]) for i, view in enumerate(views, 1)]
         )
 
-    def ceiling(self, head: ExactHead, index: list[int]) -> Tensor:
-        """What the autoencoder leaves of the exact views [V, 3, S, S]."""
+    def ceiling(self, head: ExactHead, angle: int) -> Tensor:
+        """What the autoencoder leaves of the exact views [V, 3, S, S] at this yaw to both sides.
+
+        Raises:
+            ValueError: the head has none.
+        """
+        index = present(beside(head, angle), f"views at {angle} degrees", "ask of heads that have them")
         return decode(self.model.vae, encode(self.model.vae, head.exact.views.rgb[index]))
 
     def run(self) -> None:
         """All rows, the cheap ones first."""
         for angle in ANGLES:
-            self.row(
-                CEILING, angle, lambda head, coarse, angle=angle: self.ceiling(head, beside(head, angle))
-            )
+            self.row(CEILING, angle, lambda head, coarse, angle=angle: self.ceiling(head, angle))
             self.row(COARSE, angle, lambda head, coarse: coarse.rgb[1:])
             self.row(TRIVIAL, angle, self.trivial)
         for way in self.ways:
@@ -167,12 +172,12 @@ def draw_sheet(bench: HpdmBench, heads: list[ExactHead], path: Path) -> None:
         if not index:
             continue
         coarse = bench.seen(head, index)
-        made = [bench.drawn(way, head, coarse)[0] for way in bench.ways]
+        pictures = [bench.drawn(way, head, coarse)[0] for way in bench.ways]
         parts = [
             head.exact.views.rgb[[head.exact.frontal]],
-            made[0].projected.image[None],
+            pictures[0].projected.image[None],
             coarse.rgb[1:],
-            *(view.image[None] for view in made),
+            *(view.image[None] for view in pictures),
             head.exact.views.rgb[index],
         ]
         rows.append(torch.cat(list(F.interpolate(torch.cat(parts), (TILE, TILE), mode="area")), -1))
@@ -203,7 +208,8 @@ def run(arguments: list[str]) -> None:
         ablations = [path for path in map(ablation_path, ABLATIONS) if path.is_file()]
         if options.robust:
             factory_only(options, "hpdm --robust")
-            heads, expressive = heads_of(options), expressive_heads(options.split, options.count)
+            heads = heads_of(options)
+            expressive = expressive_heads(options.split, options.count)
             robust = RobustBench(
                 heads, expressive, store_path("hpdm-robust", __file__, config), options.minutes, config
             )

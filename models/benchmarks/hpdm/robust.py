@@ -73,21 +73,19 @@ class RobustBench(HeadBench):
     ) -> None:
         super().__init__(heads, store, minutes)
         self.expressive, self.config = expressive, config
-        self.inverted, self.model, self.network, self.judges = (
-            InvertedHeads(),
-            embedded_model(),
-            shipped_hpdm(),
-            shipped_judges(),
-        )
+        self.inversions = InvertedHeads()
+        self.model = embedded_model()
+        self.network = shipped_hpdm()
+        self.judges = shipped_judges()
 
     def pictures(self, head: ExactHead, case: Case) -> dict[str, Tensor]:
         """Driver, target, and every row's picture of the target, each [1, 3, S, S]."""
         angles = torch.tensor([case.driver, case.target], dtype=torch.float32).deg2rad()
         cameras = orbit(angles[:, 0], angles[:, 1])
-        exact = render_head(sample_parameters(head.exact.seed), cameras, SIZE).rgb
-        coarse = coarse_views(self.inverted.head(head), cameras, SIZE)
+        exact = render_head(sample_parameters(head.seed), cameras, SIZE).rgb
+        coarse = coarse_views(self.inversions.head(head), cameras, SIZE)
         driver = coarse.driving(0, exact[0])
-        seen = projected_view(driver, driver.to(cameras[1]))
+        projection = projected_view(driver, driver.to(cameras[1]))
         ours = new_view(
             self.model,
             self.network,
@@ -97,7 +95,7 @@ class RobustBench(HeadBench):
             generator=torch.Generator().manual_seed(0),
             config=self.config,
         )
-        trivial = torch.where(seen.known > 0, seen.image, coarse.rgb[1])
+        trivial = torch.where(projection.known > 0, projection.image, coarse.rgb[1])
         return {
             "driver": exact[:1],
             COARSE: coarse.rgb[1:],
@@ -112,15 +110,15 @@ class RobustBench(HeadBench):
 
             def figures(head: ExactHead, case: Case = case) -> dict[str, float]:
                 with torch.no_grad():
-                    shown = self.pictures(head, case)
-                found = {}
+                    pictures = self.pictures(head, case)
+                values = {}
                 for row in (COARSE, TRIVIAL, OURS):
-                    judged = {
+                    metrics = {
                         figure.metric: figure.value
-                        for figure in evaluate(shown[row], shown["target"], self.judges)
+                        for figure in evaluate(pictures[row], pictures["target"], self.judges)
                     }
-                    found |= {f"{row}|{metric}": judged[metric] for metric in UNITS if metric in judged}
-                return found
+                    values |= {f"{row}|{metric}": metrics[metric] for metric in UNITS if metric in metrics}
+                return values
 
             self.fill(name, self.expressive if case.expressive else self.heads, figures)
 
@@ -149,6 +147,6 @@ class RobustBench(HeadBench):
         for case in CASES.values():
             for head in (self.expressive if case.expressive else self.heads)[:2]:
                 with torch.no_grad():
-                    shown = torch.cat(list(self.pictures(head, case).values()))
-                rows.append(torch.cat(list(F.interpolate(shown, (tile, tile), mode="area")), -1))
+                    strip = torch.cat(list(self.pictures(head, case).values()))
+                rows.append(torch.cat(list(F.interpolate(strip, (tile, tile), mode="area")), -1))
         to_pil(torch.cat(rows, -2)).save(path)

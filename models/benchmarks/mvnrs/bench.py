@@ -53,7 +53,8 @@ ROWS = {
     "resampled": "resampled alone",
     "mvnrs": "MV-NRS",
 }
-MORE, MULTI_STEP = "MV-NRS and the multi-step loss", 0.5  # which asks the UNet once more; its weight
+MORE = "MV-NRS and the multi-step loss"  # which asks the UNet once more
+MULTI_STEP = 0.5  # weight of that loss
 
 
 def looked_at(views: int) -> list[int]:
@@ -66,16 +67,16 @@ class MvnrsBench(HeadBench):
 
     def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: RefineConfig) -> None:
         super().__init__(heads, store, minutes)
-        self.config, self.inverted, self.model, self.network = (
-            config,
-            InvertedHeads(),
-            embedded_model(),
-            shipped_hpdm(),
-        )
-        self.judges, self.statistics, self.critic = shipped_judges(), shipped_niqe(), shipped_critic()
+        self.config = config
+        self.inversions = InvertedHeads()
+        self.model = embedded_model()
+        self.network = shipped_hpdm()
+        self.judges = shipped_judges()
+        self.statistics = shipped_niqe()
+        self.critic = shipped_critic()
 
     @torch.no_grad()
-    def figures(self, made: Head, exact: ExactHead) -> dict[str, float]:
+    def figures(self, head: Head, exact: ExactHead) -> dict[str, float]:
         """Of views that nobody optimised."""
         index = views_at(exact, looked_at(self.config.views))
         cameras, truth, mask = (
@@ -83,38 +84,41 @@ class MvnrsBench(HeadBench):
             exact.exact.views.rgb[index],
             exact.exact.views.mask[index],
         )
-        shown = made.render(cameras, truth.shape[-1], normals=False).rgb
-        found = {figure.metric: figure.value for figure in evaluate(shown, truth, self.judges)}
-        share, right = high_frequency(shown, truth, mask)
-        return {key: found[key] for key in UNITS if key in found} | {
-            "NIQE": niqe(shown, self.statistics, mask).mean().item(),
-            "discriminator score": discriminator_score(self.critic, shown, label_from_camera(cameras)),
+        renders = head.render(cameras, truth.shape[-1], normals=False).rgb
+        values = {figure.metric: figure.value for figure in evaluate(renders, truth, self.judges)}
+        share, right = high_frequency(renders, truth, mask)
+        return {key: values[key] for key in UNITS if key in values} | {
+            "NIQE": niqe(renders, self.statistics, mask).mean().item(),
+            "discriminator score": discriminator_score(self.critic, renders, label_from_camera(cameras)),
             "detail, share": share,
             "detail, right": right,
         }
 
     def refined(self, exact: ExactHead, config: RefineConfig) -> dict[str, float]:
         """One row."""
-        draws, shares = torch.Generator().manual_seed(0), []
+        draws = torch.Generator().manual_seed(0)
+        shares = []
 
         def after(now: Progress[Iteration]) -> None:
             if now.report is not None:
-                shares.append(renewed_share(now.report.judged))
+                shares.append(renewed_share(now.report.verdicts))
 
-        started = time.perf_counter()
-        made = refine(
-            self.inverted.head(exact), self.model, self.network, config, generator=draws, callback=after
+        start = time.perf_counter()
+        result = refine(
+            self.inversions.head(exact), self.model, self.network, config, generator=draws, callback=after
         ).head
-        seconds = time.perf_counter() - started
-        known = torch.tensor(shares).nanmean().item()
+        seconds = time.perf_counter() - start
+        share = torch.tensor(shares).nanmean().item()
         return (
-            self.figures(made, exact) | {"time": seconds} | ({} if math.isnan(known) else {"renewed": known})
+            self.figures(result, exact)
+            | {"time": seconds}
+            | ({} if math.isnan(share) else {"renewed": share})
         )
 
     def run(self) -> None:
         """Head by head, so that a stopped bench has whole heads."""
         for head in self.heads:
-            self.fill(BEFORE, [head], lambda head: self.figures(self.inverted.head(head), head))
+            self.fill(BEFORE, [head], lambda head: self.figures(self.inversions.head(head), head))
             for strategy, name in ROWS.items():
                 self.fill(
                     name,
@@ -157,7 +161,8 @@ def run(arguments: list[str]) -> None:
     with called(parser, arguments) as options:
         if options.targets:
             factory_only(options, "mvnrs --targets")
-        config, heads = PRESETS[options.preset], heads_of(options)
+        config = PRESETS[options.preset]
+        heads = heads_of(options)
         if options.iterations:
             config = replace(config, iterations=options.iterations)
         if options.speed:

@@ -31,31 +31,39 @@ def plain_gradient(run: Refinement, t: int, generator: torch.Generator) -> Tenso
     """
     scene, model, S = run.scene, run.scene.denoiser.model, run.config.size
     planes, cameras = scene.pixels.head.planes, scene.pixels.cameras
-    schedule, total = model.denoiser.schedule, torch.zeros_like(planes)
+    schedule = model.denoiser.schedule
+    total = torch.zeros_like(planes)
     for view, _ in scene.order[1:]:  # the photo's own is not denoised in MV-NRS either
         z = encode(model.vae, scene.render(view).mT.view(1, 3, S, S).clamp(0, 1))
-        noise, step = torch.randn(z.shape, generator=generator).to(z), torch.full((1,), t, device=z.device)
+        noise = torch.randn(z.shape, generator=generator).to(z)
+        step = torch.full((1,), t, device=z.device)
         with torch.no_grad():
-            predicted = model.denoiser(
+            noise_pred = model.denoiser(
                 add_noise(schedule, z, noise, step), step, model.prompts(cameras[[view]])
             )
-        loss = sds_loss(z, sds_gradient(schedule, predicted, noise, step))
+        loss = sds_loss(z, sds_gradient(schedule, noise_pred, noise, step))
         total += torch.autograd.grad(loss, planes)[0]
     return total
 
 
 def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
     """Of one iteration of all views, whole pictures for both, at K = 1 and 4; the UNet's own share; and with the preset's drawn rays."""
-    rows, head, model, network = [], InvertedHeads().head(exact), embedded_model(), shipped_hpdm()
+    rows = []
+    head = InvertedHeads().head(exact)
+    model = embedded_model()
+    network = shipped_hpdm()
     for steps in (1, 4):
         whole = replace(config, denoising_steps=steps, rays=0, iterations=1000, guidance=1.0)
         run = Refinement(head, model, network, whole, torch.Generator().manual_seed(0))
         ours = median_seconds(run.iteration, repeats=2)
-        cameras, side = run.scene.pixels.cameras[1:], whole.size // 8
-        z, t = torch.randn(len(cameras.cam2world), 4, side, side), torch.full((len(cameras.cam2world),), 400)
-        told, draws = model.prompts(cameras), torch.Generator().manual_seed(0)
+        cameras = run.scene.pixels.cameras[1:]
+        side = whole.size // 8
+        z = torch.randn(len(cameras.cam2world), 4, side, side)
+        t = torch.full((len(cameras.cam2world),), 400)
+        prompts = model.prompts(cameras)
+        draws = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            alone = median_seconds(lambda z=z, t=t, told=told: model.denoiser(z, t, told))
+            alone = median_seconds(lambda z=z, t=t, prompts=prompts: model.denoiser(z, t, prompts))
         plain = (
             median_seconds(lambda run=run, draws=draws: plain_gradient(run, 400, draws), repeats=2)
             + (steps - 1) * alone
@@ -68,10 +76,10 @@ def speed_rows(exact: ExactHead, config: RefineConfig) -> list[Row]:
             Row(name, "share of the UNet alone in MV-NRS", steps * alone / ours, ""),
         ]
         if config.rays:
-            drawn = Refinement(
+            refinement = Refinement(
                 head, model, network, replace(whole, rays=config.rays), torch.Generator().manual_seed(0)
             )
-            quick = median_seconds(drawn.iteration, repeats=2)
+            quick = median_seconds(refinement.iteration, repeats=2)
             rows += [
                 Row(name, f"an iteration of MV-NRS, {config.rays} rays a view", quick, "s"),
                 Row(name, f"MV-NRS, {config.rays} rays a view, over plain", quick / plain, ""),

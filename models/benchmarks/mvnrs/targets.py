@@ -18,7 +18,7 @@ from ...diffusion.autoencoder import decode, encode
 from ...diffusion.hpdm import shipped_hpdm
 from ...diffusion.new_views import blended, embedded_model
 from ...distillation.head_scene import RefineConfig
-from ...distillation.noise_resampling import PHOTO
+from ...distillation.noise_resampling import UNDRIVEN
 from ...distillation.refinement import Refinement
 from ...metrics.evaluate import evaluate, shipped_judges
 from ...metrics.image import high_frequency, masked_psnr
@@ -40,43 +40,43 @@ class TargetBench(HeadBench):
 
     def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: RefineConfig) -> None:
         super().__init__(heads, store, minutes)
-        self.config, self.inverted, self.model, self.network = (
-            config,
-            InvertedHeads(),
-            embedded_model(),
-            shipped_hpdm(),
-        )
-        self.judges, self.statistics = shipped_judges(), shipped_niqe()
+        self.config = config
+        self.inversions = InvertedHeads()
+        self.model = embedded_model()
+        self.network = shipped_hpdm()
+        self.judges = shipped_judges()
+        self.statistics = shipped_niqe()
 
     @torch.no_grad()
     def pictures(self, exact: ExactHead) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Every row's pictures [V, 3, S, S], the exact ones, and their masks."""
         draws = torch.Generator().manual_seed(0)
-        run = Refinement(self.inverted.head(exact), self.model, self.network, self.config, draws)
+        run = Refinement(self.inversions.head(exact), self.model, self.network, self.config, draws)
         run.start()
         run.scene.begin(draws)
-        scene, vae, driver = run.scene, self.model.vae, dict(run.scene.order)
-        views = [view for view, driver in scene.order if driver != PHOTO]
-        seen = {view: scene.look([view])[0] for view, _ in scene.order} | {0: scene.photo}
-        told, noise = (
-            [seen[driver[view]] for view in views],
-            torch.stack([run.kept[view].anchor for view in views]),
-        )
-        renders = torch.stack([seen[view] for view in views])
-        truth = render_head(
-            sample_parameters(exact.exact.seed), scene.pixels.cameras[views], self.config.size
-        )
+        scene = run.scene
+        vae = self.model.vae
+        driver = dict(run.scene.order)
+        views = [view for view, driver in scene.order if driver != UNDRIVEN]
+        looks = {view: scene.look([view])[0] for view, _ in scene.order} | {0: scene.photo}
+        drivers = [looks[driver[view]] for view in views]
+        noise = torch.stack([run.view_states[view].anchor for view in views])
+        renders = torch.stack([looks[view] for view in views])
+        truth = render_head(sample_parameters(exact.seed), scene.pixels.cameras[views], self.config.size)
 
         def through(pictures: Tensor) -> Tensor:
             return torch.cat([decode(vae, encode(vae, one[None])) for one in pictures])
 
         def laid(pictures: Tensor) -> Tensor:
-            known = scene.denoiser.priors(views, told)[1]
+            projections = scene.denoiser.priors(views, drivers)[1]
             return torch.stack(
-                [blended(one, view, self.config.blend) for one, view in zip(pictures, known, strict=True)]
+                [
+                    blended(one, view, self.config.blend)
+                    for one, view in zip(pictures, projections, strict=True)
+                ]
             )
 
-        found = {
+        rows = {
             RENDER: renders,
             ROUND_TRIP: through(renders),
             EXACT: through(truth.rgb),
@@ -84,19 +84,19 @@ class TargetBench(HeadBench):
         }
         scene.denoiser.config = replace(self.config, blend=0.0)
         for share in SHARES:
-            drawn = scene.denoise(views, noise, round(share * len(self.model.denoiser.schedule)), told)
-            found |= {f"drawn from t = {share}": drawn, f"target from t = {share}": laid(drawn)}
-        return found, truth.rgb, truth.mask
+            sample = scene.denoise(views, noise, round(share * len(self.model.denoiser.schedule)), drivers)
+            rows |= {f"drawn from t = {share}": sample, f"target from t = {share}": laid(sample)}
+        return rows, truth.rgb, truth.mask
 
     @torch.no_grad()
-    def figures(self, shown: Tensor, truth: Tensor, mask: Tensor) -> dict[str, float]:
-        """Of one row's pictures: shown, truth [V, 3, S, S] in [0, 1]; mask [V, 1, S, S]."""
-        judged = {figure.metric: figure.value for figure in evaluate(shown, truth, self.judges)}
-        share, right = high_frequency(shown, truth, mask)
+    def figures(self, pictures: Tensor, truth: Tensor, mask: Tensor) -> dict[str, float]:
+        """One row's: pictures, truth [V, 3, S, S] in [0, 1]; mask [V, 1, S, S]."""
+        metrics = {figure.metric: figure.value for figure in evaluate(pictures, truth, self.judges)}
+        share, right = high_frequency(pictures, truth, mask)
         return {
-            "PSNR": masked_psnr(shown, truth, mask),
-            "perceptual": judged["perceptual"],
-            "NIQE": niqe(shown, self.statistics, mask).mean().item(),
+            "PSNR": masked_psnr(pictures, truth, mask),
+            "perceptual": metrics["perceptual"],
+            "NIQE": niqe(pictures, self.statistics, mask).mean().item(),
             "detail, share": share,
             "detail, right": right,
         }
@@ -105,8 +105,8 @@ class TargetBench(HeadBench):
         """Head by head; all rows of one are made together."""
 
         def measured(exact: ExactHead) -> dict:
-            found, truth, mask = self.pictures(exact)
-            return {row: self.figures(shown, truth, mask) for row, shown in found.items()}
+            pictures, truth, mask = self.pictures(exact)
+            return {row: self.figures(picture, truth, mask) for row, picture in pictures.items()}
 
         self.fill("targets", self.heads, measured)
 

@@ -79,7 +79,8 @@ def run(arguments: list[str]) -> None:
         store = store_path(
             name.replace(", ", "-"), __file__, (options.iterations, PRESETS, RestorationConfig())
         )
-        heads, stages = heads_of(options), PortraitStages(options.iterations)
+        heads = heads_of(options)
+        stages = PortraitStages(options.iterations)
         if not options.robust:
             PortraitBench(heads, store, options.minutes, stages).tell(title, options)
             return

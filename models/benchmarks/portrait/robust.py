@@ -36,7 +36,8 @@ SIDE, ABOVE, EXPRESSION, PAINTED = (
 CASES = (SIDE, ABOVE, EXPRESSION, PAINTED)
 STEEP = ((30, 30), (-30, 30), (30, -25), (-30, -25))  # degrees of yaw and pitch
 HIGH_AND_LOW = "from high and low"
-LEVELS, STRONGER = 6, 1.7  # of each channel; saturation over the photo's
+LEVELS = 6  # of each channel
+STRONGER = 1.7  # saturation over the photo's
 SHOWN = (0, 45, 90, 180)  # degrees of yaw, on the sheet
 
 
@@ -53,7 +54,8 @@ def painted_views(views: MultiView) -> MultiView:
 
 def cases(heads: Sequence[ExactHead], split: str) -> list[tuple[str, ExactHead, ExactHead]]:
     """Case, the photo as a head of one view, and the exact views; heads take the cases in turns."""
-    expressive, found = iter(expressive_heads(split, -(-len(heads) // len(CASES)))), []
+    expressive = iter(expressive_heads(split, -(-len(heads) // len(CASES))))
+    triples = []
     for i, head in enumerate(heads):
         case = CASES[i % len(CASES)]
         if case == EXPRESSION:
@@ -61,8 +63,8 @@ def cases(heads: Sequence[ExactHead], split: str) -> list[tuple[str, ExactHead, 
         elif case == PAINTED:
             head = replace(head, exact=painted_views(head.exact))
         photo = {SIDE: "yaw 20", ABOVE: "pitch 20"}.get(case)
-        found.append((case, head if photo is None else replace(head, exact=head.inputs[photo]), head))
-    return found
+        triples.append((case, head if photo is None else replace(head, exact=head.inputs[photo]), head))
+    return triples
 
 
 class RobustPortraitBench(HeadBench):
@@ -81,25 +83,25 @@ class RobustPortraitBench(HeadBench):
         cameras = orbit(yaw, pitch)
         exact = render_head(sample_parameters(seed), cameras, SIZE)
         truth = painted(exact.rgb) if case == PAINTED else exact.rgb
-        shown = head.render(cameras, SIZE, normals=False).rgb
+        renders = head.render(cameras, SIZE, normals=False).rgb
         return self.stages.judged(
-            f"against the exact views {HIGH_AND_LOW}", shown, truth, EXACT_UNITS, reference_masks=exact.mask
+            f"against the exact views {HIGH_AND_LOW}", renders, truth, EXACT_UNITS, reference_masks=exact.mask
         )
 
     def measured(self, case: str, photo: ExactHead, exact: ExactHead, row: str) -> dict[str, float]:
         """One row of one head; its views are kept for the sheet."""
-        made, seconds = self.stages.made(photo, row)
+        result, seconds = self.stages.made(photo, row)
         with torch.no_grad():
             views = exact.exact.camera[views_at(exact, SHOWN)]
             save_tensors(
                 self.kept(case, exact, row),
-                {"rgb": made.render(views, SIZE, normals=False).rgb.contiguous()},
+                {"rgb": result.render(views, SIZE, normals=False).rgb.contiguous()},
                 {},
             )
-        taken = photo.exact.views.rgb[photo.exact.frontal]
+        picture = photo.exact.views.rgb[photo.exact.frontal]
         return (
-            self.stages.figures(made, exact, taken)
-            | self.steep(made, case, exact.exact.seed)
+            self.stages.figures(result, exact, picture)
+            | self.steep(result, case, exact.seed)
             | {"time": seconds}
         )
 
@@ -119,10 +121,10 @@ class RobustPortraitBench(HeadBench):
 
     def of_case(self, case: str | None, row: str) -> dict[tuple[str, str], dict[str, float]]:
         """Figures by case and head; of all cases where `case` is None."""
-        wanted = CASES if case is None else (case,)
+        names = CASES if case is None else (case,)
         return {
             (name, head): figures
-            for name in wanted
+            for name in names
             for head, figures in self.done.get(f"{name}: {row}", {}).items()
         }
 
@@ -131,11 +133,12 @@ class RobustPortraitBench(HeadBench):
         rows = []
         for case in (None, *CASES):
             before, after = (self.of_case(case, row) for row in (PRIOR, FAST))
-            units, name = units_of(after), case or "all"
+            units = units_of(after)
+            name = case or "all"
             rows += mean_rows(f"{name}: {PRIOR}", {key: before[key] for key in after if key in before}, units)
             rows += mean_rows(f"{name}: {FAST}", {key: after[key] for key in after if key in before}, units)
-            compared = {metric: unit for metric, unit in units.items() if metric != "time"}
-            rows += difference_rows(f"{name}: {FAST} less {PRIOR}", after, before, compared)
+            quality_units = {metric: unit for metric, unit in units.items() if metric != "time"}
+            rows += difference_rows(f"{name}: {FAST} less {PRIOR}", after, before, quality_units)
         return rows
 
     def draw_sheet(self, path: Path, tile: int = 160) -> None:
@@ -145,9 +148,9 @@ class RobustPortraitBench(HeadBench):
             paths = [self.kept(case, exact, row) for row in (PRIOR, FAST)]
             if not all(path.is_file() for path in paths):
                 continue
-            made = [read_tensors(path, "views")[0]["rgb"] for path in paths]
+            columns = [read_tensors(path, "views")[0]["rgb"] for path in paths]
             truth = exact.exact.views.rgb[views_at(exact, SHOWN)]
-            pictures = torch.cat([photo.exact.views.rgb[[photo.exact.frontal]], *made, truth])
+            pictures = torch.cat([photo.exact.views.rgb[[photo.exact.frontal]], *columns, truth])
             lines.append(torch.cat(list(F.interpolate(pictures, (tile, tile), mode="area")), -1))
         if lines:
             to_pil(torch.cat(lines, -2)).save(path)

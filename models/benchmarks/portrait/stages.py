@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -21,6 +22,7 @@ from ...distillation.views import refinement_cameras
 from ...fitting.baking import BakeConfig, bake, with_reference
 from ...head import Head
 from ...metrics.evaluate import evaluate, shipped_judges
+from ...presence import present
 from ...prior.detail_block import shipped_detail_block
 from ..exact_heads import ExactHead, views_at
 from ..inverted_heads import InvertedHeads
@@ -39,17 +41,13 @@ class PortraitStages:
     """Heads by stage; the latest one's restoration is kept. Args: iterations: of `fast` and `detail`; None for the presets'."""
 
     def __init__(self, iterations: int | None) -> None:
-        self.inverted, self.model, self.network, self.turbo = (
-            InvertedHeads(),
-            embedded_model(),
-            shipped_hpdm(),
-            shipped_refiner(),
-        )
-        self.guides, self.block, self.judges = (
-            Guides(self.model, shipped_zero123()),
-            shipped_detail_block(),
-            shipped_judges(),
-        )
+        self.inversions = InvertedHeads()
+        self.model = embedded_model()
+        self.network = shipped_hpdm()
+        self.turbo = shipped_refiner()
+        self.guides = Guides(self.model, shipped_zero123())
+        self.block = shipped_detail_block()
+        self.judges = shipped_judges()
         self.presets = {
             name: replace(preset, iterations=iterations or preset.iterations)
             for name, preset in PRESETS.items()
@@ -64,12 +62,12 @@ class PortraitStages:
     def restored(self, exact: ExactHead) -> tuple[Head, float]:
         """The head after restoration, and the seconds up to there."""
         if self.latest is None or self.latest[0] is not exact:
-            head, seconds = self.inverted.timed(exact)
-            started = time.perf_counter()
+            head, seconds = self.inversions.timed(exact)
+            start = time.perf_counter()
             (head,), _ = restore_geometry(
                 [head], self.guides, self.restoration, generator=self.draws(), block=self.block
             )
-            self.latest = exact, head, seconds + time.perf_counter() - started
+            self.latest = exact, head, seconds + time.perf_counter() - start
         return self.latest[1], self.latest[2]
 
     def baked(self, head: Head) -> Head:
@@ -77,7 +75,12 @@ class PortraitStages:
         cameras = orbit(torch.tensor(BAKED).float().deg2rad(), torch.zeros(len(BAKED)))
         with torch.no_grad():
             renders = head.render(cameras, 256, normals=False).rgb
-            views = turbo.refine(self.turbo, renders, head.reference.on_white()[None], generator=self.draws())
+            views = turbo.refine(
+                self.turbo,
+                renders,
+                present(head.reference, "a head with its photo", "invert one").on_white()[None],
+                generator=self.draws(),
+            )
         return bake(head, *with_reference(head, views, cameras), BakeConfig(), generator=self.draws())
 
     def distilled(self, head: Head, config: RefineConfig) -> Head:
@@ -90,41 +93,43 @@ class PortraitStages:
     def made(self, exact: ExactHead, row: str) -> tuple[Head, float]:
         """One row's head, and all seconds that it took."""
         head, seconds = (
-            self.restored(exact) if row in (RESTORED, SDS, FAST, DETAIL) else self.inverted.timed(exact)
+            self.restored(exact) if row in (RESTORED, SDS, FAST, DETAIL) else self.inversions.timed(exact)
         )
-        started = time.perf_counter()
+        start = time.perf_counter()
         if row == SDS:
             head = self.distilled(head, self.presets["fast"])
         elif row == TURBO:
             head = self.baked(head)
         elif row in (FAST, DETAIL):
             head = refine(head, self.model, self.network, self.presets[row], generator=self.draws()).head
-        return head, seconds + time.perf_counter() - started
+        return head, seconds + time.perf_counter() - start
 
     @torch.no_grad()
     def figures(self, head: Head, exact: ExactHead, photo: Tensor) -> dict[str, float]:
         """Of the five views, against the photo [3, S, S] and against the exact ones."""
         index = views_at(exact, VIEWS)
         truth, masks = exact.exact.views.rgb[index], exact.exact.views.mask[index]
-        shown = head.render(exact.exact.camera[index], truth.shape[-1], normals=False).rgb
+        renders = head.render(exact.exact.camera[index], truth.shape[-1], normals=False).rgb
         return {
-            **self.judged("against the photo", shown, photo[None], PHOTO_UNITS),
-            **self.judged("against the exact views", shown, truth, EXACT_UNITS, reference_masks=masks),
+            **self.judged("against the photo", renders, photo[None], PHOTO_UNITS),
+            **self.judged("against the exact views", renders, truth, EXACT_UNITS, reference_masks=masks),
         }
 
     def judged(
-        self, against: str, shown: Tensor, truth: Tensor, units: dict[str, str], **masks: Tensor
+        self, against: str, renders: Tensor, truth: Tensor, units: dict[str, str], **masks: Tensor
     ) -> dict[str, float]:
         """Figures, named by what they compare with.
 
         Args:
-            shown: [V, 3, S, S] in [0, 1]. truth: likewise, or [1, 3, S, S] for all. masks: as `evaluate`.
+            renders: [V, 3, S, S] in [0, 1]. truth: likewise, or [1, 3, S, S] for all. masks: as `evaluate`.
         """
-        found = {figure.metric: figure.value for figure in evaluate(shown, truth, self.judges, **masks)}
-        return {f"{metric} {against}": found[metric] for metric in units if metric in found}
+        values = {figure.metric: figure.value for figure in evaluate(renders, truth, self.judges, **masks)}
+        return {f"{metric} {against}": values[metric] for metric in units if metric in values}
 
 
-def units_of(heads: dict[str, dict[str, float]]) -> dict[str, str]:
+def units_of(
+    heads: Mapping[str, dict[str, float]] | Mapping[tuple[str, str], dict[str, float]],
+) -> dict[str, str]:
     """Of the figures that the first of some heads has."""
     return {metric: unit_of(metric) for metric in next(iter(heads.values()), {})}
 

@@ -30,11 +30,11 @@ def back_rows(prior: HeadGenerator, count: int) -> list[Row]:
     views = [_exact_views(folder, seed) for seed in seeds]
     exact = joined([of_views(*one) for one in views])
     limits = thresholds(joined([of_views(*one, control) for one in views]))
-    sampled = joined([_sampled(prior, seed) for seed in seeds])
+    samples = joined([_sampled(prior, seed) for seed in seeds])
     rows = []
-    for name, measured in (("exact heads", exact), ("samples of the prior", sampled)):
+    for name, scores in (("exact heads", exact), ("samples of the prior", samples)):
         for part in ("colour", "relief"):
-            values = getattr(measured, part)
+            values = getattr(scores, part)
             rows.append(
                 Row(
                     name,
@@ -49,7 +49,7 @@ def back_rows(prior: HeadGenerator, count: int) -> list[Row]:
             Row(
                 name,
                 "share of heads above what exact heads, sharp or softened, give by chance in 99 of 100 cases",
-                measured.above(limits).float().mean().item(),
+                scores.above(limits).float().mean().item(),
                 "",
                 n=count,
             )
@@ -77,13 +77,13 @@ def _exact_views(folder: Path, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         save_tensors(
             path, {"rgb": views.rgb.half(), "mask": views.mask.half(), "distance": views.ray_distance}, {}
         )
-    kept, _ = read_tensors(path, "cached views")
-    return kept["rgb"].float(), kept["mask"].float(), kept["distance"]
+    tensors, _ = read_tensors(path, "cached views")
+    return tensors["rgb"].float(), tensors["mask"].float(), tensors["distance"]
 
 
 @torch.no_grad()
 def _sampled(prior: HeadGenerator, seed: int) -> BackFace:
     ws = styles(prior, identity_codes(sample_parameters(seed)[None]))
     head = Head(prior.planes(ws), prior.decoder, prior.config.field, None, ws, prior)
-    seen = head.render(cameras(), SIZE, normals=False)
-    return of_views(seen.rgb, seen.opacity, seen.depth)
+    render = head.render(cameras(), SIZE, normals=False)
+    return of_views(render.rgb, render.opacity, render.depth)

@@ -21,6 +21,7 @@ from ...metrics.discriminator import discriminator_scores
 from ...metrics.geometry import depth_error, silhouette_iou
 from ...metrics.image import high_frequency, masked_psnr, psnr, ssim
 from ...portrait import Weights
+from ...presence import present
 from ...prior.contract import average_styles, styles
 from ...synthetic.multiview import MultiView
 from ..exact_heads import BINS, ExactHead, bin_of
@@ -52,14 +53,15 @@ Figures = dict[str, dict[str, float]]  # bin -> metric -> mean over its views
 def measure(head: Head, views: MultiView, critic) -> Figures:
     """One head against exact views at their size, averaged within each bin of |yaw|."""
     size = views.views.rgb.shape[-1]
-    seen, exact_rgb = head.render(views.camera, size, normals=False), views.views.rgb
-    judged = []
+    render = head.render(views.camera, size, normals=False)
+    exact_rgb = views.views.rgb
+    scores = []
     if size == critic.config.resolution:
         labels = label_from_camera(views.camera)
-        judged = [discriminator_scores(critic, rgb, labels) for rgb in (seen.rgb, exact_rgb)]
-    collected: dict[str, list[dict[str, float]]] = {}
+        scores = [discriminator_scores(critic, rgb, labels) for rgb in (render.rgb, exact_rgb)]
+    bins: dict[str, list[dict[str, float]]] = {}
     for i, bin_degrees in enumerate(bin_of(views)):
-        rgb, opacity, depth = (x[i : i + 1] for x in (seen.rgb, seen.opacity, seen.depth))
+        rgb, opacity, depth = (x[i : i + 1] for x in (render.rgb, render.opacity, render.depth))
         exact, mask, distance = (
             x[i : i + 1] for x in (exact_rgb, views.views.mask, views.views.ray_distance)
         )
@@ -74,10 +76,10 @@ def measure(head: Head, views: MultiView, critic) -> Figures:
             share, correlation = high_frequency(rgb, exact, both)
             error = MM_PER_UNIT * depth_error(depth, distance, both)
             figures |= {"depth error": error, "fine detail": share, "detail correlation": correlation}
-        if judged:
-            figures |= {"critic": judged[0][i].item(), "critic on the exact view": judged[1][i].item()}
-        collected.setdefault(str(bin_degrees), []).append(figures)
-    return {b: averaged(many) for b, many in collected.items()}
+        if scores:
+            figures |= {"critic": scores[0][i].item(), "critic on the exact view": scores[1][i].item()}
+        bins.setdefault(str(bin_degrees), []).append(figures)
+    return {b: averaged(many) for b, many in bins.items()}
 
 
 def averaged(many: list[dict[str, float]]) -> dict[str, float]:
@@ -107,8 +109,8 @@ class Bench(HeadBench):
         """Figures of one row for the heads that have none yet; stops at the clock."""
 
         def figures(head: ExactHead) -> Figures | None:
-            made = make(head)
-            return None if made is None else measure(made, head.exact, self.weights.critic)
+            result = make(head)
+            return None if result is None else measure(result, head.exact, self.weights.critic)
 
         self.fill(name, heads, figures)
 
@@ -125,7 +127,8 @@ class Bench(HeadBench):
     @torch.no_grad()
     def encoded(self, views: MultiView) -> Head:
         """The feed-forward head of the frontal view."""
-        code, _ = self.weights.encoder(as_photo(views, views.frontal).on_white()[None])
+        encoder = present(self.weights.encoder, "an encoder beside the prior", "bench the prior that ships")
+        code, _ = encoder(as_photo(views, views.frontal).on_white()[None])
         return self.of_styles(styles(self.weights.prior, code))
 
     def mean_head(self) -> Head:
@@ -160,9 +163,9 @@ class Bench(HeadBench):
         return rows + against_goals(self.done, f"inversion, {self.preset}")
 
 
-def against_goals(done: dict[str, dict[str, Figures]], row: str) -> list[Row]:
+def against_goals(table: dict[str, dict[str, Figures]], row: str) -> list[Row]:
     """The inversion's figures less what they should reach at least, over the heads that both rows have."""
-    ours, mean = done.get(row, {}), done.get("mean head", {})
+    ours, mean = table.get(row, {}), table.get("mean head", {})
     rows = []
     for b in BINS:
         key = str(b)

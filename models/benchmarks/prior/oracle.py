@@ -29,7 +29,8 @@ RATE = 0.02
 
 def fit_oracle(head: Head, views: MultiView) -> Head:
     """A head's planes and decoder fitted by Adam to rays of all views, sampled about their exact surface; no super-resolution."""
-    planes, decoder = head.planes.clone().requires_grad_(), deepcopy(head.decoder).requires_grad_(True)
+    planes = head.planes.clone().requires_grad_()
+    decoder = deepcopy(head.decoder).requires_grad_(True)
     optimiser = torch.optim.Adam(
         [{"params": [planes], "lr": RATE}, {"params": decoder.parameters(), "lr": RATE / 10}]
     )

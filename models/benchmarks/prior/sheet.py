@@ -20,9 +20,9 @@ def draw_sheet(pairs: list[tuple[ExactHead, Head]], path: Path) -> None:
     rows = []
     for exact, head in pairs:
         yaw, pitch = angles_degrees(exact.exact)
-        index = [int(((yaw - wanted).abs() % 360 + 0.1 * pitch.abs()).argmin()) for wanted in YAWS]
+        index = [int(((yaw - angle).abs() % 360 + 0.1 * pitch.abs()).argmin()) for angle in YAWS]
         truth = exact.exact.views.rgb[index]
-        shown = head.render(exact.exact.camera[index], truth.shape[-1], normals=False).rgb
-        rows += [torch.cat(list(F.interpolate(x, (TILE, TILE), mode="area")), -1) for x in (truth, shown)]
+        renders = head.render(exact.exact.camera[index], truth.shape[-1], normals=False).rgb
+        rows += [torch.cat(list(F.interpolate(x, (TILE, TILE), mode="area")), -1) for x in (truth, renders)]
     picture = (torch.cat(rows, -2).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
     Image.fromarray(picture.numpy()).save(path)

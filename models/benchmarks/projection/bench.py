@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ...commands.report import Row, finish
+from ...devices import pick_device
 from ...metrics.image import masked_psnr
 from ...projection import projector
 from ...synthetic.splits import SPLITS
@@ -39,29 +40,30 @@ def share(some: Tensor, of: Tensor) -> float:
     return float((some & of).sum() / of.sum().clamp_min(1))
 
 
-def view_figures(found: Pair) -> dict[str, float]:
+def view_figures(pair: Pair) -> dict[str, float]:
     """Colours and void of one pair; what is asked of the person's pixels alone."""
-    exact, person = found.views.rgb[1:], found.views.mask[1, 0] > 0.5
-    splat = found.projection.splat(exact.shape[-2:])
-    picture, known = found.projection.picture(found.views.rgb[0])
-    known = known[0] > 0
+    exact = pair.views.rgb[1:]
+    person = pair.views.mask[1, 0] > 0.5
+    splat = pair.projection.splat((exact.shape[-2], exact.shape[-1]))
+    picture, covered = pair.projection.picture(pair.views.rgb[0])
+    covered = covered[0] > 0
     hard = splat.index >= 0
-    empty, hidden = person & ~known, person & ~found.visible
-    away = (splat.distance - found.views.ray_distance[1, 0]).abs()
+    empty, hidden = person & ~covered, person & ~pair.visible
+    away = (splat.distance - pair.views.ray_distance[1, 0]).abs()
     return {
         "PSNR, co-visible, picture": float(
-            masked_psnr(picture[None], exact, (known & found.visible)[None, None].float())
+            masked_psnr(picture[None], exact, (covered & pair.visible)[None, None].float())
         ),
         "PSNR, co-visible, nearest": float(
             masked_psnr(
-                splat.carry(found.views.rgb[0])[None], exact, (hard & found.visible)[None, None].float()
+                splat.carry(pair.views.rgb[0])[None], exact, (hard & pair.visible)[None, None].float()
             )
         ),
-        "co-visible pixels known": share(known, found.visible),
+        "co-visible pixels known": share(covered, pair.visible),
         "void, precision": share(hidden, empty),
         "void, recall": share(empty, hidden),
-        "flying pixels": float((known & hard & ((away > FLYING) | ~person)).sum()),
-        "known pixels": float(known.sum()),
+        "flying pixels": float((covered & hard & ((away > FLYING) | ~person)).sum()),
+        "known pixels": float(covered.sum()),
     }
 
 
@@ -69,7 +71,7 @@ def view_rows(seeds: range) -> list[Row]:
     """Of all heads, at every angle."""
     rows = []
     for angle in ANGLES:
-        heads = [[view_figures(found) for found in pairs(seed, angle)] for seed in seeds]
+        heads = [[view_figures(pair) for pair in pairs(seed, angle)] for seed in seeds]
         for metric in heads[0][0]:
             values = torch.tensor([sum(side[metric] for side in head) / len(head) for head in heads])
             rows.append(mean_row(f"{angle} degrees", metric, values, UNITS.get(metric, "")))
@@ -78,32 +80,31 @@ def view_rows(seeds: range) -> list[Row]:
 
 def speed_rows(seed: int) -> list[Row]:
     """One view of 512 pixels."""
-    found = pairs(seed, 30, 512)[0]
-    views, device = found.views, torch.device("cpu")
-    if torch.accelerator.is_available():
-        device = torch.accelerator.current_accelerator()
+    pair = pairs(seed, 30, 512)[0]
+    views = pair.views
+    device = pick_device()
     image, distance, mask = (x.to(device) for x in (views.rgb[0], views.ray_distance[0, 0], views.mask[0, 0]))
-    source, target = (found.camera[i].to(device) for i in (0, 1))
+    source, target = (pair.camera[i].to(device) for i in (0, 1))
 
     def whole() -> None:
         projector(distance, mask, source, target).picture(image)
 
-    made = projector(distance, mask, source, target)
+    projection = projector(distance, mask, source, target)
     return [
         Row(f"512 pixels, {device.type}", metric, median_seconds(work, device), "s")
         for metric, work in (
             ("depth to picture and void", whole),
-            ("soft splat alone", lambda: made.soft(image)),
-            ("nearest splat alone", lambda: made.splat((512, 512))),
+            ("soft splat alone", lambda: projection.soft(image)),
+            ("nearest splat alone", lambda: projection.splat((512, 512))),
         )
     ]
 
 
 def comfyui_folder() -> Path | None:
     """COMFYUI_PATH, else the one that the environment was made with."""
-    noted = Path(sys.prefix) / "comfyui"
-    given = os.environ.get("COMFYUI_PATH") or (noted.read_text(encoding="utf-8") if noted.is_file() else "")
-    return Path(given) if given else None
+    note = Path(sys.prefix) / "comfyui"
+    path = os.environ.get("COMFYUI_PATH") or (note.read_text(encoding="utf-8") if note.is_file() else "")
+    return Path(path) if path else None
 
 
 def run(arguments: list[str]) -> None:

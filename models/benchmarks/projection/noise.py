@@ -35,22 +35,22 @@ def core_warping(folder: Path | None) -> ModuleType | None:
         sys.path.remove(str(folder))
 
 
-def flow(found: Pair) -> Tensor:
+def flow(pair: Pair) -> Tensor:
     """[2, CELLS, CELLS]: by how many cells what the front's cells show has moved; 0 where there is nothing."""
     size = (CELLS, CELLS)
-    distance, mask = (nearest(x, size) for x in (found.projection.distance, found.views.mask[0, 0] > 0.5))
-    origins, directions = rays(found.projection.source, *size)
-    here, _ = project(found.projection.source, origins + directions)
-    there, _ = project(found.projection.target, origins + directions * distance[..., None])
+    distance, mask = (nearest(x, size) for x in (pair.projection.distance, pair.views.mask[0, 0] > 0.5))
+    origins, directions = rays(pair.projection.source, *size)
+    here, _ = project(pair.projection.source, origins + directions)
+    there, _ = project(pair.projection.target, origins + directions * distance[..., None])
     return torch.where(mask[..., None], (there - here) * CELLS, 0).movedim(-1, 0)
 
 
-def partners(found: Pair) -> Tensor:
+def partners(pair: Pair) -> Tensor:
     """int64 [CELLS, CELLS]: the front's cell that each co-visible one of the second view truly shows; -1 elsewhere."""
     size = (CELLS, CELLS)
-    distance, visible = nearest(found.views.ray_distance[1, 0], size), nearest(found.visible, size)
-    origins, directions = rays(found.projection.target, *size)
-    place, _ = project(found.projection.source, origins + directions * distance[..., None])
+    distance, visible = nearest(pair.views.ray_distance[1, 0], size), nearest(pair.visible, size)
+    origins, directions = rays(pair.projection.target, *size)
+    place, _ = project(pair.projection.source, origins + directions * distance[..., None])
     cell = (place * CELLS).floor().long().clamp(0, CELLS - 1)
     return torch.where(visible, cell[..., 1] * CELLS + cell[..., 0], -1)
 
@@ -63,21 +63,21 @@ class NoiseFigures:
         self.pairs = torch.zeros(2, 2, dtype=torch.float64)  # [right, down][sum of products, count]
         self.alike = torch.zeros(2, dtype=torch.float64)
 
-    def add(self, noise: Tensor, source: Tensor, known: Tensor, partner: Tensor) -> None:
+    def add(self, noise: Tensor, source: Tensor, covered: Tensor, partner: Tensor) -> None:
         """[D, C, h, w] both; the cells to look at, and the source's cell of each."""
-        inside = noise[..., known].double()
+        inside = noise[..., covered].double()
         self.count, self.total = self.count + inside.numel(), self.total + float(inside.sum())
         self.squares += float(inside.square().sum())
         for i, (a, b, both) in enumerate(
             (
-                (noise[..., :, 1:], noise[..., :, :-1], known[:, 1:] & known[:, :-1]),
-                (noise[..., 1:, :], noise[..., :-1, :], known[1:] & known[:-1]),
+                (noise[..., :, 1:], noise[..., :, :-1], covered[:, 1:] & covered[:, :-1]),
+                (noise[..., 1:, :], noise[..., :-1, :], covered[1:] & covered[:-1]),
             )
         ):
             products = (a * b)[..., both].double()
             self.pairs[i] += torch.tensor([products.sum(), products.numel()], dtype=torch.float64)
-        seen = partner >= 0
-        products = noise[..., seen].double() * source.flatten(-2)[..., partner[seen]].double()
+        visible = partner >= 0
+        products = noise[..., visible].double() * source.flatten(-2)[..., partner[visible]].double()
         self.alike += torch.tensor([products.sum(), products.numel()], dtype=torch.float64)
 
     def rows(self, name: str) -> list[Row]:
@@ -103,25 +103,28 @@ class NoiseFigures:
 
 def noise_rows(seeds: range, comfyui: Path | None = None) -> list[Row]:
     """Noise of CELLS x CELLS, DRAWS draws a head, on the cells that the projection knows. Args: comfyui: its folder."""
-    core, draws = core_warping(comfyui), torch.Generator().manual_seed(0)
+    core = core_warping(comfyui)
+    draws = torch.Generator().manual_seed(0)
     ways = {"noise, ours": NoiseFigures(), "noise, copied into every cell": NoiseFigures()}
     if core is not None:
         ways["noise, ComfyUI's warping"] = NoiseFigures()
-    doubled = []
+    copies = []
     for seed in seeds:
-        found = pairs(seed, ANGLE)[0]
-        splat, partner, moved = found.projection.splat((CELLS, CELLS)), partners(found), flow(found)
-        known = splat.index >= 0
-        doubled.append(float((known & ~splat.own).sum() / known.sum()))
+        pair = pairs(seed, ANGLE)[0]
+        splat = pair.projection.splat((CELLS, CELLS))
+        partner = partners(pair)
+        motion = flow(pair)
+        covered = splat.index >= 0
+        copies.append(float((covered & ~splat.own).sum() / covered.sum()))
         noise, fresh = torch.randn(2, DRAWS, CHANNELS, CELLS, CELLS, generator=draws)
-        ways["noise, ours"].add(splat.carry_noise(noise, fresh), noise, known, partner)
-        ways["noise, copied into every cell"].add(splat.carry(noise, fresh), noise, known, partner)
+        ways["noise, ours"].add(splat.carry_noise(noise, fresh), noise, covered, partner)
+        ways["noise, copied into every cell"].add(splat.carry(noise, fresh), noise, covered, partner)
         if core is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                carried = [
-                    core.state_to_noise(core.warp_state(core.noise_to_state(one), moved)) for one in noise
+                warps = [
+                    core.state_to_noise(core.warp_state(core.noise_to_state(one), motion)) for one in noise
                 ]
-            ways["noise, ComfyUI's warping"].add(torch.stack(carried), noise, known, partner)
-    rows = [mean_row("noise, ours", "cells that a copy would have doubled", torch.tensor(doubled), "")]
+            ways["noise, ComfyUI's warping"].add(torch.stack(warps), noise, covered, partner)
+    rows = [mean_row("noise, ours", "cells that a copy would have doubled", torch.tensor(copies), "")]
     return rows + [row for name, figures in ways.items() for row in figures.rows(name)]

@@ -33,12 +33,13 @@ class Pair:
 def pairs(seed: int, angle: float, size: int = SIZE) -> list[Pair]:
     """Of one head, both sides. Args: angle: degrees of yaw."""
     cameras = orbit(torch.tensor([0.0, angle, -angle]).deg2rad(), torch.zeros(3))
-    every, found = render_head(sample_parameters(seed), cameras, size), []
+    every = render_head(sample_parameters(seed), cameras, size)
+    neighbours = []
     for i in (1, 2):
         views = Views(*(getattr(every, name)[[0, i]] for name in ("rgb", "mask", "ray_distance", "normal")))
-        made = projector(views.ray_distance[0, 0], views.mask[0, 0], cameras[0], cameras[i])
+        projection = projector(views.ray_distance[0, 0], views.mask[0, 0], cameras[0], cameras[i])
         _, visible = warp(
             views.rgb[:1], views.ray_distance[:1], cameras[:1], views.ray_distance[1:], cameras[i : i + 1]
         )
-        found.append(Pair(views, cameras[[0, i]], made, visible[0, 0]))
-    return found
+        neighbours.append(Pair(views, cameras[[0, i]], projection, visible[0, 0]))
+    return neighbours

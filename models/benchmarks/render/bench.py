@@ -22,6 +22,7 @@ from torch import Tensor
 from ...camera import orbit, rays
 from ...checkpoint import shipped
 from ...commands.report import Row, finish
+from ...devices import pick_device
 from ...field import occupancy, readable, volume_rendering
 from ...field.prepared import prepare
 from ...field.readable import ReadableField
@@ -56,7 +57,7 @@ def on_device(field: TriplaneField, device: torch.device) -> TriplaneField:
 
 
 def _embedded() -> TriplaneField:
-    wanted = embedded_config().field
+    layout = embedded_config().field
     try:
         generator = load_generator(shipped("prior"))
     except (OSError, ValueError) as error:
@@ -64,7 +65,7 @@ def _embedded() -> TriplaneField:
             f"tri-grid: fitted instead of the prior's, since that is not of this version ({error})",
             flush=True,
         )
-        return fitted_field(SHIPPED, wanted, Fit())
+        return fitted_field(SHIPPED, layout, Fit())
     with torch.no_grad():
         ws = styles(generator, identity_codes(sample_parameters(SHIPPED)[None]))
         return replace(generator.field(generator.planes(ws), ws), to_rgb=None)
@@ -73,7 +74,8 @@ def _embedded() -> TriplaneField:
 def view_rays(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Origins and directions [1, size^2, 3] of the view that is measured."""
     camera = orbit(torch.tensor([YAW]), torch.tensor([PITCH])).to(device)
-    return tuple(x.reshape(1, -1, 3) for x in rays(camera, size, size))
+    origins, directions = rays(camera, size, size)
+    return origins.reshape(1, -1, 3), directions.reshape(1, -1, 3)
 
 
 def renderer(name: str, field: TriplaneField, size: int) -> Callable[[Tensor], RayRendering]:
@@ -93,17 +95,17 @@ def renderer(name: str, field: TriplaneField, size: int) -> Callable[[Tensor], R
     )
 
 
-def loss_of(seen: RayRendering) -> Tensor:
+def loss_of(rendering: RayRendering) -> Tensor:
     """Some number [] of which every ray is a part."""
-    return seen.features.sum() + seen.opacity.sum() + (seen.depth * seen.opacity).sum()
+    return rendering.features.sum() + rendering.opacity.sum() + (rendering.depth * rendering.opacity).sum()
 
 
 def once(render: Callable[[Tensor], RayRendering], planes: Tensor, backward: bool) -> Tensor:
     """One call; the gradient of planes [1, 3, C, (D,) H, W], or three features over white [1, R, 3]."""
     if not backward:
         with torch.no_grad():
-            seen = render(planes)
-        return seen.features[..., :3] + (1 - seen.opacity)[..., None]
+            rendering = render(planes)
+        return rendering.features[..., :3] + (1 - rendering.opacity)[..., None]
     planes = planes.detach().requires_grad_()
     return torch.autograd.grad(loss_of(render(planes)), planes)[0]
 
@@ -128,20 +130,20 @@ def time_rows(name: str, field: TriplaneField, size: int, repeats: int) -> list[
     calls = {kind: renderer(kind, field, size) for kind in RENDERERS}
     rows = []
     for backward, way in enumerate(PASSES):
-        taken = {kind: [] for kind in RENDERERS}
+        durations = {kind: [] for kind in RENDERERS}
         for turn in range(repeats + 1):
             for kind, render in calls.items():
-                spent = seconds(
+                duration = seconds(
                     lambda render=render, backward=backward: once(render, field.planes, bool(backward)),
                     field.planes.device,
                 )
                 if turn:  # the first warms up
-                    taken[kind].append(spent)
-        for kind, values in taken.items():
+                    durations[kind].append(duration)
+        for kind, values in durations.items():
             row = f"{name} {size} px, {way}, {kind}"
             rows.append(Row(row, "time", median(values), "s", n=len(values)))
             if kind != "readable":
-                ratio = median(slow / fast for slow, fast in zip(taken["readable"], values, strict=True))
+                ratio = median(slow / fast for slow, fast in zip(durations["readable"], values, strict=True))
                 rows.append(Row(row, "times as fast as readable", ratio, "", n=len(values)))
     return rows
 
@@ -152,7 +154,8 @@ def agreement_rows(name: str, field: TriplaneField, size: int) -> list[Row]:
     image, gradient = once(exact, field.planes, False), once(exact, field.planes, True)
     rows = []
     for kind in RENDERERS[1:]:
-        render, row = renderer(kind, field, size), f"{name} {size} px, {kind}"
+        render = renderer(kind, field, size)
+        row = f"{name} {size} px, {kind}"
         rows.append(Row(row, "psnr to readable", psnr(once(render, field.planes, False), image), "dB"))
         error = (once(render, field.planes, True) - gradient).norm() / gradient.norm()
         rows.append(Row(row, "gradient's relative error", error.item(), ""))
@@ -161,7 +164,8 @@ def agreement_rows(name: str, field: TriplaneField, size: int) -> list[Row]:
 
 def preparation_rows(name: str, field: TriplaneField, repeats: int) -> list[Row]:
     """What is done once per change of the planes."""
-    device, generator = field.planes.device, torch.Generator().manual_seed(0)
+    device = field.planes.device
+    generator = torch.Generator().manual_seed(0)
     grid = occupancy.build(field)
     steps = {
         "field prepared": lambda: prepare(field),
@@ -201,12 +205,12 @@ def _memory_rows(title: str, path: Path, size: int, threads: int, device: torch.
         first = None
         for kind in RENDERERS:
             words = ["--memory-of", str(path), str(size), kind, str(backward), str(device)]
-            added = told_by_process("render", "--threads", str(threads), *words)
-            first = first or added
+            extra = told_by_process("render", "--threads", str(threads), *words)
+            first = first or extra
             row = f"{title}, {way}, {kind}"
-            rows.append(Row(row, "memory added", added / 2**20, "MiB"))
+            rows.append(Row(row, "memory added", extra / 2**20, "MiB"))
             if kind != "readable":
-                rows.append(Row(row, "of readable's memory", added / first, ""))
+                rows.append(Row(row, "of readable's memory", extra / first, ""))
     return rows
 
 
@@ -235,9 +239,7 @@ def run(arguments: list[str]) -> None:
             path, size, kind, backward, device = options.memory_of
             print(added_memory(Path(path), int(size), kind, backward == "1", torch.device(device)))
             return
-        devices = [torch.device("cpu")]
-        if torch.accelerator.is_available():
-            devices.append(torch.accelerator.current_accelerator())
+        devices = list(dict.fromkeys([torch.device("cpu"), pick_device()]))
         end = time.monotonic() + 60 * options.minutes
         rows = [
             row

@@ -85,10 +85,11 @@ def fit_field(truth: Renders, config: FieldConfig, fit: Fit) -> TriplaneField:
     with torch.no_grad():
         for weights in decoder.parameters():
             weights.copy_(torch.randn(weights.shape, generator=generator) * (weights.ndim > 1))
-        decoder.net[2].weight[0] *= 8 / config.density_scale**0.25  # walls need densities of hundreds
+        last = decoder.get_parameter("net.2.weight")
+        last[0] *= 8 / config.density_scale**0.25  # walls need densities of hundreds
     planes = (torch.randn(1, *config.planes_shape, generator=generator) * 0.1).requires_grad_()
     optimiser = torch.optim.Adam([planes, *decoder.parameters()], lr=fit.rate, betas=(0.9, 0.99))
-    started = time.monotonic()
+    start = time.monotonic()
     for step in range(fit.steps):
         optimiser.param_groups[0]["lr"] = fit.rate * (
             0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / fit.steps))
@@ -99,7 +100,7 @@ def fit_field(truth: Renders, config: FieldConfig, fit: Fit) -> TriplaneField:
         optimiser.step()
         if step % 100 == 99:
             print(
-                f"fitting: step {step + 1} of {fit.steps}, loss {loss.item():.4f}, {time.monotonic() - started:.0f} s",
+                f"fitting: step {step + 1} of {fit.steps}, loss {loss.item():.4f}, {time.monotonic() - start:.0f} s",
                 flush=True,
             )
     return TriplaneField(planes.detach(), decoder.requires_grad_(False), config)
@@ -111,12 +112,12 @@ def fit_loss(field: TriplaneField, truth: Renders, fit: Fit, generator: torch.Ge
         truth, torch.zeros(1, dtype=torch.long), 6, fit.rays // 6, generator, field.planes.device
     )
     t = guided_samples(batch, fit.sampling, field.config.box_side, generator)
-    prepared = prepare(field)
-    terms = ray_losses(render_guided(prepared, batch, t), batch, torch.rand(3, generator=generator))
+    lookup = prepare(field)
+    terms = ray_losses(render_guided(lookup, batch, t), batch, torch.rand(3, generator=generator))
     points = (torch.rand(1, 4096, 3, generator=generator) - 0.5) * (
         1.08 * field.config.box_side
     )  # renderers look past it, too
-    anywhere = -torch.expm1(-0.02 * field.activate(prepared.raw(points)[0])).mean()
+    anywhere = -torch.expm1(-0.02 * field.activate(lookup.raw(points)[0])).mean()
     rough = field.planes.diff(dim=-1).square().mean() + field.planes.diff(dim=-2).square().mean()
     return (
         4 * terms["colour"]

@@ -25,13 +25,16 @@ UNITS = {"PSNR": "dB", "SSIM": "", "perceptual": "", "identity": ""}
 
 def bake_rows(methods: Methods, heads: list[ExactHead], minutes: float) -> list[Row]:
     """Figures of views never refined and of the mesh, their differences with intervals over heads; stops at the clock."""
-    judges, until, figures, seconds = shipped_judges(), time.monotonic() + 60 * minutes, [], []
+    judges = shipped_judges()
+    until = time.monotonic() + 60 * minutes
+    figures = []
+    seconds = []
     for head in heads:
         if time.monotonic() > until:
             break
-        started = time.perf_counter()
+        start = time.perf_counter()
         figures.append(of_head(methods, head, judges))
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.perf_counter() - start)
         print(f"baked {head.name} ({seconds[-1]:.0f} s)", flush=True)
     rows = []
     for key in figures[0] if figures else ():
@@ -48,11 +51,13 @@ def bake_rows(methods: Methods, heads: list[ExactHead], minutes: float) -> list[
 
 def of_head(methods: Methods, head: ExactHead, judges: Judges) -> dict[tuple[str, str], tuple[float, float]]:
     """Before and after, by what is looked at and metric."""
-    index, unseen, front = novel(head, REFINED), novel(head, NEVER), [head.exact.frontal]
+    index = novel(head, REFINED)
+    rest = novel(head, NEVER)
+    front = [head.exact.frontal]
     avatar = methods.head(head)
     with torch.no_grad():
         views = torch.cat([head.exact.views.rgb[front], methods.refined(head, index).views])
-    baked = bake(
+    bake_result = bake(
         avatar,
         views,
         head.exact.camera[front + index],
@@ -61,8 +66,10 @@ def of_head(methods: Methods, head: ExactHead, judges: Judges) -> dict[tuple[str
     )
     result = {}
     for what, look in (("views never refined", shown), ("mesh", mesh_views)):
-        truth = head.exact.views.rgb[unseen]
-        both = [figures_of(look(one, head.exact.camera[unseen]), truth, judges) for one in (avatar, baked)]
+        truth = head.exact.views.rgb[rest]
+        both = [
+            figures_of(look(one, head.exact.camera[rest]), truth, judges) for one in (avatar, bake_result)
+        ]
         result |= {(what, metric): (both[0][metric], both[1][metric]) for metric in both[0]}
     return result
 

@@ -20,6 +20,7 @@ from ...diffusion.turbo_weights import shipped_refiner
 from ...metrics.distribution import kernel_distance
 from ...metrics.evaluate import Judges, evaluate, shipped_judges
 from ...metrics.perceptual import embedding
+from ...presence import present
 from ...training.turbo import ABLATIONS, ablation_path
 from ..exact_heads import ExactHead
 from ..options import called, head_parser, heads_of
@@ -46,21 +47,22 @@ SPREAD = 0.05  # of the perceptual distance over the shares of noise
 RENDERS, CEILING, REFINED = "feed-forward renders", "autoencoder's round trip of the exact views", "refined"
 
 
-def measure(made: Made, exact: Tensor, judges: Judges) -> dict[str, float | list[list[float]]]:
+def measure(result: Made, exact: Tensor, judges: Judges) -> dict[str, float | list[list[float]]]:
     """Means over a head's views, with exact [V, 3, S, S], and embeddings for the distance between sets."""
-    figures = {figure.metric: figure.value for figure in evaluate(made.views, exact, judges)}
-    kept = {key: figures[key] for key in UNITS if key in figures}
-    return kept | {
-        "registration": made.registration,
-        "generation": made.generation,
-        "embedding": embedded(made.views, judges),
+    figures = {figure.metric: figure.value for figure in evaluate(result.views, exact, judges)}
+    means = {key: figures[key] for key in UNITS if key in figures}
+    return means | {
+        "registration": result.registration,
+        "generation": result.generation,
+        "embedding": embedded(result.views, judges),
     }
 
 
 @torch.no_grad()
 def embedded(views: Tensor, judges: Judges) -> list[list[float]]:
     """[V][D] of our perceptual network."""
-    return torch.cat([embedding(judges.perceptual, x) for x in views.split(1)]).tolist()
+    network = present(judges.perceptual, "a perceptual network among the judges", "take `shipped_judges`")
+    return torch.cat([embedding(network, x) for x in views.split(1)]).tolist()
 
 
 class TurboBench(HeadBench):
@@ -68,7 +70,8 @@ class TurboBench(HeadBench):
 
     def __init__(self, heads: list[ExactHead], store: Path, minutes: float) -> None:
         super().__init__(heads, store, minutes)
-        self.methods, self.judges = Methods(), shipped_judges()
+        self.methods = Methods()
+        self.judges = shipped_judges()
 
     def row(
         self, name: str, make: Callable[[ExactHead, list[int]], Made], angles: tuple[int, ...] | None = None
@@ -121,7 +124,8 @@ class TurboBench(HeadBench):
 
         Its interval is that of halves of the heads, drawn without repeats (as wide as a bootstrap's; repeats would bias the estimator).
         """
-        ours, exact = self.done[name], self.done.get("exact views", {})
+        ours = self.done[name]
+        exact = self.done.get("exact views", {})
         both = [
             head
             for head in ours
@@ -130,7 +134,8 @@ class TurboBench(HeadBench):
         if len(both) < 2:
             return []
         a, b = (torch.tensor([rows[head]["embedding"] for head in both]) for rows in (ours, exact))
-        draws, half = torch.Generator().manual_seed(0), max(1, len(both) // 2)
+        draws = torch.Generator().manual_seed(0)
+        half = max(1, len(both) // 2)
         picks = [torch.randperm(len(both), generator=draws)[:half] for _ in range(200)]
         samples = [kernel_distance(a[pick].flatten(0, 1), b[pick].flatten(0, 1)) for pick in picks]
         low, high = (
@@ -152,8 +157,8 @@ class TurboBench(HeadBench):
 
     def paired(self, metric: str, ours: str, other: str) -> list[Row]:
         """A row's figure less another's, over the heads that both have."""
-        heads = (self.done.get(name, {}) for name in (ours, other))
-        return difference_rows(f"{ours} less {other}", *heads, {metric: UNITS[metric]})
+        figures, others = (self.done.get(name, {}) for name in (ours, other))
+        return difference_rows(f"{ours} less {other}", figures, others, {metric: UNITS[metric]})
 
     def against_goals(self) -> list[Row]:
         """Refined views against every other row, PSNR against the lower of renders and ceiling, and table 2's spread."""
@@ -164,11 +169,11 @@ class TurboBench(HeadBench):
             for other in others
             for row in self.paired(metric, REFINED, other)
         ]
-        refined, renders, ceiling = (self.done.get(name, {}) for name in (REFINED, RENDERS, CEILING))
-        both = [head for head in refined if head in renders and head in ceiling]
+        ours, renders, ceiling = (self.done.get(name, {}) for name in (REFINED, RENDERS, CEILING))
+        both = [head for head in ours if head in renders and head in ceiling]
         if both:
             over = torch.tensor(
-                [refined[h]["PSNR"] - min(renders[h]["PSNR"], ceiling[h]["PSNR"]) + PSNR_LOSS for h in both]
+                [ours[h]["PSNR"] - min(renders[h]["PSNR"], ceiling[h]["PSNR"]) + PSNR_LOSS for h in both]
             )
             rows.append(
                 mean_row(

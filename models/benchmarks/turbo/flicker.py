@@ -28,7 +28,9 @@ NAMES = ("feed-forward renders", "refined", "refined and steadied")
 
 def flicker_rows(methods: Methods, heads: list[ExactHead], minutes: float, picture: Path | None) -> list[Row]:
     """Flicker over the exact sequence's own, and PSNR; their means with intervals over heads; stops at the clock."""
-    until, figures, columns = time.monotonic() + 60 * minutes, [], []
+    until = time.monotonic() + 60 * minutes
+    figures = []
+    columns = []
     for head in heads:
         if time.monotonic() > until or head.exact.parameters is None:
             break
@@ -67,11 +69,11 @@ def cameras_of() -> Camera:
 def sequences(methods: Methods, head: ExactHead) -> tuple[list[Tensor], Tensor, Tensor]:
     """The three turns and the exact one [FRAMES, 3, SIZE, SIZE], and its distances, 0 where empty."""
     cameras = cameras_of()
-    exact = render_head(head.exact.parameters, cameras, SIZE)
+    exact = render_head(head.parameters, cameras, SIZE)
     renders = shown(methods.head(head), cameras)
     photo = head.exact.views.rgb[[head.exact.frontal]]
-    refined = refine_sequence(
+    ours = refine_sequence(
         methods.turbo, renders, photo, generator=torch.Generator().manual_seed(0), loop=True
     )
-    steadied = steady(refined, renders, SteadyConfig(), loop=True)
-    return [renders, refined, steadied], exact.rgb, exact.ray_distance * exact.mask
+    ours_steady = steady(ours, renders, SteadyConfig(), loop=True)
+    return [renders, ours, ours_steady], exact.rgb, exact.ray_distance * exact.mask

@@ -20,7 +20,8 @@ from ...head import Head
 from ..exact_heads import ExactHead, angles_degrees, views_at
 from ..inverted_heads import InvertedHeads, as_photo
 
-STEPS, STRENGTH = 20, 0.5  # of img2img, the usual share of the way that is walked back
+STEPS = 20  # of img2img
+STRENGTH = 0.5  # the usual share of the way that it walks back
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Made:
 
 def timed(work: Callable[[], Tensor]) -> tuple[Tensor, float]:
     """What `work` gives [V, 3, S, S], and its seconds."""
-    started = time.perf_counter()
-    return work(), time.perf_counter() - started
+    start = time.perf_counter()
+    return work(), time.perf_counter() - start
 
 
 class Methods:
@@ -43,8 +44,11 @@ class Methods:
 
     def __init__(self) -> None:
         self.inversions = InvertedHeads()
-        self.weights, self.rendered = self.inversions.weights, {}
-        self.turbo, self.base, self.vae = shipped_refiner(), shipped_unet(), shipped_autoencoder()
+        self.weights = self.inversions.weights
+        self.cache = {}
+        self.turbo = shipped_refiner()
+        self.base = shipped_unet()
+        self.vae = shipped_autoencoder()
 
     def head(self, exact: ExactHead) -> Head:
         """The feed-forward head of the frontal picture."""
@@ -55,14 +59,14 @@ class Methods:
     def renders(self, exact: ExactHead, index: list[int]) -> Made:
         """Of the feed-forward head; made once, since most rows begin with them."""
         key = (exact.name, *index)
-        if key not in self.rendered:
-            self.rendered[key] = self._renders(exact, index)
-        return self.rendered[key]
+        if key not in self.cache:
+            self.cache[key] = self._renders(exact, index)
+        return self.cache[key]
 
     def _renders(self, exact: ExactHead, index: list[int]) -> Made:
-        started = time.perf_counter()
+        start = time.perf_counter()
         head = self.head(exact)
-        registration = time.perf_counter() - started
+        registration = time.perf_counter() - start
         views, generation = timed(lambda: shown(head, exact.exact.camera[index]))
         return Made(views, registration, generation)
 
@@ -83,30 +87,32 @@ class Methods:
         return self.one_step(self.inverted(exact, index), exact)
 
     def one_step(
-        self, made: Made, exact: ExactHead, turbo: Turbo | None = None, r: float | None = None
+        self, source: Made, exact: ExactHead, turbo: Turbo | None = None, r: float | None = None
     ) -> Made:
         """One step on any views; the reference is the frontal picture."""
-        reference, draws = exact.exact.views.rgb[[exact.exact.frontal]], torch.Generator().manual_seed(0)
+        reference = exact.exact.views.rgb[[exact.exact.frontal]]
+        draws = torch.Generator().manual_seed(0)
         views, seconds = timed(
-            lambda: refine_sequence(turbo or self.turbo, made.views, reference, generator=draws, r=r)
+            lambda: refine_sequence(turbo or self.turbo, source.views, reference, generator=draws, r=r)
         )
-        return replace(made, views=views, generation=made.generation + seconds)
+        return replace(source, views=views, generation=source.generation + seconds)
 
     @torch.no_grad()
     def img2img(self, exact: ExactHead, index: list[int]) -> Made:
         """The undistilled base: noise to STRENGTH of the schedule on the renders, STEPS steps back, no reference (Meng et al. 2022)."""
-        made, denoiser = self.renders(exact, index), self.base.denoiser()
+        renders = self.renders(exact, index)
+        denoiser = self.base.denoiser()
         prompt = self.base.prompts.named("empty").repeated(len(index))
 
         def work() -> Tensor:
-            z = encode(self.vae, made.views)
+            z = encode(self.vae, renders.views)
             path = timesteps(denoiser.schedule, round(STEPS / STRENGTH))[-STEPS:]
             noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
             noisy = add_noise(denoiser.schedule, z, noise, int(path[0]))
             return decode(self.vae, ddim(denoiser.schedule, lambda x, t: denoiser(x, t, prompt), noisy, path))
 
         views, seconds = timed(work)
-        return replace(made, views=views, generation=made.generation + seconds)
+        return replace(renders, views=views, generation=renders.generation + seconds)
 
     @torch.no_grad()
     def ceiling(self, exact: ExactHead, index: list[int]) -> Made:

@@ -29,16 +29,15 @@ def draw_sheet(methods: Methods, heads: list[ExactHead], path: Path) -> None:
 
 def row(methods: Methods, head: ExactHead, *, exact: bool) -> Tensor:
     """[3, TILE, 7 TILE]; white in place of exact views that there are none of."""
-    index, photo = novel(head, ANGLES), head.exact.views.rgb[[head.exact.frontal]]
-    made, refined, truth = (
-        methods.renders(head, index),
-        methods.refined(head, index),
-        head.exact.views.rgb[index],
-    )
+    index = novel(head, ANGLES)
+    photo = head.exact.views.rgb[[head.exact.frontal]]
+    renders = methods.renders(head, index)
+    ours = methods.refined(head, index)
+    truth = head.exact.views.rgb[index]
     parts = [photo] + [
         x[[i]]
         for i in range(len(index))
-        for x in (made.views, refined.views, truth if exact else torch.ones_like(truth))
+        for x in (renders.views, ours.views, truth if exact else torch.ones_like(truth))
     ]
     return torch.cat(list(F.interpolate(torch.cat(parts), (TILE, TILE), mode="area")), -1)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,9 +15,10 @@ from torch import Tensor
 from ...camera import frontal, orbit
 from ...checkpoint import shipped
 from ...commands.report import Row
+from ...devices import accelerator, channels_last
 from ...diffusion.autoencoder import decode_with_skips, encode_with_skips
 from ...diffusion.denoiser import Conditioning, DiffusersDenoiser
-from ...diffusion.embedded import library, shipped_autoencoder, shipped_unet
+from ...diffusion.embedded import shipped_autoencoder, shipped_unet
 from ...diffusion.lora import attach
 from ...diffusion.schedule import stable_diffusion_schedule
 from ...diffusion.turbo import (
@@ -36,26 +38,16 @@ from ...synthetic.head import sample_parameters
 from ...synthetic.rendering import render_head
 from ...synthetic.splits import SHIPPED
 from ..memory import added_bytes, told_by_process
+from ..public_sizes import SD_TURBO, SD_VAE, random_networks
 from .methods import shown
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 REPEATS = 5
 WINDOWS = ((2, 256), (6, 256), (6, 512))  # views and pixels whose memory is measured
 SIDE_VIEWS = (-0.5, 0.5)  # radians
-# Public facts of SD-Turbo's UNet and of its autoencoder (Stable Diffusion 2.1's): what a user's refiner has to run.
-SD_TURBO = {
-    "cross_attention_dim": 1024,
-    "attention_head_dim": (5, 10, 20, 20),
-    "use_linear_projection": True,
-    "sample_size": 64,
-}
-SD_VAE = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-    "latent_channels": 4,
-    "scaling_factor": 0.18215,
-}
 
 
 def median_seconds(
@@ -71,10 +63,10 @@ def median_seconds(
     seconds = []
     for _ in range(repeats):
         wait()
-        started = time.perf_counter()
+        start = time.perf_counter()
         work()
         wait()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
 
 
@@ -82,15 +74,16 @@ def speed_rows() -> list[Row]:
     """The embedded refiner here; SD-Turbo's size with random weights where there is an accelerator."""
     with torch.no_grad():
         rows = embedded_rows() + memory_rows()
-        if torch.accelerator.is_available():
-            rows += accelerator_rows(torch.accelerator.current_accelerator())
+        if device := accelerator():
+            rows += accelerator_rows(device)
     return rows
 
 
 def embedded_rows() -> list[Row]:
     """Two views at 256 pixels: parts, the whole, the whole from the photo, and the plain way."""
     photo = render_head(sample_parameters(SHIPPED), frontal()[None], 512).rgb[0]
-    turbo, weights = shipped_refiner(), load_weights(torch.device("cpu"))
+    turbo = shipped_refiner()
+    weights = load_weights(torch.device("cpu"))
     cameras = orbit(torch.tensor(SIDE_VIEWS), torch.zeros(2))
 
     def avatar() -> tuple[Tensor, Tensor]:
@@ -103,14 +96,14 @@ def embedded_rows() -> list[Row]:
     def draws() -> torch.Generator:
         return torch.Generator().manual_seed(0)
 
-    known, novel = encode_views(turbo, reference), encode_views(turbo, views)
-    z = torch.cat([novel.latents, known.latents])[None]
+    photo_latents, novel = encode_views(turbo, reference), encode_views(turbo, views)
+    z = torch.cat([novel.latents, photo_latents.latents])[None]
     clean = predict_clean(turbo.denoiser, z, turbo.config.t, turbo.conditioning)[0, :2]
-    added = turbo.skips(novel.activations) if turbo.skips is not None else ()
+    residuals = turbo.skips(novel.activations) if turbo.skips is not None else ()
     parts = {
         "encode two views and the reference": lambda: encode_views(turbo, torch.cat([views, reference])),
         "UNet, three views": lambda: predict_clean(turbo.denoiser, z, turbo.config.t, turbo.conditioning),
-        "decode two views": lambda: decode_with_skips(turbo.vae, clean, added),
+        "decode two views": lambda: decode_with_skips(turbo.vae, clean, residuals),
         "refine two views": lambda: refine(turbo, views, reference, generator=draws()),
         "photo to two refined views": lambda: refine(turbo, *avatar(), generator=draws()),
     }
@@ -139,12 +132,12 @@ def memory_rows() -> list[Row]:
     """What refining windows adds, each in a process of its own, also by pixel of its pictures."""
     rows = []
     for V, size in WINDOWS:
-        added = told_by_process(
+        extra = told_by_process(
             "turbo", "--threads", str(torch.get_num_threads()), "--memory-of", str(V), str(size)
         )
         name = f"embedded, {V} views of {size} pixels and the reference"
-        rows.append(Row(name, "memory added", added / 2**20, "MiB"))
-        rows.append(Row(name, "memory added by pixel", added / ((V + 1) * size**2), "B"))
+        rows.append(Row(name, "memory added", extra / 2**20, "MiB"))
+        rows.append(Row(name, "memory added by pixel", extra / ((V + 1) * size**2), "B"))
     return rows
 
 
@@ -167,7 +160,8 @@ def added_memory(V: int, size: int) -> int:
 
 def unmerged(turbo: Turbo) -> Turbo:
     """The embedded refiner with its factors beside the weights."""
-    base, vae = shipped_unet(), shipped_autoencoder()
+    base = shipped_unet()
+    vae = shipped_autoencoder()
     weights = load_turbo(shipped("turbo"), base.unet, vae)
     attach(base.unet, weights.unet)
     attach(vae, weights.vae)
@@ -179,22 +173,21 @@ def view_by_view(turbo: Turbo, views: Tensor, references: Tensor, generator: tor
     latents = [encode_with_skips(turbo.vae, x) for x in torch.cat([views, references]).split(1)]
     V = len(views)
     noise = torch.randn(V, *latents[0][0].shape[1:], generator=generator)
-    mixed = [mix_noise(z, turbo.config.r, noise[i : i + 1]) for i, (z, _) in enumerate(latents[:V])]
-    z = torch.cat(mixed + [z for z, _ in latents[V:]])
+    mixtures = [mix_noise(z, turbo.config.r, noise[i : i + 1]) for i, (z, _) in enumerate(latents[:V])]
+    z = torch.cat(mixtures + [z for z, _ in latents[V:]])
     clean = predict_clean(turbo.denoiser, z[None], turbo.config.t, turbo.conditioning)[0, :V]
-    added = [() if turbo.skips is None else turbo.skips(activations) for _, activations in latents[:V]]
-    return torch.cat([decode_with_skips(turbo.vae, clean[i : i + 1], added[i]) for i in range(V)])
+    residuals = [() if turbo.skips is None else turbo.skips(activations) for _, activations in latents[:V]]
+    return torch.cat([decode_with_skips(turbo.vae, clean[i : i + 1], residuals[i]) for i in range(V)])
 
 
 def accelerator_rows(device: torch.device) -> list[Row]:
     """SD-Turbo's size, bfloat16, random weights: two views at 256 pixels, eight at 512, and a turntable of 120 at 512."""
-    with torch.device(device):
-        unet = library().UNet2DConditionModel(**SD_TURBO).to(torch.bfloat16).requires_grad_(False)
-        vae = library().AutoencoderKL(**SD_VAE).to(torch.bfloat16).requires_grad_(False)
+    unet, vae = random_networks(SD_TURBO, SD_VAE, device, torch.bfloat16)
     prompt = Conditioning(torch.randn(1, 77, 1024, generator=torch.Generator().manual_seed(0)).to(device))
-    turbo = Turbo(denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule()), vae=vae, conditioning=prompt)
+    turbo = refiner_of(unet, vae, prompt)
+    other = refiner_of(channels_last(deepcopy(unet)), channels_last(deepcopy(vae)), prompt)
     rows = []
-    for name, model in (("eager", turbo), ("channels last", channels_last(turbo))):
+    for name, model in (("eager", turbo), ("channels last", other)):
         for V, size in ((2, 256), (8, 512)):
             views = torch.rand(V + 1, 3, size, size, generator=torch.Generator().manual_seed(1)).to(device)
             z = encode_views(model, views).latents
@@ -218,7 +211,7 @@ def accelerator_rows(device: torch.device) -> list[Row]:
     torch.accelerator.reset_peak_memory_stats()
     frames = torch.rand(121, 3, 512, 512, generator=torch.Generator().manual_seed(1))
     long = replace(turbo, config=TurboConfig(window=6, overlap=2))
-    started = time.perf_counter()
+    start = time.perf_counter()
     refine_sequence(
         long,
         frames[:120].to(device),
@@ -228,7 +221,7 @@ def accelerator_rows(device: torch.device) -> list[Row]:
     )
     torch.accelerator.synchronize()
     rows.append(
-        Row("SD-Turbo's size, turntable of 120 frames at 512", "time", time.perf_counter() - started, "s")
+        Row("SD-Turbo's size, turntable of 120 frames at 512", "time", time.perf_counter() - start, "s")
     )
     rows.append(
         Row(
@@ -241,7 +234,6 @@ def accelerator_rows(device: torch.device) -> list[Row]:
     return rows
 
 
-def channels_last(turbo: Turbo) -> Turbo:
-    """A copy whose convolutions find their channels last."""
-    vae, unet = (deepcopy(x).to(memory_format=torch.channels_last) for x in (turbo.vae, turbo.denoiser.unet))
-    return replace(turbo, vae=vae, denoiser=replace(turbo.denoiser, unet=unet))
+def refiner_of(unet: UNet2DConditionModel, vae: AutoencoderKL, prompt: Conditioning) -> Turbo:
+    """A refiner without skips."""
+    return Turbo(denoiser=DiffusersDenoiser(unet, stable_diffusion_schedule()), vae=vae, conditioning=prompt)

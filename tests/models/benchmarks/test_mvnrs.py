@@ -42,8 +42,8 @@ def test_views_that_are_judged_are_apart_from_those_that_are_optimised():
 def test_targets_are_of_all_views_but_the_photo_s(tmp_path):
     one = bare(targets.TargetBench, tmp_path)
     one.config, one.model, one.network = replace(CONFIG, blend=0.05), model(), network()
-    one.inverted = SimpleNamespace(head=lambda exact: ball_head())
-    found, truth, mask = one.pictures(SimpleNamespace(exact=SimpleNamespace(seed=90_000)))
+    one.inversions = SimpleNamespace(head=lambda exact: ball_head())
+    found, truth, mask = one.pictures(SimpleNamespace(seed=90_000))
     assert {row.partition(" from")[0] for row in found} == {
         targets.RENDER, targets.ROUND_TRIP, targets.EXACT, targets.LAID, "drawn", "target"
     }  # fmt: skip

@@ -20,7 +20,7 @@ def made() -> stages.PortraitStages:
     one.model = one.network = one.guides = one.turbo = one.block = one.latest = None
     one.presets = {"fast": CONFIG, "detail": CONFIG}
     one.restoration = RestorationConfig(steps=1, size=8, seen=32, samples=4, rays=32)
-    one.inverted = SimpleNamespace(timed=lambda exact: ("inverted", 10.0))
+    one.inversions = SimpleNamespace(timed=lambda exact: ("inverted", 10.0))
     return one
 
 

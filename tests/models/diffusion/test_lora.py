@@ -14,8 +14,8 @@ from portrait_diffusion.models.diffusion.lora import (
     eject,
     fingerprint,
     inject,
-    injected,
     load_lora,
+    lora_of,
     merge_,
     merged,
     merging,
@@ -83,7 +83,7 @@ def test_injected_is_merged_and_trains_only_its_factors():
         predict(unet).square().mean().backward()
         optimiser.step()
     assert all(factor.grad is not None and factor.grad.abs().sum() > 0 for factor in factors)
-    lora, trained = injected(unet), predict(unet).detach()
+    lora, trained = lora_of(unet), predict(unet).detach()
     assert (trained - predict(base)).abs().max() > 1e-3
     assert_close(predict(merged(base, lora)), trained, rtol=1e-4, atol=1e-5)
     assert {update.scale for update in lora.updates.values()} == {2.0}

@@ -79,7 +79,7 @@ def test_chains_go_outward_and_the_back_comes_last():
         4: 3,
     }
     assert chains(yaw.flip(0))[0] == (7, -1)  # any order of views will do
-    aside = dict(chains(torch.tensor([0.0, 60.0]).deg2rad(), known=math.radians(30)))
+    aside = dict(chains(torch.tensor([0.0, 60.0]).deg2rad(), photo_yaw=math.radians(30)))
     assert aside == {0: -1, 1: -1}
 
 

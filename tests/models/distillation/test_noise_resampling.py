@@ -8,9 +8,9 @@ import pytest
 import torch
 from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.distillation.noise_resampling import (
-    PHOTO,
     STRATEGIES,
-    Kept,
+    UNDRIVEN,
+    ViewState,
     anchor_noise,
     iterate,
     iterate_fast,
@@ -23,7 +23,7 @@ from torch.testing import assert_close
 
 from ..test_projection import sphere
 
-ORDER = ((0, PHOTO), (1, 0), (2, 0), (3, 1), (4, 2))
+ORDER = ((0, UNDRIVEN), (1, 0), (2, 0), (3, 1), (4, 2))
 SHAPE = (2, 3, 3)
 
 
@@ -66,7 +66,7 @@ class Linear:
 
 def begun(scene, seed=1):
     draws = torch.Generator().manual_seed(seed)
-    return {view: Kept(torch.randn(SHAPE, generator=draws)) for view, _ in scene.order}
+    return {view: ViewState(torch.randn(SHAPE, generator=draws)) for view, _ in scene.order}
 
 
 def run(form, strategy="mvnrs", *, iterations=4, sigma=0.3, scene=None, kept=None):
@@ -74,7 +74,7 @@ def run(form, strategy="mvnrs", *, iterations=4, sigma=0.3, scene=None, kept=Non
     kept, draws, found = kept or begun(scene), torch.Generator().manual_seed(2), []
     for s in range(iterations):
         found.append(form(scene, kept, t=600 - 100 * s, sigma=sigma, generator=draws, strategy=strategy))
-        kept = found[-1].kept
+        kept = found[-1].states
         with torch.no_grad():
             for parameter, gradient in zip(scene.parameters, found[-1].gradient, strict=True):
                 parameter -= 0.01 * gradient
@@ -85,10 +85,10 @@ def run(form, strategy="mvnrs", *, iterations=4, sigma=0.3, scene=None, kept=Non
 def test_the_fast_form_gives_the_readable_one_s_numbers(strategy):
     (slow, readable), (quick, fast) = run(iterate, strategy), run(iterate_fast, strategy)
     for a, b in zip(readable, fast, strict=True):
-        assert [x.renewed for x in a.judged.values()] == [x.renewed for x in b.judged.values()]
-        for view in a.kept:
-            assert_close(a.kept[view].anchor, b.kept[view].anchor)
-            assert_close(a.kept[view].target, b.kept[view].target)
+        assert [x.renewed for x in a.verdicts.values()] == [x.renewed for x in b.verdicts.values()]
+        for view in a.states:
+            assert_close(a.states[view].anchor, b.states[view].anchor)
+            assert_close(a.states[view].target, b.states[view].target)
         for x, y in zip(a.gradient, b.gradient, strict=True):
             assert_close(x, y)
     assert_close(slow.parameters[0], quick.parameters[0])
@@ -99,7 +99,7 @@ def test_sigma_zero_keeps_the_anchor():
     scene = Linear()
     kept = begun(scene)
     _, found = run(iterate_fast, sigma=0.0, scene=scene, kept=kept)
-    assert all(torch.equal(found[-1].kept[view].anchor, kept[view].anchor) for view in kept)
+    assert all(torch.equal(found[-1].states[view].anchor, kept[view].anchor) for view in kept)
     anchor = torch.randn(3, 4)
     assert torch.equal(resample(anchor, 0.0, torch.Generator()), anchor)
 
@@ -114,11 +114,11 @@ def test_resampled_noise_stays_noise_near_its_anchor():
 
 def test_a_candidate_whose_gradient_is_the_driver_s_is_kept():
     """View 1 sees what the front sees, and its new target is the front's: a cosine of 1, which no other exceeds."""
-    scene = Linear(order=((0, PHOTO), (1, 0)))
+    scene = Linear(order=((0, UNDRIVEN), (1, 0)))
     scene.views[1] = scene.views[0]
     kept = {
-        0: Kept(torch.zeros(SHAPE), torch.zeros(SHAPE)),
-        1: Kept(torch.zeros(SHAPE), 10 * torch.randn(SHAPE)),
+        0: ViewState(torch.zeros(SHAPE), torch.zeros(SHAPE)),
+        1: ViewState(torch.zeros(SHAPE), 10 * torch.randn(SHAPE)),
     }
     told = scene.denoise
     scene.denoise = lambda views, noise, t, drivers: torch.stack(
@@ -126,26 +126,26 @@ def test_a_candidate_whose_gradient_is_the_driver_s_is_kept():
     )
     found = iterate_fast(scene, kept, t=500, sigma=0.3, generator=torch.Generator().manual_seed(0))
     assert (
-        found.judged[1].renewed
-        and found.judged[1].new == pytest.approx(1, abs=1e-6)
-        and found.judged[1].old < 1
+        found.verdicts[1].renewed
+        and found.verdicts[1].new == pytest.approx(1, abs=1e-6)
+        and found.verdicts[1].old < 1
     )
 
 
 def test_the_better_target_wins_strictly_and_the_anchor_goes_with_it():
     _, found = run(iterate_fast, iterations=6)
     for before, after in pairwise(found):
-        for view, verdict in after.judged.items():
+        for view, verdict in after.verdicts.items():
             if math.isnan(verdict.new):
                 continue
             assert verdict.renewed == (verdict.new > verdict.old)
-            same = torch.equal(before.kept[view].target, after.kept[view].target)
+            same = torch.equal(before.states[view].target, after.states[view].target)
             assert (
                 same
                 == (not verdict.renewed)
-                == torch.equal(before.kept[view].anchor, after.kept[view].anchor)
+                == torch.equal(before.states[view].anchor, after.states[view].anchor)
             )
-    shares = [renewed_share(one.judged) for one in found]
+    shares = [renewed_share(one.verdicts) for one in found]
     assert math.isnan(shares[0])  # nothing to compare with
     assert 0 < sum(shares[1:]) < len(shares) - 1  # both outcomes occur
 
@@ -154,7 +154,7 @@ def test_the_first_iteration_takes_the_anchors():
     scene = Linear()
     kept = begun(scene)
     _, found = run(iterate_fast, iterations=1, scene=scene, kept=kept)
-    assert all(torch.equal(found[0].kept[view].anchor, kept[view].anchor) for view in kept)
+    assert all(torch.equal(found[0].states[view].anchor, kept[view].anchor) for view in kept)
 
 
 def test_a_target_without_numbers_is_not_dropped_in_silence():
@@ -165,7 +165,7 @@ def test_a_target_without_numbers_is_not_dropped_in_silence():
         scene.denoise = lambda views, *rest, told=told: (
             told(views, *rest) * torch.tensor([math.nan if v else 1 for v in views])[:, None, None, None]
         )
-        bad = form(scene, found[0].kept, t=500, sigma=0.3, generator=torch.Generator().manual_seed(0))
+        bad = form(scene, found[0].states, t=500, sigma=0.3, generator=torch.Generator().manual_seed(0))
         assert bad.gradient[0].isnan().any()
 
 

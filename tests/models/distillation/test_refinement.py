@@ -7,8 +7,18 @@ import pytest
 import torch
 from portrait_diffusion.models.camera import frontal, orbit, yaw_pitch
 from portrait_diffusion.models.distillation import head_scene
-from portrait_diffusion.models.distillation.head_scene import HeadScene, RefineConfig, ViewDenoiser, enlarged
-from portrait_diffusion.models.distillation.noise_resampling import PHOTO, STRATEGIES, iterate, iterate_fast
+from portrait_diffusion.models.distillation.head_scene import (
+    HeadScene,
+    RefineConfig,
+    ViewDenoiser,
+    with_resolution,
+)
+from portrait_diffusion.models.distillation.noise_resampling import (
+    STRATEGIES,
+    UNDRIVEN,
+    iterate,
+    iterate_fast,
+)
 from portrait_diffusion.models.distillation.refinement import PRESETS, Refinement, refine
 from portrait_diffusion.models.distillation.views import refinement_cameras, view_order
 from portrait_diffusion.models.field.triplane import FieldConfig
@@ -91,7 +101,7 @@ def test_every_strategy_runs_and_reports(strategy):
         and made.planes.isfinite().all()
         and made.generator is None
     )
-    compared = [verdict for verdict in reports[-1].report.judged.values() if not math.isnan(verdict.new)]
+    compared = [verdict for verdict in reports[-1].report.verdicts.values() if not math.isnan(verdict.new)]
     assert len(compared) == (4 if strategy == "mvnrs" else 0)  # all views but the front
     assert not torch.equal(made.planes, ball_head().planes)
 
@@ -144,8 +154,8 @@ def test_interrupted_within_an_iteration_it_goes_on_from_the_one_before():
 def test_the_photo_s_own_target_is_the_photo():
     one = Refinement(ball_head(), model(), network(), CONFIG, torch.Generator().manual_seed(0))
     found = one.iteration()
-    assert torch.equal(found.kept[0].target, one.scene.photo)
-    assert all(not torch.equal(kept.target, one.scene.photo) for view, kept in found.kept.items() if view)
+    assert torch.equal(found.states[0].target, one.scene.photo)
+    assert all(not torch.equal(kept.target, one.scene.photo) for view, kept in found.states.items() if view)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -153,20 +163,20 @@ def test_the_readable_form_gives_the_same_on_a_head(strategy):
     def three(form):
         one = Refinement(ball_head(), model(), network(), CONFIG, torch.Generator().manual_seed(0))
         one.start()
-        found, kept = [], one.kept
+        found, kept = [], one.view_states
         for t in (350, 250, 150):
             one.scene.begin(one.draws)
             found.append(form(one.scene, kept, t=t, sigma=0.2, generator=one.draws, strategy=strategy))
-            kept = found[-1].kept
+            kept = found[-1].states
         return found
 
     for a, b in zip(three(iterate), three(iterate_fast), strict=True):
         assert_close(a.gradient[0], b.gradient[0], rtol=1e-3, atol=1e-6)
-        assert {view: one.renewed for view, one in a.judged.items()} == {
-            view: one.renewed for view, one in b.judged.items()
+        assert {view: one.renewed for view, one in a.verdicts.items()} == {
+            view: one.renewed for view, one in b.verdicts.items()
         }
-        for view in a.kept:
-            assert_close(a.kept[view].target, b.kept[view].target, rtol=1e-4, atol=1e-4)
+        for view in a.states:
+            assert_close(a.states[view].target, b.states[view].target, rtol=1e-4, atol=1e-4)
 
 
 def test_scores_and_targets_are_those_of_the_whole_run():
@@ -215,7 +225,9 @@ def test_where_memory_runs_out_pixels_are_rendered_in_pieces(way, monkeypatch):
         and progress.skipped == 0
         and torch.equal(short.draws.get_state(), whole.draws.get_state())
     )
-    assert all(torch.equal(one.anchor, whole.kept[view].anchor) for view, one in short.kept.items())
+    assert all(
+        torch.equal(one.anchor, whole.view_states[view].anchor) for view, one in short.view_states.items()
+    )
     assert_close(short.moments["planes"][0], whole.moments["planes"][0], rtol=1e-3, atol=1e-6)
 
 
@@ -295,9 +307,11 @@ def test_a_head_without_its_photo_is_named():
 
 def test_larger_planes_show_the_same_head():
     head = ball_head()
-    large = enlarged(head, 48)
+    large = with_resolution(head, 48)
     assert (
-        large.planes.shape[-2:] == (48, 48) and large.config.resolution == 48 and enlarged(head, 10) is head
+        large.planes.shape[-2:] == (48, 48)
+        and large.config.resolution == 48
+        and with_resolution(head, 10) is head
     )
     a, b = (one.render(orbit(0.5, 0.2)[None], 32).rgb for one in (head, large))
     assert (a - b).square().mean() < 2e-3
@@ -309,7 +323,7 @@ def test_drivers_come_before_those_they_drive():
         *(torch.cat([getattr(frontal(), n)[None], getattr(around, n)]) for n in ("cam2world", "intrinsics"))
     )
     order = view_order(cameras)
-    assert order[0] == (0, PHOTO) and sorted(view for view, _ in order) == list(range(10))
+    assert order[0] == (0, UNDRIVEN) and sorted(view for view, _ in order) == list(range(10))
     place = {view: i for i, (view, _) in enumerate(order)}
     assert all(place[driver] < place[view] for view, driver in order[1:])
     yaw, pitch = yaw_pitch(cameras)

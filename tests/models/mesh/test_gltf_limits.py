@@ -70,6 +70,7 @@ def outcomes(tmp_path_factory) -> dict[str, dict]:
     return found | {"started": {"seconds": 0, "bytes": 0, "said": marker.exists(), "kind": None}}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", hostile.ROWS)
 def test_one_sentence_soon_and_small(name, outcomes):
     outcome, words = outcomes[name], hostile.ROWS[name][1]
@@ -85,12 +86,14 @@ def test_one_sentence_soon_and_small(name, outcomes):
     assert outcome["seconds"] < SECONDS and outcome["bytes"] < BYTES, outcome
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", ALLOWED)
 def test_what_is_allowed_stays_within_the_same_bounds(name, outcomes):
     outcome = outcomes[name]
     assert outcome["said"] is None and outcome["seconds"] < SECONDS and outcome["bytes"] < BYTES, outcome
 
 
+@pytest.mark.whole
 def test_nothing_was_started(outcomes):
     assert not outcomes["started"]["said"]
 

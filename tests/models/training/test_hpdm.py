@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.diffusion.embedded import (
@@ -58,6 +59,7 @@ def test_pairs_begin_in_front_and_go_aside():
     assert 0.6 < outward.float().mean() < 0.95
 
 
+@pytest.mark.whole
 def test_latents_know_what_the_driver_shows():
     clean, damaged = latents(), latents(damage=True)
     assert clean.clean.shape == (PAIRS, 4, 32, 32) and clean.geometry.shape == (PAIRS, 8, 32, 32)
@@ -72,6 +74,7 @@ def test_latents_know_what_the_driver_shows():
     assert torch.equal(priors.warp.index((16, 16))[1], clean.index16[0].long()) and len(priors.warp) == 2
 
 
+@pytest.mark.whole
 def test_mirrored_pairs_are_the_same_heads_seen_from_the_other_side():
     data = pixels()
     both = hpdm_data.with_mirrored(data)
@@ -90,6 +93,7 @@ def test_mirrored_pairs_are_the_same_heads_seen_from_the_other_side():
     ).float().mean() < 0.08 and here.mean() > 0.1  # the rim: a mask takes its cells' corners, on one side
 
 
+@pytest.mark.whole
 def test_parts_join_one_after_the_other_and_a_few_steps_learn():
     frozen, data, plan = base(), latents(), hpdm.HpdmTraining()
     before = {key: value.clone() for key, value in frozen.state_dict().items()}

@@ -22,7 +22,7 @@ from portrait_diffusion.models.training.prior import (
     step_rate,
     validate,
 )
-from portrait_diffusion.models.training.prior_pictures import draw_pictures, render_features, super_resolved
+from portrait_diffusion.models.training.prior_pictures import draw_pictures, raw_features, super_resolved
 from portrait_diffusion.models.training.prior_rays import (
     GuidedSampling,
     RayBatch,
@@ -70,6 +70,7 @@ def networks():
         return PanoHeadGenerator(CONFIG), Discriminator(CRITIC)
 
 
+@pytest.mark.whole
 def test_validation_is_of_whole_pictures(renders):
     figures = validate(networks()[0], renders, 2, "cpu")
     assert set(figures) == {"front_psnr_db", "all_psnr_db"} and all(
@@ -124,9 +125,7 @@ def test_pictures_agree_with_their_rays(renders):
     ws, planes = planes_of(
         generator, F.normalize(torch.randn(2, CODE_DIM, generator=torch.Generator().manual_seed(0))), None
     )
-    features = render_features(
-        generator, planes, ws, real, GuidedSampling(), torch.Generator().manual_seed(0)
-    )
+    features = raw_features(generator, planes, ws, real, GuidedSampling(), torch.Generator().manual_seed(0))
     fake = super_resolved(generator, features, ws, real.label)
     assert fake.image.shape == real.image.shape and fake.raw.shape == real.raw.shape
     larger = real.rays.mask.sum(
@@ -145,6 +144,7 @@ def test_the_gradient_penalty_is_that_of_the_real_pictures(renders):
     assert (bound - free).item() == pytest.approx(sum(s.square().sum().item() / 2 for s in slopes), rel=1e-3)
 
 
+@pytest.mark.whole
 def test_a_few_steps_of_every_share_learn(renders):
     generator, critic = networks()
     run = PriorRun(

@@ -63,6 +63,7 @@ def training(config=CONFIG):
     return TurboRun(net(config), config, data(), data(), eyes, CPU)
 
 
+@pytest.mark.whole
 def test_a_few_steps_bring_the_views_nearer_to_the_truth():
     run = training(replace(CONFIG, adversary=0.0))
     before = validate(run.net, data(), CONFIG, run.eyes, CPU)
