@@ -245,6 +245,8 @@ def save_head(head: Head, path: Path, notes: dict[str, str] | None = None) -> No
             "reference.intrinsics": reference.camera.intrinsics,
             "reference.crop_to_photo": reference.crop_to_photo,
         }
+        if reference.unknown is not None:
+            tensors["reference.unknown"] = reference.unknown
         metadata["photo_size"] = json.dumps(list(reference.photo_size))
     save_tensors(
         path, {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, metadata
@@ -388,6 +390,8 @@ def _reference(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) 
             tuple(side if axis is None else axis for axis in shape),
             name,
         )
+    if "unknown" in parts:  # heads of before there was one have none
+        _check_tensor(parts["unknown"], "reference.unknown", (1, side, side), name)
     entry = json_entry(metadata, "photo_size", f"head file: {name}")
     photo_size = _photo_size(entry)
     if photo_size is None or not side:
@@ -398,7 +402,9 @@ def _reference(tensors: dict[str, Tensor], metadata: dict[str, str], name: str) 
     parts = {part: value.float() for part, value in parts.items()}
     _check_camera(parts["cam2world"], parts["intrinsics"], name)
     camera = Camera(parts["cam2world"], parts["intrinsics"])
-    return AlignedPortrait(parts["image"], parts["mask"], camera, parts["crop_to_photo"], photo_size)
+    return AlignedPortrait(
+        parts["image"], parts["mask"], camera, parts["crop_to_photo"], photo_size, parts.get("unknown")
+    )
 
 
 def _photo_size(entry: object) -> tuple[int, int] | None:

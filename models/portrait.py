@@ -13,6 +13,7 @@ from torch import Tensor
 from .camera import orbit
 from .field.casting import Rendering
 from .field.volume_rendering import RenderConfig
+from .fitting.completion import completed
 from .fitting.feed_forward import feed_forward_head
 from .fitting.inversion import InversionConfig, invert
 from .fitting.perceptual import Eyes, eyes_for
@@ -20,6 +21,8 @@ from .fitting.run import Progress
 from .head import Head
 from .mesh import isosurface, texture, turntable
 from .mesh.mesh import Mesh
+from .metrics.identity import shipped_identity
+from .metrics.likeness import likeness
 from .metrics.vgg import VGG16
 from .photo.alignment import AlignedPortrait, align
 from .photo.network import AlignmentNetwork
@@ -167,18 +170,22 @@ def portrait_to_3d(
     generator: torch.Generator,
     alpha: Tensor | None = None,
     refinement: Refinement | None = None,
+    face: int = 0,
     callback: Callable[[Progress], None] | None = None,
     stage: Callable[[str], None] = lambda name: None,
+    note: Callable[[str], None] = lambda sentence: None,
 ) -> Portrait3D:
     """Photo [3, H, W] (and its alpha [1, H, W]) -> everything.
 
     Args:
         config: of the inversion; None for the feed-forward head. generator: a CPU generator, the seed of all stages.
-        refinement: of the head, or None. callback: after each step of whatever takes many.
-        stage: told each stage's name as it starts.
+        refinement: of the head, or None. face: which one of several, as `align`. callback: after each step of whatever takes many.
+        stage: told each stage's name as it starts. note: told what was chosen, what the photo lacks, and what is doubtful of the head.
     """
     stage("alignment")
-    reference = align(photo, network=weights.aligner, alpha=alpha)
+    reference = align(photo, network=weights.aligner, alpha=alpha, face=face)
+    for sentence in reference.notes:
+        note(sentence)
     if config is None:
         stage("feed-forward head")
         head = feed_forward_head(weights.prior, weights.encoder, reference)
@@ -193,6 +200,9 @@ def portrait_to_3d(
             perceptual=weights.eyes().distance,
             callback=callback,
         )
+    if config is not None and (doubt := likeness(head, reference, shipped_identity()).doubt()) is not None:
+        note(doubt)  # feed-forward heads are coarse, and not asked
+    head = completed(head)
     frames = None
     if refinement is not None:
         head, frames = refinement(head, generator=generator, callback=callback, stage=stage)

@@ -8,9 +8,14 @@ import comfy.model_management as mm
 import torch
 from comfy_api.latest import io
 
-from ..models.photo.alignment import ManualCrop, align
+from ..models.photo.alignment import AlignedPortrait, ManualCrop, align
+from ..models.photo.detection import prominence
+from ..models.photo.pose import landmarks_of
 from . import convert, loading
+from .optimising import Progress
 from .types import CATEGORY, AlignedWire, LandmarksWire
+
+STEPS = 10  # of the progress bar, per photo
 
 
 class AlignPortrait(io.ComfyNode):
@@ -33,7 +38,7 @@ class AlignPortrait(io.ComfyNode):
                 io.Mask.Input(
                     "foreground_mask",
                     optional=True,
-                    tooltip="1 where the person is (as from Remove Background). An inverted one is noticed and turned round.",
+                    tooltip="1 where the person is (as from Remove Background). An inverted one is noticed and turned round; one of zeros alone, as Load Image gives for opaque pictures, counts as none.",
                 ),
                 LandmarksWire.Input(
                     "face_landmarks",
@@ -94,6 +99,13 @@ class AlignPortrait(io.ComfyNode):
                     advanced=True,
                     tooltip="Manual crop: the camera's elevation.",
                 ),
+                io.Int.Input(
+                    "face",
+                    default=0,
+                    min=0,
+                    max=64,
+                    tooltip="Of several people in a photo: 0 takes the large and central one, 1 and up another, as the node's text numbers them.",
+                ),
             ],
             outputs=[
                 AlignedWire.Output(
@@ -115,12 +127,13 @@ class AlignPortrait(io.ComfyNode):
         crop_size: float = 0.8,
         yaw_degrees: float = 0.0,
         pitch_degrees: float = 0.0,
+        face: int = 0,
         foreground_mask=None,
         face_landmarks=None,
     ) -> io.NodeOutput:
-        photos = convert.from_image(image)
+        photos = photos_of(image)
         masks = masks_for(foreground_mask, photos)
-        faces = faces_for(face_landmarks, len(photos))
+        landmarks = faces_for(face_landmarks, photos, face)
         manual = None
         if crop == "manual":
             manual = ManualCrop(
@@ -128,26 +141,57 @@ class AlignPortrait(io.ComfyNode):
             )
         aligner = loading.load_aligner()
         mm.load_models_gpu([aligner])
+        progress = Progress(STEPS * len(photos))
         portraits = []
-        for photo, mask, face in zip(photos, masks, faces, strict=True):
-            mm.throw_exception_if_processing_interrupted()
+        for index, (photo, mask, own) in enumerate(zip(photos, masks, landmarks, strict=True)):
             to = aligner.load_device
             one = align(
-                photo.to(to),
+                photo[:3].to(to),
                 network=aligner.model,
                 size=size,
+                alpha=photo[3:].to(to) if len(photo) == 4 else None,
                 mask=None if mask is None else mask.to(to),
-                landmarks=face,
+                landmarks=own,
                 crop=manual,
+                face=face,
+                callback=lambda share, index=index: progress.update(round(STEPS * (index + share))),
             )
             portraits.append(one.to(mm.intermediate_device()))
         whites = torch.stack([one.on_white() for one in portraits])
         foregrounds = torch.stack([one.mask for one in portraits])
-        return io.NodeOutput(portraits, convert.to_image(whites), convert.to_mask(foregrounds))
+        return io.NodeOutput(
+            portraits,
+            convert.to_image(whites),
+            convert.to_mask(foregrounds),
+            ui={"text": notes_of(portraits)},
+        )
 
 
-def masks_for(mask: torch.Tensor | None, photos: torch.Tensor) -> list:
-    """One mask [1, H, W] at its photo's size, or None, per photo.
+def photos_of(image: torch.Tensor) -> list[torch.Tensor]:
+    """From IMAGE [B, H, W, 1, 3 or 4] to a list of [3 or 4, H, W], the fourth alpha, without a copy.
+
+    Raises:
+        ValueError: another shape, or an empty batch.
+    """
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape:
+        raise ValueError(
+            f"image: expected an IMAGE [batch, height, width, 3] with at least one pixel, got {list(image.shape)}; wire a photo"
+        )
+    planes = image.expand(*image.shape[:3], 3) if image.shape[-1] == 1 else image
+    return [photo.movedim(-1, 0) for photo in planes]
+
+
+def notes_of(portraits: list[AlignedPortrait]) -> list[str]:
+    """What was chosen and what is missing, one sentence each, with the photo's number where there are several."""
+    return [
+        note if len(portraits) == 1 else f"photo {number}: {note}"
+        for number, portrait in enumerate(portraits, 1)
+        for note in portrait.notes
+    ]
+
+
+def masks_for(mask: torch.Tensor | None, photos: list[torch.Tensor]) -> list[torch.Tensor | None]:
+    """One mask [1, H, W] at its photo's size, or None, per photo; None, too, for zeros alone, by which core says that there is none.
 
     Raises:
         ValueError: as many masks as neither one nor the photos, or values that are not finite.
@@ -163,28 +207,50 @@ def masks_for(mask: torch.Tensor | None, photos: torch.Tensor) -> list:
         raise ValueError(
             "foreground_mask: expected finite numbers, got NaN or infinity; check the node that made the mask"
         )
-    planes = torch.nn.functional.interpolate(
-        mask[:, None].float(), size=photos.shape[-2:], mode="bilinear", antialias=True
-    )
-    return list(planes.expand(len(photos), -1, -1, -1))
+    planes = mask.float().expand(len(photos), -1, -1)
+    return [
+        fitted(plane[None], photo.shape[-2:]) if bool(plane.any()) else None
+        for plane, photo in zip(planes, photos, strict=True)
+    ]
 
 
-def faces_for(landmarks: dict | None, count: int) -> list:
-    """The first face's landmarks, or None, per photo.
+def fitted(plane: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """A mask [1, H, W] at another size (H, W)."""
+    if plane.shape[-2:] == size:
+        return plane
+    return torch.nn.functional.interpolate(plane[None], size=tuple(size), mode="bilinear", antialias=True)[0]
+
+
+def faces_for(landmarks: dict | None, photos: list[torch.Tensor], face: int) -> list[dict | None]:
+    """One face's landmarks, or None, per photo; of several the one that `face` counts from 1, with 0 the large and central one.
 
     Raises:
-        ValueError: as many frames as not the photos, or a photo in which no face was found.
+        ValueError: as many frames as not the photos, or a photo in which no face was found, or not so many.
     """
     if landmarks is None:
-        return [None] * count
+        return [None] * len(photos)
     frames = landmarks.get("frames", [])
-    if len(frames) != count:
+    if len(frames) != len(photos):
         raise ValueError(
-            f"face_landmarks: expected those of {count} photos, got {len(frames)}; run the face landmarker on the same image"
+            f"face_landmarks: expected those of {len(photos)} photos, got {len(frames)}; run the face landmarker on the same image"
         )
     empty = [str(i) for i, faces in enumerate(frames) if not faces]
     if empty:
         raise ValueError(
             f"face_landmarks: expected a face in every photo, got none in photo {', '.join(empty)}; unwire them or set the crop by hand"
         )
-    return [faces[0] for faces in frames]
+    few = [str(i) for i, faces in enumerate(frames) if len(faces) < face]
+    if few:
+        raise ValueError(
+            f"face_landmarks: expected face {face} in every photo, got fewer in photo {', '.join(few)}; choose 0 or a lower number"
+        )
+    if face:
+        return [faces[face - 1] for faces in frames]
+    return [most_prominent(faces, photo) for faces, photo in zip(frames, photos, strict=True)]
+
+
+def most_prominent(faces: list[dict], photo: torch.Tensor) -> dict:
+    """The large and central one of a photo's faces; photo: [3 or 4, H, W]."""
+    if len(faces) == 1:
+        return faces[0]
+    return max(faces, key=lambda face: prominence(landmarks_of(face), photo.shape[-2], photo.shape[-1]))

@@ -11,14 +11,17 @@ from comfy_api.latest import io
 
 from ..models.camera import orbit
 from ..models.field.volume_rendering import RenderConfig
+from ..models.fitting.completion import completed
 from ..models.fitting.feed_forward import feed_forward_head
 from ..models.fitting.inversion import PRESETS, invert
 from ..models.fitting.perceptual import eyes_for
 from ..models.fitting.run import Progress
+from ..models.metrics.identity import shipped_identity
 from ..models.metrics.image import masked_psnr
+from ..models.metrics.likeness import likeness
 from . import convert, loading
-from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, AlignedWire, HeadWire, PriorWire, seed_input
+from .optimising import fingerprint, normally, optimise, private
+from .types import CATEGORY, AlignedWire, HeadOnWire, HeadWire, PriorWire, seed_input
 
 PREVIEW_SIZE = 96
 MEMORY = 600 * 2**20  # bytes of activations of one step, measured by `bench pipeline` on a CPU
@@ -122,7 +125,13 @@ class InvertPortrait(io.ComfyNode):
             else "; begun at the mean of the prior's heads, for want of an encoder"
         )
         return io.NodeOutput(
-            wire, ui={"text": [f"{front_figure(wire)}; pictures compared by {judged_by}{begun_at}"]}
+            whole(wire),
+            ui={
+                "text": [
+                    f"{front_figure(wire)}; pictures compared by {judged_by}{begun_at}",
+                    *likeness_notes(wire),
+                ]
+            },
         )
 
 
@@ -154,7 +163,7 @@ class FeedForwardHead(io.ComfyNode):
         with torch.inference_mode(False):  # so that later stages can optimise it
             own = private(replace(head, reference=aligned))
         wire = loading.wire_head(own)
-        return io.NodeOutput(wire, ui={"text": [front_figure(wire)]})
+        return io.NodeOutput(whole(wire), ui={"text": [front_figure(wire)]})
 
 
 def picture(now: Progress):
@@ -175,6 +184,24 @@ def seen_from(now: Progress, yaw: float):
         camera.to(head.planes.device), PREVIEW_SIZE, RenderConfig(coarse=24, fine=12), normals=False
     )
     return convert.to_pil(view.rgb[0])
+
+
+def whole(wire: HeadOnWire) -> HeadOnWire:
+    """A head whose portrait is the head's own view where the photo tells nothing, for later stages that repaint it from its portrait."""
+    if wire.head.reference is None or wire.head.reference.unknown is None:
+        return wire
+    with normally():
+        reference = completed(loading.ready(wire)).reference
+    return replace(wire, head=replace(wire.head, reference=reference))
+
+
+def likeness_notes(wire: HeadOnWire) -> list[str]:
+    """A warning, or none, about a head that is hardly its portrait's."""
+    head = loading.ready(wire)
+    if head.reference is None:
+        return []
+    sentence = likeness(head, head.reference, shipped_identity()).doubt()
+    return [] if sentence is None else [sentence]
 
 
 def front_figure(wire) -> str:

@@ -30,7 +30,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of `run`.
 
     Raises:
-        ValueError: a folder that cannot be written.
+        ValueError: a folder that cannot be written, or a negative number of a face.
     """
     parser = argparse.ArgumentParser(prog="portrait-diffusion run", description=__doc__)
     parser.add_argument("photo", type=Path)
@@ -43,6 +43,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--refine", choices=["none", "turbo", *REFINEMENTS], default="none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
+        "--face",
+        type=int,
+        default=0,
+        help="of several people: 1 and up, as listed; 0 takes the large and central one",
+    )
+    parser.add_argument(
         "--vgg",
         type=Path,
         help="a VGG16 of yours (.safetensors, .pth): judges instead of the prior's discriminator",
@@ -51,6 +57,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.inversion is None and options.refine != "turbo":
         options.inversion = "quick"
+    if options.face < 0:
+        raise ValueError(f"--face: expected 0 or more, got {options.face}; count from 1, or leave it out")
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"--out: expected a folder, but {options.out.name} is a file; choose another name")
     return options
@@ -100,8 +108,10 @@ def run(arguments: list[str]) -> None:
         generator=torch.Generator().manual_seed(options.seed),
         alpha=None if alpha is None else alpha.to(device),
         refinement=refinement,
+        face=options.face,
         callback=step,
         stage=stage,
+        note=lambda sentence: print(f"  note: {sentence}", flush=True),
     )
     stage("files")
     write_files(result, options.out)

@@ -12,6 +12,7 @@ from ..head import Head
 from ..photo.alignment import AlignedPortrait
 from ..prior.contract import HeadGenerator, styles
 from ..prior.encoder import PortraitEncoder
+from .completion import code_of
 
 
 @torch.no_grad()
@@ -31,6 +32,5 @@ def feed_forward_head(
         raise ValueError(
             "avatar: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1"
         )
-    code, _ = encoder(reference.on_white()[None])
-    ws = styles(prior, code)
+    ws = styles(prior, code_of(prior, encoder, reference))
     return Head(prior.planes(ws), prior.decoder, prior.config.field, reference, ws, prior)

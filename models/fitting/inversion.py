@@ -19,6 +19,7 @@ from ..head import Head
 from ..photo.alignment import AlignedPortrait
 from ..prior.contract import HeadGenerator, mean_styles, styles
 from ..prior.encoder import PortraitEncoder
+from .completion import code_of
 from .perceptual import Perceptual
 from .photo_losses import (
     HeldSurface,
@@ -224,7 +225,7 @@ def first_styles(
     """The styles [1, num_ws, w_dim] that an inversion begins at: the encoder's; without one the nearest to the photo of a few, the mean
     of W and points around it."""
     if encoder is not None:
-        return styles(prior, encoder(reference.on_white()[None])[0])
+        return styles(prior, code_of(prior, encoder, reference))
     candidates = mean_styles(prior, draws, reference.image)
     target, sampling = (
         photo_target(reference, START_SIZE),

@@ -49,10 +49,22 @@ def photo_target(reference: AlignedPortrait, size: int) -> Target:
     reach = size // 28 | 1
     outside = F.max_pool2d(mask[None, None], reach, 1, reach // 2)[0, 0] - mask
     weight = mask * (0.4 + 4 * detail.clamp(max=0.3)) + outside + 0.1
+    if (
+        unknown := unknown_at(reference, size)
+    ) is not None:  # neither person nor background: left to the prior
+        weight = weight * (1 - unknown)
     origins, directions = rays(reference.camera, size, size)
     return Target(
         origins.reshape(-1, 3), directions.reshape(-1, 3), rgb.flatten(1).mT, mask.flatten(), weight.flatten()
     )
+
+
+def unknown_at(reference: AlignedPortrait, size: int) -> Tensor | None:
+    """[size, size]: 1 where a pixel has any part of what the photo does not tell, else 0; None where it tells all."""
+    if reference.unknown is None:
+        return None
+    unknown = F.interpolate(reference.unknown[None], size=(size, size), mode="bilinear", antialias=True)[0, 0]
+    return (unknown > 1e-3).to(unknown)
 
 
 def ray_loss(
@@ -68,7 +80,9 @@ def ray_loss(
     Args:
         pieces: how many rays are rendered at once; None for all.
     """
-    pick = torch.multinomial(target.weight.cpu(), count, generator=generator).to(target.rgb.device)
+    weight = target.weight.cpu()
+    too_few = int((weight > 0).sum()) < count  # where nearly all is unknown
+    pick = torch.multinomial(weight, count, too_few, generator=generator).to(target.rgb.device)
     backdrop = torch.rand(3, generator=generator).to(target.rgb)
     origins, directions = target.origins[None, pick], target.directions[None, pick]
     draws = draw(origins, sampling, generator)
@@ -146,7 +160,8 @@ class HeldSurface:
 @torch.no_grad()
 def held_surface(field: TriplaneField, reference: AlignedPortrait, sampling: RenderConfig) -> HeldSurface:
     """Surface that other cameras find. Held in colour and shape is what lies behind the face, for planes are shared by front and back;
-    in colour, what the photo sees at a grazing angle; in shape, what it sees well, for its detail is paint.
+    in colour, what the photo sees at a grazing angle; in shape, what it sees well, for its detail is paint; in both, what it does not
+    tell.
 
     All but the outline, which is the photo's to say: holding surface near it cost 2 dB of the front.
     """
@@ -169,7 +184,11 @@ def held_surface(field: TriplaneField, reference: AlignedPortrait, sampling: Ren
     behind = distance > first[0, 0, row, column] + BEHIND
     facing = -(surface_normals(field, points[None], sampling.normal_step)[0] * sight).sum(-1) / distance
     grazing = facing.abs() < GRAZING
-    return HeldSurface(points, ((behind & deep) | grazing).float(), (deep & (behind | ~grazing)).float())
+    held_colour, held_shape = (behind & deep) | grazing, deep & (behind | ~grazing)
+    if (unknown := unknown_at(reference, HELD_SIZE)) is not None:
+        untold = unknown[row, column] > 0
+        held_colour, held_shape = held_colour | untold, held_shape | untold
+    return HeldSurface(points, held_colour.float(), held_shape.float())
 
 
 def held_drift(
@@ -205,6 +224,7 @@ class PictureTarget:
     Attributes:
         origins, directions: [R, R, 3] of the raw picture. image: [1, 3, S, S] and raw: [1, 3, R, R], on white, in [-1, 1].
         compared: [1, 1, S, S], 0 along outlines, which heads draw without super-resolution; else 1.
+        unknown: [S, S] and raw_unknown: [R, R], bool, what the photo does not tell; None where it tells all.
     """
 
     origins: Tensor
@@ -212,6 +232,8 @@ class PictureTarget:
     image: Tensor
     raw: Tensor
     compared: Tensor
+    unknown: Tensor | None = None
+    raw_unknown: Tensor | None = None
 
 
 def picture_target(reference: AlignedPortrait, generator: HeadGenerator) -> PictureTarget:
@@ -220,8 +242,15 @@ def picture_target(reference: AlignedPortrait, generator: HeadGenerator) -> Pict
     white = reference.on_white()[None].clamp(0, 1) * 2 - 1  # from [0, 1] to [-1, 1]
     origins, directions = rays(reference.camera, R, R)
     compared = 1 - outline(resized(reference.mask[None], R), generator.resolution).to(white)[:, None]
+    unknown, raw_unknown = (unknown_at(reference, size) for size in (generator.resolution, R))
     return PictureTarget(
-        origins, directions, resized(white, generator.resolution), resized(white, R), compared
+        origins,
+        directions,
+        resized(white, generator.resolution),
+        resized(white, R),
+        compared,
+        None if unknown is None else unknown > 0,
+        None if raw_unknown is None else raw_unknown > 0,
     )
 
 
@@ -274,6 +303,11 @@ def crop_loss(
     true_raw = target.raw[..., piece[0], piece[1]]
     fine = tuple(slice(s.start * S // R, s.stop * S // R) for s in piece)
     true_image = target.image[..., fine[0], fine[1]]
+    if (
+        target.unknown is not None and target.raw_unknown is not None
+    ):  # is as it is drawn: no error, no gradient
+        true_raw = torch.where(target.raw_unknown[piece], raw.detach(), true_raw)
+        true_image = torch.where(target.unknown[fine], image.detach(), true_image)
     error = ((image - true_image) * target.compared[..., fine[0], fine[1]])[..., 2:-2, 2:-2]
     loss = (raw - true_raw).abs().mean() + error.abs().mean() + error.square().mean()
     return loss if perceptual is None else loss + weight * perceptual((image, raw), (true_image, true_raw))

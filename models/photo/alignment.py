@@ -6,36 +6,21 @@ Photo and crop coordinates are continuous: pixel i covers i .. i + 1, its centre
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
-from ..camera import FOCAL, RADIUS, Camera, orbit, project
+from ..camera import Camera, orbit, project
 from . import detection, matting
-from .network import LANDMARKS, AlignmentNetwork
+from .network import AlignmentNetwork
+from .people import faces_note, silhouettes, turn_note
+from .pose import CANONICAL_LANDMARKS, LANDMARKER_PRIOR, Pose, fit_pose, landmarks_of
+from .shrinking import MAX_SIDE, within
+from .unknown import cut_notes, either, hidden_by, outside
 
-# Scene units; the mean of the factory's `landmarks`, in the order of LANDMARKS.
-CANONICAL_LANDMARKS = (
-    (-0.0450, 0.0000, 0.0985),
-    (0.0450, 0.0000, 0.0985),
-    (0.0000, -0.0501, 0.1416),
-    (-0.0313, -0.0929, 0.1057),
-    (0.0313, -0.0929, 0.1057),
-    (0.0000, -0.1457, 0.1008),
-)
-# Scene units; how far a landmark lies from that: the factory's differences between people (0.003 - 0.005), plus about
-# 1 % of the crop for the finding, plus smiles (mouth corners) and open mouths and long chins, which the factory lacks.
-LANDMARK_SPREAD = (0.005, 0.005, 0.006, 0.010, 0.010, 0.015)
-YAW_SPREAD, PITCH_SPREAD = math.radians(40), math.radians(15)  # of portraits: the weak prior
-LANDMARKER_PRIOR = (
-    0.25  # of its weight is left where MediaPipe found the landmarks: it errs less than our network
-)
-YAW_LIMIT, PITCH_LIMIT = math.radians(75), math.radians(45)
-MEDIAPIPE_INDICES = (468, 473, 1, 61, 291, 152)  # LANDMARKS among the 478 of FACE_LANDMARKS
 MIN_SIDE = 32  # pixels of the smallest photo
 MIN_FOREGROUND = 0.005  # share of the crop
 
@@ -73,6 +58,9 @@ class AlignedPortrait:
         camera: unbatched.
         crop_to_photo: [2, 3] float64 on the CPU; crop pixels (x, y, 1) -> photo pixels.
         photo_size: (H, W) pixels.
+        unknown: [1, S, S], 1 where this may be the person or background and the photo does not say, else 0: just outside it, behind
+            another person, or where matting is in doubt. None where it says so everywhere.
+        notes: sentences for people, on what was chosen and what is missing.
     """
 
     image: Tensor
@@ -80,15 +68,21 @@ class AlignedPortrait:
     camera: Camera
     crop_to_photo: Tensor
     photo_size: tuple[int, int]
+    unknown: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
     def on_white(self) -> Tensor:
         """The person [3, S, S] without the background."""
         return self.image * self.mask + (1 - self.mask)
 
     def to(self, *args) -> AlignedPortrait:
-        """As `Tensor.to`, for image, mask and camera."""
+        """As `Tensor.to`, for image, mask, unknown and camera."""
         return replace(
-            self, image=self.image.to(*args), mask=self.mask.to(*args), camera=self.camera.to(*args)
+            self,
+            image=self.image.to(*args),
+            mask=self.mask.to(*args),
+            unknown=None if self.unknown is None else self.unknown.to(*args),
+            camera=self.camera.to(*args),
         )
 
 
@@ -102,31 +96,6 @@ def uncropped(image: Tensor, mask: Tensor, camera: Camera) -> AlignedPortrait:
     return AlignedPortrait(image, mask, camera, torch.eye(2, 3, dtype=torch.float64), (size, size))
 
 
-@dataclass(frozen=True)
-class Pose:
-    """Where the canonical frame lies in a photo, and from where it is seen.
-
-    Attributes:
-        scale: photo pixels per crop width. shift: [2] float64, the crop's centre in photo pixels.
-        roll: radians; the crop's x axis in the photo, positive towards +y (clockwise as seen).
-        yaw, pitch: radians, of the camera.
-    """
-
-    scale: float
-    shift: Tensor
-    roll: float
-    yaw: float
-    pitch: float
-
-    def crop_to_photo(self, size: int) -> Tensor:
-        """[2, 3] float64: pixels (x, y, 1) of a crop of size x size -> photo pixels."""
-        cos, sin = math.cos(self.roll), math.sin(self.roll)
-        turn = self.scale / size * torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float64)
-        return torch.cat(
-            [turn, (self.shift - turn @ torch.full((2,), size / 2, dtype=torch.float64))[:, None]], dim=1
-        )
-
-
 def align(
     rgb: Tensor,
     *,
@@ -136,11 +105,13 @@ def align(
     mask: Tensor | None = None,
     landmarks: Mapping | None = None,
     crop: ManualCrop | None = None,
+    face: int = 0,
+    callback: Callable[[float], None] | None = None,
 ) -> AlignedPortrait:
     """Crop, mask and camera of one person in a photo.
 
     Where the face is: `crop`, else `landmarks`, else the network. What the person is: `mask`, else an `alpha` with both
-    transparent and opaque pixels, else the network.
+    transparent and opaque pixels, else the network. Photos larger than MAX_SIDE are shrunk before anything else.
 
     Args:
         rgb: [3, H, W] sRGB in 0..1, at least MIN_SIDE along a side.
@@ -148,142 +119,57 @@ def align(
         size: S, pixels of the crop.
         alpha, mask: [1, H, W] in 0..1, 1 on the person; an inverted mask is noticed and turned round.
         landmarks: one face of core's FACE_LANDMARKS, on this photo.
+        face: which of the faces that the network finds, from 1 in the order of the notes; 0 for the first, large and central.
+        callback: told the share done, 0 .. 1.
 
     Raises:
-        ValueError: no face; a photo, mask or landmarks out of shape or not finite; no foreground in the crop.
+        ValueError: no face, or not so many; a photo, mask or landmarks out of shape or not finite; no foreground in the crop.
     """
+    report = callback or (lambda share: None)
     _check_photo(rgb)
     if size < MIN_SIDE:
         raise ValueError(
             f"align: expected a crop of at least {MIN_SIDE} pixels, got {size}; choose a larger size"
         )
+    photo_size = rgb.shape[1], rgb.shape[2]
+    alpha, mask = _same_size("alpha", alpha, rgb), _same_size("mask", mask, rgb)
+    rgb = within(rgb, MAX_SIDE, lambda share: report(0.3 * share))
+    alpha, mask = (plane if plane is None else within(plane, MAX_SIDE) for plane in (alpha, mask))
+    _check_finite(rgb, alpha, mask)
     rgb = rgb.float().clamp(0, 1)
-    alpha, mask = (_same_size(name, plane, rgb) for name, plane in (("alpha", alpha), ("mask", mask)))
+    alpha, mask = (plane if plane is None else plane.to(rgb).clamp(0, 1) for plane in (alpha, mask))
     if alpha is not None and not bool((alpha < 0.5).any() and (alpha > 0.5).any()):
         alpha = None
     if alpha is not None:
         rgb = rgb * alpha + (1 - alpha)
 
-    pose = _pose(rgb, network, landmarks, crop)
+    shrink = photo_size[1] / rgb.shape[2], photo_size[0] / rgb.shape[1]
+    sighting = _sighting(rgb, network, landmarks, crop, face, shrink)
+    report(0.7)
+    pose = sighting.pose
     crop_to_photo = pose.crop_to_photo(size)
     camera = orbit(torch.tensor(pose.yaw), torch.tensor(pose.pitch)).to(rgb)
     planes = [plane for plane in (alpha, mask) if plane is not None]
     crops, inside = resample(torch.cat([rgb, *planes]), crop_to_photo, size)
     image = crops[:3] if alpha is None else _without_white(crops[:3], crops[3:4])
     image = image * inside + (1 - inside)
+    unknown = outside(inside, camera)
     if mask is not None:
         foreground = _upright_mask(crops[-1:] * inside, inside, camera)
     elif alpha is not None:
         foreground = crops[3:4] * inside
     else:
-        foreground = matting.foreground(image, network, camera) * inside
+        rivals = silhouettes(sighting.others, crop_to_photo, size)
+        matte = matting.matte(image, network, camera, inside=inside, rivals=rivals)
+        if sighting.automatic:
+            matting.check_person(matte)
+        foreground = matte.mask * inside
+        unknown = either(unknown, matte.doubt, hidden_by(rivals, matte.mask, camera))
     _check_foreground(foreground, "mask" if mask is not None else "alpha" if alpha is not None else "network")
-    return AlignedPortrait(image, foreground, camera, crop_to_photo, (rgb.shape[1], rgb.shape[2]))
-
-
-def fit_pose(landmarks_xy: Tensor, weights: Tensor | None = None, *, prior: float = 1.0) -> Pose:
-    """The camera and the crop under which the canonical landmarks fall on a photo's.
-
-    Minimises, over yaw and pitch, squared distances in units of LANDMARK_SPREAD, plus prior * ((yaw / YAW_SPREAD)^2 +
-    (pitch / PITCH_SPREAD)^2); the similarity photo = scale * R(roll) * crop + shift that goes with them is in closed form.
-
-    Args:
-        landmarks_xy: [6, 2] photo pixels, the order of LANDMARKS; NaN where unknown.
-        weights: [6], >= 0, None for ones. prior: 0 for none.
-
-    Raises:
-        ValueError: fewer than three known landmarks, or all in one place.
-    """
-    from scipy.optimize import least_squares
-
-    xy = torch.as_tensor(landmarks_xy, dtype=torch.float64).cpu()
-    if xy.shape != (len(LANDMARKS), 2):
-        names = ", ".join(LANDMARKS)
-        raise ValueError(
-            f"fit_pose: expected landmarks [{len(LANDMARKS)}, 2], got {list(xy.shape)}; give {names}"
-        )
-    weights = (
-        torch.ones(len(xy), dtype=torch.float64)
-        if weights is None
-        else torch.as_tensor(weights, dtype=torch.float64).cpu()
-    )
-    visible = xy.isfinite().all(-1) & (weights > 0)
-    if visible.sum() < 3:
-        raise ValueError(
-            f"fit_pose: expected at least 3 known landmarks, got {int(visible.sum())}; set the crop by hand"
-        )
-    photo = torch.complex(*xy[visible].unbind(-1))
-    points = torch.tensor(CANONICAL_LANDMARKS, dtype=torch.float64)[visible]
-    spread = (
-        torch.tensor(LANDMARK_SPREAD, dtype=torch.float64)[visible]
-        * (FOCAL / RADIUS)
-        / weights[visible].sqrt()
-    )
-    frontal = _model(points, torch.zeros(1, 2, dtype=torch.float64))[0]
-    unit = (photo - photo.mean()).abs().norm() / (
-        frontal - frontal.mean()
-    ).abs().norm()  # about photo pixels per crop width
-    if unit < 1e-6:
-        raise ValueError(
-            "fit_pose: expected the landmarks of a face, got all in one place; set the crop by hand"
-        )
-    prior_spread = torch.tensor([YAW_SPREAD, PITCH_SPREAD], dtype=torch.float64) / max(prior, 1e-12) ** 0.5
-
-    def residuals(angles: Tensor) -> Tensor:
-        """angles [..., 2] -> [..., 2 N + 2], each in its standard deviations."""
-        model = _model(points, angles)
-        a, b = _similarity(model, photo, spread**-2)
-        apart = torch.view_as_real((photo - a * model - b) / (unit * spread)).flatten(-2)
-        return torch.cat([apart, angles / prior_spread], dim=-1)
-
-    grid = torch.cartesian_prod(
-        _steps(YAW_LIMIT, 16), _steps(PITCH_LIMIT, 10)
-    )  # even: scipy's first step is as long as the start
-    start = grid[residuals(grid).square().sum(-1).argmin()]
-    limits = np.array([YAW_LIMIT, PITCH_LIMIT])
-    fit = least_squares(
-        lambda angles: residuals(torch.from_numpy(angles)).numpy(),
-        start.numpy(),
-        bounds=(-limits, limits),
-        xtol=1e-10,
-        ftol=1e-12,
-    )
-    angles = torch.from_numpy(fit.x)
-    a, b = (value.squeeze() for value in _similarity(_model(points, angles), photo, spread**-2))
-    return Pose(float(a.abs()), torch.view_as_real(b), float(a.angle()), float(angles[0]), float(angles[1]))
-
-
-def landmarks_of(face: Mapping) -> Tensor:
-    """One face of core's FACE_LANDMARKS -> [6, 2] float64 photo pixels, the order of LANDMARKS.
-
-    Raises:
-        ValueError: not one face with the 478 points that include the irises.
-    """
-    if not isinstance(face, Mapping) or "landmarks_xy" not in face:
-        content = (
-            f"the keys {', '.join(map(str, face)) or 'none'}"
-            if isinstance(face, Mapping)
-            else f"a {type(face).__name__}"
-        )
-        raise ValueError(
-            f"face landmarks: expected one face with `landmarks_xy`, got {content}; wire MediaPipe Face Landmarker's output"
-        )
-    try:
-        points = torch.as_tensor(np.asarray(face["landmarks_xy"], dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"face landmarks: expected numbers in `landmarks_xy`, got something else ({error}); run the landmarker again"
-        ) from error
-    if points.ndim != 2 or points.shape[0] <= max(MEDIAPIPE_INDICES) or points.shape[1] != 2:
-        raise ValueError(
-            f"face landmarks: expected `landmarks_xy` [478, 2], got {list(points.shape)}; run the landmarker again"
-        )
-    points = points[list(MEDIAPIPE_INDICES)]
-    if not points.isfinite().all():
-        raise ValueError(
-            "face landmarks: expected finite pixels, got NaN or infinity; run the landmarker again or set the crop by hand"
-        )
-    return points
+    notes = (*sighting.notes, *cut_notes(inside, camera))
+    report(1.0)
+    affine = torch.tensor(shrink, dtype=torch.float64)[:, None] * crop_to_photo
+    return AlignedPortrait(image, foreground, camera, affine, photo_size, unknown, notes)
 
 
 def resample(values: Tensor, crop_to_photo: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -319,42 +205,48 @@ def resample(values: Tensor, crop_to_photo: Tensor, size: int) -> tuple[Tensor, 
     return crop.clamp(0, 1), inside
 
 
-def _pose(rgb: Tensor, network: AlignmentNetwork, landmarks: Mapping | None, crop: ManualCrop | None) -> Pose:
-    """Where the face is, from the first source that knows."""
+@dataclass(frozen=True)
+class Sighting:
+    """Attributes: pose: of the person. others: poses of other people. automatic: whether the network chose. notes: what was chosen."""
+
+    pose: Pose
+    others: tuple[Pose, ...] = ()
+    automatic: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def _sighting(
+    rgb: Tensor,
+    network: AlignmentNetwork,
+    landmarks: Mapping | None,
+    crop: ManualCrop | None,
+    face: int,
+    shrink: tuple[float, float],
+) -> Sighting:
+    """Where the face is, from the first source that knows; shrink: pixels (x, y) of the landmarks' photo per one of rgb."""
     height, width = rgb.shape[-2:]
     if crop is not None:
         centre = torch.tensor([crop.x * width, crop.y * height], dtype=torch.float64)
-        return Pose(crop.size * min(height, width), centre, 0.0, crop.yaw, crop.pitch)
+        return Sighting(Pose(crop.size * min(height, width), centre, 0.0, crop.yaw, crop.pitch))
     if landmarks is not None:
-        return fit_pose(landmarks_of(landmarks), prior=LANDMARKER_PRIOR)
-    return fit_pose(detection.find_face(rgb, network).landmarks)
-
-
-def _model(points: Tensor, angles: Tensor) -> Tensor:
-    """Points [N, 3] seen from yaw and pitch [..., 2]: complex [..., N], crop widths from the crop's centre, y down."""
-    image, _ = project(orbit(*angles.unbind(-1)), points)
-    return torch.view_as_complex((image - 0.5).contiguous())
-
-
-def _similarity(model: Tensor, photo: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """The a and b [..., 1] of photo = a * model + b in weighted least squares; |a| is its scale, its angle the roll."""
-    weights = weights / weights.sum()
-    model_mean, photo_mean = (weights * model).sum(-1, keepdim=True), (weights * photo).sum(-1, keepdim=True)
-    model_apart, photo_apart = model - model_mean, photo - photo_mean
-    a = (weights * model_apart.conj() * photo_apart).sum(-1, keepdim=True) / (
-        weights * model_apart.abs().square()
-    ).sum(-1, keepdim=True)
-    return a, photo_mean - a * model_mean
+        places = landmarks_of(landmarks) / torch.tensor(shrink, dtype=torch.float64)
+        return Sighting(fit_pose(places, prior=LANDMARKER_PRIOR))
+    faces = detection.find_people(rgb, network)
+    index = max(face - 1, 0)
+    if index >= len(faces):
+        raise ValueError(
+            f"align: expected a face from 1 to {len(faces)}, or 0 for the most prominent, got {face}; {faces_note(faces, shrink)}"
+        )
+    poses = [fit_pose(person.landmarks) for person in faces]
+    notes = [turn_note(faces[index].quarter_turns)] if faces[index].quarter_turns else []
+    notes += [f"{faces_note(faces, shrink)}; this is face {index + 1}"] if len(faces) > 1 else []
+    return Sighting(poses[index], (*poses[:index], *poses[index + 1 :]), True, tuple(notes))
 
 
 def _reach(places: Tensor, margin: float, side: int) -> tuple[int, int]:
     """First and last + 1 of the pixels 0 .. side - 1 that matter to places and a margin around them; at least one."""
     start = min(max(int(float(places.min()) - margin), 0), side - 1)
     return start, min(max(int(float(places.max()) + margin) + 1, start + 1), side)
-
-
-def _steps(limit: float, count: int) -> Tensor:
-    return torch.linspace(-limit, limit, count, dtype=torch.float64)
 
 
 def _without_white(composite: Tensor, alpha: Tensor) -> Tensor:
@@ -384,26 +276,29 @@ def _check_photo(rgb: Tensor) -> None:
         raise ValueError(
             f"align: expected a photo of at least {MIN_SIDE}x{MIN_SIDE} pixels, got {rgb.shape[2]}x{rgb.shape[1]}; use a larger photo"
         )
+
+
+def _check_finite(rgb: Tensor, alpha: Tensor | None, mask: Tensor | None) -> None:
+    """ValueError for numbers that no photo and no mask has."""
     if not rgb.isfinite().all():
         raise ValueError(
             "align: expected finite colours, got NaN or infinity in the photo; check the node or file that made it"
         )
+    for name, plane in (("alpha", alpha), ("mask", mask)):
+        if plane is not None and not plane.isfinite().all():
+            raise ValueError(
+                f"align: expected finite numbers in the {name}, got NaN or infinity; check what made it"
+            )
 
 
 def _same_size(name: str, plane: Tensor | None, rgb: Tensor) -> Tensor | None:
-    """An optional [1, H, W] of the photo, checked, as its dtype."""
-    if plane is None:
-        return None
-    if plane.shape != (1, *rgb.shape[-2:]):
+    """An optional [1, H, W], once it is known to be of the photo's size."""
+    if plane is not None and plane.shape != (1, *rgb.shape[-2:]):
         shape = [1, *rgb.shape[-2:]]
         raise ValueError(
             f"align: expected the {name} {shape} like the photo, got {list(plane.shape)}; resize it to the photo"
         )
-    if not plane.isfinite().all():
-        raise ValueError(
-            f"align: expected finite numbers in the {name}, got NaN or infinity; check what made it"
-        )
-    return plane.to(rgb).clamp(0, 1)
+    return plane
 
 
 def _check_foreground(foreground: Tensor, source: str) -> None:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import orbit, project
+from .cascade import box_squares, boxed, cascade_boxes, confirmed
+from .evidence import Evidence, FaceLimits, band_of, contrast_of, margin_of
 from .mean_head import mean_head
 from .network import AlignmentNetwork
+from .pose import fit_pose, misfit
+from .squares import apply, cut, sane, upright
 
 MIRRORED = [1, 0, 2, 4, 3, 5]  # the landmarks of a mirror image, in the order of `LANDMARKS`
 CANDIDATES = 6  # are looked at again
-CASCADE_SIDE = 480  # pixels of the photo's longer side that the cascade gets
-BOX = (
-    0.505,
-    0.536,
-    0.376,
-)  # centre (x, y) and width of the cascade's box in the canonical frame, means over validation heads
 SMALLEST = 0.40  # of the photo's shorter side: canonical frames believed without a cascade's box
 SMALLEST_BOXED = 0.12  # and with one
-TRUSTED = 0.5  # the score from which on landmarks are believed
+TRUSTED = 0.5  # the score of a face that the cascade alone sees
 SURE = 0.8  # from which on no further search is made
+GLANCE = 0.3  # the score at first sight from which on a place is looked at again for another person
+MOST_OTHERS = 4  # people beside the first, per kind of proposal
+TURNED_LIMITS = FaceLimits(confidence=0.85, boxed_confidence=0.72, scatter=0.12, misfit=1.5, boxed_misfit=1.8)
 TOLERANCE = 0.35  # of the pupils' distance: misfit to the layout of a face at which a candidate's score falls to 1 / e
 
 
@@ -35,29 +35,33 @@ class Detection:
     Attributes:
         landmarks: [6, 2] float64 (x, y) in the order of `LANDMARKS`, photo pixels counted from the photo's top left corner
             (the first pixel's centre is at 0.5).
-        score: how sure, in 0 .. 1.
+        score: by which places of one photo are compared, in 0 .. 1. evidence: by which a place is judged.
+        quarter_turns: of the photo, counterclockwise, after which the face was found; the landmarks are the unturned photo's.
     """
 
     landmarks: Tensor
     score: float
+    evidence: Evidence
+    quarter_turns: int = 0
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What the network saw in K squares: landmarks [K, L, 2] in photo pixels, their confidences [K, L], a face's presence [K]."""
+    """What the network saw in K squares.
+
+    Attributes:
+        landmarks: [K, L, 2] in photo pixels. confidence: [K, L] of them. presence: [K] of a face.
+        scatter: [K] pupils' distances by which the looks that these are the median of disagree; None for single ones.
+    """
 
     landmarks: Tensor
     confidence: Tensor
     presence: Tensor
+    scatter: Tensor | None = None
 
 
 def find_face(rgb: Tensor, network: AlignmentNetwork) -> Detection:
-    """The most face-like place of a photo.
-
-    scikit-image's face cascade proposes squares, and if none convinces, a grid of windows does. The network finds landmarks
-    in each; the best squares are cut anew around their landmarks and looked at twice more. What counts is presence x
-    confidence of the landmarks x how well they fit the layout of a head. Where the network sees no such face, but the
-    cascade firmly does, the landmarks are the mean head's inside the cascade's box.
+    """The most prominent face of an upright photo.
 
     Args:
         rgb: [3, H, W] sRGB in [0, 1].
@@ -65,45 +69,209 @@ def find_face(rgb: Tensor, network: AlignmentNetwork) -> Detection:
     Raises:
         ValueError: for a picture that is none, or without a face.
     """
+    return find_people(rgb, network, turns=False)[0]
+
+
+def find_people(rgb: Tensor, network: AlignmentNetwork, *, turns: bool = True) -> list[Detection]:
+    """The faces of a photo, the most prominent first: large, in the middle, and sure.
+
+    Where the network sees no face, but the cascade firmly does, the landmarks are the mean head's inside the cascade's box. Where neither
+    sees one, the photo is looked at after each quarter turn, for cameras that did not say how they were held.
+
+    Args:
+        rgb: [3, H, W] sRGB in [0, 1]. turns: whether quarter turns are tried.
+
+    Raises:
+        ValueError: for a picture that is none, without a face, or whose eyes are outside it or covered.
+    """
     _check(rgb)
-    layouts = standard_layouts()
     boxes = cascade_boxes(rgb)
-    best = Detection(layouts[0], 0.0)
-    for squares, smallest in ((box_squares(boxes), SMALLEST_BOXED), (windows(*rgb.shape[-2:]), SMALLEST)):
-        if best.score < SURE and len(squares):
-            least = smallest * min(rgb.shape[-2:])
-            best = max(
-                best, refine(rgb, squares, network, layouts, least), key=lambda detection: detection.score
-            )
-    if best.score >= TRUSTED:
-        return best
+    places = search(rgb, network, boxes)
+    faces = [place for place in places if place.evidence.objection() is None]
+    faces = faces or boxed_faces(rgb, boxes)
+    if not faces and turns and places[0].evidence.denial() is not None:
+        faces = turned_faces(rgb, network)
+    if not faces:
+        remedy = (
+            "use a photo in which both eyes are visible, or set the crop by hand"
+            if places[0].evidence.denial() is None
+            else "crop closer, wire FACE_LANDMARKS, or set the crop by hand"
+        )
+        raise ValueError(f"find_face: expected {places[0].evidence.objection()}; {remedy}")
+    return sorted(
+        faces, key=lambda face: face.score * prominence(face.landmarks, *rgb.shape[-2:]), reverse=True
+    )
+
+
+def prominence(landmarks: Tensor, height: int, width: int) -> float:
+    """The size of landmarks [L, 2] (photo pixels); in a corner of the photo half of that: how likely the photo is of that person."""
+    away = landmarks.mean(0) - torch.tensor([width, height], dtype=landmarks.dtype) / 2
+    return extent_of(landmarks) * (1 - float(away.norm()) / math.hypot(width, height))
+
+
+def near(a: Tensor, b: Tensor) -> bool:
+    """Whether landmarks [L, 2] and [L, 2] are one face's."""
+    apart = float((a.mean(0) - b.mean(0)).norm())
+    return apart < 1.5 * max(extent_of(a), extent_of(b))
+
+
+def extent_of(landmarks: Tensor) -> float:
+    """Root mean square distance of landmarks [L, 2] from their mean: of a face about a seventh of the canonical frame's width."""
+    return float((landmarks - landmarks.mean(0)).square().sum(-1).mean().sqrt())
+
+
+def search(rgb: Tensor, network: AlignmentNetwork, boxes: Tensor) -> list[Detection]:
+    """The most face-like places of a photo, the best first; at least one, be it a face or not.
+
+    scikit-image's face cascade proposes squares, and if none of them convinces, a grid of windows does. The network finds landmarks
+    in each; the best squares are cut anew around their landmarks and looked at twice more. What counts is presence x confidence of the
+    landmarks x how well they fit the layout of a head. Then the same in what is left of the photo, for other people.
+
+    Args:
+        rgb: [3, H, W]. boxes: [N, 3] of the cascade.
+    """
+    layouts = standard_layouts()
+    shorter = min(rgb.shape[-2:])
+    proposals = (
+        (box_squares(boxes), SMALLEST_BOXED * shorter),
+        (windows(*rgb.shape[-2:]), SMALLEST * shorter),
+    )
+    places: list[Detection] = []
+    for squares, least in proposals:
+        if len(squares) and not (places and places[0].score >= SURE):
+            places.append(refine(rgb, squares, network, layouts, boxes, least))
+            places.sort(key=lambda place: -place.score)
+    for squares, least in proposals:
+        places += others(rgb, squares, network, layouts, boxes, least, places[0].landmarks)
+    return distinct(places)
+
+
+def others(
+    rgb: Tensor,
+    squares: Tensor,
+    network: AlignmentNetwork,
+    layouts: Tensor,
+    boxes: Tensor,
+    least: float,
+    first: Tensor,
+) -> list[Detection]:
+    """Places other than that of the landmarks `first` [L, 2], to which squares [K, 2, 3] lead; arguments as those of `refine`."""
+    if not len(squares):
+        return []
+    looks = look(rgb, sane(squares, max(rgb.shape[-2:])), network)
+    squares, scores = fit_layouts(looks, layouts)
+    places: list[Detection] = []
+    neighbours = [first]
+    for index in scores.argsort(descending=True).tolist():
+        if float(scores[index]) < GLANCE or len(places) == MOST_OTHERS:
+            break
+        landmarks = looks.landmarks[index]
+        if not any(near(landmarks, other) for other in neighbours):
+            places.append(refine(rgb, squares[index : index + 1], network, layouts, boxes, least))
+            neighbours += [landmarks, places[-1].landmarks]
+    return places
+
+
+def distinct(places: list[Detection]) -> list[Detection]:
+    """Places without those that are near a better one, the best first."""
+    best: list[Detection] = []
+    for place in sorted(places, key=lambda place: -place.score):
+        if not any(near(place.landmarks, other.landmarks) for other in best):
+            best.append(place)
+    return best
+
+
+def boxed_faces(rgb: Tensor, boxes: Tensor) -> list[Detection]:
+    """Faces that the cascade alone firmly sees; boxes: [N, 3], of which the widest are asked."""
+    layouts = standard_layouts()
     for box in boxes[:4]:
-        if confirmed(rgb, box):
-            return Detection(_apply(box_squares(box[None]), layouts[len(layouts) // 2])[0], TRUSTED)
-    raise ValueError(
-        f"find_face: expected a photo with a visible face, found none (best score {best.score:.2f}, needs {TRUSTED}); "
-        "crop closer, wire FACE_LANDMARKS, or set the crop by hand"
+        landmarks = apply(box_squares(box[None]), layouts[len(layouts) // 2])[0]
+        evidence = replace(_evidence_of_eyes(rgb, landmarks), boxed=True, by_network=False)
+        if evidence.objection() is None and confirmed(rgb, box):
+            return [Detection(landmarks, TRUSTED, evidence)]
+    return []
+
+
+def turned_faces(rgb: Tensor, network: AlignmentNetwork) -> list[Detection]:
+    """Faces that stand upright after one to three quarter turns, by stricter limits, for there are three more places to err in."""
+    best: list[Detection] = []
+    for turns in (1, 2, 3):
+        photo = rgb.rot90(turns, (1, 2))
+        places = search(photo, network, cascade_boxes(photo))
+        faces = [place for place in places if place.evidence.objection(TURNED_LIMITS) is None]
+        if faces and (not best or faces[0].score > best[0].score):
+            best = [
+                replace(face, landmarks=unturned(face.landmarks, turns, *rgb.shape[-2:]), quarter_turns=turns)
+                for face in faces
+            ]
+    return best
+
+
+def unturned(places: Tensor, turns: int, height: int, width: int) -> Tensor:
+    """Places [N, 2] in a photo that was turned counterclockwise `turns` quarter turns -> those in the photo of height and width."""
+    x, y = places.unbind(-1)
+    for turn in range(turns):
+        side = width if (turns - turn) % 2 else height  # across the photo that one turn less gives
+        x, y = side - y, x
+    return torch.stack([x, y], -1)
+
+
+def evidence_of(rgb: Tensor, looks: Looks, boxes: Tensor, square: Tensor) -> Evidence:
+    """What was measured of the place of one settled look.
+
+    Args:
+        rgb: [3, H, W]. boxes: [N, 3] of the cascade. square: [2, 3], the canonical frame there.
+    """
+    landmarks = looks.landmarks[0]
+    eyes = _evidence_of_eyes(rgb, landmarks)
+    return replace(
+        eyes,
+        presence=float(looks.presence),
+        confidence=float(looks.confidence.mean()),
+        scatter=0.0 if looks.scatter is None else float(looks.scatter),
+        misfit=misfit(fit_pose(landmarks), landmarks) if extent_of(landmarks) > 1e-3 else math.inf,
+        boxed=boxed(boxes, square),
+    )
+
+
+def _evidence_of_eyes(rgb: Tensor, landmarks: Tensor) -> Evidence:
+    """What the eyes alone tell, [6, 2]; the rest as of a face."""
+    height, width = rgb.shape[-2:]
+    return Evidence(
+        presence=1.0,
+        confidence=1.0,
+        scatter=0.0,
+        misfit=0.0,
+        margin=margin_of(landmarks, height, width),
+        contrast=contrast_of(rgb, landmarks),
+        band=band_of(rgb, landmarks),
+        boxed=False,
     )
 
 
 def refine(
-    rgb: Tensor, squares: Tensor, network: AlignmentNetwork, layouts: Tensor, least: float
+    rgb: Tensor, squares: Tensor, network: AlignmentNetwork, layouts: Tensor, boxes: Tensor, least: float
 ) -> Detection:
     """The best of squares [K, 2, 3] after looking at all once, and twice more at the best of them cut anew around their landmarks.
 
     Canonical frames narrower than `least` pixels score nothing.
+
+    Args:
+        rgb: [3, H, W]. layouts: [Y, L, 2]. boxes: [N, 3] of the cascade.
     """
     squares, score = fit_layouts(look(rgb, squares, network), layouts)
     squares = squares[score.topk(min(CANDIDATES, len(score))).indices]
     candidates = []
     for _ in range(2):
-        looks = look(rgb, _sane(squares, max(rgb.shape[-2:])), network)
+        looks = look(rgb, sane(squares, max(rgb.shape[-2:])), network)
         squares, score = fit_layouts(looks, layouts)
         score = score * (squares[:, :, 0].norm(dim=-1) >= least)
         candidates += [(float(s), square) for s, square in zip(score, squares, strict=True)]
     highest, square = max(candidates, key=lambda pair: pair[0])
-    median = settle(rgb, _sane(square[None], max(rgb.shape[-2:])), network)
-    return Detection(median.landmarks[0], min(highest, float(fit_layouts(median, layouts)[1])))
+    median = settle(rgb, sane(square[None], max(rgb.shape[-2:])), network)
+    frames, score = fit_layouts(median, layouts)
+    evidence = evidence_of(rgb, median, boxes, frames[0])
+    return Detection(median.landmarks[0], min(highest, float(score)), evidence)
 
 
 def settle(rgb: Tensor, square: Tensor, network: AlignmentNetwork) -> Looks:
@@ -113,14 +281,17 @@ def settle(rgb: Tensor, square: Tensor, network: AlignmentNetwork) -> Looks:
     for scale in (0.85, 1.0, 1.2):
         for mirror in (1, -1):
             linear = square[:, :, :2] * (scale * torch.tensor([mirror, 1], dtype=square.dtype))
-            views.append(torch.cat([linear, (_apply(square, middle) - middle @ linear.mT).mT], -1))
+            views.append(torch.cat([linear, (apply(square, middle) - middle @ linear.mT).mT], -1))
     looks = look(rgb, torch.cat(views), network)
     for values in (looks.landmarks, looks.confidence):
         values[1::2] = values[1::2, MIRRORED]
+    median = looks.landmarks.quantile(0.5, dim=0)
+    apart = (looks.landmarks - median).norm(dim=-1).quantile(0.5, dim=0).mean()
     return Looks(
-        looks.landmarks.quantile(0.5, dim=0)[None],
+        median[None],
         looks.confidence.mean(0)[None],
         looks.presence.mean()[None],
+        (apart / (median[0] - median[1]).norm().clamp_min(1e-6))[None],
     )
 
 
@@ -138,69 +309,6 @@ def standard_layouts() -> Tensor:
     return places.double()
 
 
-def cascade_boxes(rgb: Tensor) -> Tensor:
-    """Boxes [N, 3] (centre x, centre y, width) in photo pixels of scikit-image's bundled frontal face cascade, widest first."""
-    shrink = max(1.0, max(rgb.shape[-2:]) / CASCADE_SIDE)
-    size = [max(1, round(n / shrink)) for n in rgb.shape[-2:]]
-    small = F.interpolate(rgb[None].float(), size=size, mode="bilinear", antialias=True)[0]
-    squares = [
-        (f["c"] + f["width"] / 2, f["r"] + f["height"] / 2, f["width"]) for f in _cascade(small, least=28)
-    ]
-    boxes = torch.tensor(sorted(squares, key=lambda box: -box[2]), dtype=torch.float64).reshape(-1, 3)
-    return boxes * (max(rgb.shape[-2:]) / max(size))
-
-
-def confirmed(rgb: Tensor, box: Tensor) -> bool:
-    """Whether the cascade fires again in each of eight copies of its box [3] and the surroundings, turned, mirrored or scaled."""
-    for angle, scale in ((-0.1, 2.0), (0.0, 1.7), (0.0, 2.3), (0.1, 2.0)):
-        turn = (
-            box[2]
-            * scale
-            * torch.tensor(
-                [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=box.dtype
-            )
-        )
-        square = torch.cat([turn, (box[:2] - turn.sum(-1) / 2)[:, None]], -1)
-        copy = cut(rgb, square[None], 96)[0]
-        for picture in (copy, copy.flip(-1)):
-            fires = _cascade(picture, least=28)
-            if not any(
-                math.hypot(f["c"] + f["width"] / 2 - 48, f["r"] + f["height"] / 2 - 48) < 10 for f in fires
-            ):
-                return False
-    return True
-
-
-def _cascade(picture: Tensor, least: int) -> list[dict[str, int]]:
-    """What scikit-image's cascade finds in a picture [3, H, W], `least` pixels wide or wider."""
-    try:
-        from skimage.data import lbp_frontal_face_cascade_filename
-        from skimage.feature import Cascade
-    except ImportError as error:
-        raise ImportError(
-            "find_face needs the package scikit-image; install it with pip install scikit-image"
-        ) from error
-    most = min(picture.shape[-2:])
-    if most < least + 2:
-        return []
-    pixels = (picture.clamp(0, 1) * 255).byte().permute(1, 2, 0).cpu().contiguous().numpy()
-    return Cascade(lbp_frontal_face_cascade_filename()).detect_multi_scale(
-        img=pixels,
-        scale_factor=1.15,
-        step_ratio=1,
-        min_size=(least, least),
-        max_size=(most, most),
-        min_neighbor_number=4,
-    )
-
-
-def box_squares(boxes: Tensor) -> Tensor:
-    """Canonical frames [N, 2, 3] (0 .. 1 -> photo pixels) around cascade boxes [N, 3]."""
-    size = boxes[:, 2] / BOX[2]
-    corner = boxes[:, :2] - size[:, None] * torch.tensor(BOX[:2], dtype=boxes.dtype)
-    return _upright(corner, size)
-
-
 def windows(height: int, width: int) -> Tensor:
     """Squares [K, 2, 3] (0 .. 1 -> photo pixels): around the whole photo, then of two sizes that overlap by half."""
     whole = max(height, width)
@@ -216,27 +324,7 @@ def windows(height: int, width: int) -> Tensor:
                     ((width - size) * column / max(across - 1, 1), (height - size) * row / max(down - 1, 1))
                 )
                 sizes.append(size)
-    return _upright(torch.tensor(corners, dtype=torch.float64), torch.tensor(sizes, dtype=torch.float64))
-
-
-def cut(rgb: Tensor, squares: Tensor, size: int) -> Tensor:
-    """The photo's content of squares [K, 2, 3] as pictures [K, 3, size, size]; grey beyond the photo's edges."""
-    u = (torch.arange(size, dtype=torch.float64) + 0.5) / size
-    grid = torch.stack([u.expand(size, size), u[:, None].expand(size, size)], -1).reshape(-1, 2)
-    extent = torch.tensor([rgb.shape[-1], rgb.shape[-2]], dtype=torch.float64)
-    places = (_apply(squares, grid) / extent * 2 - 1).reshape(-1, size, size, 2).to(rgb)
-    finest = (
-        (squares[:, :, 0].norm(dim=-1) / size).clamp_min(1).log2().floor().int().tolist()
-    )  # halvings before sampling, per square
-    pictures: dict[int, Tensor] = {}
-    level = 0
-    photo = rgb[None] - 0.5
-    for index in sorted(range(len(squares)), key=lambda i: finest[i]):
-        while level < finest[index] and min(photo.shape[-2:]) >= 2:
-            photo = F.interpolate(photo, scale_factor=0.5, mode="bilinear", antialias=True)
-            level += 1
-        pictures[index] = F.grid_sample(photo, places[index : index + 1], align_corners=False)[0] + 0.5
-    return torch.stack([pictures[index] for index in range(len(squares))])
+    return upright(torch.tensor(corners, dtype=torch.float64), torch.tensor(sizes, dtype=torch.float64))
 
 
 def look(rgb: Tensor, squares: Tensor, network: AlignmentNetwork) -> Looks:
@@ -248,7 +336,7 @@ def look(rgb: Tensor, squares: Tensor, network: AlignmentNetwork) -> Looks:
             places, confidence = finding.landmarks()
             parts.append(
                 (
-                    _apply(some, places.cpu().double()),
+                    apply(some, places.cpu().double()),
                     confidence.cpu().double(),
                     finding.presence.cpu().double().sigmoid(),
                 )
@@ -307,21 +395,3 @@ def _check(rgb: Tensor) -> None:
         raise ValueError(
             "find_face: expected finite colours in [0, 1], got NaN or infinite ones; check the node that made the photo"
         )
-
-
-def _apply(squares: Tensor, places: Tensor) -> Tensor:
-    """Places [L, 2] or [K, L, 2] in 0 .. 1 of squares [K, 2, 3] -> photo pixels [K, L, 2]."""
-    return places @ squares[:, :, :2].mT + squares[:, None, :, 2]
-
-
-def _upright(corner: Tensor, size: Tensor) -> Tensor:
-    """Squares [K, 2, 3] with their top left corners [K, 2] and sizes [K], photo pixels."""
-    return torch.cat([size[:, None, None] * torch.eye(2, dtype=size.dtype), corner[..., None]], -1)
-
-
-def _sane(squares: Tensor, side: int) -> Tensor:
-    """Squares around the same centres, with sizes between 16 pixels and three photos."""
-    size = squares[:, :, 0].norm(dim=-1)[:, None, None]
-    linear = squares[:, :, :2] * (size.clamp(16, 3 * side) / size)
-    centre = squares[:, :, :2].sum(-1, keepdim=True) / 2 + squares[:, :, 2:]
-    return torch.cat([linear, centre - linear.sum(-1, keepdim=True) / 2], -1)

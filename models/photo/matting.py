@@ -13,6 +13,13 @@ from ..camera import Camera
 from .mean_head import mean_head
 from .network import AlignmentNetwork
 
+RIVAL = 8.0  # nats against a place where another person stands
+LEAST_OVERLAP = (
+    0.35  # of faces' masks with the mean head's silhouette: 0.48 to 0.92 in photographs and factory heads
+)
+DOUBT = 0.8  # difference of two probabilities that is no matter of edges
+DOUBT_WIDTH = 0.025  # crop widths: half of the narrowest place in doubt that counts
+
 
 @dataclass(frozen=True, kw_only=True)
 class MattingConfig:
@@ -40,9 +47,36 @@ class MattingConfig:
             )
 
 
+@dataclass(frozen=True)
+class Matte:
+    """A person in a crop.
+
+    Attributes:
+        mask: [1, S, S] in 0 .. 1. doubt: [1, S, S], 1 where network and result firmly disagree over more than an edge's width; None where
+            they nowhere do. overlap: of the network's own mask with the mean head's silhouette, intersection over union.
+    """
+
+    mask: Tensor
+    doubt: Tensor | None
+    overlap: float
+
+
 def foreground(
     image: Tensor, network: AlignmentNetwork, camera: Camera, config: MattingConfig | None = None
 ) -> Tensor:
+    """The mask [1, S, S] of `matte`, for crops [3, S, S] that are wholly inside their photo; errors as there."""
+    return matte(image, network, camera, config).mask
+
+
+def matte(
+    image: Tensor,
+    network: AlignmentNetwork,
+    camera: Camera,
+    config: MattingConfig | None = None,
+    *,
+    inside: Tensor | None = None,
+    rivals: Tensor | None = None,
+) -> Matte:
     """Head and shoulders of an aligned crop.
 
     Three votes in log odds: the network's mask, the mean head's silhouette, and colour histograms of foreground and
@@ -50,10 +84,8 @@ def foreground(
     log odds with the picture's edges. Then one piece without holes, with soft edges.
 
     Args:
-        image: [3, S, S] sRGB in [0, 1]. camera: canonical, unbatched.
-
-    Returns:
-        [1, S, S] in 0 .. 1.
+        image: [3, S, S] sRGB in [0, 1]. camera: canonical, unbatched. inside: [1, S, S], 1 within the photo; None for all.
+        rivals: [1, S, S], 1 where other people stand; what of them the mean head does not cover is no foreground.
 
     Raises:
         ValueError: for a picture that is none, or when nothing is left.
@@ -62,7 +94,16 @@ def foreground(
     _check(image)
     n = min(config.working_size, image.shape[-1])
     small = F.interpolate(image[None], size=(n, n), mode="bilinear", antialias=True)
-    votes = network_vote(small, network) + silhouette_vote(camera, n, config.reach).to(image)
+    by_network = network_vote(small, network)
+    votes = by_network + silhouette_vote(camera, n, config.reach).to(image)
+    head = F.interpolate(
+        mean_head(image.device).silhouette(camera, 48), size=(n, n), mode="bilinear", align_corners=False
+    )
+    if rivals is not None:
+        beside = F.interpolate(rivals[None].to(image), size=(n, n), mode="bilinear", antialias=True) * (
+            1 - head
+        )
+        votes = votes - RIVAL * beside
     lab = to_lab(small)
     odds = votes
     for _ in range(config.rounds):
@@ -78,7 +119,43 @@ def foreground(
         raise ValueError("foreground: expected a head in the crop, found none; crop closer or wire a MASK")
     soft = guided_filter(piece, image[None], radius=max(1, image.shape[-1] // 85), edge=config.edge)
     near = F.max_pool2d(piece, 5, 1, 2)  # soft edges stay at the piece
-    return ((soft - 0.1) / 0.8).clamp(0, 1)[0] * near[0]
+    result = ((soft - 0.1) / 0.8).clamp(0, 1)[0] * near[0]
+    visible = (
+        torch.ones_like(small[:, :1])
+        if inside is None
+        else F.interpolate(inside[None].to(image), size=(n, n))
+    )
+    return Matte(result, _doubt(result, by_network, visible), _overlap(by_network, head, visible))
+
+
+def check_person(matte: Matte) -> None:
+    """ValueError where what the network takes for a person is not where a head would be.
+
+    Raises:
+        ValueError: its mask and the mean head's silhouette share too little.
+    """
+    if matte.overlap < LEAST_OVERLAP:
+        raise ValueError(
+            f"align: expected a head and shoulders where the face is, got a mask that shares {matte.overlap:.0%} with one "
+            f"(needs {LEAST_OVERLAP:.0%}); crop closer, wire a mask, or set the crop by hand"
+        )
+
+
+def _overlap(odds: Tensor, head: Tensor, visible: Tensor) -> float:
+    """Intersection over union of the network's mask, by its log odds, and the mean head, where the photo is; all [1, 1, n, n]."""
+    ours, mean = (odds > 0) & (visible > 0.5), (head > 0.5) & (visible > 0.5)
+    return float((ours & mean).sum() / (ours | mean).sum().clamp_min(1))
+
+
+def _doubt(mask: Tensor, odds: Tensor, visible: Tensor) -> Tensor | None:
+    """Where the network's log odds [1, 1, n, n] are firm and the mask [1, S, S] says the opposite, over more than an edge's width."""
+    n = odds.shape[-1]
+    result = F.interpolate(mask[None], size=(n, n), mode="bilinear", antialias=True)
+    against = ((odds.sigmoid() - result).abs() > DOUBT).to(mask) * (visible > 0.5)
+    radius = max(1, round(DOUBT_WIDTH * n))
+    core = -F.max_pool2d(-against, 2 * radius + 1, 1, radius)
+    whole = F.max_pool2d(core, 2 * radius + 1, 1, radius)
+    return F.interpolate(whole, size=mask.shape[-2:])[0] if bool(whole.any()) else None
 
 
 def network_vote(image: Tensor, network: AlignmentNetwork) -> Tensor:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 from torch import Tensor
 
-MAX_SIDE = 2048  # pixels of what `read_photo` returns
+from .shrinking import MAX_SIDE
+
 MAX_PIXELS = 12_000 * 9_000  # of what it reads; above Pillow's warning, below its error
 _FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF")
 _VIDEO_SUFFIXES = frozenset(
@@ -37,13 +40,14 @@ _UPRIGHT = {  # EXIF orientation -> what undoes it
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION_TAG = 0x0112
+_PROFILED = ("RGB", "CMYK", "L")  # modes to which a profile applies as they are
 
 
 def read_photo(path: str | PathLike) -> tuple[Tensor, Tensor | None]:
     """A photo from disk; of an animation the first frame.
 
     EXIF rotation is applied, palettes, grey, 16 bits and CMYK become RGB; what is larger than MAX_SIDE is scaled down
-    while it is read. Colour profiles are not applied.
+    while it is read. An embedded colour profile (Display P3, Adobe RGB, CMYK) is applied; a broken one is ignored, which the log says.
 
     Returns:
         rgb [3, H, W] float32 sRGB in [0, 1]; alpha [1, H, W] in [0, 1], or None where nothing is transparent.
@@ -134,9 +138,51 @@ def _decode(image: Image.Image) -> Image.Image:
     image.draft(None, (width, height))  # JPEG: decodes at 1/2, 1/4 or 1/8
     image.load()
     orientation = image.getexif().get(_ORIENTATION_TAG, 1)  # after loading: Pillow turns TIFF itself
-    pixels = _simple_mode(image)
+    profile = _foreign_profile(image)
+    pixels = image if profile and image.mode in _PROFILED else _simple_mode(image)
     pixels.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    if profile:
+        pixels = _simple_mode(_to_srgb(pixels, profile))
     return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
+
+
+def _foreign_profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:
+    """The colour profile of an opened file where it has a readable one that is not sRGB's and its pixels are 8 bits."""
+    if not image.info.get("icc_profile") or image.mode == "F" or image.mode.startswith("I"):
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(BytesIO(image.info["icc_profile"]))
+        return None if "srgb" in ImageCms.getProfileDescription(profile).lower() else profile
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
+        _ignore_profile(error)
+    return None
+
+
+def _to_srgb(pixels: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    """Colours of a profile -> sRGB, with their alpha; as they came where the profile is of other colours than the file."""
+    alpha = pixels.getchannel("A") if pixels.mode == "RGBA" else None
+    try:
+        colours = ImageCms.profileToProfile(
+            pixels if alpha is None else pixels.convert("RGB"),
+            profile,
+            ImageCms.createProfile("sRGB"),
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+        )
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
+        _ignore_profile(error)
+        return pixels
+    if colours is None:
+        return pixels
+    if alpha is not None:
+        colours.putalpha(alpha)
+    return colours
+
+
+def _ignore_profile(error: Exception) -> None:
+    logging.getLogger(__name__).warning(
+        "photo: the colour profile is broken and ignored (%s); colours may be a little off", error
+    )
 
 
 def _simple_mode(image: Image.Image) -> Image.Image:

@@ -157,9 +157,9 @@ ROWS = {
         ),
         ["one mask, or one per photo (2)", "[3, 64, 64]"],
     ),
-    "empty mask": (
-        align(more=[solid(64, 0.0)], foreground_mask="@2"),
-        ["expected a person", "0.0%", "must be 1 in the mask"],
+    "next to empty mask": (  # zeros alone mean none
+        align(more=[solid(64, 0.001)], foreground_mask="@2"),
+        ["expected a person", "0.1%", "must be 1 in the mask"],
     ),
     "NaN mask": (align(more=[source("nan mask")], foreground_mask="@2"), ["finite", "NaN", "check"]),
     "landmarks of no face": (

@@ -8,19 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from portrait_diffusion.models.camera import orbit, project, yaw_pitch
-from portrait_diffusion.models.photo import alignment
-from portrait_diffusion.models.photo.alignment import (
-    AlignedPortrait,
-    ManualCrop,
-    Pose,
-    align,
-    fit_pose,
-    resample,
-)
+from portrait_diffusion.models.photo import alignment, matting
+from portrait_diffusion.models.photo import pose as pose_module
+from portrait_diffusion.models.photo.alignment import AlignedPortrait, ManualCrop, align, resample
+from portrait_diffusion.models.photo.network import LANDMARKS
+from portrait_diffusion.models.photo.pose import Pose, fit_pose
 from portrait_diffusion.models.synthetic import head, rendering, splits
 from torch.testing import assert_close
 
-CANONICAL = torch.tensor(alignment.CANONICAL_LANDMARKS, dtype=torch.float64)
+CANONICAL = torch.tensor(pose_module.CANONICAL_LANDMARKS, dtype=torch.float64)
 CENTRE = torch.tensor([64.0, 64.0, 1.0], dtype=torch.float64)  # of a crop of 128 pixels
 poses = st.builds(
     Pose,
@@ -44,7 +40,7 @@ def seen(points: torch.Tensor, pose: Pose) -> torch.Tensor:
 def face_of(pixels: torch.Tensor) -> dict:
     """Core's FACE_LANDMARKS for one face, with the six points that we read."""
     xy = np.full((478, 2), -1.0, np.float32)
-    xy[list(alignment.MEDIAPIPE_INDICES)] = pixels.numpy()
+    xy[list(pose_module.MEDIAPIPE_INDICES)] = pixels.numpy()
     return {
         "landmarks_xy": xy,
         "landmarks_3d": np.zeros((478, 3), np.float32),
@@ -73,7 +69,7 @@ def by_hand(rgb, **options) -> AlignedPortrait:
 def people() -> torch.Tensor:
     """[64, 6, 3]: landmarks of validation heads."""
     found = [rendering.landmarks(head.sample_parameters(seed)) for seed in splits.VALIDATION[:64]]
-    return torch.stack([torch.stack([person[name] for name in alignment.LANDMARKS]) for person in found])
+    return torch.stack([torch.stack([person[name] for name in LANDMARKS]) for person in found])
 
 
 def test_the_canonical_landmarks_are_the_mean_of_the_factory(people):
@@ -126,7 +122,7 @@ def test_two_eyes_and_a_mouth_in_a_plane_give_no_wild_pose():
 def test_limits_of_the_pose_hold():
     flat = CANONICAL.index_fill(1, torch.tensor(0), 0.0)  # all on one line: a profile past the limit
     found = fit_pose(flat[:, :2] * 1000 + torch.tensor([[0.0, 0], [0, 0], [80, 0], [10, 0], [10, 0], [0, 0]]))
-    assert abs(found.yaw) <= alignment.YAW_LIMIT and abs(found.pitch) <= alignment.PITCH_LIMIT
+    assert abs(found.yaw) <= pose_module.YAW_LIMIT and abs(found.pitch) <= pose_module.PITCH_LIMIT
 
 
 @given(poses, st.integers(32, 300))
@@ -241,22 +237,25 @@ def tilt_of_pupils(points: torch.Tensor, truth: Pose, aligned: AlignedPortrait) 
 def test_the_network_is_asked_last(monkeypatch):
     asked = []
 
-    class Detection:
+    class Face:
         landmarks = seen(
             CANONICAL, Pose(150.0, torch.tensor([100.0, 90.0], dtype=torch.float64), 0.0, 0.2, 0.0)
         )
         score = 1.0
+        quarter_turns = 0
 
     class Networks:
-        @staticmethod
-        def find_face(rgb, network):
-            asked.append(("face", tuple(rgb.shape), network))
-            return Detection
+        check_person = staticmethod(matting.check_person)
 
         @staticmethod
-        def foreground(image, network, camera):
+        def find_people(rgb, network):
+            asked.append(("face", tuple(rgb.shape), network))
+            return [Face]
+
+        @staticmethod
+        def matte(image, network, camera, *, inside, rivals):
             asked.append(("mask", tuple(image.shape), network))
-            return torch.full((1, 64, 64), 0.75)
+            return matting.Matte(torch.full((1, 64, 64), 0.75), None, 1.0)
 
     monkeypatch.setattr(alignment, "detection", Networks)
     monkeypatch.setattr(alignment, "matting", Networks)

@@ -47,7 +47,7 @@ def sure(places):
 @given(st.floats(-99, 99), st.floats(-99, 99), st.floats(20, 900), st.floats(-2, 2), st.integers(0, 14))
 def test_a_moved_layout_gives_its_own_square_and_the_full_score(layouts, x, y, size, angle, which):
     square = similarity(x, y, size, angle)
-    found, score = detection.fit_layouts(sure(detection._apply(square, layouts[which])), layouts)
+    found, score = detection.fit_layouts(sure(detection.apply(square, layouts[which])), layouts)
     assert_close(found, square, atol=1e-6 * size, rtol=1e-6)
     assert_close(score, torch.ones(1).double())
 
@@ -62,7 +62,7 @@ def test_a_cut_reads_the_photo_where_the_square_says(x, y, size, angle):
     ramp = torch.arange(200) + 0.5
     photo = torch.stack([ramp.expand(200, 200), ramp[:, None].expand(200, 200), torch.zeros(200, 200)]) / 400
     square = similarity(40 + x, 40 + y, size, angle)
-    middle = detection._apply(square, torch.tensor([[0.5, 0.5]], dtype=torch.float64))[0, 0]
+    middle = detection.apply(square, torch.tensor([[0.5, 0.5]], dtype=torch.float64))[0, 0]
     cut = detection.cut(photo, square, 32)[0, :2, 8:24, 8:24].mean((-2, -1)).double() * 400
     if ((middle > 60) & (middle < 140)).all():
         assert_close(cut, middle, atol=0.3, rtol=0)
@@ -76,7 +76,7 @@ def test_beyond_the_photo_all_is_grey():
 
 @given(st.integers(32, 500), st.integers(32, 500))
 def test_windows_reach_every_corner(height, width):
-    corners = detection._apply(
+    corners = detection.apply(
         detection.windows(height, width), torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
     )
     assert_close(corners[1:].amin((0, 1)), torch.zeros(2).double(), atol=1e-6, rtol=0)
@@ -103,7 +103,7 @@ def face_box(places, layouts):
     """Corners (left, top), (right, bottom) of the upright box around the face that the landmarks [6, 2] say."""
     square, _ = detection.fit_layouts(sure(places[None]), layouts)
     (x0, y0), (x1, y1) = FACE
-    corners = detection._apply(square, torch.tensor([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]).double())[0]
+    corners = detection.apply(square, torch.tensor([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]).double())[0]
     return corners.amin(0), corners.amax(0)
 
 
