@@ -2,7 +2,7 @@ import pytest
 import torch
 from portrait_diffusion.models.synthetic.renders import Renders, render_seed
 from portrait_diffusion.models.training import alignment, scenes
-from portrait_diffusion.models.training.alignment import heatmap_targets
+from portrait_diffusion.models.training.alignment_losses import heatmap_targets
 from torch.testing import assert_close
 
 
