@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
@@ -82,7 +83,7 @@ def writing_of(count: int, size: int, seed: int) -> Tensor:
             font = ImageFont.load_default(size=whole(size // 16, size // 4))
             place = (whole(-size // 8, size), whole(0, size))
             ImageDraw.Draw(page).text(place, word, fill=255, font=font)
-        pages.append(torch.tensor(list(page.getdata()), dtype=torch.float32).view(1, size, size) / 255)
+        pages.append(torch.from_numpy(np.array(page))[None] / 255)
     return torch.stack(pages)
 
 
