@@ -23,7 +23,7 @@ from ..synthetic.splits import PRIOR, VALIDATION
 from .alignment_losses import loss_of, surface_loss
 from .local import LocalRun, descend, initial_weights, rate_share
 from .people_scenes import PeopleScenes, PeopleStage, backdrops_of, draw_people_scenes, writing_of
-from .people_views import PeopleViews, cache_views, cached_seeds, read_views, rendering
+from .people_views import PeopleViews, cache_views, cached_seeds, first_people, read_views, rendering
 
 BATCH = 32
 RATE = 2e-3
@@ -98,8 +98,8 @@ def train_people(options: argparse.Namespace, device: torch.device) -> None:
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-4)
     local = LocalRun("alignment_people", network, optimiser, options.minutes)
     draws = local.draws(1)
-    with rendering(seeds, options.workers):
-        seen = _first_people(seeds)
+    with rendering(seeds, options.workers) as workers:
+        seen = first_people(seeds, LEAST_PEOPLE, workers)
         stage = set_people_stage(read_views(seen), 300, seed=1)
         local.start = time.monotonic()
 
@@ -118,14 +118,6 @@ def train_people(options: argparse.Namespace, device: torch.device) -> None:
         local.train(step, options)
     write(new_weights(options), "alignment", CONFIG, network, steps=str(local.step), people=str(len(seen)))
     print(f"{local.step} steps; weights in {new_weights(options).name}; compare with --validate", flush=True)
-
-
-def _first_people(seeds: range) -> list[int]:
-    """Seeds in the cache, once there are enough to begin."""
-    least = min(LEAST_PEOPLE, len(seeds))
-    while len(seen := cached_seeds(seeds)) < least:
-        time.sleep(1)
-    return seen
 
 
 def _with_new_people(stage: PeopleStage, seeds: range, seen: list[int]) -> PeopleStage:

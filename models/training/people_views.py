@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import torch
@@ -18,6 +20,7 @@ from ..checkpoint import read_tensors, save_tensors
 from ..synthetic.people.body import PUPILS
 from ..synthetic.people.person import FACTORY_VERSION, draw_person
 from ..synthetic.people.rendering import render
+from ..synthetic.people.scans import scans_file
 from ..synthetic.renders import cache_folder
 
 SIZE = 192  # pixels of a view
@@ -101,8 +104,13 @@ def cache_views(seeds: list[int]) -> None:
 
 
 @contextmanager
-def rendering(seeds: range, workers: int) -> Iterator[None]:
-    """Inside, that many processes render the seeds that the cache lacks; they end with it."""
+def rendering(seeds: range, workers: int) -> Iterator[list[SpawnProcess]]:
+    """Inside, these processes render the seeds that the cache lacks; they end with it.
+
+    Raises:
+        ValueError: no scans.
+    """
+    scans_file()
     context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(target=cache_views, args=(list(seeds[i::workers]),), daemon=True)
@@ -111,7 +119,7 @@ def rendering(seeds: range, workers: int) -> Iterator[None]:
     for process in processes:
         process.start()
     try:
-        yield
+        yield processes
     finally:
         for process in processes:
             process.terminate()
@@ -121,6 +129,23 @@ def rendering(seeds: range, workers: int) -> Iterator[None]:
 def cached_seeds(seeds: range) -> list[int]:
     """Those of the seeds whose views are there."""
     return [seed for seed in seeds if (people_folder() / f"{seed}.safetensors").is_file()]
+
+
+def first_people(seeds: range, least: int, workers: list[SpawnProcess]) -> list[int]:
+    """Those of the seeds whose views are there, once they are `least`, or all.
+
+    Raises:
+        ValueError: the workers ended before.
+    """
+    least = min(least, len(seeds))
+    while len(seen := cached_seeds(seeds)) < least:
+        if not any(worker.is_alive() for worker in workers) and len(cached_seeds(seeds)) < least:
+            raise ValueError(
+                f"alignment: expected {least} rendered people to begin with, got {len(seen)} when the workers ended; "
+                "start one or more, and read what they printed"
+            )
+        time.sleep(1)
+    return seen
 
 
 def read_views(seeds: list[int]) -> PeopleViews:

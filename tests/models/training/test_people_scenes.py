@@ -23,7 +23,7 @@ from portrait_diffusion.models.training.people_scenes import (
     warped,
     writing_of,
 )
-from portrait_diffusion.models.training.people_views import PeopleViews, view_angles
+from portrait_diffusion.models.training.people_views import PeopleViews, first_people, view_angles
 from portrait_diffusion.models.training.scenes import Dice, moved
 from torch.testing import assert_close
 
@@ -119,3 +119,9 @@ def test_all_of_a_new_network_is_taught(stage):
     finding = network(scenes.image)
     (loss_of(finding, scenes) + surface_loss(finding, scenes)).backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+def test_a_training_without_people_or_workers_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ValueError, match="expected 2 rendered people"):
+        first_people(range(2), 8, [])
