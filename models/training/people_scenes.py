@@ -168,11 +168,14 @@ def warped(layers: Tensor, matrix: Tensor, scale: Tensor, size: int) -> Tensor:
     linear = torch.linalg.inv(matrix[:, :, :2])
     back = torch.cat([linear, -linear @ matrix[:, :, 2:]], -1)  # affine_grid wants picture -> canonical
     grid = F.affine_grid(back, [len(layers), 1, size, size], align_corners=False)
-    step = layers.shape[-1] / size / scale[:, None, None, None]  # pixels of a layer per one of the picture
-    picture = F.grid_sample(layers, grid, padding_mode="border", align_corners=False)
-    for level in (2, 4, 8):
-        coarse = F.grid_sample(F.avg_pool2d(layers, level), grid, padding_mode="border", align_corners=False)
-        picture = torch.where(step > 0.75 * level, coarse, picture)
+    step = layers.shape[-1] / size / scale  # pixels of a layer per one of the picture
+    halvings = (step / 0.75).log2().floor().clamp(0, 3).int()
+    picture = layers.new_empty(len(layers), layers.shape[1], size, size)
+    for level in range(4):
+        some = (halvings == level).nonzero()[:, 0]
+        if len(some):
+            coarse = F.avg_pool2d(layers[some], 2**level)
+            picture[some] = F.grid_sample(coarse, grid[some], padding_mode="border", align_corners=False)
     return picture
 
 
