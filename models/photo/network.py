@@ -1,4 +1,4 @@
-"""The small network behind the alignment of photos: foreground, six landmarks and whether there is a face at all."""
+"""The small network behind the alignment of photos: foreground, landmarks, whether there is a face at all and, of factory 3, its surface."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ LANDMARKS = (
     "left_mouth",
     "chin",
 )  # right: the subject's
+POINTS = {"six": len(LANDMARKS), "68": 68}  # sets of points that networks know, and how many they are
+# Of the usual 68, those whose mean stands for each of LANDMARKS: an eye's outline for its pupil, as for eyes that look ahead.
+AMONG_68 = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (30,), (48,), (54,), (8,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +30,27 @@ class AlignmentConfig:
 
     Attributes:
         size: pixels of the square input. channels: per halving of the resolution. landmarks: how many heatmaps.
+        points: which landmarks these are, a name in POINTS. surface: whether it tells depth and normals, too, and a finer mask.
     """
 
     size: int = 128
     channels: tuple[int, ...] = (20, 36, 64, 96, 128)
     landmarks: int = len(LANDMARKS)
+    points: str = "six"
+    surface: bool = False
 
     def __post_init__(self) -> None:
         integers(self, size=(1, 1024), landmarks=(1, 1024))
+        if (
+            not isinstance(self.points, str)
+            or POINTS.get(self.points) != self.landmarks
+            or not isinstance(self.surface, bool)
+        ):
+            known = ", ".join(f"{count} of {name}" for name, count in POINTS.items())
+            raise ValueError(
+                f"AlignmentConfig: expected {known}, and surface to be true or false, got {self.landmarks} of "
+                f"{self.points} and {self.surface}; use a file of this version of the pack"
+            )
         integer_tuple(self, "channels", count=(1, 8), each=(0, 4096))
         if self.size % 2 ** len(self.channels):
             raise ValueError(
@@ -54,15 +70,26 @@ class Finding:
         mask: [B, 1, S, S] logits of head and shoulders.
         heatmaps: [B, L, S / 2, S / 2] logits of each landmark's place.
         presence: [B] logits of a face being there.
+        depth: [B, 1, S, S] along rays behind the middle of the pupils, in pupils' distances; None where the network tells none.
+        normals: [B, 3, S, S] unit, camera axes (OpenCV's); None likewise.
     """
 
     mask: Tensor
     heatmaps: Tensor
     presence: Tensor
+    depth: Tensor | None = None
+    normals: Tensor | None = None
 
-    def landmarks(self) -> tuple[Tensor, Tensor]:
+    def points(self) -> tuple[Tensor, Tensor]:
         """Places [B, L, 2] in picture widths (x right, y down) and confidences [B, L] in 0 .. 1, as `soft_argmax`."""
         return soft_argmax(self.heatmaps)
+
+    def landmarks(self) -> tuple[Tensor, Tensor]:
+        """Places [B, 6, 2] and confidences [B, 6] of LANDMARKS, whichever points the network knows."""
+        places, confidence = self.points()
+        if places.shape[-2] != POINTS["68"]:
+            return places, confidence
+        return six_of_68(places), six_of_68(confidence[..., None])[..., 0]
 
 
 class AlignmentNetwork(nn.Module):
@@ -84,6 +111,10 @@ class AlignmentNetwork(nn.Module):
         self.up_norms = nn.ModuleList(operations.GroupNorm(4, a) for a in widths[:-1])
         self.smooths = nn.ModuleList(operations.Conv2d(a, a, 3, padding=1) for a in widths[:-1])
         self.maps = operations.Conv2d(widths[0], 1 + config.landmarks, 3, padding=1)
+        if config.surface:
+            self.surface = operations.Conv2d(widths[0], 4, 3, padding=1)
+            self.fine = operations.Conv2d(widths[0] + 3, 12, 3, padding=1)
+            self.finer = operations.Conv2d(12, 1, 3, padding=1)
         self.hidden = operations.Linear(2 * widths[-1], 64)
         self.presence = operations.Linear(64, 1)
 
@@ -110,7 +141,27 @@ class AlignmentNetwork(nn.Module):
             x = x + F.silu(self.smooths[level](x))
         maps = self.maps(x)
         mask = F.interpolate(maps[:, :1], size=(size, size), mode="bilinear", align_corners=False)
-        return Finding(mask, maps[:, 1:], presence)
+        if not self.config.surface:
+            return Finding(mask, maps[:, 1:], presence)
+        wide = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+        mask = mask + self.finer(F.silu(self.fine(torch.cat([wide, image * 2 - 1], 1))))
+        surface = F.interpolate(
+            self.surface(x).float(), size=(size, size), mode="bilinear", align_corners=False
+        )
+        return Finding(mask, maps[:, 1:], presence, surface[:, :1], F.normalize(surface[:, 1:], dim=1))
+
+
+def six_of_68(values: Tensor) -> Tensor:
+    """[..., 68, C] of the usual points -> [..., 6, C] in the order of LANDMARKS.
+
+    Raises:
+        ValueError: another number of points.
+    """
+    if values.shape[-2] != POINTS["68"]:
+        raise ValueError(
+            f"six_of_68: expected values of 68 points [..., 68, C], got {list(values.shape)}; pass the usual 68"
+        )
+    return torch.stack([values[..., list(some), :].mean(-2) for some in AMONG_68], -2)
 
 
 def soft_argmax(heatmaps: Tensor, *, radius: int = 3) -> tuple[Tensor, Tensor]:

@@ -1,46 +1,27 @@
-"""`train alignment`: snapshots of the factory's heads -> foreground mask, landmarks, presence of a face."""
+"""`train alignment`: snapshots of the factory's heads -> foreground mask, landmarks, presence of a face; of factory 3 surfaces, too."""
 
 from __future__ import annotations
 
+import argparse
 import math
 from dataclasses import replace
 from functools import partial
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from ..checkpoint import shipped, write
 from ..devices import channels_last
-from ..photo.network import AlignmentConfig, AlignmentNetwork, Finding
+from ..photo.network import AlignmentConfig, AlignmentNetwork
 from ..synthetic.renders import cached_renders
 from ..synthetic.splits import PRIOR, VALIDATION
+from .alignment_losses import loss_of
+from .alignment_people import compare, people_options, train_people
 from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 from .scenes import Scenes, Stage, draw_scenes, set_stage
 
 BATCH = 32
 RATE = 2e-3
 NEAR_FRONT = math.radians(45)
-
-
-def heatmap_targets(places: Tensor, size: int) -> Tensor:
-    """Gaussians of one cell's sigma around places [B, L, 2] in 0 .. 1, each of sum 1: [B, L, size, size]."""
-    u = (torch.arange(size, device=places.device) + 0.5) / size
-    away = (places[..., 0, None, None] - u).square() + (places[..., 1, None, None] - u[:, None]).square()
-    return (away * (-0.5 * size * size)).flatten(-2).softmax(-1).view_as(away)
-
-
-def loss_of(finding: Finding, scenes: Scenes) -> Tensor:
-    """Cross entropies [] of mask, landmarks' places ("anywhere" where there is no face), and presence."""
-    mask = F.binary_cross_entropy_with_logits(finding.mask.float(), scenes.mask)
-    logs = finding.heatmaps.float().flatten(-2).log_softmax(-1)
-    targets = heatmap_targets(scenes.places, finding.heatmaps.shape[-1]).flatten(-2)
-    surprise = -(targets * logs).sum(-1)
-    places = (surprise * scenes.visible).sum() / scenes.visible.sum().clamp_min(1)
-    faceless = (1 - scenes.face)[:, None].expand_as(surprise)
-    nowhere = ((-logs.mean(-1) - math.log(logs.shape[-1])) * faceless).sum() / faceless.sum().clamp_min(1)
-    presence = F.binary_cross_entropy_with_logits(finding.presence.float(), scenes.face)
-    return 2 * mask + 0.5 * places + 0.05 * nowhere + 0.5 * presence
 
 
 @torch.no_grad()
@@ -70,8 +51,20 @@ def validate(network: AlignmentNetwork, stage: Stage, device) -> dict[str, float
 
 
 def run(arguments: list[str]) -> None:
-    """Train for `--minutes`, write the weights that ship, print the held-out figures."""
-    options, device = sitting(training_parser("alignment", __doc__, minutes=20, heads=800), arguments)
+    """Train for `--minutes`, write the weights that ship, print the held-out figures; `--factory 3` as of `train_people`."""
+    parser = training_parser("alignment", __doc__, minutes=20, heads=800)
+    people_options(parser)
+    options, device = sitting(parser, arguments)
+    if options.validate:
+        compare(options, device)
+    elif options.factory == 3:
+        train_people(options, device)
+    else:
+        _train_heads(options, device)
+
+
+def _train_heads(options: argparse.Namespace, device: torch.device) -> None:
+    """On factory 2."""
     config = AlignmentConfig()
     stage = set_stage(cached_renders(PRIOR[: options.heads], size=config.size), 400, seed=1)
     held_out = set_stage(cached_renders(VALIDATION[:25], size=config.size), 60, seed=90_000)

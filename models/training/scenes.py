@@ -107,25 +107,25 @@ def draw_scenes(stage: Stage, count: int, generator: torch.Generator) -> Scenes:
     rgb = stage.renders.rgb[head, view].float() / 255
     rgb = _dress(rgb, mask, dice, stage)
     covered = (kind >= SHARES[1]) & (kind < SHARES[2])
-    rgb = torch.where(covered[:, None, None, None], _blank_face(rgb, mask, stage.places[head, view]), rgb)
-    matrix, scale = _similarity(dice)
+    rgb = torch.where(covered[:, None, None, None], blank_face(rgb, mask, stage.places[head, view]), rgb)
+    matrix, scale = similarity(dice)
     cover, alpha = _warp(torch.cat([rgb * mask, mask], 1), matrix, scale).split([3, 1], 1)
     empty = (kind >= SHARES[2])[:, None, None, None]
     cover, alpha = torch.where(empty, 0, cover), torch.where(empty, 0, alpha)
     image = cover + _backdrop(rgb, dice, stage) * (1 - alpha)
     image = torch.where(empty & dice.chance(0.5), _skin_blobs(image, rgb, dice), image)
     image, alpha = _occlude(image, alpha, dice, stage)
-    image, alpha = _photo_ends(image, alpha, dice)
-    places = _move(stage.places[head, view], matrix)
+    image, alpha = photo_ends(image, alpha, dice)
+    places = moved(stage.places[head, view], matrix)
     face = (kind < SHARES[0]).float()
     visible = ((places > 0.01) & (places < 0.99)).all(-1) & (face[:, None] > 0)
     face = face * (visible[:, :5].float().mean(1) > 0.5)  # too much beyond the picture's edge: no face
     return Scenes(
-        _develop(image, dice), alpha, places, visible & (face[:, None] > 0), face, stage.pupils[head] * scale
+        develop(image, dice), alpha, places, visible & (face[:, None] > 0), face, stage.pupils[head] * scale
     )
 
 
-def _similarity(dice: Dice) -> tuple[Tensor, Tensor]:
+def similarity(dice: Dice) -> tuple[Tensor, Tensor]:
     """Canonical frame -> picture, both from -1 to 1: [B, 2, 3], and its scale [B]; half of them near the canonical crop."""
     near = dice.uniform(0, 1) < 0.5
     scale = torch.where(near, dice.uniform(0.75, 1.3), torch.exp(dice.uniform(math.log(0.27), math.log(1.3))))
@@ -138,7 +138,7 @@ def _similarity(dice: Dice) -> tuple[Tensor, Tensor]:
     ), scale
 
 
-def _move(places: Tensor, matrix: Tensor) -> Tensor:
+def moved(places: Tensor, matrix: Tensor) -> Tensor:
     """Places [B, L, 2] in 0 .. 1 of the canonical frame -> of the picture."""
     positions = (places * 2 - 1) @ matrix[:, :, :2].mT + matrix[:, None, :, 2]
     return (positions + 1) / 2
@@ -176,7 +176,7 @@ def _dress(rgb: Tensor, mask: Tensor, dice: Dice, stage: Stage) -> Tensor:
     return (torch.lerp(rgb, pattern, amount) + F.interpolate(grain, (S, S)) * mask).clamp(0, 1)
 
 
-def _blank_face(rgb: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+def blank_face(rgb: Tensor, mask: Tensor, places: Tensor) -> Tensor:
     """The features smeared away: a head without a face."""
     S = rgb.shape[-1]
     smooth = F.interpolate(
@@ -204,7 +204,7 @@ def _backdrop(rgb: Tensor, dice: Dice, stage: Stage) -> Tensor:
     return torch.where(dice.chance(0.2), plain.expand_as(picture), picture).clamp(0, 1)
 
 
-def _spot(dice: Dice, S: int, low: float, high: float) -> Tensor:
+def spot(dice: Dice, S: int, low: float, high: float) -> Tensor:
     """[B, 1, S, S] true inside a random box or ellipse with half sides of low .. high picture widths."""
     u = (torch.arange(S) + 0.5) / S
     centre, half = dice.uniform(0, 1, 2), dice.uniform(low, high, 2)
@@ -222,19 +222,19 @@ def _skin_blobs(image: Tensor, rgb: Tensor, dice: Dice) -> Tensor:
         skin * dice.uniform(0.8, 1.2, 3, 1, 1),
         dice.uniform(0, 1, 3, 1, 1),
     ):
-        soft = F.avg_pool2d(_spot(dice, image.shape[-1], 0.03, 0.3).float(), 5, 1, 2)
+        soft = F.avg_pool2d(spot(dice, image.shape[-1], 0.03, 0.3).float(), 5, 1, 2)
         image = torch.lerp(image, tone.clamp(0, 1).expand_as(image), soft)
     return image
 
 
 def _occlude(image: Tensor, alpha: Tensor, dice: Dice, stage: Stage) -> tuple[Tensor, Tensor]:
     """Things in front of some heads."""
-    hidden = _spot(dice, image.shape[-1], 0.02, 0.14) & dice.chance(0.25)
+    hidden = spot(dice, image.shape[-1], 0.02, 0.14) & dice.chance(0.25)
     thing = torch.where(dice.chance(0.5), dice.uniform(0, 1, 3, 1, 1), dice.pick(stage.backdrops))
     return torch.where(hidden, thing, image), torch.where(hidden, 0, alpha)
 
 
-def _photo_ends(image: Tensor, alpha: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
+def photo_ends(image: Tensor, alpha: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
     """Some pictures are crops that reach beyond the photo: nothing but grey there."""
     u = torch.arange(image.shape[-1]) / image.shape[-1]
     edges = dice.uniform(0, 0.35, 4) * (dice.uniform(0, 1, 4) < 0.5)
@@ -244,7 +244,7 @@ def _photo_ends(image: Tensor, alpha: Tensor, dice: Dice) -> tuple[Tensor, Tenso
     return torch.where(outside, 0.5, image), torch.where(outside, 0, alpha)
 
 
-def _develop(image: Tensor, dice: Dice) -> Tensor:
+def develop(image: Tensor, dice: Dice) -> Tensor:
     """Light from one side, gamma, contrast, colour cast, black and white, blur, noise."""
     S = image.shape[-1]
     u = (torch.arange(S) + 0.5) / S - 0.5

@@ -2,7 +2,7 @@ import pytest
 import torch
 from portrait_diffusion.models.synthetic.renders import Renders, render_seed
 from portrait_diffusion.models.training import alignment, scenes
-from portrait_diffusion.models.training.alignment import heatmap_targets
+from portrait_diffusion.models.training.alignment_losses import heatmap_targets
 from torch.testing import assert_close
 
 
@@ -17,7 +17,7 @@ def stage():
 def test_a_spot_of_the_canonical_frame_is_drawn_where_its_place_moves():
     picture = torch.zeros(6, 1, 128, 128)
     picture[:, :, 50:54, 70:74] = 1  # its middle is at (72, 52) pixels
-    matrix, scale = scenes._similarity(scenes.Dice(6, torch.Generator().manual_seed(4)))
+    matrix, scale = scenes.similarity(scenes.Dice(6, torch.Generator().manual_seed(4)))
     drawn = scenes._warp(picture, matrix, scale)
     u = (torch.arange(128) + 0.5) / 128
     total = drawn.sum((-3, -2, -1))
@@ -25,7 +25,7 @@ def test_a_spot_of_the_canonical_frame_is_drawn_where_its_place_moves():
         torch.stack([(drawn * u).sum((-3, -2, -1)), (drawn * u[:, None]).sum((-3, -2, -1))], -1)
         / total[:, None]
     )
-    place = scenes._move(torch.tensor([[72.0, 52.0]]).expand(6, 1, 2) / 128, matrix)[:, 0]
+    place = scenes.moved(torch.tensor([[72.0, 52.0]]).expand(6, 1, 2) / 128, matrix)[:, 0]
     inside = (place > 0.1).all(-1) & (place < 0.9).all(-1)
     assert inside.any()
     assert_close(middle[inside], place[inside], atol=0.5 / 128, rtol=0)
