@@ -104,6 +104,7 @@ class AlignPortrait(io.ComfyNode):
                     default=0,
                     min=0,
                     max=64,
+                    optional=True,  # graphs of before have none
                     tooltip="Of several people in a photo: 0 takes the large and central one, 1 and up another, as the node's text numbers them.",
                 ),
             ],

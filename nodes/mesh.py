@@ -73,6 +73,7 @@ class HeadToMesh(io.ComfyNode):
                 io.Boolean.Input(
                     "photo",
                     default=DELIVERED.photo,
+                    optional=True,  # graphs of before have none
                     tooltip="Takes detail from the photo itself where the surface faces it; elsewhere, and when off, the head's own colours. Textures only.",
                 ),
             ],

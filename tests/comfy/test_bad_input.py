@@ -189,7 +189,7 @@ ROWS = {
     "head file with NaN": (view_of_a_head("nan-head.safetensors"), ["finite", "NaN", "save the head again"]),
     "head file of the future": (
         view_of_a_head("future-head.safetensors"),
-        ["version up to 2", "version 99", "update"],
+        ["version up to 3", "version 99", "update"],
     ),
     "head file cut off": (
         view_of_a_head("cut-head.safetensors"),
