@@ -21,7 +21,7 @@ from ..mesh.gltf import to_glb
 from ..mesh.video import write_mp4
 from ..metrics.image import masked_psnr
 from ..photo.reading import read_photo
-from ..portrait import DELIVERED, Portrait3D, portrait_to_3d
+from ..portrait import DELIVERED, Portrait3D, Refinement, Weights, portrait_to_3d
 from ..refinements import TurboRefinement
 from .report import Row, finish
 
@@ -78,6 +78,29 @@ def write_files(result: Portrait3D, out: Path) -> None:
     save_head(result.head, out / "head.safetensors")
 
 
+def refinement_of(name: str, device: torch.device, weights: Weights) -> Refinement | None:
+    """What goes on with the head after the prior, by its name on the command line."""
+    if name == "none":
+        return None
+    if name == "turbo":
+        return TurboRefinement(turbo=refiner_on(device))
+    return distillation_on(device, weights.prior, name)
+
+
+def result_rows(result: Portrait3D, weights: Weights, inversion: str | None) -> list[Row]:
+    """Figures of a result: its own view, what compared pictures, its mesh."""
+    reference = result.reference
+    view = result.head.render(reference.camera[None], 128, normals=False).rgb
+    psnr = masked_psnr(view, reference.on_white()[None], reference.mask[None])
+    rows = [Row("portrait's own view", "PSNR inside the mask", psnr, "dB")]
+    if inversion:
+        eyes = weights.eyes()
+        weight = PRESETS[inversion].perceptual if eyes.distance else 0.0
+        print(f"pictures compared by {eyes.name}")
+        rows.append(Row(f"inversion, pictures compared by {eyes.name}", "weight of the features", weight, ""))
+    return [*rows, Row("mesh", "faces", len(result.mesh.faces), "")]
+
+
 def run(arguments: list[str]) -> None:
     """Read the photo, run the stages, write the files and the report."""
     options = parse(arguments)
@@ -95,11 +118,6 @@ def run(arguments: list[str]) -> None:
             outcome = f"  {now.skipped} skipped" if now.loss is None else f"  loss {now.loss:.4f}"
             print(f"  step {now.step} of {now.steps}{outcome}", flush=True)
 
-    refinement = None
-    if options.refine == "turbo":
-        refinement = TurboRefinement(turbo=refiner_on(device))
-    elif options.refine != "none":
-        refinement = distillation_on(device, weights.prior, options.refine)
     result = portrait_to_3d(
         photo.to(device),
         weights,
@@ -107,7 +125,7 @@ def run(arguments: list[str]) -> None:
         DELIVERED,
         generator=torch.Generator().manual_seed(options.seed),
         alpha=None if alpha is None else alpha.to(device),
-        refinement=refinement,
+        refinement=refinement_of(options.refine, device, weights),
         face=options.face,
         callback=step,
         stage=stage,
@@ -117,28 +135,6 @@ def run(arguments: list[str]) -> None:
     write_files(result, options.out)
     ends = [moment for _, moment in marks[1:]] + [time.monotonic()]
     rows = [Row(name, "time", end - start, "s") for (name, start), end in zip(marks, ends, strict=True)]
-    reference = result.reference
-    view = result.head.render(reference.camera[None], 128, normals=False).rgb
-    rows.append(
-        Row(
-            "portrait's own view",
-            "PSNR inside the mask",
-            masked_psnr(view, reference.on_white()[None], reference.mask[None]),
-            "dB",
-        )
-    )
-    if options.inversion:
-        eyes = weights.eyes()
-        weight = PRESETS[options.inversion].perceptual
-        print(f"pictures compared by {eyes.name}")
-        rows.append(
-            Row(
-                f"inversion, pictures compared by {eyes.name}",
-                "weight of the features",
-                weight if eyes.distance else 0.0,
-                "",
-            )
-        )
-    rows.append(Row("mesh", "faces", len(result.mesh.faces), ""))
+    rows += result_rows(result, weights, options.inversion)
     finish("run", rows, options.json)
     print(f"wrote portrait.glb, turntable.mp4, views.png, head.safetensors to {os.fspath(options.out)}")

@@ -228,7 +228,9 @@ class Hpdm(nn.Module):
             return None
         fusions = self.fusions
         driver, warp = priors.driver_for(z)
-        known = torch.ones_like(priors.known.to(z))  # the driving view is known whole; a slice's strides would round otherwise
+        known = torch.ones_like(
+            priors.known.to(z)
+        )  # the driving view is known whole; a slice's strides would round otherwise
         implicit = [warp(feature) for feature in self.implicit.features(z, t, torch.cat([driver, known], 1))]
         return lambda tap, explicit: fusions[tap](explicit, implicit[tap])
 

@@ -142,17 +142,7 @@ def align(
             f"align: expected a crop of at least {MIN_SIDE} pixels, got {size}; choose a larger size"
         )
     photo_size = rgb.shape[1], rgb.shape[2]
-    alpha, mask = _same_size("alpha", alpha, rgb), _same_size("mask", mask, rgb)
-    rgb = within(rgb, MAX_SIDE, lambda share: report(0.3 * share))
-    alpha, mask = (plane if plane is None else within(plane, MAX_SIDE) for plane in (alpha, mask))
-    _check_finite(rgb, alpha, mask)
-    rgb = rgb.float().clamp(0, 1)
-    alpha, mask = (plane if plane is None else plane.to(rgb).clamp(0, 1) for plane in (alpha, mask))
-    if alpha is not None and not bool((alpha < 0.5).any() and (alpha > 0.5).any()):
-        alpha = None
-    if alpha is not None:
-        rgb = rgb * alpha + (1 - alpha)
-
+    rgb, alpha, mask = _prepared(rgb, alpha, mask, report)
     shrink = photo_size[1] / rgb.shape[2], photo_size[0] / rgb.shape[1]
     sighting = _sighting(rgb, network, landmarks, crop, face, shrink)
     report(0.7)
@@ -180,6 +170,24 @@ def align(
     report(1.0)
     affine = torch.tensor(shrink, dtype=torch.float64)[:, None] * crop_to_photo
     return AlignedPortrait(image, foreground, camera, affine, photo_size, unknown, notes, photo)
+
+
+def _prepared(
+    rgb: Tensor, alpha: Tensor | None, mask: Tensor | None, report: Callable[[float], None]
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Photo [3, H, W], on white where it is transparent, alpha and mask [1, H, W], none larger than MAX_SIDE; an alpha of one kind of
+    pixels is none."""
+    alpha, mask = _same_size("alpha", alpha, rgb), _same_size("mask", mask, rgb)
+    rgb = within(rgb, MAX_SIDE, lambda share: report(0.3 * share))
+    alpha, mask = (plane if plane is None else within(plane, MAX_SIDE) for plane in (alpha, mask))
+    _check_finite(rgb, alpha, mask)
+    rgb = rgb.float().clamp(0, 1)
+    alpha, mask = (plane if plane is None else plane.to(rgb).clamp(0, 1) for plane in (alpha, mask))
+    if alpha is not None and not bool((alpha < 0.5).any() and (alpha > 0.5).any()):
+        alpha = None
+    if alpha is not None:
+        rgb = rgb * alpha + (1 - alpha)
+    return rgb, alpha, mask
 
 
 def resample(values: Tensor, crop_to_photo: Tensor, size: int) -> tuple[Tensor, Tensor]:

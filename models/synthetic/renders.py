@@ -18,7 +18,7 @@ from torch import Tensor
 from ..camera import RADIUS, Camera, orbit
 from ..checkpoint import read_tensors, save_tensors
 from .head import sample_parameters
-from .rendering import render_head
+from .rendering import Views, render_head
 
 FACTORY_VERSION = "2"  # frozen: weights that ship were trained on it
 
@@ -69,11 +69,17 @@ def render_seed(seed: int, views: int, size: int, faces: bool = False) -> dict[s
     parameters = sample_parameters(seed)
     yaw, pitch = view_angles(seed, views, faces)
     picture = render_head(parameters, orbit(yaw, pitch), size)
+    return row_of(parameters, picture, yaw, pitch)
+
+
+def row_of(parameters: Tensor, picture: Views, yaw: Tensor, pitch: Tensor) -> dict[str, Tensor]:
+    """One head's row [...] of each tensor of `Renders`. Args: parameters: [P]. picture: [V]. yaw, pitch: [V] radians."""
+    covered = picture.mask[:, 0] > 0.5
     return {
         "parameters": parameters,
-        "rgb": (picture.rgb * 255).round().to(torch.uint8),
-        "mask": (picture.mask[:, 0] > 0.5).to(torch.uint8),
-        "beyond": torch.where(picture.mask[:, 0] > 0.5, picture.ray_distance[:, 0] - RADIUS, 0.0).half(),
+        "rgb": (picture.rgb.clamp(0, 1) * 255).round().to(torch.uint8),
+        "mask": covered.to(torch.uint8),
+        "beyond": torch.where(covered, picture.ray_distance[:, 0] - RADIUS, 0.0).half(),
         "yaw": yaw,
         "pitch": pitch,
     }
@@ -125,10 +131,13 @@ def cached_renders(
     Args:
         seeds: as many as wanted, cached `shard` at a time. faces: only views from which a face can be read.
     """
-    shards = cached_shards(
-        renders_folder(views=views, size=size, faces=faces),
-        seeds,
-        shard,
-        lambda some: stacked([render_seed(seed, views, size, faces) for seed in some]),
-    )
-    return Renders(**{key: value[: len(seeds)] for key, value in shards.items()})
+    folder = renders_folder(views=views, size=size, faces=faces)
+    return cached_heads(folder, seeds, shard, lambda seed: render_seed(seed, views, size, faces))
+
+
+def cached_heads(
+    folder: Path, seeds: range, shard: int, render: Callable[[int], dict[str, Tensor]]
+) -> Renders:
+    """Renders of the seeds in a cache. Args: folder, seeds, shard: as of `cached_shards`. render: seed -> a row [...] of each tensor."""
+    rows = cached_shards(folder, seeds, shard, lambda some: stacked([render(seed) for seed in some]))
+    return Renders(**{key: value[: len(seeds)] for key, value in rows.items()})

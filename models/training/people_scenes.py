@@ -112,13 +112,8 @@ def draw_people_scenes(
     image = _behind(dice, stage, kind < shares[0], matrix, scale)
     image = layers[:, :3] + image * (1 - alpha)
     image = torch.where(empty & dice.chance(0.6), hand(image, dice, size), image)
-    covered = hand(image, dice, size)
-    hidden = (covered != image).any(1, keepdim=True) & dice.chance(0.15)
-    image = torch.where(hidden, covered, image)
-    thing = spot(dice, size, 0.02, 0.14) & dice.chance(0.15)
-    image = torch.where(thing, dice.pick(stage.backdrops), image)
-    seen = 1 - (hidden | thing).float()
-    image, cover = photo_ends(light_of(write(image, dice, stage, 0.15), dice), alpha * seen, dice)
+    image, clear = _behind_things(image, dice, stage)
+    image, cover = photo_ends(light_of(write(image, dice, stage, 0.15), dice), alpha * clear, dice)
     places = moved(views.places[person, view], matrix)
     face = (kind < shares[0]).float()
     inside = ((places > 0.005) & (places < 0.995)).all(-1)
@@ -140,6 +135,17 @@ def draw_people_scenes(
         roll=roll,
         scale=scale,
     )
+
+
+def _behind_things(image: Tensor, dice: Dice, stage: PeopleStage) -> tuple[Tensor, Tensor]:
+    """Pictures [B, 3, S, S], some behind a hand or a thing, and [B, 1, S, S], 0 where one of these is."""
+    size = image.shape[-1]
+    covered = hand(image, dice, size)
+    hidden = (covered != image).any(1, keepdim=True) & dice.chance(0.15)
+    image = torch.where(hidden, covered, image)
+    thing = spot(dice, size, 0.02, 0.14) & dice.chance(0.15)
+    image = torch.where(thing, dice.pick(stage.backdrops), image)
+    return image, 1 - (hidden | thing).float()
 
 
 def layers_of(views: PeopleViews, person: Tensor, view: Tensor) -> Tensor:

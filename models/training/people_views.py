@@ -48,7 +48,7 @@ class PeopleViews:
     pitch: Tensor
 
 
-def people_folder() -> Path:
+def views_folder() -> Path:
     """Where the views lie, a file a seed."""
     return cache_folder() / f"factory-{FACTORY_VERSION}" / f"alignment-{SIZE}"
 
@@ -97,7 +97,7 @@ def cache_views(seeds: list[int]) -> None:
     for seed in seeds:
         if parent and os.getppid() != parent:
             return  # whoever trained is gone
-        path = people_folder() / f"{seed}.safetensors"
+        path = views_folder() / f"{seed}.safetensors"
         if not path.is_file():
             rows = {name: value.contiguous() for name, value in render_views(seed).items()}
             save_tensors(path, rows, {})
@@ -128,7 +128,7 @@ def rendering(seeds: range, workers: int) -> Iterator[list[SpawnProcess]]:
 
 def cached_seeds(seeds: range) -> list[int]:
     """Those of the seeds whose views are there."""
-    return [seed for seed in seeds if (people_folder() / f"{seed}.safetensors").is_file()]
+    return [seed for seed in seeds if (views_folder() / f"{seed}.safetensors").is_file()]
 
 
 def first_people(seeds: range, least: int, workers: list[SpawnProcess]) -> list[int]:
@@ -156,5 +156,5 @@ def read_views(seeds: list[int]) -> PeopleViews:
     """
     if not seeds:
         raise ValueError("read_views: expected one person or more, got none; render some first")
-    rows = [read_tensors(people_folder() / f"{seed}.safetensors", "cached views")[0] for seed in seeds]
+    rows = [read_tensors(views_folder() / f"{seed}.safetensors", "cached views")[0] for seed in seeds]
     return PeopleViews(**{name: torch.stack([row[name] for row in rows]) for name in rows[0]})

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...camera import RADIUS, orbit
-from ..renders import Renders, cache_folder, cached_shards, stacked, view_angles
+from ...camera import orbit
+from ..renders import Renders, cache_folder, cached_heads, row_of, view_angles
 from .codes import amounts
 from .person import FACTORY_VERSION, Person, draw_person
 from .rendering import render
@@ -35,15 +35,7 @@ def render_seed(seed: int, views: int, size: int, faces: bool = False) -> dict[s
     person = draw_person(seed)
     yaw, pitch = view_angles(seed, views, faces)
     picture = render(person, orbit(yaw, pitch), size)
-    covered = picture.mask[:, 0] > 0.5
-    return {
-        "parameters": torch.cat([numbers(person), amounts(person, load_scans())]),
-        "rgb": (picture.rgb.clamp(0, 1) * 255).round().to(torch.uint8),
-        "mask": covered.to(torch.uint8),
-        "beyond": torch.where(covered, picture.ray_distance[:, 0] - RADIUS, 0.0).half(),
-        "yaw": yaw,
-        "pitch": pitch,
-    }
+    return row_of(torch.cat([numbers(person), amounts(person, load_scans())]), picture, yaw, pitch)
 
 
 def people_folder(*, views: int = 4, size: int = 256, faces: bool = False) -> Path:
@@ -62,10 +54,5 @@ def cached_people(
     Raises:
         ValueError: no scans, where something is still to be rendered.
     """
-    rows = cached_shards(
-        people_folder(views=views, size=size, faces=faces),
-        seeds,
-        shard,
-        lambda some: stacked([render_seed(seed, views, size, faces) for seed in some]),
-    )
-    return Renders(**{key: value[: len(seeds)] for key, value in rows.items()})
+    folder = people_folder(views=views, size=size, faces=faces)
+    return cached_heads(folder, seeds, shard, lambda seed: render_seed(seed, views, size, faces))

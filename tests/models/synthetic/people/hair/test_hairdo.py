@@ -5,7 +5,7 @@ import torch
 from portrait_diffusion.models.camera import orbit, project
 from portrait_diffusion.models.mesh.rasterize import rasterize
 from portrait_diffusion.models.synthetic.people.body import make_body
-from portrait_diffusion.models.synthetic.people.hair.covered import lie_on, under_cap
+from portrait_diffusion.models.synthetic.people.hair.covered import lie_on
 from portrait_diffusion.models.synthetic.people.hair.growth import cut, cut_below, off_the_face
 from portrait_diffusion.models.synthetic.people.hair.hairdo import draw_hairdo, style_names
 from portrait_diffusion.models.synthetic.people.hair.ribbons import ribbons
@@ -165,19 +165,3 @@ def test_hair_lies_on_a_torso():
     hair = strand([[0.1, y, 0.05] for y in torch.linspace(0.0, -0.38, 30).tolist()])
     laid = lie_on(hair, torch.cat(slab)).strands[0]
     assert float(laid[-8:, 2].min()) > 0.1 and torch.equal(laid[:4], hair.strands[0, :4])
-
-
-def test_a_cap_hides_what_it_covers_and_presses_the_rest():
-    angle, height = torch.meshgrid(
-        torch.linspace(0, 2 * math.pi, 65), torch.linspace(0.1, math.pi / 2, 17), indexing="ij"
-    )
-    dome = 0.15 * torch.stack([angle.cos() * height.cos(), height.sin(), angle.sin() * height.cos()], -1)
-    index = torch.arange(65 * 17).view(65, 17)
-    corners = [part.flatten() for part in (index[:-1, :-1], index[1:, :-1], index[:-1, 1:], index[1:, 1:])]
-    faces = torch.cat([torch.stack(corners[:3], 1), torch.stack(corners[1:], 1)])
-    inside = strand([[0.0, 0.1, 0.0], [0.0, 0.2, 0.0]])
-    assert under_cap(inside, dome.reshape(-1, 3), faces, torch.zeros(3)) is None
-    hanging = strand([[0.1, y, 0.14] for y in torch.linspace(0.08, -0.3, 20).tolist()])
-    pressed = under_cap(hanging, dome.reshape(-1, 3), faces, torch.zeros(3))
-    assert pressed is not None and float(pressed.strands[0, 0].norm()) < 0.15
-    assert float((pressed.strands[0, -1] - hanging.strands[0, -1]).norm()) < 1e-3
