@@ -6,6 +6,8 @@ import pytest
 from portrait_diffusion.models import code_closure
 from portrait_diffusion.models.code_closure import MODELS, code_digest
 
+pytestmark = pytest.mark.whole  # minutes in all
+
 BENCH = "benchmarks/mvnrs/bench.py"
 
 

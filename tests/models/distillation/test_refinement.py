@@ -32,6 +32,8 @@ from ..diffusion.test_hpdm import network
 from ..diffusion.test_new_views import model
 from ..hungry import starve
 
+pytestmark = pytest.mark.whole  # minutes in all
+
 FIELD = FieldConfig(
     channels=4, depth=0, resolution=24, hidden=8, features=3, density_shift=0.0, density_scale=100.0
 )

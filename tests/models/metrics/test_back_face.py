@@ -19,6 +19,8 @@ from portrait_diffusion.models.synthetic.head import sample_parameters
 from portrait_diffusion.models.synthetic.rendering import Views, render_head
 from torch.testing import assert_close
 
+pytestmark = pytest.mark.whole  # minutes in all
+
 SEEDS = range(90_000, 90_010)  # validation; all hair styles
 
 

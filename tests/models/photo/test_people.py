@@ -40,6 +40,7 @@ def couple(astronaut):
     return torch.cat([photo, small.repeat(1, 2, 1)], -1)[:, :, :450]
 
 
+@pytest.mark.whole
 def test_the_large_and_central_one_is_taken_and_another_can_be(network, couple):
     first = align(couple, network=network, size=64)
     (note,) = (note for note in first.notes if "faces:" in note)

@@ -1,5 +1,6 @@
 """models/prior/eg3d.py and panohead.py against the reference's generators and super-resolution modules."""
 
+import pytest
 import torch
 from portrait_diffusion.models.camera import camera_from_label, rays
 from portrait_diffusion.models.field.triplane import FieldConfig
@@ -9,6 +10,8 @@ from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
 
 from ...golden_fixtures import assert_near, each
 from . import family
+
+pytestmark = pytest.mark.whole  # minutes in all
 
 TOLERANCE, DEPTH_TOLERANCE = 1e-4, 5e-4
 GENERATORS = ("*_generator*", "*_full_*")

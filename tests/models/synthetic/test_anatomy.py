@@ -42,6 +42,7 @@ def test_extreme_people_stay_in_the_box_too():
         assert solid.distance(anatomy.anatomy(corner), shell_of_the_box().unbind(1)).min() > 0
 
 
+@pytest.mark.whole
 @settings(max_examples=10)
 @given(seeds)
 def test_the_surface_is_continuous_in_every_parameter(seed):

@@ -1,7 +1,9 @@
+import pytest
 import torch
 from portrait_diffusion.models.synthetic import anatomy, head, paint, rendering
 
 
+@pytest.mark.whole
 def test_every_colour_is_continuous_in_the_parameters():
     for seed in range(90_000, 90_004):
         parameters = head.sample_parameters(seed).clamp(-0.99, 0.99)

@@ -135,6 +135,7 @@ def test_views_do_not_depend_on_their_neighbours(scene):
     assert torch.equal(alone.mask, views.mask[2:3])
 
 
+@pytest.mark.whole
 def test_the_head_fills_half_the_frame_and_is_centred():
     front = camera.orbit(torch.zeros(1), torch.zeros(1))
     for seed in splits.VALIDATION[:12]:

@@ -8,6 +8,8 @@ from portrait_diffusion.models.synthetic.people import codes
 from portrait_diffusion.models.synthetic.people import person as people
 from portrait_diffusion.models.synthetic.people.light import make_light
 
+pytestmark = pytest.mark.whole  # minutes in all
+
 FEW, MANY = 10, 300
 
 
