@@ -171,7 +171,7 @@ def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
     monkeypatch.setitem(
         running.PRESETS,
         "quick",
-        InversionConfig(latent_steps=2, tuning_steps=2, detail_steps=2, rays=256, size=64),
+        InversionConfig(latent_steps=2, tuning_steps=2, detail_steps=2, finish_steps=2, rays=256, size=64),
     )
     out = tmp_path / "моя голова"
     threads = torch.get_num_threads()
@@ -204,7 +204,14 @@ def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
 @pytest.mark.usefixtures("coarse_mesh")
 def test_run_restores_and_refines(root, tmp_path, monkeypatch, capsys):
     """`run --refine fast`, a step or an iteration of each stage."""
-    inversion = {"latent_steps": 1, "tuning_steps": 1, "detail_steps": 1, "rays": 256, "size": 64}
+    inversion = {
+        "latent_steps": 1,
+        "tuning_steps": 1,
+        "detail_steps": 1,
+        "finish_steps": 1,
+        "rays": 256,
+        "size": 64,
+    }
     monkeypatch.setitem(running.PRESETS, "quick", replace(running.PRESETS["quick"], **inversion))
     refinement = {"iterations": 1, "views": 2, "denoising_steps": 1, "rays": 256, "size": 64}
     monkeypatch.setitem(running.REFINEMENTS, "fast", replace(running.REFINEMENTS["fast"], **refinement))

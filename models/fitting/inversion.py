@@ -1,4 +1,4 @@
-"""Photo -> head: from a start, latents, then the generator, last the planes themselves are fitted to the photo.
+"""Photo -> head: from a start, latents, then the generator, then the planes themselves are fitted to the photo; last, seams are mended.
 
 Pivotal tuning (Roich et al. 2022) in the extended latent space W+ (Abdal et al. 2019), on randomly drawn rays, and now and then on a
 piece of the super-resolved picture.
@@ -21,6 +21,8 @@ from ..photo.alignment import AlignedPortrait
 from ..prior.contract import HeadGenerator, mean_styles, styles
 from ..prior.encoder import PortraitEncoder
 from .completion import code_of
+from .coverage import Missing, missing_loss, missing_matter
+from .finish import Finish, finish_loss, finish_of
 from .perceptual import Perceptual
 from .photo_losses import (
     HeldSurface,
@@ -41,13 +43,14 @@ class InversionConfig:
     """How long and how an inversion fits.
 
     Attributes:
-        latent_steps, tuning_steps, detail_steps: of the three stages: latents, generator, planes.
-        latent_rate, tuning_rate, detail_rate: Adam's learning rates.
+        latent_steps, tuning_steps, detail_steps, finish_steps: of the stages: latents, generator, planes, and these without the photo.
+        latent_rate, tuning_rate, detail_rate, finish_rate: Adam's learning rates.
         size: pixels to which the photo is shrunk for fitting.
         rays: per step. coarse, fine: samples per ray.
         keep_latents: weight of the latents' mean squared distance from the start's.
         keep_shape, keep_colour: weights of the tuned field's distance from the untuned one at random points, which holds unseen sides.
         keep_surface: weight of its distance at the surface that `held_surface` names, in the planes' stage.
+        reach_shape, reach_colour: weights of matter and its colour where the photo shows the person and the generator has none.
         shape_share: texels of the planes along one of the grid on which the density's may move in that stage (`field.geometry`); 0 for
             planes that colour and density share.
         crop_every: steps between those that look at a piece of the super-resolved picture; 0 for none. crop: its side in raw pixels.
@@ -57,9 +60,11 @@ class InversionConfig:
     latent_steps: int = 40
     tuning_steps: int = 40
     detail_steps: int = 140
+    finish_steps: int = 60
     latent_rate: float = 0.03
     tuning_rate: float = 2.5e-3
     detail_rate: float = 0.15
+    finish_rate: float = 0.1
     size: int = 256
     rays: int = 1024
     coarse: int = 20
@@ -68,16 +73,15 @@ class InversionConfig:
     keep_shape: float = 4.0
     keep_colour: float = 0.3
     keep_surface: float = 1.0
+    reach_shape: float = 0.5
+    reach_colour: float = 0.2
     shape_share: int = 4
     crop_every: int = 3
     crop: int = 48
     perceptual: float = 0.1
 
     def __post_init__(self) -> None:
-        if (
-            min(self.latent_steps, self.tuning_steps, self.detail_steps, self.crop_every) < 0
-            or min(self.size, self.rays, self.crop) < 1
-        ):
+        if min(*self.stages, self.crop_every) < 0 or min(self.size, self.rays, self.crop) < 1:
             raise ValueError(f"InversionConfig: expected steps >= 0 and positive size and rays, got {self}")
 
     @property
@@ -86,9 +90,9 @@ class InversionConfig:
         return sum(self.stages)
 
     @property
-    def stages(self) -> tuple[int, int, int]:
+    def stages(self) -> tuple[int, int, int, int]:
         """Steps of each stage."""
-        return self.latent_steps, self.tuning_steps, self.detail_steps
+        return self.latent_steps, self.tuning_steps, self.detail_steps, self.finish_steps
 
 
 START_SIZE = 64  # pixels of the photo that the starts of an inversion are held against
@@ -98,6 +102,20 @@ PRESETS = {
         latent_steps=200, tuning_steps=300, detail_steps=500, tuning_rate=1e-3, rays=2048
     ),
 }
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """What a stage is held to.
+
+    Attributes:
+        stage: which one. field: of its start. surface: of that field, and what of it stays. missing: what the photo shows beyond it.
+    """
+
+    stage: int
+    field: TriplaneField
+    surface: HeldSurface | None = None
+    missing: Missing | None = None
 
 
 class Inversion(Run[None]):
@@ -126,9 +144,8 @@ class Inversion(Run[None]):
         self.picture = (
             picture_target(reference, prior) if config.crop_every and prior.super_resolves else None
         )
-        self.pivot: tuple[int, TriplaneField, HeldSurface] | None = (
-            None  # of which stage, the field that it is held to, its surface
-        )
+        self.pivot: Pivot | None = None
+        self.finish: Finish | None = None  # of the last stage
         self._planes: Tensor | None = None  # the generator's planes, once it is left alone
         with torch.no_grad():
             self.offset = torch.zeros_like(prior.planes(self.start)).requires_grad_()  # of the planes
@@ -141,14 +158,14 @@ class Inversion(Run[None]):
         super().__init__(config.steps, generator, variables)
 
     def stage(self) -> tuple[int, int]:
-        """The stage that `step_count` is in (0 latents, 1 generator, 2 planes), and the steps that it has done.
+        """The stage that `step_count` is in (0 latents, 1 generator, 2 planes, 3 finish), and the steps that it has done.
 
         Raises:
             AssertionError: never, for the last stage has no end.
         """
         count = self.step_count
         for stage, steps in enumerate(self.config.stages):
-            if count < steps or stage == 2:
+            if count < steps or stage == 3:
                 return stage, count
             count -= steps
         raise AssertionError("unreachable")
@@ -173,15 +190,18 @@ class Inversion(Run[None]):
             return field
         return replace(field, geometry=moved(self._settled(), self.bend))
 
-    def _held_to(self, stage: int) -> tuple[TriplaneField, HeldSurface]:
-        """The field of the stage's start (of the planes' stage the generator's own, which `restore` can make again) and its surface."""
-        if self.pivot is None or self.pivot[0] != stage:
+    def _held_to(self, stage: int) -> Pivot:
+        """What a stage is held to: the field of its start, of the planes' stage the generator's own, which `restore` can make again."""
+        if self.pivot is None or self.pivot.stage != stage:
             generator = self.pivot_generator if stage == 1 else self.generator
             with torch.no_grad():
                 field = generator.field(generator.planes(self.latents), self.latents)
             sampling = RenderConfig(coarse=self.config.coarse, fine=self.config.fine)
-            self.pivot = stage, field, held_surface(field, self.reference, sampling)
-        return self.pivot[1:]
+            self.pivot = Pivot(stage, field)
+            if stage == 2:  # tuning the generator changes a head as a whole, and should; its planes do not
+                surface = held_surface(field, self.reference, sampling)
+                self.pivot = Pivot(stage, field, surface, missing_matter(field, self.reference, sampling))
+        return self.pivot
 
     def _photo_loss(self, field: TriplaneField) -> Tensor:
         """How far the head is from the photo: on rays, or on a piece of the picture when that is due."""
@@ -198,13 +218,18 @@ class Inversion(Run[None]):
         config = self.config
         stage, count = self.stage()
         field = self.field(stage)
+        if stage == 3:
+            return self._finishing(field, count)
         loss = self._photo_loss(field)
         if stage:
-            pivot, surface = self._held_to(stage)
-            shape, colour = field_drift(field, pivot, self.draws)
+            pivot = self._held_to(stage)
+            shape, colour = field_drift(field, pivot.field, self.draws, missing=pivot.missing)
             loss = loss + config.keep_shape * shape + config.keep_colour * colour
-            if stage == 2:  # tuning the generator changes a head as a whole, and should; its planes do not
-                loss = loss + config.keep_surface * held_drift(field, pivot, surface, self.draws)
+            if pivot.surface is not None:
+                loss = loss + config.keep_surface * held_drift(field, pivot.field, pivot.surface, self.draws)
+            if pivot.missing is not None:
+                matter, paint = missing_loss(field, pivot.missing, self.draws)
+                loss = loss + config.reach_shape * matter + config.reach_colour * paint
         else:
             loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
         planes = [name for name in ("offset", "bend") if name in self.variables]
@@ -220,6 +245,29 @@ class Inversion(Run[None]):
             numbers=(loss.detach(), *(gradient for gradient in gradients if gradient is not None)),
             loss=loss.item(),
         )
+
+    def _finishing(self, field: TriplaneField, count: int) -> Proposal[None]:
+        """One step of the last stage."""
+        config = self.config
+        if self.finish is None:
+            missing, sampling = self._held_to(2).missing, RenderConfig(coarse=config.coarse, fine=config.fine)
+            self.finish = finish_of(field, self.reference, missing, sampling, self.draws)
+            self.learn(self.variables)  # the photo's slopes tell nothing of these
+        loss = finish_loss(field, self.finish, self.draws)
+        names = [name for name in ("offset", "bend") if name in self.variables]
+        gradients = torch.autograd.grad(loss, [self.variables[name] for name in names], allow_unused=True)
+        rate = falling(config.finish_rate, count, config.finish_steps)
+        return Proposal(
+            gradients=dict(zip(names, gradients, strict=True)),
+            rate=rate,
+            rates={"bend": RATE * rate},
+            count=count + 1,
+            numbers=(loss.detach(), *(gradient for gradient in gradients if gradient is not None)),
+            loss=loss.item(),
+        )
+
+    def beside(self) -> dict[str, Tensor]:
+        return {} if self.finish is None else self.finish.tensors()
 
     @torch.no_grad()
     def head(self) -> Head:
@@ -237,6 +285,7 @@ class Inversion(Run[None]):
 
     def resume_beside(self, saved: SavedState) -> None:
         self.pivot, self._planes = None, None
+        self.finish = Finish.of(saved, self.offset.device)
 
 
 @torch.no_grad()

@@ -18,6 +18,8 @@ from ..out_of_memory import Pieces
 from ..photo.alignment import AlignedPortrait
 from ..prior.contract import HeadGenerator
 from ..prior.eg3d import resized
+from .carried import carried_colours
+from .coverage import Missing
 from .perceptual import Perceptual
 from .rays import render_in_pieces
 
@@ -102,12 +104,16 @@ WORST_OF = 4  # as many random points are looked at as are compared
 
 
 def field_drift(
-    field: TriplaneField, pivot: TriplaneField, generator: torch.Generator, count: int = 4096
+    field: TriplaneField,
+    pivot: TriplaneField,
+    generator: torch.Generator,
+    count: int = 4096,
+    missing: Missing | None = None,
 ) -> tuple[Tensor, Tensor]:
     """How far a tuned field has moved from its pivot at random points, half of them the worst of many, or specks stay unseen.
 
     Args:
-        count: points that are compared.
+        count: points that are compared. missing: where the pivot does not count, for it lacks something there.
 
     Returns:
         Mean differences: of opacity over 0.02 units [], and of the colour of matter [].
@@ -117,11 +123,15 @@ def field_drift(
     ) * field.config.box_side
     with torch.no_grad():
         drift = (torch.exp(-0.02 * field.density(points)) - torch.exp(-0.02 * pivot.density(points))).abs()
+        if missing is not None:
+            drift = drift * ~missing.contains(points[0])
     points = torch.cat([points[:, : count // 2], points[:, drift[0].topk(count // 2).indices]], 1)
     density, colour = field(points)
     with torch.no_grad():
         pivot_density, pivot_colour = pivot(points)
     alpha, pivot_alpha = 1 - torch.exp(-0.02 * density), 1 - torch.exp(-0.02 * pivot_density)
+    if missing is not None:
+        alpha = torch.where(missing.contains(points[0]), pivot_alpha, alpha)
     return (alpha - pivot_alpha).abs().mean(), ((colour - pivot_colour).abs().mean(-1) * pivot_alpha).mean()
 
 
@@ -149,10 +159,11 @@ class HeldSurface:
     """A head's surface, and what of it the photo is not to change.
 
     Attributes:
-        points: [N, 3]. colour, shape: [N], 1 where it is held, else 0.
+        points: [N, 3]. colour, shape: [N], 1 where it is held, else 0. rgb: [N, 3] sRGB that it is held to.
     """
 
     points: Tensor
+    rgb: Tensor
     colour: Tensor
     shape: Tensor
 
@@ -184,11 +195,12 @@ def held_surface(field: TriplaneField, reference: AlignedPortrait, sampling: Ren
     behind = distance > first[0, 0, row, column] + BEHIND
     facing = -(surface_normals(field, points[None], sampling.normal_step)[0] * sight).sum(-1) / distance
     grazing = facing.abs() < GRAZING
-    held_colour, held_shape = (behind & deep) | grazing, deep & (behind | ~grazing)
+    held_colour, held_shape = behind | grazing, deep & (behind | ~grazing)
     if (unknown := unknown_at(reference, HELD_SIZE)) is not None:
         untold = unknown[row, column] > 0
         held_colour, held_shape = held_colour | untold, held_shape | untold
-    return HeldSurface(points, held_colour.float(), held_shape.float())
+    rgb = carried_colours(field, reference, points, sampling)
+    return HeldSurface(points, rgb, held_colour.float(), held_shape.float())
 
 
 def held_drift(
@@ -198,7 +210,7 @@ def held_drift(
     generator: torch.Generator,
     count: int = 3072,
 ) -> Tensor:
-    """How far held colour and opacity have moved from the pivot's about held surface, [].
+    """How far colour is from what it is held to, and opacity from the pivot's, about held surface, [].
 
     Args:
         count: points that are compared.
@@ -210,9 +222,9 @@ def held_drift(
     some = (surface.points[pick] + jitter)[None]
     density, colour = field(some)
     with torch.no_grad():
-        pivot_density, pivot_colour = pivot(some)
+        pivot_density = pivot.density(some)
     alpha, pivot_alpha = 1 - torch.exp(-0.01 * density), 1 - torch.exp(-0.01 * pivot_density)
-    return (surface.colour[pick] * (colour - pivot_colour).abs().mean(-1)).mean() + (
+    return (surface.colour[pick] * (colour - surface.rgb[pick]).abs().mean(-1)).mean() + (
         surface.shape[pick] * (alpha - pivot_alpha).abs()
     ).mean()
 

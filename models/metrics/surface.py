@@ -47,17 +47,27 @@ def stray_matter(solid: Tensor) -> tuple[int, float]:
     Returns:
         pieces; their share of all matter that is not hidden, 0 where there is none.
     """
+    pieces, main = stray_pieces(solid)
+    stray = int((pieces > 0).sum())
+    return len(pieces.unique()) - 1 if stray else 0, stray / (stray + main) if stray else 0.0
+
+
+def stray_pieces(solid: Tensor) -> tuple[Tensor, int]:
+    """Those pieces: [X, Y, Z], another number above 0 for each, 0 where there is none; and how many cells the largest has.
+
+    Args:
+        solid: as of `stray_matter`.
+    """
     from scipy import ndimage
 
     matter = solid.cpu().numpy()
     pieces = np.zeros(matter.shape, dtype=np.int32)
     ndimage.label(matter, structure=np.ones((3, 3, 3)), output=pieces)
     sizes = np.bincount(pieces.ravel())
-    if len(sizes) < 3:  # emptiness and one piece
-        return 0, 0.0
+    if len(sizes) < 2:
+        return torch.zeros_like(solid, dtype=torch.int32), 0
     main = int(sizes[1:].argmax()) + 1
     solid_main = np.zeros(matter.shape, dtype=bool)
     ndimage.binary_fill_holes(pieces == main, output=solid_main)
-    outside = (pieces > 0) & ~solid_main
-    stray = int(outside.sum())
-    return len(np.unique(pieces[outside])), stray / (stray + int(sizes[main]))
+    pieces[solid_main] = 0
+    return torch.from_numpy(pieces).to(solid.device), int(sizes[main])

@@ -52,7 +52,16 @@ CONFIG = GeneratorConfig(
     sr_channels=(6, 4),
 )
 FIT = InversionConfig(
-    latent_steps=2, tuning_steps=2, detail_steps=2, rays=64, size=32, crop=16, crop_every=2, coarse=8, fine=8
+    latent_steps=2,
+    tuning_steps=2,
+    detail_steps=2,
+    finish_steps=2,
+    rays=64,
+    size=32,
+    crop=16,
+    crop_every=2,
+    coarse=8,
+    fine=8,
 )
 
 

@@ -27,7 +27,15 @@ from portrait_diffusion.models.synthetic.people.scans import scans_present
 BENCHES = commands("benchmarks")
 ROOM = "portrait_diffusion.models.benchmarks"
 STEP = InversionConfig(
-    latent_steps=1, tuning_steps=1, detail_steps=1, size=64, rays=64, coarse=4, fine=4, crop_every=0
+    latent_steps=1,
+    tuning_steps=1,
+    detail_steps=1,
+    finish_steps=1,
+    size=64,
+    rays=64,
+    coarse=4,
+    fine=4,
+    crop_every=0,
 )
 ITERATION = {
     "iterations": 1,

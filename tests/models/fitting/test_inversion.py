@@ -13,7 +13,9 @@ from torch.testing import assert_close
 from ..hungry import starve
 from ..small import encoder, generator, portrait
 
-CONFIG = InversionConfig(latent_steps=6, tuning_steps=6, detail_steps=6, size=16, rays=64, coarse=8, fine=4)
+CONFIG = InversionConfig(
+    latent_steps=6, tuning_steps=6, detail_steps=6, finish_steps=6, size=16, rays=64, coarse=8, fine=4
+)
 
 
 def draws(seed=0):
@@ -64,7 +66,7 @@ def whole():
     return invert(generator(), encoder(), portrait(), CONFIG, generator=draws())
 
 
-@pytest.mark.parametrize("at", [1, 5, 6, 9, 14])
+@pytest.mark.parametrize("at", [1, 5, 6, 9, 14, 18, 21])
 def test_a_resumed_run_ends_with_the_same_bits(at, whole):
     kept = {}
 

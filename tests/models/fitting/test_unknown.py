@@ -21,7 +21,16 @@ from .. import small
 
 SAMPLING = RenderConfig(coarse=8, fine=8, white_back=True)
 STEPS = InversionConfig(
-    latent_steps=3, tuning_steps=3, detail_steps=3, size=32, rays=64, coarse=8, fine=8, crop_every=2, crop=16
+    latent_steps=3,
+    tuning_steps=3,
+    detail_steps=3,
+    finish_steps=3,
+    size=32,
+    rays=64,
+    coarse=8,
+    fine=8,
+    crop_every=2,
+    crop=16,
 )
 
 

@@ -1,0 +1,63 @@
+"""Colours carried on from what a photo shows to what it does not: hair to hair, skin to skin.
+
+A prior's sides and back have its own idea of the person's colours, and a seam where the photo's begin. How the photo differs from the
+prior is spread over surface near by and of like colour.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..camera import rays
+from ..field.casting import MarchingCaster, render_features
+from ..field.triplane import TriplaneField
+from ..field.volume_rendering import RenderConfig, surface_normals
+from ..photo.alignment import AlignedPortrait
+
+SIZE = 64  # pixels of the photo that colours are carried from
+WELL = 0.5  # cosine of the angle under which a photo tells a surface's colour
+NEAR, FAR = 0.03, 0.3  # scene units over which differences carry
+SHARE = 0.02  # of the far ones beside the near
+LIKE = 0.12  # sRGB distance of colours of one kind
+LEAST = 5e-3  # weight of no difference: what is like nothing in the photo stays
+
+
+@torch.no_grad()
+def carried_colours(
+    field: TriplaneField, reference: AlignedPortrait, points: Tensor, sampling: RenderConfig
+) -> Tensor:
+    """sRGB [N, 3] that surface points [N, 3] of a field are to have for its photo."""
+    own = field(points[None])[1][0]
+    where, colours, differences = told_by(field, reference, sampling)
+    if not len(where):
+        return own
+    alike = -torch.cdist(own, colours).square() / (2 * LIKE**2)
+    apart = torch.cdist(points, where).square()
+    weight = (alike - apart / (2 * NEAR**2)).exp() + SHARE * (alike - apart / (2 * FAR**2)).exp()
+    return (own + weight @ differences / (weight.sum(1, keepdim=True) + LEAST)).clamp(0, 1)
+
+
+def told_by(
+    field: TriplaneField, reference: AlignedPortrait, sampling: RenderConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What a photo tells well of a field's surface: points [M, 3], the field's colours there [M, 3], and what the photo's have more."""
+    camera = reference.camera
+    own = render_features(MarchingCaster(field), camera[None], SIZE, SIZE, sampling)
+    opacity = own.opacity[0]
+    colour = field.rgb(own.features, own.opacity[..., None])[0] / opacity[:, None].clamp_min(1e-3)
+    photo = F.interpolate(reference.image[None], size=(SIZE, SIZE), mode="area")[0].flatten(1).mT
+    mask = F.interpolate(reference.mask[None], size=(SIZE, SIZE), mode="area")
+    doubt = 1 - mask if reference.unknown is None else torch.maximum(1 - mask, _shrunk(reference.unknown))
+    inside = F.max_pool2d(doubt, 3, 1, 1).flatten() < 0.01
+    origins, directions = (x.reshape(-1, 3) for x in rays(camera, SIZE, SIZE))
+    points = origins + directions * own.depth[0, :, None]
+    facing = -(surface_normals(field, points[None], sampling.normal_step)[0] * directions).sum(-1)
+    well = inside & (opacity > 0.9) & (facing > WELL)
+    return points[well], colour[well], (photo - colour)[well]
+
+
+def _shrunk(mask: Tensor) -> Tensor:
+    """[1, S, S] -> [1, 1, SIZE, SIZE]."""
+    return F.interpolate(mask[None], size=(SIZE, SIZE), mode="area")
