@@ -65,7 +65,7 @@ class InvertPortrait(io.ComfyNode):
                     min=-1,
                     max=5000,
                     advanced=True,
-                    tooltip="Steps of the second stage (generator) and of the third (planes), each; the last stage (seams, specks) takes no more. -1 takes the preset's.",
+                    tooltip="Steps of the second stage (generator) and of the third (planes), each; the last stage (specks) takes no more. -1 takes the preset's.",
                 ),
             ],
             outputs=[
@@ -86,7 +86,7 @@ class InvertPortrait(io.ComfyNode):
             config = replace(config, latent_steps=latent_steps)
         if tuning_steps >= 0:
             steps = {"tuning_steps": tuning_steps, "detail_steps": tuning_steps}
-            config = replace(config, **steps, finish_steps=min(config.finish_steps, tuning_steps))
+            config = replace(config, **steps, sweep_steps=min(config.sweep_steps, tuning_steps))
         vgg = loading.vgg_file()
         judge = None if vgg is None else loading.load_vgg_patcher(vgg)
         mm.load_models_gpu(

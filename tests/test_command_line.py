@@ -171,7 +171,7 @@ def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
     monkeypatch.setitem(
         running.PRESETS,
         "quick",
-        InversionConfig(latent_steps=2, tuning_steps=2, detail_steps=2, finish_steps=2, rays=256, size=64),
+        InversionConfig(latent_steps=2, tuning_steps=2, detail_steps=2, sweep_steps=2, rays=256, size=64),
     )
     out = tmp_path / "моя голова"
     threads = torch.get_num_threads()
@@ -208,7 +208,7 @@ def test_run_restores_and_refines(root, tmp_path, monkeypatch, capsys):
         "latent_steps": 1,
         "tuning_steps": 1,
         "detail_steps": 1,
-        "finish_steps": 1,
+        "sweep_steps": 1,
         "rays": 256,
         "size": 64,
     }

@@ -1,4 +1,4 @@
-"""Photo -> head: from a start, latents, then the generator, then the planes themselves are fitted to the photo; last, seams are mended.
+"""Photo -> head: from a start, latents, then the generator, then the planes themselves are fitted to the photo; last, specks go.
 
 Pivotal tuning (Roich et al. 2022) in the extended latent space W+ (Abdal et al. 2019), on randomly drawn rays, and now and then on a
 piece of the super-resolved picture.
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..field.geometry import RATE, coarse_offset, moved
+from ..field.prepared import prepare
 from ..field.triplane import TriplaneField
 from ..field.volume_rendering import RenderConfig
 from ..head import Head
@@ -21,8 +22,7 @@ from ..photo.alignment import AlignedPortrait
 from ..prior.contract import HeadGenerator, mean_styles, styles
 from ..prior.encoder import PortraitEncoder
 from .completion import code_of
-from .coverage import Missing, missing_loss, missing_matter
-from .finish import Finish, finish_loss, finish_of
+from .coverage import Coverage, coverage_loss, coverage_of
 from .perceptual import Perceptual
 from .photo_losses import (
     HeldSurface,
@@ -36,6 +36,7 @@ from .photo_losses import (
 )
 from .run import Progress, Proposal, Run, check_finite, falling
 from .state import PARTS, SavedState
+from .sweep import Sweep, sweep_loss, sweep_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +44,15 @@ class InversionConfig:
     """How long and how an inversion fits.
 
     Attributes:
-        latent_steps, tuning_steps, detail_steps, finish_steps: of the stages: latents, generator, planes, and these without the photo.
-        latent_rate, tuning_rate, detail_rate, finish_rate: Adam's learning rates.
+        latent_steps, tuning_steps, detail_steps, sweep_steps: of the stages: latents, generator, planes, and these without the photo.
+        latent_rate, tuning_rate, detail_rate, sweep_rate: Adam's learning rates.
         size: pixels to which the photo is shrunk for fitting.
         rays: per step. coarse, fine: samples per ray.
         keep_latents: weight of the latents' mean squared distance from the start's.
         keep_shape, keep_colour: weights of the tuned field's distance from the untuned one at random points, which holds unseen sides.
         keep_surface: weight of its distance at the surface that `held_surface` names, in the planes' stage.
-        reach_shape, reach_colour: weights of matter and its colour where the photo shows the person and the generator has none.
+        reach_shape, reach_colour: weights of matter, and its colour, where the photo's silhouette and the generator's disagree.
+        points: per step at which fields are compared.
         shape_share: texels of the planes along one of the grid on which the density's may move in that stage (`field.geometry`); 0 for
             planes that colour and density share.
         crop_every: steps between those that look at a piece of the super-resolved picture; 0 for none. crop: its side in raw pixels.
@@ -60,11 +62,11 @@ class InversionConfig:
     latent_steps: int = 40
     tuning_steps: int = 40
     detail_steps: int = 140
-    finish_steps: int = 60
+    sweep_steps: int = 80
     latent_rate: float = 0.03
     tuning_rate: float = 2.5e-3
     detail_rate: float = 0.15
-    finish_rate: float = 0.1
+    sweep_rate: float = 0.04
     size: int = 256
     rays: int = 1024
     coarse: int = 20
@@ -75,7 +77,8 @@ class InversionConfig:
     keep_surface: float = 1.0
     reach_shape: float = 0.5
     reach_colour: float = 0.2
-    shape_share: int = 4
+    points: int = 2048
+    shape_share: int = 2
     crop_every: int = 3
     crop: int = 48
     perceptual: float = 0.1
@@ -92,7 +95,7 @@ class InversionConfig:
     @property
     def stages(self) -> tuple[int, int, int, int]:
         """Steps of each stage."""
-        return self.latent_steps, self.tuning_steps, self.detail_steps, self.finish_steps
+        return self.latent_steps, self.tuning_steps, self.detail_steps, self.sweep_steps
 
 
 START_SIZE = 64  # pixels of the photo that the starts of an inversion are held against
@@ -109,13 +112,13 @@ class Pivot:
     """What a stage is held to.
 
     Attributes:
-        stage: which one. field: of its start. surface: of that field, and what of it stays. missing: what the photo shows beyond it.
+        stage: which one. field: of its start. surface: of that field, and what of it stays. coverage: of the photo's silhouette.
     """
 
     stage: int
     field: TriplaneField
     surface: HeldSurface | None = None
-    missing: Missing | None = None
+    coverage: Coverage | None = None
 
 
 class Inversion(Run[None]):
@@ -145,7 +148,7 @@ class Inversion(Run[None]):
             picture_target(reference, prior) if config.crop_every and prior.super_resolves else None
         )
         self.pivot: Pivot | None = None
-        self.finish: Finish | None = None  # of the last stage
+        self.sweep: Sweep | None = None  # of the last stage
         self._planes: Tensor | None = None  # the generator's planes, once it is left alone
         with torch.no_grad():
             self.offset = torch.zeros_like(prior.planes(self.start)).requires_grad_()  # of the planes
@@ -158,7 +161,7 @@ class Inversion(Run[None]):
         super().__init__(config.steps, generator, variables)
 
     def stage(self) -> tuple[int, int]:
-        """The stage that `step_count` is in (0 latents, 1 generator, 2 planes, 3 finish), and the steps that it has done.
+        """The stage that `step_count` is in (0 latents, 1 generator, 2 planes, 3 sweep), and the steps that it has done.
 
         Raises:
             AssertionError: never, for the last stage has no end.
@@ -195,12 +198,12 @@ class Inversion(Run[None]):
         if self.pivot is None or self.pivot.stage != stage:
             generator = self.pivot_generator if stage == 1 else self.generator
             with torch.no_grad():
-                field = generator.field(generator.planes(self.latents), self.latents)
+                field = prepare(generator.field(generator.planes(self.latents), self.latents))
             sampling = RenderConfig(coarse=self.config.coarse, fine=self.config.fine)
             self.pivot = Pivot(stage, field)
             if stage == 2:  # tuning the generator changes a head as a whole, and should; its planes do not
                 surface = held_surface(field, self.reference, sampling)
-                self.pivot = Pivot(stage, field, surface, missing_matter(field, self.reference, sampling))
+                self.pivot = Pivot(stage, field, surface, coverage_of(field, self.reference, sampling))
         return self.pivot
 
     def _photo_loss(self, field: TriplaneField) -> Tensor:
@@ -217,18 +220,20 @@ class Inversion(Run[None]):
         """One step of the stage that `step_count` is in."""
         config = self.config
         stage, count = self.stage()
-        field = self.field(stage)
+        field = prepare(self.field(stage))
         if stage == 3:
-            return self._finishing(field, count)
+            return self._sweeping(field, count)
         loss = self._photo_loss(field)
         if stage:
             pivot = self._held_to(stage)
-            shape, colour = field_drift(field, pivot.field, self.draws, missing=pivot.missing)
+            shape, colour = field_drift(field, pivot.field, self.draws, config.points, pivot.coverage)
             loss = loss + config.keep_shape * shape + config.keep_colour * colour
             if pivot.surface is not None:
-                loss = loss + config.keep_surface * held_drift(field, pivot.field, pivot.surface, self.draws)
-            if pivot.missing is not None:
-                matter, paint = missing_loss(field, pivot.missing, self.draws)
+                loss = loss + config.keep_surface * held_drift(
+                    field, pivot.field, pivot.surface, self.draws, config.points
+                )
+            if pivot.coverage is not None:
+                matter, paint = coverage_loss(field, pivot.coverage, self.draws, config.points)
                 loss = loss + config.reach_shape * matter + config.reach_colour * paint
         else:
             loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
@@ -246,28 +251,25 @@ class Inversion(Run[None]):
             loss=loss.item(),
         )
 
-    def _finishing(self, field: TriplaneField, count: int) -> Proposal[None]:
+    def _sweeping(self, field: TriplaneField, count: int) -> Proposal[None]:
         """One step of the last stage."""
         config = self.config
-        if self.finish is None:
-            missing, sampling = self._held_to(2).missing, RenderConfig(coarse=config.coarse, fine=config.fine)
-            self.finish = finish_of(field, self.reference, missing, sampling, self.draws)
+        if self.sweep is None:
+            self.sweep = sweep_of(field, self.draws)
             self.learn(self.variables)  # the photo's slopes tell nothing of these
-        loss = finish_loss(field, self.finish, self.draws)
-        names = [name for name in ("offset", "bend") if name in self.variables]
-        gradients = torch.autograd.grad(loss, [self.variables[name] for name in names], allow_unused=True)
-        rate = falling(config.finish_rate, count, config.finish_steps)
+        loss = sweep_loss(field, self.sweep, self.draws)
+        name = "offset" if self.bend is None else "bend"
+        (gradient,) = torch.autograd.grad(loss, [self.variables[name]])
         return Proposal(
-            gradients=dict(zip(names, gradients, strict=True)),
-            rate=rate,
-            rates={"bend": RATE * rate},
+            gradients={name: gradient},
+            rate=falling(config.sweep_rate, count, config.sweep_steps),
             count=count + 1,
-            numbers=(loss.detach(), *(gradient for gradient in gradients if gradient is not None)),
+            numbers=(loss.detach(), gradient),
             loss=loss.item(),
         )
 
     def beside(self) -> dict[str, Tensor]:
-        return {} if self.finish is None else self.finish.tensors()
+        return {} if self.sweep is None else self.sweep.tensors()
 
     @torch.no_grad()
     def head(self) -> Head:
@@ -285,7 +287,7 @@ class Inversion(Run[None]):
 
     def resume_beside(self, saved: SavedState) -> None:
         self.pivot, self._planes = None, None
-        self.finish = Finish.of(saved, self.offset.device)
+        self.sweep = Sweep.of(saved, self.offset.device)
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from ..photo.alignment import AlignedPortrait
 from ..prior.contract import HeadGenerator
 from ..prior.eg3d import resized
 from .carried import carried_colours
-from .coverage import Missing
+from .coverage import Coverage
 from .perceptual import Perceptual
 from .rays import render_in_pieces
 
@@ -108,12 +108,12 @@ def field_drift(
     pivot: TriplaneField,
     generator: torch.Generator,
     count: int = 4096,
-    missing: Missing | None = None,
+    coverage: Coverage | None = None,
 ) -> tuple[Tensor, Tensor]:
     """How far a tuned field has moved from its pivot at random points, half of them the worst of many, or specks stay unseen.
 
     Args:
-        count: points that are compared. missing: where the pivot does not count, for it lacks something there.
+        count: points that are compared. coverage: where it says what is there, the pivot does not count.
 
     Returns:
         Mean differences: of opacity over 0.02 units [], and of the colour of matter [].
@@ -123,15 +123,15 @@ def field_drift(
     ) * field.config.box_side
     with torch.no_grad():
         drift = (torch.exp(-0.02 * field.density(points)) - torch.exp(-0.02 * pivot.density(points))).abs()
-        if missing is not None:
-            drift = drift * ~missing.contains(points[0])
+        if coverage is not None:
+            drift = drift * ~coverage.says(points[0])
     points = torch.cat([points[:, : count // 2], points[:, drift[0].topk(count // 2).indices]], 1)
     density, colour = field(points)
     with torch.no_grad():
         pivot_density, pivot_colour = pivot(points)
     alpha, pivot_alpha = 1 - torch.exp(-0.02 * density), 1 - torch.exp(-0.02 * pivot_density)
-    if missing is not None:
-        alpha = torch.where(missing.contains(points[0]), pivot_alpha, alpha)
+    if coverage is not None:
+        alpha = torch.where(coverage.says(points[0]), pivot_alpha, alpha)
     return (alpha - pivot_alpha).abs().mean(), ((colour - pivot_colour).abs().mean(-1) * pivot_alpha).mean()
 
 

@@ -41,7 +41,7 @@ def exact_views(seed: int) -> ExactHead:
 def shortened(share: float) -> InversionConfig:
     """The quick inversion with this share of each stage's steps."""
     quick = PRESETS["quick"]
-    stages = ("latent_steps", "tuning_steps", "detail_steps", "finish_steps")
+    stages = ("latent_steps", "tuning_steps", "detail_steps", "sweep_steps")
     return replace(quick, **{name: round(getattr(quick, name) * share) for name in stages})
 
 

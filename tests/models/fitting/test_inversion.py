@@ -14,7 +14,7 @@ from ..hungry import starve
 from ..small import encoder, generator, portrait
 
 CONFIG = InversionConfig(
-    latent_steps=6, tuning_steps=6, detail_steps=6, finish_steps=6, size=16, rays=64, coarse=8, fine=4
+    latent_steps=6, tuning_steps=6, detail_steps=6, sweep_steps=6, size=16, rays=64, coarse=8, fine=4
 )
 
 

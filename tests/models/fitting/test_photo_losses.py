@@ -150,10 +150,10 @@ def test_nothing_has_drifted_from_itself():
         torch.Generator().manual_seed(0),
     )
     field = ball_field(2)
-    held = replace(
+    shape = replace(
         held, colour=torch.zeros_like(held.colour)
     )  # colours are held to what the photo carries there
-    assert held_drift(field, field, held, draws) == 0
+    assert held_drift(field, field, shape, draws) == 0
     assert [x.item() for x in field_drift(field, field, draws)] == [0, 0]
     other = replace(field, planes=field.planes + 0.3)
     assert held_drift(other, field, held, draws) > 0.01 and field_drift(other, field, draws)[0] > 0.01

@@ -1,0 +1,67 @@
+"""models/fitting/sweep.py: what hangs in the air is found and goes; all else stays."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from portrait_diffusion.models.fitting.state import ForeignState, SavedState, marked
+from portrait_diffusion.models.fitting.sweep import Sweep, opacity, sweep_loss, sweep_of
+
+from ..field.test_occupancy import ball_field
+from ..field.test_volume_rendering import Ball
+
+ASIDE = torch.tensor([0.4, 0.4, 0.0])
+
+
+class Two(Ball):
+    """A small ball beside the large one."""
+
+    def raw(self, points):
+        raw, features = super().raw(points)
+        return torch.maximum(raw, (0.03 - (points - ASIDE).norm(dim=-1)) / self.blur), features
+
+
+def draws(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_strays_are_points_about_the_smaller_piece_only():
+    assert not len(sweep_of(Ball(), draws()).strays)
+    sweep = sweep_of(Two(), draws())
+    assert len(sweep.strays) > 20 and (sweep.strays - ASIDE).norm(dim=-1).max() < 0.07
+    assert ((sweep.points - ASIDE).norm(dim=-1) > 0.02).all()
+    assert torch.equal(sweep.alpha, opacity(Two(), sweep.points)) and sweep.alpha.max() > 0.9
+
+
+def test_nothing_is_lost_where_there_is_nothing_or_only_strays_are_not():
+    assert sweep_loss(Ball(), sweep_of(Ball(), draws()), draws(1)) == 0
+    assert sweep_loss(Two(), sweep_of(Two(), draws()), draws(1)) > 0.1
+
+
+def test_steps_empty_strays_and_keep_the_rest():
+    field, point = ball_field(0), torch.tensor([[0.05, 0.0, 0.0]])
+    sweep = replace(sweep_of(field, draws()), strays=point.expand(40, 3))
+    planes = field.planes.clone().requires_grad_()
+    optimiser, points = torch.optim.Adam([planes], 0.3), draws(1)
+    for _ in range(40):
+        loss = sweep_loss(replace(field, planes=planes), sweep, points)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        moved = replace(field, planes=planes)
+        assert moved.density(point[None]) < 0.7 * field.density(point[None])
+        assert (opacity(moved, sweep.points) - sweep.alpha).abs().mean() < 0.1
+
+
+def test_it_is_read_again_from_a_state_and_half_of_one_is_named():
+    sweep = sweep_of(Two(), draws())
+    tensors, device = marked("inversion") | sweep.tensors(), torch.device("cpu")
+    again = Sweep.of(SavedState("inversion", tensors, {}), device)
+    assert again is not None
+    pairs = zip(sweep.tensors().values(), again.tensors().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert Sweep.of(SavedState("inversion", marked("inversion"), {}), device) is None
+    del tensors["sweep.alpha"]
+    with pytest.raises(ForeignState, match=r"sweep\.alpha"):
+        Sweep.of(SavedState("inversion", tensors, {}), device)
