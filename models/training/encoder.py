@@ -166,4 +166,6 @@ def run(arguments: list[str]) -> None:
 
         ship = partial(write, shipped("encoder"), "encoder", encoder.config, encoder)
         local.run(step, options, lambda: validate(encoder, held_out, device), ship, save_every=1000)
+        if options.keep:
+            local.keep(options.keep)
     print(f"learnt from {growth.count} heads", flush=True)

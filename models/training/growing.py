@@ -96,6 +96,13 @@ def factory_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", type=Path, help="file to go on from and to write; without it one in the cache"
     )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FILE",
+        help="at the end, also a checkpoint of half the precision and without the optimiser's moments, a sixth as large: copy it to "
+        "where --checkpoint looks to go on on another machine",
+    )
 
 
 def worker_command(

@@ -202,11 +202,23 @@ class LocalRun:
             self.module.load_state_dict(state)
             print(f"going on from the shipped {' and '.join(self.parts.values())} weights", flush=True)
 
+    def keep(self, path: Path) -> None:
+        """Write a checkpoint without the optimiser's moments, in half precision: small enough to carry to another machine."""
+        tensors = {
+            key: value.half() if value.is_floating_point() else value
+            for key, value in self._module_tensors().items()
+        }
+        save_tensors(path, tensors, {"step": str(self.step)})
+
+    def _module_tensors(self) -> dict[str, Tensor]:
+        """The module's, as a checkpoint has them; some are shared."""
+        return {
+            f"m.{key}": value.cpu().contiguous().clone() for key, value in self.module.state_dict().items()
+        }
+
     def save(self, step: int) -> None:
         """Write the local checkpoint."""
-        tensors = {
-            f"m.{key}": value.cpu().contiguous().clone() for key, value in self.module.state_dict().items()
-        }  # some are shared
+        tensors = self._module_tensors()
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {
                 f"o.{index}.{name}": value.cpu().contiguous().clone() for name, value in state.items()

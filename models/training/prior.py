@@ -317,6 +317,8 @@ def run(arguments: list[str]) -> None:
             return state.step(progress)
 
         local.train(step, options, judge=lambda: validate(generator, held_out, 3, device))
+        if options.keep:
+            local.keep(options.keep)
     print(f"learnt from {growth.count} heads", flush=True)
     if options.end >= 1:
         print(

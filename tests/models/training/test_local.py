@@ -33,6 +33,21 @@ def test_module_and_optimiser_are_resumed(tmp_path, monkeypatch):
     assert LocalRun("toy", other, torch.optim.Adam(other.parameters()), 1).resume() == 0
 
 
+def test_what_is_kept_goes_on_with_fresh_moments(tmp_path):
+    module = nn.Linear(3, 2)
+    optimiser = torch.optim.Adam(module.parameters())
+    run = LocalRun("toy", module, optimiser, 1, path=tmp_path / "whole.safetensors")
+    module(torch.ones(1, 3)).sum().backward()
+    optimiser.step()
+    run.step = 7
+    run.save(7)
+    run.keep(tmp_path / "kept.safetensors")
+    again = nn.Linear(3, 2)
+    theirs = torch.optim.Adam(again.parameters())
+    assert LocalRun("toy", again, theirs, 1, path=tmp_path / "kept.safetensors").resume() == 7
+    assert torch.equal(again.weight, module.weight.half().float()) and not theirs.state_dict()["state"]
+
+
 def test_without_a_local_checkpoint_the_shipped_weights_are_the_start(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     config, state = read(shipped("encoder"), "encoder")
