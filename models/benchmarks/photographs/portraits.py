@@ -15,7 +15,7 @@ from ...head import Head, load_head, save_head
 from ...mesh.gltf import from_glb, to_glb
 from ...mesh.mesh import Mesh
 from ...photo.alignment import AlignedPortrait
-from ...portrait import MeshConfig, portrait_to_3d
+from ...portrait import DELIVERED, portrait_to_3d
 from ...synthetic.renders import cache_folder
 from ..keys import bench_key
 from .photos import Photo
@@ -41,7 +41,7 @@ class Portraits:
     """
 
     def __init__(self, preset: str) -> None:
-        self.weights, self.preset, self.mesh = load_weights(torch.device("cpu")), preset, MeshConfig()
+        self.weights, self.preset, self.mesh = load_weights(torch.device("cpu")), preset, DELIVERED
         key = bench_key(__file__, (preset, PRESETS[preset], self.mesh, SEED))
         self.folder = cache_folder() / "bench" / f"photographs-{key}"
 
