@@ -103,7 +103,7 @@ CALLS = {
     ),
     "photographs": (
         "--count 1 --sheet SHEET",
-        {"photographs.photos.CROPS": {"whole": (0, 0, 512)}, "photographs.portraits.MeshConfig": MESH}
+        {"photographs.photos.CROPS": {"whole": (0, 0, 512)}, "photographs.portraits.DELIVERED": MESH()}
         | {"photographs.figures.SIZE": 96, "photographs.figures.GLB_SIZE": 96}
         | {"photographs.figures.CELLS": 24, "photographs.figures.SIDES": (0, 90)},
     ),
