@@ -145,14 +145,25 @@ def own_view_figures(head: Head, reference: AlignedPortrait, network: Perceptual
         F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", antialias=True) if x.shape[-1] != SIZE else x
         for x in (photo, mask)
     )
-    face, inside = face_in_picture(camera, SIZE) & (mask > 0.5), inside_photo(reference, SIZE)
+    told = told_in(reference, SIZE)
+    mask = mask * told
+    face = face_in_picture(camera, SIZE) & (mask > 0.5)
     return {
         "own view": masked_psnr(view.rgb, photo, mask),
         "own face": masked_psnr(view.rgb, photo, face.to(mask)) if face.any() else float("nan"),
         "coverage": (view.opacity > 0.5)[mask > 0.5].float().mean().item(),
-        "silhouette IoU": silhouette_iou(view.opacity * inside, mask * inside),
-        "perceptual": perceptual_distance(network, view.rgb, photo).item(),
+        "silhouette IoU": silhouette_iou(view.opacity * told, mask),
+        "perceptual": perceptual_distance(network, torch.where(told > 0, view.rgb, photo), photo).item(),
     }
+
+
+def told_in(reference: AlignedPortrait, size: int) -> Tensor:
+    """[1, 1, size, size], 1 where the photo tells something: elsewhere a fitted head's portrait shows the head itself."""
+    inside = inside_photo(reference, size)
+    if reference.unknown is None:
+        return inside
+    unknown = F.interpolate(reference.unknown[None], size=(size, size), mode="bilinear", antialias=True)
+    return inside * (unknown < 1e-3)
 
 
 def crop_at(reference: AlignedPortrait, size: int) -> Tensor:
@@ -180,6 +191,7 @@ def photo_at(reference: AlignedPortrait, photo: Photo, size: int) -> tuple[Tenso
 def glb_figures(mesh: Mesh, reference: AlignedPortrait, photo: Photo) -> Figures:
     """The GLB from the photo's camera against the photo, twice as fine."""
     exact, mask = photo_at(reference, photo, GLB_SIZE)
+    mask = mask * told_in(reference, GLB_SIZE)
     view = render_mesh(mesh, reference.camera, GLB_SIZE, supersampling=2, back_faces=False)
     both = mask * (view.mask[None] > 0.5)
     share, correlation = (
