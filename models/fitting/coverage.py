@@ -85,7 +85,8 @@ def coverage_of(field: TriplaneField, reference: AlignedPortrait, sampling: Rend
     camera, photo = reference.camera, reference.image[None]
     own = render_features(MarchingCaster(field), camera[None], SIZE, SIZE, sampling)
     opacity, depth = own.opacity.view(SIZE, SIZE), own.depth.view(SIZE, SIZE)
-    known = reference.mask[None] * 0 + 1 if reference.unknown is None else 1 - reference.unknown[None]
+    unknown = torch.zeros_like(reference.mask) if reference.unknown is None else reference.unknown
+    known = 1 - unknown[None]
     near, far = _expected(opacity > 0.5, depth, reference, _shrunk(known, SIZE) > 0.999)
     near, far = (F.interpolate(x[None, None], size=(FINE, FINE))[0, 0] for x in (near, far))
     mask, sure = _shrunk(reference.mask[None], FINE), _shrunk(known, FINE) > 0.999
