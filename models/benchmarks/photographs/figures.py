@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...camera import Camera, orbit
 from ...field.casting import Rendering
+from ...fitting.photo_losses import unknown_at
 from ...head import Head
 from ...mesh.isosurface import sample_grid
 from ...mesh.mesh import Mesh
@@ -159,11 +160,8 @@ def own_view_figures(head: Head, reference: AlignedPortrait, network: Perceptual
 
 def told_in(reference: AlignedPortrait, size: int) -> Tensor:
     """[1, 1, size, size], 1 where the photo tells something: elsewhere a fitted head's portrait shows the head itself."""
-    inside = inside_photo(reference, size)
-    if reference.unknown is None:
-        return inside
-    unknown = F.interpolate(reference.unknown[None], size=(size, size), mode="bilinear", antialias=True)
-    return inside * (unknown < 1e-3)
+    inside, unknown = inside_photo(reference, size), unknown_at(reference, size)
+    return inside if unknown is None else inside * (1 - unknown)
 
 
 def crop_at(reference: AlignedPortrait, size: int) -> Tensor:
