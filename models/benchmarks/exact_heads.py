@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -11,10 +11,9 @@ import torch
 
 from ..camera import orbit
 from ..presence import present
-from ..synthetic.head import sample_parameters
-from ..synthetic.multiview import MultiView, read_views, write_views
-from ..synthetic.rendering import render_head
-from ..synthetic.renders import FACTORY_VERSION, cache_folder
+from ..synthetic.factories import FACTORIES
+from ..synthetic.multiview import MultiView, read_views, write_head
+from ..synthetic.renders import cache_folder
 from ..synthetic.splits import SPLITS
 from .keys import code_key, content_key
 
@@ -41,6 +40,11 @@ class ExactHead:
     def key(self) -> str:
         """What figures are filed under: the name, and all numbers of all views."""
         return f"{self.name} {content_key(*(tensor for views in (self.exact, *self.inputs.values()) for tensor in tensors_of(views)))}"
+
+    @property
+    def groups(self) -> Mapping[str, str]:
+        """What figures are told by: kind -> group; empty where a head tells none."""
+        return self.exact.groups
 
     @property
     def seed(self) -> int:
@@ -80,27 +84,39 @@ def renders_key() -> str:
     return code_key(__file__)
 
 
-def factory_heads(split: str, count: int) -> list[ExactHead]:
-    """The first heads of a split; made once, kept in the cache."""
-    return [factory_head(seed) for seed in SPLITS[split][:count]]
+def factory_heads(split: str, count: int, factory: int = 2) -> list[ExactHead]:
+    """The first heads of a split; made once, kept in the cache. The errors are those of `factory_head`."""
+    return [factory_head(seed, factory) for seed in SPLITS[split][:count]]
 
 
-def factory_head(seed: int) -> ExactHead:
-    """One head of the factory; made once, kept in the cache."""
-    folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"bench-{renders_key()}"
-    folder.mkdir(parents=True, exist_ok=True)
+def factory_head(seed: int, factory: int = 2) -> ExactHead:
+    """One head of a factory; made once, kept in the cache.
+
+    Raises:
+        ValueError: of factory 3, without scans.
+    """
     files = {"exact": [(yaw, 0) for yaw in YAWS], **{name: [angles] for name, angles in INPUTS.items()}}
-    paths = {name: folder / f"{seed}-{name.replace(' ', '-')}.safetensors" for name in files}
-    for name, angles in files.items():
-        if not paths[name].is_file():
-            yaw, pitch = torch.tensor(angles, dtype=torch.float32).deg2rad().unbind(1)
-            camera = orbit(yaw, pitch)
-            parameters = sample_parameters(seed)
-            write_views(
-                paths[name], render_head(parameters, camera, SIZE), camera, seed=seed, parameters=parameters
-            )
-    exact = read_views(paths.pop("exact"))
-    return ExactHead(f"seed {seed}", exact, {name: read_views(path) for name, path in paths.items()})
+    views = {name: exact_views(seed, angles, SIZE, factory) for name, angles in files.items()}
+    return ExactHead(f"seed {seed}", views.pop("exact"), views)
+
+
+def exact_views(seed: int, angles: Sequence[tuple[float, float]], size: int, factory: int = 2) -> MultiView:
+    """Exact views of one head of a factory; made once, kept in the cache.
+
+    Args:
+        angles: degrees of yaw and pitch, a view each. size: pixels.
+
+    Raises:
+        ValueError: of factory 3, without scans.
+    """
+    maker = FACTORIES[factory]
+    name = f"{seed}-{size}-{code_key(__file__, tuple(angles))}"
+    path = cache_folder() / f"factory-{maker.version}" / f"bench-{renders_key()}" / f"{name}.safetensors"
+    if not path.is_file():
+        yaw, pitch = torch.tensor(angles, dtype=torch.float32).deg2rad().unbind(1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_head(path, maker.exact(seed, orbit(yaw, pitch), size))
+    return read_views(path)
 
 
 def folder_heads(folder: Path, count: int) -> list[ExactHead]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from ..prior.contract import HeadGenerator
+from ..synthetic.factories import FACTORIES, factory_of_code
 from .exact_heads import ExactHead, factory_heads, folder_heads
 
 
@@ -39,6 +41,22 @@ def add_split(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=["held_out", "validation"], default="held_out")
 
 
+def add_factory(parser: argparse.ArgumentParser) -> None:
+    """Whose heads."""
+    parser.add_argument(
+        "--factory", type=int, choices=list(FACTORIES), help="whose heads (of which the prior that ships is)"
+    )
+
+
+def asked_factory(options: argparse.Namespace, prior: HeadGenerator) -> int:
+    """The factory asked for; unasked, the one whose codes a prior takes.
+
+    Raises:
+        ValueError: a prior of no factory's codes.
+    """
+    return options.factory or factory_of_code(prior.config.z_dim).number
+
+
 def positive(text: str) -> int:
     """A count.
 
@@ -51,12 +69,16 @@ def positive(text: str) -> int:
     return value
 
 
-def heads_of(options: argparse.Namespace) -> list[ExactHead]:
-    """The heads asked for."""
+def heads_of(options: argparse.Namespace, factory: int = 2) -> list[ExactHead]:
+    """The heads asked for.
+
+    Raises:
+        ValueError: a folder that has none, or factory 3 without scans.
+    """
     return (
         folder_heads(options.heads, options.count)
         if options.heads
-        else factory_heads(options.split, options.count)
+        else factory_heads(options.split, options.count, factory)
     )
 
 

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -30,6 +31,7 @@ from .rendering import Views
 
 LARGEST = 1e6  # of a config's numbers
 PARAMETERS = 65536  # how many they may be
+LARGEST_GROUPS, LONGEST_NAME = 16, 64  # groups of a head; letters
 CANONICAL_EXTENT = RADIUS / FOCAL  # scene units that a frontal frame shows at the origin
 
 
@@ -42,6 +44,7 @@ class MultiView:
         camera: batch [V].
         frontal: index of the view nearest to the front.
         seed, parameters: of a factory head, else None; parameters [P].
+        groups: what figures are told by, for instance {"hair": "long", "skin": "dark"}.
     """
 
     views: Views
@@ -49,6 +52,12 @@ class MultiView:
     frontal: int
     seed: int | None = None
     parameters: Tensor | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_head(path: str | Path, head: MultiView) -> None:
+    """Write a head whole; the errors are those of `write_views`."""
+    write_views(path, head.views, head.camera, seed=head.seed, parameters=head.parameters, groups=head.groups)
 
 
 def write_views(
@@ -58,6 +67,7 @@ def write_views(
     *,
     seed: int | None = None,
     parameters: Tensor | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> None:
     """Write views [V] of one head from cameras [V] that share one focal length.
 
@@ -80,6 +90,8 @@ def write_views(
         config["seed"] = seed
     if parameters is not None:
         config["parameters"] = parameters.tolist()
+    if groups:
+        config["groups"] = dict(groups)
     tensors = {
         "rgb": (views.rgb.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1),
         "mask": (views.mask[:, 0] > 0.5).to(torch.uint8),
@@ -131,6 +143,7 @@ def read_views(path: str | Path) -> MultiView:
         frontal=frontal_view(pose),
         seed=_seed(config, path),
         parameters=parameters,
+        groups=_groups(config, path),
     )
 
 
@@ -204,6 +217,20 @@ def _seed(config: dict, path: str | Path) -> int | None:
             f"read_views: expected a seed from 0 to {2**63 - 1} in {path}, got {shown(seed)}; repair its config"
         )
     return seed
+
+
+def _groups(config: dict, path: str | Path) -> dict[str, str]:
+    """Kinds and what the head is of each; none in most files."""
+    groups = config.get("groups", {})
+    short = isinstance(groups, dict) and len(groups) <= LARGEST_GROUPS
+    if not (
+        short
+        and all(isinstance(x, str) and 0 < len(x) <= LONGEST_NAME for pair in groups.items() for x in pair)
+    ):
+        raise ValueError(
+            f"read_views: expected groups as a few names by name in {path}, got {shown(groups)}; repair its config"
+        )
+    return groups
 
 
 def _focal(config: dict, path: str | Path) -> float:

@@ -11,6 +11,7 @@ import torch
 from ...camera import orbit
 from ...commands.report import Row, finish
 from ...synthetic.multiview import write_views
+from ...synthetic.people.groups import groups_of
 from ...synthetic.people.person import draw_person
 from ...synthetic.people.rendering import render
 from ...synthetic.people.statistics import landmark_statistics
@@ -57,7 +58,8 @@ def _speed(options) -> list[Row]:
         speeds.append(VIEWS / (time.process_time() - start - builds[-1]))
         if options.heads:
             options.heads.mkdir(parents=True, exist_ok=True)
-            write_views(options.heads / f"{seed}.safetensors", views, camera, seed=seed)
+            path = options.heads / f"{seed}.safetensors"
+            write_views(path, views, camera, seed=seed, groups=groups_of(person))
     return [
         _row("a person", "time to build, of one core", builds, "s"),
         _row("256 px", "speed of one core", speeds, "images/s"),

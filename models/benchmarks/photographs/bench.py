@@ -17,7 +17,7 @@ from ...commands.report import Row
 from ...fitting.inversion import PRESETS
 from ...metrics.perceptual import shipped_perceptual
 from ..exact_heads import factory_heads
-from ..options import add_split, bench_parser, called
+from ..options import add_factory, add_split, asked_factory, bench_parser, called
 from ..store import HeadBench, store_path
 from .figures import (
     Figures,
@@ -217,6 +217,7 @@ def run(arguments: list[str]) -> None:
         "--photos", type=Path, metavar="DIR", help="portraits of yours in place of scikit-image's astronaut"
     )
     add_split(parser)
+    add_factory(parser)
     parser.set_defaults(count=6)
     parser.add_argument("--preset", choices=list(PRESETS), default="quick")
     parser.add_argument("--minutes", type=float, default=40, help="begin no photo after so long (40)")
@@ -237,8 +238,9 @@ def run(arguments: list[str]) -> None:
     )
     with called(parser, arguments) as options:
         photos = folder_photos(options.photos) if options.photos else bundled_photos()
-        factory = [as_photograph(head) for head in factory_heads(options.split, options.count)]
         portraits = Portraits(options.preset)
+        heads = factory_heads(options.split, options.count, asked_factory(options, portraits.weights.prior))
+        factory = [as_photograph(head) for head in heads]
         store = store_path("photographs", __file__, (options.preset, PRESETS[options.preset], portraits.mesh))
         bench = PhotoBench(photos, factory, portraits, store, options.minutes)
         before = rows_before(options.before) if options.before else []

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ...camera import rays
 from ...commands.report import Row
-from ...fitting.inversion import InversionConfig
 from ...head import Head
 from ...mesh.mesh import Mesh
 from ...mesh.photo_texture import with_photo
@@ -26,9 +25,9 @@ from ...synthetic.multiview import MultiView
 from ...synthetic.splits import SPLITS
 from ..exact_heads import ExactHead
 from ..heads import save
-from ..options import add_split, bench_parser, called
+from ..options import add_factory, add_split, asked_factory, bench_parser, called
 from ..store import HeadBench, difference_rows, mean_rows, store_path
-from .photographed import YAWS, Photographed, exact_views, shortened
+from .photographed import YAWS, Photographed, photographed_head, shortened
 
 FIELD, PHOTO = "the field's texture", "with the photo"
 FACE_CENTRE = (0.0, -0.05)  # scene units, x and y: between the pupils and the mouth
@@ -71,11 +70,13 @@ def meshes(head: Head) -> dict[str, Mesh]:
 
 
 class TextureBench(HeadBench):
-    """Two rows. Args: config: of the inversion."""
+    """Two rows. Args: photographed: how heads are inverted."""
 
-    def __init__(self, heads: list[ExactHead], store: Path, minutes: float, config: InversionConfig) -> None:
+    def __init__(
+        self, heads: list[ExactHead], store: Path, minutes: float, photographed: Photographed
+    ) -> None:
         super().__init__(heads, store, minutes)
-        self.photographed = Photographed(config)
+        self.photographed = photographed
         self.latest: tuple[ExactHead, dict[str, Mesh]] | None = None
 
     def meshes(self, exact: ExactHead) -> dict[str, Mesh]:
@@ -115,6 +116,7 @@ def run(arguments: list[str]) -> None:
     """Print the table; what the clock cuts off, the next call goes on with."""
     parser = bench_parser("texture", __doc__)
     add_split(parser)
+    add_factory(parser)
     parser.add_argument("--minutes", type=float, default=40, help="begin no head after so long (40)")
     parser.add_argument("--share", type=float, default=1.0, help="of the quick inversion's steps (1)")
     parser.add_argument(
@@ -122,9 +124,11 @@ def run(arguments: list[str]) -> None:
     )
     with called(parser, arguments) as options, torch.no_grad():
         config = shortened(options.share)
-        heads = [exact_views(seed) for seed in SPLITS[options.split][: options.count]]
+        photographed = Photographed(config)
+        factory = asked_factory(options, photographed.weights.prior)
+        heads = [photographed_head(seed, factory) for seed in SPLITS[options.split][: options.count]]
         store = store_path("texture", __file__, (options.share, config))
-        bench = TextureBench(heads, store, options.minutes, config)
+        bench = TextureBench(heads, store, options.minutes, photographed)
         share = "" if options.share == 1 else f", {options.share:g} of the inversion's steps"
         bench.tell(f"texture{share}", options)
         if options.sheet:

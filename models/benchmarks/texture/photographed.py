@@ -9,17 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...camera import orbit
 from ...embedded import load_weights
 from ...fitting import inversion
 from ...fitting.inversion import PRESETS, InversionConfig, invert
 from ...head import Head, load_head, save_head
 from ...photo.alignment import uncropped
-from ...synthetic.head import sample_parameters
-from ...synthetic.multiview import MultiView, read_views, write_views
-from ...synthetic.rendering import render_head
-from ...synthetic.renders import FACTORY_VERSION, cache_folder
-from ..exact_heads import ExactHead, renders_key
+from ...synthetic.multiview import MultiView
+from ...synthetic.renders import cache_folder
+from ..exact_heads import ExactHead, exact_views
 from ..keys import bench_key, content_key
 
 YAWS = (0, 20, 45, 70)  # degrees; the photo is the first
@@ -27,15 +24,14 @@ SIZE = 512  # pixels of the exact views and of the photo
 CROP = 256  # of the aligned portrait
 
 
-def exact_views(seed: int) -> ExactHead:
-    """One factory head from `YAWS`; rendered once, kept in the cache."""
-    path = cache_folder() / f"factory-{FACTORY_VERSION}" / f"texture-{renders_key()}" / f"{seed}.safetensors"
-    if not path.is_file():
-        camera = orbit(torch.tensor(YAWS).float().deg2rad(), torch.zeros(len(YAWS)))
-        parameters = sample_parameters(seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_views(path, render_head(parameters, camera, SIZE), camera, seed=seed, parameters=parameters)
-    return ExactHead(f"seed {seed}", read_views(path), {})
+def photographed_head(seed: int, factory: int = 2) -> ExactHead:
+    """One head of a factory from `YAWS`; rendered once, kept in the cache.
+
+    Raises:
+        ValueError: of factory 3, without scans.
+    """
+    views = exact_views(seed, [(yaw, 0) for yaw in YAWS], SIZE, factory)
+    return ExactHead(f"seed {seed}", views, {})
 
 
 def shortened(share: float) -> InversionConfig:

@@ -121,6 +121,10 @@ CALLS = {
         },
     ),
     "prior": ("--count 1 --few 1 --sheet SHEET", {"prior.oracle.ORACLE_STEPS": 1, "prior.oracle.RAYS": 64}),
+    "prior --factory 3": (
+        "--count 1 --few 1",
+        {"prior.oracle.ORACLE_STEPS": 1, "prior.oracle.RAYS": 64},
+    ),
     "prior --backs 2": (
         "",
         {
@@ -185,6 +189,7 @@ CALLS = {
 }
 
 
+OF_SCANS = ("people", "prior --factory 3")
 QUICK = ("heads", "people", "render", "scale")  # the others take minutes together
 
 
@@ -212,7 +217,7 @@ def test_the_table_has_every_bench():
     "call", [call if call in QUICK else pytest.param(call, marks=pytest.mark.whole) for call in CALLS]
 )
 def test_a_bench_writes_its_report(call, tmp_path, monkeypatch):
-    if call == "people" and not scans_present():
+    if call in OF_SCANS and not scans_present():
         pytest.skip("the scan model is absent; PORTRAIT_DIFFUSION_SCANS names it")
     words, patches = CALLS[call]
     for name, value in patches.items():

@@ -1,6 +1,7 @@
 """models/benchmarks/prior*.py: views land in their bins, exact heads score perfectly, a stopped bench goes on, folders are read."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -89,10 +90,27 @@ def test_a_stopped_bench_goes_on_where_it_was(views, tmp_path):
 def test_goals_are_what_is_left_to_reach():
     figures = {"0": {"PSNR": 27.0, "fine detail": 0.4}}
     done = {"inversion, quick": {"a": figures}, "mean head": {"a": {"0": {"PSNR": 20.0, "fine detail": 0.1}}}}
-    left = {(row.row, row.metric): row.value for row in bench.against_goals(done, "inversion, quick")}
+    left = {
+        (row.row, row.metric): row.value for row in bench.against_goals(done, "inversion, quick", {0: 28.0})
+    }
     assert left["goal, |yaw| 0", "PSNR less the goal"] == pytest.approx(-1)
     assert left["goal, |yaw| 0", "PSNR over the mean head's, less the goal"] == pytest.approx(2)
     assert left["goal, |yaw| 0", "fine detail less the goal"] == pytest.approx(-0.1)
+
+
+def test_groups_are_told_and_how_far_they_lie_from_all(views):
+    heads = [
+        ExactHead(f"head {i}", replace(views, groups={"hair": hair}), {})
+        for i, hair in enumerate(("long", "long", "bald"))
+    ]
+    heads = [replace(head, exact=replace(head.exact, seed=i)) for i, head in enumerate(heads)]
+    done = {head.key: {"0": {"PSNR": 20.0 + i}} for i, head in enumerate(heads)}
+    rows = {(row.row, row.metric): row for row in bench.group_rows("ours", done, heads)}
+    long, bald = (f"ours, hair {group}, |yaw| 0" for group in ("long", "bald"))
+    assert {name for name, _ in rows} == {long, bald}
+    assert rows[long, "PSNR"].value == pytest.approx(20.5) and rows[long, "PSNR"].n == 2
+    assert rows[bald, "PSNR less all heads'"].value == pytest.approx(1.0)
+    assert bench.group_rows("ours", {}, heads) == []
 
 
 def test_folders_are_read_and_empty_ones_refused(views, tmp_path):

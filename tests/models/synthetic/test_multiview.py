@@ -30,8 +30,17 @@ def foreign_file(path, views, cam2world, config, scale):
 
 def test_round_trip(rendered, tmp_path):
     cameras, views = rendered
-    multiview.write_views(tmp_path / "kopf ä.safetensors", views, cameras, seed=90_001, parameters=PARAMETERS)
+    head = multiview.MultiView(
+        views=views,
+        camera=cameras,
+        frontal=1,
+        seed=90_001,
+        parameters=PARAMETERS,
+        groups={"hair": "long"},
+    )
+    multiview.write_head(tmp_path / "kopf ä.safetensors", head)
     back = multiview.read_views(tmp_path / "kopf ä.safetensors")
+    assert back.groups == {"hair": "long"}
     assert back.frontal == 1 and back.seed == 90_001 and torch.equal(back.parameters, PARAMETERS)
     torch.testing.assert_close(back.views.rgb, views.rgb, atol=0.5 / 255 + 1e-6, rtol=0)
     assert torch.equal(back.views.mask, views.mask) and torch.equal(
@@ -107,5 +116,9 @@ def test_bad_files_say_what_is_wrong(rendered, tmp_path):
     foreign_file(tmp_path / "nan.safetensors", views, cameras.cam2world * float("nan"), {"focal": 4.0}, 1.0)
     with pytest.raises(ValueError, match="NaN"):
         multiview.read_views(tmp_path / "nan.safetensors")
+    config = {"focal": 4.0, "groups": {"hair": 7}}
+    foreign_file(tmp_path / "groups.safetensors", views, cameras.cam2world, config, 1.0)
+    with pytest.raises(ValueError, match="expected groups"):
+        multiview.read_views(tmp_path / "groups.safetensors")
     with pytest.raises(ValueError, match="one camera a view"):
         multiview.write_views(tmp_path / "x.safetensors", views, cameras[:2])
