@@ -1,0 +1,77 @@
+"""What is worn: the body's own surface below a neckline, set off from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...synthetic.people.parts import Surface
+from ...synthetic.people.shape import smoothstep
+from ...synthetic.people.streams import Draws
+from ...synthetic.people.wear.fabric import Fabric, draw_colour
+from .cutting import cut_mesh
+
+NECKLINES = {"crew": 0.4, "vee": 0.2, "wide": 0.15, "roll": 0.25}
+WEAVES = {"plain": 0.5, "knit": 0.3, "twill": 0.2}
+PATTERNS = {"plain": 0.65, "stripes": 0.2, "checks": 0.15}
+BACK, FRONT = (-8.0, -11.5), (4.0, -15.5)  # z and height of a crew neck, centimetres on the average body
+
+
+def neckline(average: Tensor, kind: str) -> Tensor:
+    """[N] centimetres below a neckline, negative above it.
+
+    Args:
+        average: [N, 3] head centimetres of the average body. kind: a name in `NECKLINES`.
+    """
+    x, y, z = average.unbind(-1)
+    share = (z - BACK[0]) / (FRONT[0] - BACK[0])
+    line = BACK[1] + share * (FRONT[1] - BACK[1])
+    if kind == "roll":
+        line = line + 5.5 - 1.5 * share.clamp(0, 1)
+    if kind == "wide":
+        line = line - 2.2
+    if kind == "vee":
+        line = line - 1.1 * (5.0 - x.abs()).clamp_min(0) * (z > -2)
+    return line - y
+
+
+def draw_garment(
+    vertices: Tensor, normals: Tensor, average: Tensor, faces: Tensor, draws: Draws
+) -> tuple[Surface, str]:
+    """A garment of a body, in head centimetres, and the name of its neckline.
+
+    Args:
+        vertices, normals, average: [N, 3] of the person and of the average body. faces: [F, 3].
+    """
+    kind = draws.choice(NECKLINES)
+    below = neckline(average, kind)
+    values, kept = cut_mesh(torch.cat([vertices, normals, average, below[:, None]], 1), faces, below)
+    body, outward, rest, depth = values.split([3, 3, 3, 1], 1)
+    thick = 0.16 + 0.5 * smoothstep(depth, 0.0, 4.0)
+    draped = relaxed(body + thick * outward, kept, smoothstep(depth, 2.0, 7.0))
+    return Surface(vertices=draped, faces=kept, rest=rest, paint=_cloth(draws), name="garment"), kind
+
+
+def relaxed(vertices: Tensor, faces: Tensor, share: Tensor, steps: int = 6) -> Tensor:
+    """Vertices [N, 3] drawn towards their neighbours' mean as cloth spans hollows, outward only where that is out; share [N, 1]."""
+    neighbours = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    count = torch.zeros(len(vertices), 1).index_add_(0, neighbours[:, 0], torch.ones(len(neighbours), 1))
+    for _ in range(steps):
+        total = torch.zeros_like(vertices).index_add_(0, neighbours[:, 0], vertices[neighbours[:, 1]])
+        vertices = torch.lerp(vertices, total / count.clamp_min(1), 0.4 * share)
+    return vertices
+
+
+def _cloth(draws: Draws) -> Callable:
+    colours = draw_colour(draws), draw_colour(draws), draw_colour(draws)
+    fabric = Fabric(
+        colours=colours,
+        pattern=draws.choice(PATTERNS),
+        size=draws.uniform(1.5, 4.0),
+        weave=draws.choice(WEAVES),
+        folds=draws.uniform(0.15, 0.4),
+        seed=int(draws.uniform(0, 10_000)),
+    )
+    return fabric.paint
