@@ -17,6 +17,7 @@ from .frames import SCALE
 from .solid import scatter
 
 LASHES = 170  # of an eye, both lids
+OUT = 0.15  # centimetres from a lid's inner edge to where they grow
 
 
 def brow_strands(body: Body, brows: Brows, shade: Tensor, draws: Draws) -> Hair:
@@ -25,13 +26,13 @@ def brow_strands(body: Body, brows: Brows, shade: Tensor, draws: Draws) -> Hair:
     Args:
         shade: [3] linear.
     """
-    roots = kept(scatter(body, brows.cover(body.rest), 2200, draws), brows.cover)
+    roots = kept(scatter(body, brows.cover(body.rest), 1300, draws), brows.cover)
     aside = roots.rest[:, 0].abs()
     turn = 1.1 - 0.95 * ((aside - 1.0) / 1.6).clamp(0, 1) - 0.45 * ((aside - 4.0) / 1.8).clamp(0, 1)
     turn = turn + 0.5 * (roots.other - 0.5)
     way = torch.stack([roots.rest[:, 0].sign() * turn.cos(), turn.sin(), torch.full_like(turn, -0.2)], 1)
     strands = lying(roots, way, (0.45 + 0.35 * roots.chance) * SCALE, 0.18, 4)
-    return on_skin(strands, roots, shade, 0.24, 0.045 * SCALE, draws, "brows")
+    return on_skin(strands, roots, shade, 0.24, 0.04 * SCALE, draws, "brows")
 
 
 def beard_strands(body: Body, beard: Beard, shade: Tensor, draws: Draws) -> Hair:
@@ -68,15 +69,15 @@ def lash_strands(
         middle = (loop.amax(0) + loop.amin(0)) / 2
         away = (place - middle) / ((loop.amax(0) - loop.amin(0)) / 2)
         upper = away[:, 1] > 0
-        lift = torch.where(upper, 0.55, -0.75)
-        roots.append(place)
+        lift = torch.where(upper, 0.05, -0.2)
+        roots.append(place + SCALE * place.new_tensor([0.0, 0.0, OUT]))
         ways.append(torch.stack([0.5 * away[:, 0], lift, torch.ones_like(lift)], 1))
         outer = (1 - away[:, 0].abs()).clamp_min(0).sqrt() * 0.4 + 0.6
         sizes.append(torch.where(upper, long, 0.45 * long) * outer)
     root, way = torch.cat(roots), F.normalize(torch.cat(ways), dim=1)
     size = torch.cat(sizes) * (0.75 + 0.5 * torch.from_numpy(draws.generator.random(len(root))).float())
     along = torch.linspace(0, 1, 4)[None, :, None]
-    curl = torch.stack([torch.zeros(len(root)), way[:, 1].sign() * 0.45, torch.zeros(len(root))], 1)[:, None]
+    curl = torch.stack([torch.zeros(len(root)), way[:, 1].sign() * 0.4, torch.zeros(len(root))], 1)[:, None]
     strands = root[:, None] + SCALE * size[:, None, None] * (way[:, None] * along + curl * along.square())
     return Hair(
         strands=strands,

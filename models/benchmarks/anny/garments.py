@@ -12,6 +12,7 @@ from ...synthetic.people.shape import smoothstep
 from ...synthetic.people.streams import Draws
 from ...synthetic.people.wear.fabric import Fabric, draw_colour
 from .cutting import cut_mesh
+from .solid import relaxed
 
 NECKLINES = {"crew": 0.4, "vee": 0.2, "wide": 0.15, "roll": 0.25}
 WEAVES = {"plain": 0.5, "knit": 0.3, "twill": 0.2}
@@ -38,30 +39,22 @@ def neckline(average: Tensor, kind: str) -> Tensor:
 
 
 def draw_garment(
-    vertices: Tensor, normals: Tensor, average: Tensor, faces: Tensor, draws: Draws
+    vertices: Tensor, normals: Tensor, average: Tensor, faces: Tensor, male: bool, draws: Draws
 ) -> tuple[Surface, str]:
     """A garment of a body, in head centimetres, and the name of its neckline.
 
     Args:
-        vertices, normals, average: [N, 3] of the person and of the average body. faces: [F, 3].
+        vertices, normals, average: [N, 3] of the person and of the average body. faces: [F, 3]. male: wears no wide neck.
     """
-    kind = draws.choice(NECKLINES)
+    kind = draws.choice({name: odds for name, odds in NECKLINES.items() if not (male and name == "wide")})
     below = neckline(average, kind)
     values, kept = cut_mesh(torch.cat([vertices, normals, average, below[:, None]], 1), faces, below)
     body, outward, rest, depth = values.split([3, 3, 3, 1], 1)
     thick = 0.16 + 0.5 * smoothstep(depth, 0.0, 4.0)
     draped = relaxed(body + thick * outward, kept, smoothstep(depth, 2.0, 7.0))
+    outside = ((draped - body) * outward).sum(1, keepdim=True)
+    draped = draped + outward * (0.7 * thick - outside).clamp_min(0)  # never within the skin
     return Surface(vertices=draped, faces=kept, rest=rest, paint=_cloth(draws), name="garment"), kind
-
-
-def relaxed(vertices: Tensor, faces: Tensor, share: Tensor, steps: int = 6) -> Tensor:
-    """Vertices [N, 3] drawn towards their neighbours' mean as cloth spans hollows, outward only where that is out; share [N, 1]."""
-    neighbours = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    count = torch.zeros(len(vertices), 1).index_add_(0, neighbours[:, 0], torch.ones(len(neighbours), 1))
-    for _ in range(steps):
-        total = torch.zeros_like(vertices).index_add_(0, neighbours[:, 0], vertices[neighbours[:, 1]])
-        vertices = torch.lerp(vertices, total / count.clamp_min(1), 0.4 * share)
-    return vertices
 
 
 def _cloth(draws: Draws) -> Callable:

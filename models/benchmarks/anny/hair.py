@@ -65,6 +65,8 @@ def grown(
     if style.level is None:
         length = length * (0.4 + 0.6 * smoothstep(roots.density, 0.3, 1.0))
     layer = style.inner + (style.outer - style.inner) * roots.other**1.3 * (0.4 + 0.6 * top)
+    if style.comb == "sides":  # hair lies flat beside its parting
+        layer = layer * (0.25 + 0.75 * smoothstep((start[:, 0] - part).abs(), 0.0, 6.0))
     strands = _combed_over(solid, start, roots, style, length, layer, part, side)
     apart = 9.0 * (start[:, :1] > part) * (style.comb == "sides")
     lock = nearest_lock(roots, 300, apart)
@@ -95,6 +97,7 @@ def _combed_over(
     at, forward, step = start, roots.normal, length / (style.points - 1)
     places = [at]
     distance, outward = solid(at)
+    fall = torch.where((start[:, 2] > 1.5) & (roots.chance > 0.3), 1.0, -1.0)
     for index in range(1, style.points):
         share = index / (style.points - 1)
         fallen = float((step * index).mean())
@@ -103,18 +106,35 @@ def _combed_over(
         held = 1.0 if style.comb == "knot" else max(0.0, 1 - fallen / 14.0)
         pull = forward + comb * (0.25 + held) + style.lift * (1 - share) ** 2 * roots.normal
         pull[:, 1] -= style.weight * step * min(1.0, 0.2 + fallen / 10.0)
+        if style.level is not None:
+            pull[:, 0] -= at[:, 0].sign() * drawn_in(at) * step
         moved = at + F.normalize(pull, dim=1) * step[:, None]
         distance, outward = solid(moved)
+        outward = shed(moved, outward, fall)
         wanted = torch.minimum(layer, 0.05 + 0.5 * step * index)
         moved = moved + outward * (wanted - distance).clamp_min(0)[:, None]
-        if style.comb in ("knot", "sides"):
-            moved = moved - outward * 0.5 * (distance - layer).clamp(0, 1.5)[:, None] * (held > 0)
+        if style.comb in ("knot", "sides"):  # it lies close over the skull and hangs below
+            close = 0.5 * smoothstep(moved[:, 1], 2.0, 6.0) * (held > 0)
+            moved = moved - outward * (close * (distance - layer).clamp(0, 1.5))[:, None]
         moved = off_the_face(moved)
         forward = F.normalize(moved - at, dim=1)
         at = at + forward * step[:, None]
         places.append(at)
     strands = torch.stack(places, 1)
     return _tied(strands) if style.comb == "knot" else strands
+
+
+def drawn_in(at: Tensor) -> Tensor:
+    """[N] how strongly hair that hangs beside jaw and neck falls back in to them; at [N, 3]."""
+    x, y, _ = at.unbind(-1)
+    return 0.3 * smoothstep(-y, -5.0, 2.0) * smoothstep(x.abs(), 4.5, 8.5)
+
+
+def shed(at: Tensor, outward: Tensor, fall: Tensor) -> Tensor:
+    """[N, 3] unit directions, of which shoulders turn hair to the chest (fall 1) or the back (-1), not aside; fall [N]."""
+    share = smoothstep(-at[:, 1], 6.0, 10.0)
+    x, y, z = outward.unbind(-1)
+    return F.normalize(torch.stack([x * (1 - 0.9 * share), y, z + 0.9 * share * fall], 1), dim=1)
 
 
 def _tied(strands: Tensor) -> Tensor:

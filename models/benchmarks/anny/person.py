@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ...synthetic.people.body import ear_share
 from ...synthetic.people.eyes import draw_eyes
 from ...synthetic.people.hair.beard import draw_beard
 from ...synthetic.people.hair.brows import draw_brows
@@ -26,11 +27,12 @@ from .facial import beard_strands, brow_strands, lash_strands
 from .frames import SCALE, canonical, head_centimetres
 from .garments import draw_garment
 from .hair import head_hair
-from .solid import Solid
+from .solid import Solid, relaxed
 from .template import Template, body_vertices, eye_centres
 
 BOTTOM = -0.40  # scene units: where geometry ends
-GREY = 0.42
+GREY = 0.42  # of hair without pigment, as of roots
+EAR_STEPS = 60
 
 
 def draw_person(seed: int, template: Template) -> Person:
@@ -49,9 +51,9 @@ def draw_person(seed: int, template: Template) -> Person:
     eyes, radius = eyeballs(centres, size, role.gaze, draw_eyes(role.who, seed), lids)
     body = _body(template, role, smooth, radius, centres)
     garment, neck = draw_garment(
-        smooth, body.normals, template.average, template.faces, Draws(seed, "anny garment")
+        smooth, body.normals, template.average, template.faces, role.who.male, Draws(seed, "anny garment")
     )
-    solid = _solid(template, smooth, body.normals, garment)
+    solid = _solid(template, smooth, garment)
     garment = _placed(garment, radius)
     coat, hair = _hair(template, body, role, solid, radius, canonical(lids, radius), centres)
     skin = Surface(
@@ -106,12 +108,14 @@ def _unpainted(rest: Tensor):
     raise ValueError("a bare body has no paint; take the surfaces of draw_person")
 
 
-def _solid(template: Template, smooth: Tensor, normals: Tensor, garment: Surface) -> Solid:
-    """What hair lies on: skin and cloth, head centimetres."""
+def _solid(template: Template, smooth: Tensor, garment: Surface) -> Solid:
+    """What hair lies on: skin whose ears are levelled, and cloth; head centimetres."""
+    level = relaxed(smooth, template.faces, ear_share(template.rest)[:, None], EAR_STEPS)
+    bare = Surface(vertices=level, faces=template.faces, rest=template.rest, paint=_unpainted, name="skin")
     skin = template.faces.unique()
     skin = skin[skin < template.finer.shape[1]]  # the coarse mesh's own vertices are near enough to each other
-    points = torch.cat([smooth[skin], garment.vertices])
-    return Solid(points, torch.cat([normals[skin], smooth_normals(garment)]))
+    points = torch.cat([level[skin], garment.vertices])
+    return Solid(points, torch.cat([smooth_normals(bare)[skin], smooth_normals(garment)]))
 
 
 def _hair(
@@ -145,7 +149,7 @@ def _hair(
         hairline=None if style == "bald" else hairline,
         brows=brows,
         beard=beard,
-        scalp_cover=0.85,
+        scalp_cover=0.93 if style == "buzz" else 0.88,
         beard_cover=0.0 if beard is None else 0.45 if beard.length < 0.5 else 0.8,
         shade=0.55 * torch.lerp(shade, torch.full_like(shade, GREY), grey),
         brow_shade=0.75 * pale,

@@ -41,7 +41,7 @@ class Style:
 
 
 STYLES = {
-    "buzz": Style(count=9000, points=3, width=0.07, top=0.55, sides=0.35, comb="whorl", outer=0.3, lift=1.2),
+    "buzz": Style(count=13000, points=3, width=0.055, top=0.6, sides=0.4, comb="whorl", outer=0.3, lift=0.8),
     "short": Style(
         count=7000, points=7, width=0.15, top=4.0, sides=1.5, comb="whorl", outer=1.1, lift=0.7, frizz=0.35
     ),
@@ -52,12 +52,13 @@ STYLES = {
         count=6000,
         points=16,
         width=0.17,
-        top=9.0,
+        top=8.0,
         sides=7.0,
-        comb="whorl",
-        outer=3.2,
-        lift=1.0,
-        weight=0.1,
+        comb="away",
+        inner=0.4,
+        outer=3.4,
+        lift=0.5,
+        weight=0.12,
         wave=0.6,
         wavelength=2.2,
         coil=0.8,
@@ -88,7 +89,8 @@ STYLES = {
         sides=18.0,
         comb="sides",
         outer=1.7,
-        weight=0.5,
+        lift=0.1,
+        weight=0.9,
         wave=0.15,
         wavelength=7.0,
         level=-5.0,
@@ -101,7 +103,8 @@ STYLES = {
         sides=30.0,
         comb="sides",
         outer=1.6,
-        weight=0.5,
+        lift=0.1,
+        weight=0.9,
         wave=0.5,
         wavelength=8.0,
         coil=0.2,
@@ -128,8 +131,8 @@ def combed(name: str, at: Tensor, part: float, side: float) -> Tensor:
         return torch.stack([side * one, 0.1 * one, -0.45 * one], 1)
     if name == "sides":
         away = torch.where(x > part, one, -one)
-        front = ((z - 2.0) / 6.0).clamp(0, 1)
-        return torch.stack([away, -0.35 * one, -0.2 - 0.7 * front], 1)
+        front, back = ((z - 2.0) / 6.0).clamp(0, 1), (-z / 6.0).clamp(0, 1)
+        return torch.stack([away * (1 - 0.85 * back), -0.35 - 0.65 * back, -0.2 - 0.7 * front], 1)
     if name == "away":
         return at - at.new_tensor([0.0, 4.0, -1.0])
     return at - at.new_tensor(WHORL) + at.new_tensor([0.0, 0.0, 2.0])
