@@ -42,10 +42,12 @@ SHAPES = {  # of anny's local changes: the deviation of how strong one is
     "mouth-lowerlip-height-incr": 0.3,
     "mouth-trans-up": 0.2,
     "mouth-angles-up": 0.25,
-    "eyebrows-angle-up": 0.3,
-    "eyebrows-trans-up": 0.3,
+    "eyebrows-angle-up": 0.15,
+    "eyebrows-trans-up": 0.2,
     "neck-scale-horiz-incr": 0.2,
     "neck-scale-vert-incr": 0.2,
+    "neck-double-incr": 0.1,
+    "head-fat-incr": 0.2,
 }
 PAIRED = {
     "cheek-volume-incr": 0.35,
@@ -60,6 +62,17 @@ PAIRED = {
     "ear-wing-incr": 0.35,
     "ear-lobe-incr": 0.4,
 }
+SOFT = {  # what is added for women, to both sides where there are two
+    "chin-width-incr": -0.3,
+    "chin-bones-incr": -0.35,
+    "nose-scale-horiz-incr": -0.25,
+    "nose-hump-incr": -0.2,
+    "mouth-upperlip-height-incr": 0.25,
+    "mouth-lowerlip-height-incr": 0.2,
+    "eye-scale-incr": 0.2,
+    "neck-scale-horiz-incr": -0.3,
+}
+HEAVY = {"head-fat-incr": 0.7, "neck-double-incr": 0.6, "cheek-volume-incr": 0.5}  # at the greatest weight
 MOODS = {  # of anny's facial actions, both sides where there are two, at full strength
     "calm": {},
     "smile": {"mouthSmile": 0.7, "cheekSquint": 0.5, "eyeSquint": 0.25},
@@ -98,8 +111,10 @@ def draw_role(seed: int, labels: tuple[str, ...]) -> Role:
     """
     draws = Draws(seed, "anny")
     male, place = seed % 2 == 0, seed // 2 % 6
-    origin = ("mixed" if place == 3 else ORIGINS[(place + (not male)) % 3])
-    shares = {name: draws.uniform(0.25, 0.5) if origin == "mixed" else draws.uniform(0.0, 0.15) for name in ORIGINS}
+    origin = "mixed" if place == 3 else ORIGINS[(place + (not male)) % 3]
+    shares = {
+        name: draws.uniform(0.25, 0.5) if origin == "mixed" else draws.uniform(0.0, 0.15) for name in ORIGINS
+    }
     shares |= {} if origin == "mixed" else {origin: 1.0}
     child = 0.7 if seed % 12 == 11 else 0.0
     years = 0.0 if child else draws.uniform(0.0, 0.15) + 0.17 * (place * 2 + male) % 0.85
@@ -114,7 +129,9 @@ def draw_role(seed: int, labels: tuple[str, ...]) -> Role:
         weight=(weight - 0.5) * 2,
     )
     phenotype = shares | {
-        "gender": draws.uniform(0.0, 0.15) if male else draws.uniform(0.85, 1.0),  # anny counts from men to women
+        "gender": draws.uniform(0.0, 0.15)
+        if male
+        else draws.uniform(0.85, 1.0),  # anny counts from men to women
         "age": 0.42 if child else 0.62 + 0.36 * years,
         "weight": min(1.0, weight),
         "muscle": draws.uniform(0.35, 0.7),
@@ -129,7 +146,7 @@ def draw_role(seed: int, labels: tuple[str, ...]) -> Role:
         seed=seed,
         who=who,
         phenotype=phenotype,
-        local=_local(labels, draws, 0.5 if child else 1.0),
+        local=_local(labels, who, draws),
         actions=_actions(mood, draws),
         style=styles[place],
         mood=mood,
@@ -137,14 +154,19 @@ def draw_role(seed: int, labels: tuple[str, ...]) -> Role:
     )
 
 
-def _local(labels: tuple[str, ...], draws: Draws, share: float) -> dict[str, float]:
+def _local(labels: tuple[str, ...], who: Nature, draws: Draws) -> dict[str, float]:
     """Local changes by name: both sides of a face alike but for a little."""
-    changes = {name: draws.normal(0.0, share * deviation) for name, deviation in SHAPES.items()}
-    for name, deviation in PAIRED.items():
-        both = draws.normal(0.0, share * deviation)
-        for side in "lr":
-            changes[f"{side}-{name}"] = both + draws.normal(0.0, 0.05)
-    return {name: max(-1.0, min(1.0, value)) for name, value in changes.items() if name in labels}
+    share = 0.5 if who.child else 1.0
+    changes = {}
+    for name, deviation in (SHAPES | PAIRED).items():
+        lean = HEAVY.get(name, 0.0) * who.weight + (0.0 if who.male else SOFT.get(name, 0.0))
+        both = lean + draws.normal(0.0, share * deviation)
+        sides = [f"{side}-{name}" for side in "lr"]
+        if sides[0] in labels:
+            changes |= {side: both + draws.normal(0.0, 0.05) for side in sides}
+        elif name in labels:
+            changes[name] = both
+    return {name: max(-1.0, min(1.0, value)) for name, value in changes.items()}
 
 
 def _actions(mood: str, draws: Draws) -> dict[str, float]:

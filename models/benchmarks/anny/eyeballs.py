@@ -72,5 +72,3 @@ def _shade(eyes: Tensor, lids: Tensor, front: Tensor) -> Tensor:
     seen = (eyes[:, 2] > front).nonzero()[:, 0]
     skin = torch.arange(len(eyes), len(together))
     return lid_shade(together * SCALE, seen, skin, SCALE)[: len(eyes)]
-
-

@@ -17,7 +17,7 @@ from .frames import SCALE
 from .solid import scatter
 
 LASHES = 170  # of an eye, both lids
-OUT = 0.15  # centimetres from a lid's inner edge to where they grow
+OUT = 0.3  # centimetres from a lid's inner edge to where they grow
 
 
 def brow_strands(body: Body, brows: Brows, shade: Tensor, draws: Draws) -> Hair:

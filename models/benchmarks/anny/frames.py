@@ -85,7 +85,9 @@ def head_centimetres(vertices: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """
     apart = float((left - right).norm())
     if not apart > 0:
-        raise ValueError("head_centimetres: expected two eyes apart, got both at one place; check the mesh's eyes")
+        raise ValueError(
+            "head_centimetres: expected two eyes apart, got both at one place; check the mesh's eyes"
+        )
     return (vertices - (left + right) / 2) * (APART / apart) + vertices.new_tensor(EYES)
 
 

@@ -51,9 +51,7 @@ def head_hair(
     return [_finish(solid, *piece, style, radius, shade, grey, draws) for piece in pieces]
 
 
-def grown(
-    solid: Solid, roots: Roots, start: Tensor, style: Style, draws: Draws
-) -> tuple[Tensor, Tensor]:
+def grown(solid: Solid, roots: Roots, start: Tensor, style: Style, draws: Draws) -> tuple[Tensor, Tensor]:
     """Strands [N, K, 3] in head centimetres, and the leader [N] of each one's lock.
 
     Args:
@@ -73,11 +71,14 @@ def grown(
     strands = gather(strands, lock, style.clump)
     if style.wave > 0:
         own = torch.from_numpy(draws.generator.uniform(-1, 1, len(lock))).float()
-        phase = 2.5 * Drift(draws, 4.0, 1)(roots.rest[lock])[:, 0] + own[lock] * (1 + 5 * style.coil) + 0.3 * own
+        phase = (
+            2.5 * Drift(draws, 4.0, 1)(roots.rest[lock])[:, 0] + own[lock] * (1 + 5 * style.coil) + 0.3 * own
+        )
         size, wavelength = (value * (1 + 0.2 * own[lock]) for value in (style.wave, style.wavelength))
         strands = waved(strands, solid(strands)[1], phase, size, wavelength, style.coil)
     strands = rumpled(strands, style.frizz * (0.3 + 2.0 * roots.other**5), draws)
-    strands = off_the_face(pushed_out(solid, strands))
+    free = off_the_face(pushed_out(solid, strands))
+    strands = torch.cat([strands[:, :1], free[:, 1:]], 1)  # roots stay
     own = torch.from_numpy(draws.generator.uniform(-1, 1, len(lock))).float()
     level = LOWEST if style.level is None else style.level + 0.5 * own + 0.7 * own[lock]
     return cut_below(strands, torch.as_tensor(level).expand(len(lock)).clamp_min(LOWEST)), lock
@@ -146,7 +147,9 @@ def _tied(strands: Tensor) -> Tensor:
 
 def knot(count: int, draws: Draws) -> tuple[Tensor, Tensor]:
     """A bun: strands [count, K, 3] wound about a ball, head centimetres, and an index [count] for each."""
-    axis = torch.from_numpy(draws.generator.standard_normal((count, 3))).float() + torch.tensor([0.0, 0.8, -2.5])
+    axis = torch.from_numpy(draws.generator.standard_normal((count, 3))).float() + torch.tensor(
+        [0.0, 0.8, -2.5]
+    )
     axis = F.normalize(axis, dim=1)
     across = F.normalize(torch.linalg.cross(axis, torch.tensor([0.3, 1.0, 0.2]).expand_as(axis)), dim=1)
     along = torch.linalg.cross(axis, across)

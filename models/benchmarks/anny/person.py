@@ -113,7 +113,9 @@ def _solid(template: Template, smooth: Tensor, garment: Surface) -> Solid:
     level = relaxed(smooth, template.faces, ear_share(template.rest)[:, None], EAR_STEPS)
     bare = Surface(vertices=level, faces=template.faces, rest=template.rest, paint=_unpainted, name="skin")
     skin = template.faces.unique()
-    skin = skin[skin < template.finer.shape[1]]  # the coarse mesh's own vertices are near enough to each other
+    skin = skin[
+        skin < template.finer.shape[1]
+    ]  # the coarse mesh's own vertices are near enough to each other
     points = torch.cat([level[skin], garment.vertices])
     return Solid(points, torch.cat([smooth_normals(bare)[skin], smooth_normals(garment)]))
 
@@ -170,5 +172,9 @@ def _above_bottom(surface: Surface) -> Surface:
     values, faces = cut_mesh(values, surface.faces, surface.vertices[:, 1] - BOTTOM)
     vertices, rest, normals = values.split(3, 1)
     return replace(
-        surface, vertices=vertices, rest=rest, faces=faces, normals=torch.nn.functional.normalize(normals, dim=1)
+        surface,
+        vertices=vertices,
+        rest=rest,
+        faces=faces,
+        normals=torch.nn.functional.normalize(normals, dim=1),
     )

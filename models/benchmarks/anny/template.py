@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +56,19 @@ def load_template() -> Template:
             "or anny and roma by pip"
         ) from error
     model = anny.Anny(phenotypes="all", local_changes="default", facial_actions="all").to(torch.float32)
+    return make_template(model, parts)
+
+
+def make_template(model: Any, parts: Callable[[Any, list[str]], Tensor]) -> Template:
+    """What is ours of a body model.
+
+    Args:
+        model: as anny's. parts: model, names of parts -> [F] bool, which faces belong to them.
+    """
     faces = torch.as_tensor(model.faces).long()
     left, right = (faces[parts(model, list(EYES[side]))].unique() for side in "LR")
-    average = _centimetres(body_vertices(model, AVERAGE, {}, {}), left, right)
+    average = body_vertices(model, AVERAGE, {}, {})
+    average = head_centimetres(average, *eye_centres(average, left, right))
     skin = ~parts(model, [*UNSEEN, *EYES["L"], *EYES["R"]])
     skin &= (average[faces, 1] > LOWEST).all(1)
     cavity = faces[parts(model, ["eye_cavity.L", "eye_cavity.R"])].unique()
@@ -82,7 +93,7 @@ def body_vertices(model: Any, phenotype: dict, local: dict, actions: dict) -> Te
         phenotype: 0 to 1, 0.5 where nothing is said. local: -1 to 1. actions: 0 to 1, of the face.
     """
     pose = torch.eye(4).repeat(1, model.bone_count, 1, 1)
-    asked = {name: 0.5 for name in model.phenotype_labels} | phenotype
+    asked = dict.fromkeys(model.phenotype_labels, 0.5) | phenotype
     with torch.no_grad():
         body = model(
             pose_parameters=pose,
@@ -97,7 +108,3 @@ def eye_centres(vertices: Tensor, left: Tensor, right: Tensor) -> tuple[Tensor, 
     """[3] each: the middles of the boxes around both eyeballs; vertices [N, 3], indices of theirs."""
     one, other = ((vertices[eye].amax(0) + vertices[eye].amin(0)) / 2 for eye in (left, right))
     return one, other
-
-
-def _centimetres(vertices: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    return head_centimetres(vertices, *eye_centres(vertices, left, right))
