@@ -14,8 +14,22 @@ MIXED = {  # of which origins: anny's shares' lean, where skin and hair come fro
     "asian": ("east", (0.6, 1.9)),
     "mixed": ("middle", (1.8, 3.3)),
 }
-MEN = ("short", "bald", "buzz", "swept", "short", "curls")
-WOMEN = ("long", "bob", "bun", "long", "curls", "short")
+MEN = (  # origin and hair of six in a row
+    ("caucasian", "short"),
+    ("african", "bald"),
+    ("asian", "buzz"),
+    ("mixed", "swept"),
+    ("african", "short"),
+    ("caucasian", "curls"),
+)
+WOMEN = (
+    ("african", "curls"),
+    ("asian", "bob"),
+    ("caucasian", "bun"),
+    ("mixed", "long"),
+    ("caucasian", "long"),
+    ("asian", "short"),
+)
 WEIGHTS = (0.3, 0.55, 0.8, 0.45, 0.95, 0.6)  # anny's, in turn
 SHAPES = {  # of anny's local changes: the deviation of how strong one is
     "forehead-temple-incr": 0.35,
@@ -111,47 +125,46 @@ def draw_role(seed: int, labels: tuple[str, ...]) -> Role:
     """
     draws = Draws(seed, "anny")
     male, place = seed % 2 == 0, seed // 2 % 6
-    origin = "mixed" if place == 3 else ORIGINS[(place + (not male)) % 3]
-    shares = {
-        name: draws.uniform(0.25, 0.5) if origin == "mixed" else draws.uniform(0.0, 0.15) for name in ORIGINS
-    }
-    shares |= {} if origin == "mixed" else {origin: 1.0}
-    child = 0.7 if seed % 12 == 11 else 0.0
-    years = 0.0 if child else draws.uniform(0.0, 0.15) + 0.17 * (place * 2 + male) % 0.85
-    weight = WEIGHTS[(place + 2 * (not male)) % 6] + draws.uniform(-0.1, 0.1)
+    origin, style = (MEN if male else WOMEN)[place]
     where, tones = MIXED[origin]
+    child = 0.7 if seed % 12 == 11 else 0.0
     who = Nature(
         male=male,
         tone=draws.uniform(*tones),
         origin=where,
-        age=years,
+        age=0.0 if child else draws.uniform(0.0, 0.15) + 0.17 * (place * 2 + male) % 0.85,
         child=child,
-        weight=(weight - 0.5) * 2,
+        weight=2 * WEIGHTS[(place + 2 * (not male)) % 6] - 1 + draws.uniform(-0.2, 0.2),
     )
-    phenotype = shares | {
-        "gender": draws.uniform(0.0, 0.15)
-        if male
-        else draws.uniform(0.85, 1.0),  # anny counts from men to women
-        "age": 0.42 if child else 0.62 + 0.36 * years,
-        "weight": min(1.0, weight),
+    mood = list(MOODS)[(seed * 2 + seed // 5) % len(MOODS)]
+    return Role(
+        seed=seed,
+        who=who,
+        phenotype=_phenotype(who, origin, draws),
+        local=_local(labels, who, draws),
+        actions=_actions(mood, draws),
+        style=style,
+        mood=mood,
+        gaze=(draws.normal(0.0, 0.06), draws.normal(0.0, 0.03)),
+    )
+
+
+def _phenotype(who: Nature, origin: str, draws: Draws) -> dict[str, float]:
+    """anny's large-scale numbers by name, 0 to 1; it counts from men to women, and from birth to old age."""
+    mixed = origin == "mixed"
+    shares = {name: draws.uniform(0.25, 0.5) if mixed else draws.uniform(0.0, 0.15) for name in ORIGINS}
+    return {
+        **shares,
+        **({} if mixed else {origin: 1.0}),
+        "gender": draws.uniform(0.0, 0.15) if who.male else draws.uniform(0.85, 1.0),
+        "age": 0.42 if who.child else 0.62 + 0.36 * who.age,
+        "weight": min(1.0, (1 + who.weight) / 2),
         "muscle": draws.uniform(0.35, 0.7),
         "height": draws.uniform(0.4, 0.6),
         "proportions": draws.uniform(0.5, 0.9),
         "cupsize": 0.4,
         "firmness": 0.6,
     }
-    mood = list(MOODS)[(seed * 2 + seed // 5) % len(MOODS)]
-    styles = MEN if male else WOMEN
-    return Role(
-        seed=seed,
-        who=who,
-        phenotype=phenotype,
-        local=_local(labels, who, draws),
-        actions=_actions(mood, draws),
-        style=styles[place],
-        mood=mood,
-        gaze=(draws.normal(0.0, 0.06), draws.normal(0.0, 0.03)),
-    )
 
 
 def _local(labels: tuple[str, ...], who: Nature, draws: Draws) -> dict[str, float]:

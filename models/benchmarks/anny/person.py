@@ -28,6 +28,7 @@ from .frames import SCALE, canonical, head_centimetres
 from .garments import draw_garment
 from .hair import head_hair
 from .solid import Solid, relaxed
+from .styles import TIGHT
 from .template import Template, body_vertices, eye_centres
 
 BOTTOM = -0.40  # scene units: where geometry ends
@@ -126,12 +127,12 @@ def _hair(
     """The skin's paint with roots, and all that grows."""
     seed, who = role.seed, role.who
     face = Draws(seed, "anny face")
-    shade, grey = natural_shade(body, Draws(seed, "anny pigment"))
+    shade, grey = natural_shade(body, Draws(seed, "anny colour"))
     hairline = draw_hairline(body, Draws(seed, "anny hairline"))
     brows, beard = draw_brows(body, face), draw_beard(body, face)
     pale = torch.lerp(shade, torch.full_like(shade, GREY), 0.5 * grey)
     density = hairline(body.rest) * (body.rest[:, 1] > -6)
-    style = "afro" if role.style == "curls" and who.origin == "tropics" else role.style
+    style = TIGHT.get(role.style, role.style) if who.origin == "tropics" else role.style
     hair = head_hair(body, solid, style, density, radius, shade, grey, Draws(seed, "anny hair"))
     hair.append(brow_strands(body, brows, 0.75 * pale, face))
     beside = lids[:, 0] > 0
@@ -139,7 +140,7 @@ def _hair(
         lash_strands(
             (lids[beside], lids[~beside]),
             (body.pupils[0], body.pupils[1]),
-            0.6 if who.male else 0.8,
+            0.45 if who.male else 0.75,
             shade,
             face,
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 WHORL = (0.8, 14.0, -5.5)  # head centimetres: what short hair grows away from
 KNOT = (0.0, 9.5, -10.0)  # where hair is tied
+MIDDLE = (0.0, 3.5, 5.0)  # what hair that stands out points away from: up over the forehead, not ahead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,8 @@ STYLES = {
         count=6000,
         points=16,
         width=0.17,
-        top=8.0,
-        sides=7.0,
+        top=7.5,
+        sides=5.5,
         comb="away",
         inner=0.4,
         outer=3.4,
@@ -78,7 +79,23 @@ STYLES = {
         wave=0.35,
         wavelength=1.3,
         coil=1.0,
-        frizz=0.6,
+        frizz=0.25,
+        clump=0.1,
+    ),
+    "coils": Style(
+        count=11000,
+        points=7,
+        width=0.12,
+        top=1.6,
+        sides=0.8,
+        comb="away",
+        outer=1.2,
+        lift=1.5,
+        weight=0.0,
+        wave=0.15,
+        wavelength=0.8,
+        coil=1.0,
+        frizz=0.15,
         clump=0.1,
     ),
     "bob": Style(
@@ -115,6 +132,7 @@ STYLES = {
         count=7000, points=14, width=0.16, top=20.0, sides=18.0, comb="knot", outer=0.55, lift=0.1, weight=0.0
     ),
 }
+TIGHT = {"curls": "afro", "short": "coils"}  # what they are of hair that coils by nature
 
 
 def combed(name: str, at: Tensor, part: float, side: float) -> Tensor:
@@ -134,5 +152,5 @@ def combed(name: str, at: Tensor, part: float, side: float) -> Tensor:
         front, back = ((z - 2.0) / 6.0).clamp(0, 1), (-z / 6.0).clamp(0, 1)
         return torch.stack([away * (1 - 0.85 * back), -0.35 - 0.65 * back, -0.2 - 0.7 * front], 1)
     if name == "away":
-        return at - at.new_tensor([0.0, 4.0, -1.0])
+        return at - at.new_tensor(MIDDLE)
     return at - at.new_tensor(WHORL) + at.new_tensor([0.0, 0.0, 2.0])

