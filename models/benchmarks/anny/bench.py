@@ -33,8 +33,8 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="the first person's (0)")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="also draw them, a person a row of views")
     with called(parser, arguments) as options:
-        options.heads.mkdir(parents=True, exist_ok=True)
         template = load_template()
+        options.heads.mkdir(parents=True, exist_ok=True)
         rows, seconds = [], []
         for seed in range(options.seed, options.seed + options.count):
             start = time.process_time()

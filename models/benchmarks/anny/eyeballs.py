@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...synthetic.people.eyes import AXIS, CENTRE, coat_normals, gaze_rotation, lid_shade
+from ...synthetic.people.eyes import AXIS, CENTRE, Eyes, coat_normals, gaze_rotation, lid_shade
 from ...synthetic.people.parts import Surface
 from ...synthetic.people.shape import smoothstep
 from .frames import SCALE
@@ -18,7 +18,7 @@ RECESS = 0.011  # scene units from an eyeball out to its lids' outside
 
 
 def eyeballs(
-    centres: tuple[Tensor, Tensor], radius: float, gaze: tuple[float, float], paint, lids: Tensor
+    centres: tuple[Tensor, Tensor], radius: float, gaze: tuple[float, float], paint: Eyes, lids: Tensor
 ) -> tuple[Surface, float]:
     """Both eyes.
 

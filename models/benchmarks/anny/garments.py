@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...synthetic.people.parts import Surface
+from ...synthetic.people.parts import Paint, Surface
 from ...synthetic.people.shape import smoothstep
 from ...synthetic.people.streams import Draws
 from ...synthetic.people.wear.fabric import Fabric, draw_colour
@@ -57,7 +57,7 @@ def draw_garment(
     return Surface(vertices=draped, faces=kept, rest=rest, paint=_cloth(draws), name="garment"), kind
 
 
-def _cloth(draws: Draws) -> Callable:
+def _cloth(draws: Draws) -> Callable[[Tensor], Paint]:
     colours = draw_colour(draws), draw_colour(draws), draw_colour(draws)
     fabric = Fabric(
         colours=colours,

@@ -95,7 +95,8 @@ def _combed_over(
     side: float,
 ) -> Tensor:
     """Strands [N, K, 3] as they grow: on from where they point, to where they are combed, down, and out of the solid."""
-    at, forward, step = start, roots.normal, length / (style.points - 1)
+    flat = style.comb in ("knot", "sides")  # lies down from the root on
+    at, forward, step = start, roots.normal * (0.3 if flat else 1.0), length / (style.points - 1)
     places = [at]
     distance, outward = solid(at)
     fall = torch.where((start[:, 2] > 1.5) & (roots.chance > 0.3), 1.0, -1.0)
@@ -114,7 +115,7 @@ def _combed_over(
         outward = shed(moved, outward, fall)
         wanted = torch.minimum(layer, 0.05 + 0.5 * step * index)
         moved = moved + outward * (wanted - distance).clamp_min(0)[:, None]
-        if style.comb in ("knot", "sides"):  # it lies close over the skull and hangs below
+        if flat:  # it lies close over the skull and hangs below
             close = 0.5 * smoothstep(moved[:, 1], 2.0, 6.0) * (held > 0)
             moved = moved - outward * (close * (distance - layer).clamp(0, 1.5))[:, None]
         moved = off_the_face(moved)

@@ -15,7 +15,7 @@ from ...synthetic.people.hair.colours import natural_shade
 from ...synthetic.people.hair.roots import draw_hairline
 from ...synthetic.people.hair.undercoat import Undercoat
 from ...synthetic.people.light import draw_light
-from ...synthetic.people.parts import Body, Hair, Surface
+from ...synthetic.people.parts import Body, Hair, Paint, Surface
 from ...synthetic.people.person import Person
 from ...synthetic.people.scene import make_scene, smooth_normals
 from ...synthetic.people.skin import draw_skin
@@ -56,7 +56,7 @@ def draw_person(seed: int, template: Template) -> Person:
     )
     solid = _solid(template, smooth, garment)
     garment = _placed(garment, radius)
-    coat, hair = _hair(template, body, role, solid, radius, canonical(lids, radius), centres)
+    coat, hair = _hair(template, body, role, solid, radius, canonical(lids, radius))
     skin = Surface(
         vertices=body.vertices,
         faces=template.faces,
@@ -80,7 +80,9 @@ def draw_person(seed: int, template: Template) -> Person:
     )
 
 
-def _body(template: Template, role: Role, smooth: Tensor, radius: float, centres) -> Body:
+def _body(
+    template: Template, role: Role, smooth: Tensor, radius: float, centres: tuple[Tensor, Tensor]
+) -> Body:
     """The bare body; its landmarks are left out."""
     vertices = canonical(smooth, radius)
     bare = Surface(vertices=vertices, faces=template.faces, rest=template.rest, paint=_unpainted, name="skin")
@@ -105,7 +107,7 @@ def _body(template: Template, role: Role, smooth: Tensor, radius: float, centres
     )
 
 
-def _unpainted(rest: Tensor):
+def _unpainted(rest: Tensor) -> Paint:
     raise ValueError("a bare body has no paint; take the surfaces of draw_person")
 
 
@@ -122,7 +124,7 @@ def _solid(template: Template, smooth: Tensor, garment: Surface) -> Solid:
 
 
 def _hair(
-    template: Template, body: Body, role: Role, solid: Solid, radius: float, lids: Tensor, centres
+    template: Template, body: Body, role: Role, solid: Solid, radius: float, lids: Tensor
 ) -> tuple[Undercoat, list[Hair]]:
     """The skin's paint with roots, and all that grows."""
     seed, who = role.seed, role.who
