@@ -24,6 +24,8 @@ from portrait_diffusion.models.metrics.evaluate import shipped_judges
 from portrait_diffusion.models.portrait import MeshConfig
 from portrait_diffusion.models.synthetic.people.scans import scans_present
 
+from .body_stand_in import stand_in
+
 BENCHES = commands("benchmarks")
 ROOM = "portrait_diffusion.models.benchmarks"
 STEP = InversionConfig(
@@ -84,6 +86,10 @@ def small_views(head, cameras):
 SHOWN = {"turbo.methods.shown": small_views}
 # Name, flags, what is made smaller.
 CALLS = {
+    "anny": (
+        "--count 1 --heads SHEET-heads --sheet SHEET",
+        {"anny.bench.SIZE": 32, "anny.bench.YAWS": (0,), "anny.bench.load_template": stand_in},
+    ),
     "heads": (
         "--count 1 --sheet SHEET",
         {"heads.SIZES": (16,), "heads.sheet": lambda path: path.write_bytes(b"")},
@@ -190,7 +196,7 @@ CALLS = {
 
 
 OF_SCANS = ("people", "prior --factory 3")
-QUICK = ("heads", "people", "render", "scale")  # the others take minutes together
+QUICK = ("anny", "heads", "people", "render", "scale")  # the others take minutes together
 
 
 @pytest.fixture(scope="module", autouse=True)
