@@ -13,6 +13,7 @@ import torch
 from ...camera import orbit
 from ...commands.report import Row, finish
 from ...synthetic.multiview import write_views
+from ...synthetic.people.groups import skin_group
 from ...synthetic.people.rendering import render
 from ...synthetic.rendering import Views
 from ..exact_heads import INPUTS, YAWS
@@ -41,7 +42,8 @@ def run(arguments: list[str]) -> None:
             person = draw_person(seed, template)
             camera = cameras()
             views = render(person, camera, SIZE)
-            write_views(options.heads / f"anny-{seed:02}.safetensors", views, camera)
+            groups = {"hair": person.names[0], "skin": skin_group(person.who.tone)}
+            write_views(options.heads / f"anny-{seed:02}.safetensors", views, camera, groups=groups)
             seconds.append(time.process_time() - start)
             rows.append(strip(views))
         finish("anny", [_speed(seconds)], options.json)

@@ -30,4 +30,9 @@ def groups_of(person: Person) -> dict[str, str]:
     """The groups of a person of `draw_person`: "hair" and "skin"."""
     style, *worn = person.names
     hair = HAIR[style] if COVERS.isdisjoint(worn) else "covered"
-    return {"hair": hair, "skin": next(name for top, name in SKIN if person.who.tone < top)}
+    return {"hair": hair, "skin": skin_group(person.who.tone)}
+
+
+def skin_group(tone: float) -> str:
+    """The group of a skin's tone, 0 lightest to 5 darkest."""
+    return next(name for top, name in SKIN if tone < top)
