@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SHARE = 4  # texels of the planes along one of the offset's
-RATE = 1 / 3  # of the planes' learning rate: one texel of the offset moves many
+RATE = 0.7  # of the planes' learning rate: one texel of the offset moves many
 
 
 def coarse_offset(planes: Tensor, share: int = SHARE) -> Tensor:

@@ -59,8 +59,8 @@ class InversionConfig:
         perceptual: weight of such a piece's perceptual distance.
     """
 
-    latent_steps: int = 40
-    tuning_steps: int = 40
+    latent_steps: int = 25
+    tuning_steps: int = 25
     detail_steps: int = 140
     sweep_steps: int = 80
     latent_rate: float = 0.03

@@ -15,6 +15,7 @@ from torch.nn.functional import grid_sample, interpolate
 
 from ..camera import Camera, orbit, project
 from . import detection, matting
+from .foreground_colours import foreground_colours
 from .network import AlignmentNetwork
 from .people import faces_note, silhouettes, turn_note
 from .pose import CANONICAL_LANDMARKS, LANDMARKER_PRIOR, Pose, fit_pose, landmarks_of
@@ -54,7 +55,8 @@ class AlignedPortrait:
     """A portrait in the canonical frame.
 
     Attributes:
-        image: [3, S, S] sRGB with the photo's own background; white outside the photo.
+        image: [3, S, S] sRGB with the photo's own background, but the person's colours wherever the mask is above 0; white outside
+            the photo.
         mask: [1, S, S] foreground in 0..1; 0 outside the photo.
         camera: unbatched.
         crop_to_photo: [2, 3] float64 on the CPU; crop pixels (x, y, 1) -> photo pixels.
@@ -167,6 +169,8 @@ def align(
     _check_foreground(foreground, "mask" if mask is not None else "alpha" if alpha is not None else "network")
     notes = (*sighting.notes, *cut_notes(inside, camera))
     photo = _fine_crop(rgb, alpha, pose, size)
+    if alpha is None:  # what is transparent has the person's colours as they are
+        image, photo = _purified(image, photo, foreground)
     report(1.0)
     affine = torch.tensor(shrink, dtype=torch.float64)[:, None] * crop_to_photo
     return AlignedPortrait(image, foreground, camera, affine, photo_size, unknown, notes, photo)
@@ -285,6 +289,16 @@ def _fine_crop(rgb: Tensor, alpha: Tensor | None, pose: Pose, size: int) -> Tens
     planes = rgb if alpha is None else torch.cat([rgb, alpha])
     crops, inside = resample(planes, pose.crop_to_photo(side), side)
     return (_crop_on_white(crops, inside, alpha is not None) * 255).round().to(torch.uint8)
+
+
+def _purified(image: Tensor, photo: Tensor | None, mask: Tensor) -> tuple[Tensor, Tensor | None]:
+    """A crop [3, S, S] and its fine one [3, P, P] uint8 without the background's colours along the outline of a mask [1, S, S]."""
+    crop = foreground_colours(image, mask)
+    if photo is None:
+        return crop, None
+    fine = photo.to(image) / 255
+    soft = interpolate(mask[None], size=fine.shape[-2:], mode="bilinear", align_corners=False)[0]
+    return crop, (foreground_colours(fine, soft) * 255).round().to(torch.uint8)
 
 
 def _without_white(composite: Tensor, alpha: Tensor) -> Tensor:
