@@ -34,6 +34,7 @@ from .photo_losses import (
     picture_target,
     ray_loss,
 )
+from .relief import HeldRelief, held_relief, relief_loss
 from .run import Progress, Proposal, Run, check_finite, falling
 from .state import PARTS, SavedState
 from .sweep import Sweep, sweep_loss, sweep_of
@@ -51,6 +52,7 @@ class InversionConfig:
         keep_latents: weight of the latents' mean squared distance from the start's.
         keep_shape, keep_colour: weights of the tuned field's distance from the untuned one at random points, which holds unseen sides.
         keep_surface: weight of its distance at the surface that `held_surface` names, in the planes' stage.
+        keep_relief: weight of the distance from the relief of the face that the photo came with, in the stages of generator and planes.
         reach_shape, reach_colour: weights of matter, and its colour, where the photo's silhouette and the generator's disagree.
         points: per step at which fields are compared.
         shape_share: texels of the planes along one of the grid on which the density's may move in that stage (`field.geometry`); 0 for
@@ -75,6 +77,7 @@ class InversionConfig:
     keep_shape: float = 4.0
     keep_colour: float = 0.3
     keep_surface: float = 1.0
+    keep_relief: float = 0.3
     reach_shape: float = 0.5
     reach_colour: float = 0.2
     points: int = 2048
@@ -113,12 +116,14 @@ class Pivot:
 
     Attributes:
         stage: which one. field: of its start. surface: of that field, and what of it stays. coverage: of the photo's silhouette.
+        relief: of the photo's face, where that field has it.
     """
 
     stage: int
     field: TriplaneField
     surface: HeldSurface | None = None
     coverage: Coverage | None = None
+    relief: HeldRelief | None = None
 
 
 class Inversion(Run[None]):
@@ -200,10 +205,12 @@ class Inversion(Run[None]):
             with torch.no_grad():
                 field = prepare(generator.field(generator.planes(self.latents), self.latents))
             sampling = RenderConfig(coarse=self.config.coarse, fine=self.config.fine)
-            self.pivot = Pivot(stage, field)
+            relief = held_relief(field, self.reference, sampling) if self.config.keep_relief else None
+            self.pivot = Pivot(stage, field, relief=relief)
             if stage == 2:  # tuning the generator changes a head as a whole, and should; its planes do not
                 surface = held_surface(field, self.reference, sampling)
-                self.pivot = Pivot(stage, field, surface, coverage_of(field, self.reference, sampling))
+                coverage = coverage_of(field, self.reference, sampling)
+                self.pivot = Pivot(stage, field, surface, coverage, relief)
         return self.pivot
 
     def _photo_loss(self, field: TriplaneField) -> Tensor:
@@ -232,6 +239,8 @@ class Inversion(Run[None]):
                 loss = loss + config.keep_surface * held_drift(
                     field, pivot.field, pivot.surface, self.draws, config.points
                 )
+            if pivot.relief is not None:
+                loss = loss + config.keep_relief * relief_loss(field, pivot.relief, self.draws)
             if pivot.coverage is not None:
                 matter, paint = coverage_loss(field, pivot.coverage, self.draws, config.points)
                 loss = loss + config.reach_shape * matter + config.reach_colour * paint

@@ -19,6 +19,7 @@ from .foreground_colours import foreground_colours
 from .network import AlignmentNetwork
 from .people import faces_note, silhouettes, turn_note
 from .pose import CANONICAL_LANDMARKS, LANDMARKER_PRIOR, Pose, fit_pose, landmarks_of
+from .relief import Relief, face_relief
 from .shrinking import MAX_SIDE, within
 from .unknown import cut_notes, either, hidden_by, outside
 
@@ -66,6 +67,7 @@ class AlignedPortrait:
         notes: sentences for people, on what was chosen and what is missing.
         photo: [3, P, P] uint8, what the crop shows at the photo's resolution, S < P <= MAX_PHOTO; None where the crop
             is as fine.
+        relief: of the face, as the network sees it; None where it tells none, and of portraits that files hold.
     """
 
     image: Tensor
@@ -76,6 +78,7 @@ class AlignedPortrait:
     unknown: Tensor | None = None
     notes: tuple[str, ...] = ()
     photo: Tensor | None = None
+    relief: Relief | None = None
 
     def finest(self) -> Tensor:
         """The crop [3, P, P] sRGB in 0..1 at the photo's resolution, where that is kept, else `image`."""
@@ -86,7 +89,7 @@ class AlignedPortrait:
         return self.image * self.mask + (1 - self.mask)
 
     def to(self, *args) -> AlignedPortrait:
-        """As `Tensor.to`, for image, mask, unknown and camera; the photo's bytes change device only."""
+        """As `Tensor.to`, for image, mask, unknown, camera and relief; the photo's bytes change device only."""
         image = self.image.to(*args)
         return replace(
             self,
@@ -95,6 +98,7 @@ class AlignedPortrait:
             unknown=None if self.unknown is None else self.unknown.to(*args),
             camera=self.camera.to(*args),
             photo=None if self.photo is None else self.photo.to(image.device),
+            relief=None if self.relief is None else self.relief.to(*args),
         )
 
 
@@ -171,9 +175,10 @@ def align(
     photo = _fine_crop(rgb, alpha, pose, size)
     if alpha is None:  # what is transparent has the person's colours as they are
         image, photo = _purified(image, photo, foreground)
+    relief = face_relief(image, foreground, network, camera)
     report(1.0)
     affine = torch.tensor(shrink, dtype=torch.float64)[:, None] * crop_to_photo
-    return AlignedPortrait(image, foreground, camera, affine, photo_size, unknown, notes, photo)
+    return AlignedPortrait(image, foreground, camera, affine, photo_size, unknown, notes, photo, relief)
 
 
 def _prepared(
