@@ -131,7 +131,7 @@ def align(
 
     Args:
         rgb: [3, H, W] sRGB in 0..1, at least MIN_SIDE along a side.
-        network: finds faces and mattes crops; unused where the other arguments say both.
+        network: finds faces and mattes crops, where the other arguments do not, and tells reliefs, if it knows surfaces.
         size: S, pixels of the crop.
         alpha, mask: [1, H, W] in 0..1, 1 on the person; an inverted mask is noticed and turned round.
         landmarks: one face of core's FACE_LANDMARKS, on this photo.
@@ -264,7 +264,7 @@ def _sighting(
         raise ValueError(
             f"align: expected a face from 1 to {len(faces)}, or 0 for the most prominent, got {face}; {faces_note(faces, shrink)}"
         )
-    poses = [fit_pose(person.landmarks) for person in faces]
+    poses = [person.pose() for person in faces]
     notes = [turn_note(faces[index].quarter_turns)] if faces[index].quarter_turns else []
     notes += [f"{faces_note(faces, shrink)}; this is face {index + 1}"] if len(faces) > 1 else []
     return Sighting(poses[index], (*poses[:index], *poses[index + 1 :]), True, tuple(notes))

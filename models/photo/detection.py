@@ -12,11 +12,10 @@ from ..camera import orbit, project
 from .cascade import box_squares, boxed, cascade_boxes, confirmed
 from .evidence import Evidence, FaceLimits, band_of, contrast_of, margin_of
 from .mean_head import mean_head
-from .network import AlignmentNetwork
-from .pose import fit_pose, misfit
+from .network import MIRRORED, AlignmentNetwork
+from .pose import SHAPES, Pose, fit_pose, misfit
 from .squares import apply, cut, sane, upright
 
-MIRRORED = [1, 0, 2, 4, 3, 5]  # the landmarks of a mirror image, in the order of `LANDMARKS`
 CANDIDATES = 6  # are looked at again
 SMALLEST = 0.40  # of the photo's shorter side: canonical frames believed without a cascade's box
 SMALLEST_BOXED = 0.12  # and with one
@@ -37,12 +36,19 @@ class Detection:
             (the first pixel's centre is at 0.5).
         score: by which places of one photo are compared, in 0 .. 1. evidence: by which a place is judged.
         quarter_turns: of the photo, counterclockwise, after which the face was found; the landmarks are the unturned photo's.
+        points: [L, 2] all that the network tells, likewise; None of a face that it does not see.
     """
 
     landmarks: Tensor
     score: float
     evidence: Evidence
     quarter_turns: int = 0
+    points: Tensor | None = None
+
+    def pose(self) -> Pose:
+        """Where the canonical frame lies, by all points there are."""
+        points = self.landmarks if self.points is None else self.points
+        return fit_pose(points, shape=SHAPES[len(points)])
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,10 @@ class Looks:
     Attributes:
         landmarks: [K, L, 2] in photo pixels. confidence: [K, L] of them. presence: [K] of a face.
         scatter: [K] pupils' distances by which the looks that these are the median of disagree; None for single ones.
+        points: [K, P, 2] all that the network tells, in photo pixels.
     """
 
+    points: Tensor
     landmarks: Tensor
     confidence: Tensor
     presence: Tensor
@@ -201,7 +209,12 @@ def turned_faces(rgb: Tensor, network: AlignmentNetwork) -> list[Detection]:
         faces = [place for place in places if place.evidence.objection(TURNED_LIMITS) is None]
         if faces and (not best or faces[0].score > best[0].score):
             best = [
-                replace(face, landmarks=unturned(face.landmarks, turns, *rgb.shape[-2:]), quarter_turns=turns)
+                replace(
+                    face,
+                    landmarks=unturned(face.landmarks, turns, *rgb.shape[-2:]),
+                    points=None if face.points is None else unturned(face.points, turns, *rgb.shape[-2:]),
+                    quarter_turns=turns,
+                )
                 for face in faces
             ]
     return best
@@ -271,7 +284,7 @@ def refine(
     median = settle(rgb, sane(square[None], max(rgb.shape[-2:])), network)
     frames, score = fit_layouts(median, layouts)
     evidence = evidence_of(rgb, median, boxes, frames[0])
-    return Detection(median.landmarks[0], min(highest, float(score)), evidence)
+    return Detection(median.landmarks[0], min(highest, float(score)), evidence, points=median.points[0])
 
 
 def settle(rgb: Tensor, square: Tensor, network: AlignmentNetwork) -> Looks:
@@ -283,11 +296,12 @@ def settle(rgb: Tensor, square: Tensor, network: AlignmentNetwork) -> Looks:
             linear = square[:, :, :2] * (scale * torch.tensor([mirror, 1], dtype=square.dtype))
             views.append(torch.cat([linear, (apply(square, middle) - middle @ linear.mT).mT], -1))
     looks = look(rgb, torch.cat(views), network)
-    for values in (looks.landmarks, looks.confidence):
-        values[1::2] = values[1::2, MIRRORED]
+    for values in (looks.points, looks.landmarks, looks.confidence):
+        values[1::2] = values[1::2, list(MIRRORED[values.shape[1]])]
     median = looks.landmarks.quantile(0.5, dim=0)
     apart = (looks.landmarks - median).norm(dim=-1).quantile(0.5, dim=0).mean()
     return Looks(
+        looks.points.quantile(0.5, dim=0)[None],
         median[None],
         looks.confidence.mean(0)[None],
         looks.presence.mean()[None],
@@ -336,6 +350,7 @@ def look(rgb: Tensor, squares: Tensor, network: AlignmentNetwork) -> Looks:
             places, confidence = finding.landmarks()
             parts.append(
                 (
+                    apply(some, finding.points()[0].cpu().double()),
                     apply(some, places.cpu().double()),
                     confidence.cpu().double(),
                     finding.presence.cpu().double().sigmoid(),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..camera import FOCAL, RADIUS, orbit, project
 from .network import LANDMARKS
+from .points_68 import POINTS_68
 
 # Scene units; the mean of the factory's `landmarks`, in the order of LANDMARKS.
 CANONICAL_LANDMARKS = (
@@ -58,6 +59,11 @@ SIX = FaceShape(  # the landmarks of the network that ships
     torch.tensor(CANONICAL_LANDMARKS, dtype=torch.float64),
     torch.tensor(LANDMARK_SPREAD, dtype=torch.float64),
 )
+
+
+_MEANS, _SPREADS = torch.tensor(POINTS_68, dtype=torch.float64).split([3, 1], dim=1)
+SIXTY_EIGHT = FaceShape(_MEANS, _SPREADS[:, 0])
+SHAPES = {len(shape.points): shape for shape in (SIX, SIXTY_EIGHT)}  # by how many points a network tells
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..checkpoint import read, shipped, write
 from ..devices import channels_last
 from ..photo.detection import find_people
 from ..photo.network import POINTS, AlignmentConfig, AlignmentNetwork, alignment_network_from, six_of_68
-from ..photo.pose import SIX, FaceShape, fit_pose
+from ..photo.pose import SHAPES, FaceShape, fit_pose
 from ..synthetic.people.statistics import landmark_statistics
 from ..synthetic.renders import cache_folder
 from ..synthetic.splits import PRIOR, VALIDATION
@@ -56,8 +56,7 @@ def new_weights(options: argparse.Namespace) -> Path:
 def scan_shape(seeds: range = PRIOR[:400], scans: Path | None = None) -> FaceShape:
     """The 68 points' means and spreads of factory 3's people, with what finding them adds.
 
-    When factory 3's weights ship, its numbers become a constant beside `photo.pose.SIX`, which `photo.pose.fit_pose` takes for networks
-    of 68 points; until then alignment lays the six of SIX over the 68 (`photo.network.six_of_68`).
+    Made symmetrical and rounded they are `photo.pose.SIXTY_EIGHT`, over which networks of 68 points lay faces.
 
     Args:
         seeds: people. scans: where the model lies.
@@ -230,8 +229,8 @@ def compare(options: argparse.Namespace, device: torch.device) -> None:
     for name, path in networks.items():
         if path.is_file():
             network = alignment_network_from(*read(path, "alignment"))
-            shape = SIX if network.config.points == "six" else scan_shape()
-            columns[name] = validate_people(Judged(network, shape), stage, options.pictures, device)
+            judged = Judged(network, SHAPES[network.config.landmarks])
+            columns[name] = validate_people(judged, stage, options.pictures, device)
     print(f"{'':24}" + "".join(f"{name:>12}" for name in columns))
     for row in next(iter(columns.values())):
         print(f"{row:24}" + "".join(f"{figures[row]:12.3f}" for figures in columns.values()))

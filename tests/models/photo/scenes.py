@@ -1,5 +1,7 @@
 """Factory heads in photos, and what is none: bars over eyes, single eyes, drawn skin, cloth."""
 
+from types import SimpleNamespace
+
 import torch
 import torch.nn.functional as F
 from portrait_diffusion.models.camera import orbit, project
@@ -7,6 +9,10 @@ from portrait_diffusion.models.photo.network import LANDMARKS
 from portrait_diffusion.models.synthetic.backgrounds import random_background
 from portrait_diffusion.models.synthetic.head import sample_parameters
 from portrait_diffusion.models.synthetic.rendering import landmarks, render_head
+
+NEVER_ASKED = SimpleNamespace(
+    config=SimpleNamespace(surface=False)
+)  # a network that tells no surface, and may not be called
 
 
 def factory_photo(seed, yaw=0.0, pitch=0.05, size=128, frame=128):

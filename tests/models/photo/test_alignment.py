@@ -11,11 +11,14 @@ from portrait_diffusion.models.camera import orbit, project, yaw_pitch
 from portrait_diffusion.models.photo import alignment, matting
 from portrait_diffusion.models.photo import pose as pose_module
 from portrait_diffusion.models.photo.alignment import AlignedPortrait, ManualCrop, align, resample
-from portrait_diffusion.models.photo.network import LANDMARKS
+from portrait_diffusion.models.photo.network import LANDMARKS, MIRRORED, six_of_68
 from portrait_diffusion.models.photo.pose import Pose, fit_pose
 from portrait_diffusion.models.synthetic import head, rendering, splits
 from torch.testing import assert_close
 
+from . import scenes
+
+NEVER_ASKED = scenes.NEVER_ASKED
 CANONICAL = torch.tensor(pose_module.CANONICAL_LANDMARKS, dtype=torch.float64)
 CENTRE = torch.tensor([64.0, 64.0, 1.0], dtype=torch.float64)  # of a crop of 128 pixels
 poses = st.builds(
@@ -62,7 +65,7 @@ def disc(height: int, width: int) -> torch.Tensor:
 def by_hand(rgb, **options) -> AlignedPortrait:
     """Aligned with everything given, so that no network is asked."""
     options = {"size": 64, "mask": torch.ones(1, *rgb.shape[-2:]), "crop": manual()} | options
-    return align(rgb, network=None, **options)
+    return align(rgb, network=NEVER_ASKED, **options)
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +237,7 @@ def test_core_landmarks_give_the_camera_and_level_pupils(people, yaw, pitch, rol
         face = face_of(seen(points, truth))
         aligned = align(
             torch.full((3, 400, 500), 0.5),
-            network=None,
+            network=NEVER_ASKED,
             landmarks=face,
             mask=torch.ones(1, 400, 500),
             size=128,
@@ -272,6 +275,10 @@ def test_the_network_is_asked_last(monkeypatch):
         score = 1.0
         quarter_turns = 0
 
+        @classmethod
+        def pose(cls):
+            return fit_pose(cls.landmarks)
+
     class Networks:
         check_person = staticmethod(matting.check_person)
 
@@ -287,8 +294,8 @@ def test_the_network_is_asked_last(monkeypatch):
 
     monkeypatch.setattr(alignment, "detection", Networks)
     monkeypatch.setattr(alignment, "matting", Networks)
-    aligned = align(torch.full((3, 180, 200), 0.5), network="net", size=64)
-    assert asked == [("face", (3, 180, 200), "net"), ("mask", (3, 64, 64), "net")]
+    aligned = align(torch.full((3, 180, 200), 0.5), network=NEVER_ASKED, size=64)
+    assert asked == [("face", (3, 180, 200), NEVER_ASKED), ("mask", (3, 64, 64), NEVER_ASKED)]
     assert abs(float(yaw_pitch(aligned.camera)[0]) - 0.2) < 0.03
     assert_close(aligned.mask[:, 20:40, 20:40], torch.full((1, 20, 20), 0.75))
 
@@ -404,3 +411,22 @@ def test_the_photo_is_not_touched():
     before = photo.clone()
     aligned = by_hand(photo, size=64)
     assert torch.equal(photo, before) and float(aligned.image.max()) <= 1 and float(aligned.image.min()) >= 0
+
+
+@given(poses)
+@settings(max_examples=20)
+def test_sixty_eight_points_say_the_same_as_they_were_seen_from(pose):
+    shape = pose_module.SIXTY_EIGHT
+    found = fit_pose(seen(shape.points, pose), shape=shape, prior=0.0)
+    assert found.scale == pytest.approx(pose.scale, rel=1e-3)
+    assert_close(
+        torch.tensor([found.yaw, found.pitch]), torch.tensor([pose.yaw, pose.pitch]), atol=1e-3, rtol=0
+    )
+
+
+def test_the_68_points_are_symmetrical_and_in_the_frame_of_the_pupils():
+    points, order = pose_module.SIXTY_EIGHT.points, list(MIRRORED[68])
+    assert_close(points[order] * torch.tensor([-1.0, 1.0, 1.0]).double(), points)
+    six = six_of_68(points)
+    assert (six - CANONICAL).norm(dim=-1).max() < 0.015
+    assert sorted(order) == list(range(68)) and [order[i] for i in order] == list(range(68))

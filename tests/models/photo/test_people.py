@@ -134,7 +134,7 @@ def test_a_huge_photo_is_shrunk_first_and_cropped_in_its_own_pixels(monkeypatch)
 
     photo = F.interpolate(torch.rand(1, 3, 30, 40, generator=torch.Generator().manual_seed(0)), (300, 400))[0]
     options = {
-        "network": None,
+        "network": scenes.NEVER_ASKED,
         "crop": ManualCrop(0.5, 0.5, 0.6),
         "mask": torch.ones(1, 300, 400),
         "size": 32,
