@@ -1,7 +1,7 @@
 """Colours carried on from what a photo shows to what it does not: hair to hair, skin to skin.
 
 A prior's sides and back have its own idea of the person's colours, and a seam where the photo's begin. How the photo differs from the
-prior is spread over surface near by and of like colour.
+prior is spread over surface near by and of like colour, and over what lies opposite, for faces are nearly symmetrical.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ WELL = 0.5  # cosine of the angle under which a photo tells a surface's colour
 NEAR, FAR = 0.03, 0.3  # scene units over which differences carry
 SHARE = 0.02  # of the far ones beside the near
 LIKE = 0.12  # sRGB distance of colours of one kind
+MIRRORED = 0.25  # of a weight, for what the photo shows of the other side
 LEAST = 5e-3  # weight of no difference: what is like nothing in the photo stays
 
 
@@ -34,8 +35,11 @@ def carried_colours(
     if not len(where):
         return own
     alike = -torch.cdist(own, colours).square() / (2 * LIKE**2)
-    apart = torch.cdist(points, where).square()
-    weight = (alike - apart / (2 * NEAR**2)).exp() + SHARE * (alike - apart / (2 * FAR**2)).exp()
+    weight = torch.zeros_like(alike)
+    for share, side in ((1.0, 1.0), (MIRRORED, -1.0)):
+        apart = torch.cdist(points, where * where.new_tensor([side, 1.0, 1.0])).square()
+        weight += share * (alike - apart / (2 * NEAR**2)).exp()
+        weight += share * SHARE * (alike - apart / (2 * FAR**2)).exp()
     return (own + weight @ differences / (weight.sum(1, keepdim=True) + LEAST)).clamp(0, 1)
 
 

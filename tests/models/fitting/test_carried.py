@@ -26,6 +26,15 @@ def test_the_photo_tells_colours_where_it_looks_straight():
     assert (colours + differences - red).abs().max() < 1e-3
 
 
+def test_a_side_that_the_photo_does_not_show_takes_the_other_ones():
+    reference = disc(0.15)
+    reference.mask[:, :, :36] = 0  # shows the right of the picture alone
+    unseen = torch.tensor([[-0.1, 0.05, (RADIUS**2 - 0.0125) ** 0.5], [-0.1, -0.05, -0.13]])
+    before, behind = carried_colours(Painted(), reference, unseen, SAMPLING)
+    assert (before - torch.tensor([0.9, 0.1, 0.1])).abs().max() < 0.05
+    assert (behind - before).abs().max() < 0.05
+
+
 def test_colours_carry_to_the_back_of_what_is_alike():
     reference = disc(0.15)
     reference.mask[:, 36:] = 0  # shows nothing of what is green
