@@ -105,7 +105,7 @@ START_SIZE = 64  # pixels of the photo that the starts of an inversion are held 
 PRESETS = {
     "quick": InversionConfig(),
     "full": InversionConfig(
-        latent_steps=200, tuning_steps=300, detail_steps=500, tuning_rate=1e-3, rays=2048
+        latent_steps=80, tuning_steps=120, detail_steps=400, sweep_steps=120, tuning_rate=1e-3, rays=2048
     ),
 }
 
