@@ -110,10 +110,11 @@ def exact_views(seed: int, angles: Sequence[tuple[float, float]], size: int, fac
         ValueError: of factory 3, without scans.
     """
     maker = FACTORIES[factory]
-    name = f"{seed}-{size}-{code_key(__file__, tuple(angles))}"
+    degrees = torch.tensor(angles, dtype=torch.float32)
+    name = f"{seed}-{size}-{content_key(degrees)}"
     path = cache_folder() / f"factory-{maker.version}" / f"bench-{renders_key()}" / f"{name}.safetensors"
     if not path.is_file():
-        yaw, pitch = torch.tensor(angles, dtype=torch.float32).deg2rad().unbind(1)
+        yaw, pitch = degrees.deg2rad().unbind(1)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_head(path, maker.exact(seed, orbit(yaw, pitch), size))
     return read_views(path)

@@ -15,6 +15,7 @@ from ..synthetic.head import sample_parameters
 from ..synthetic.rendering import render_head
 from ..synthetic.splits import SHIPPED, VALIDATION
 from .options import bench_parser, called, positive
+from .store import median_row
 
 SIZES = (128, 256)
 VIEWS = 8  # of each head, traced together: how the trainers ask for them
@@ -67,13 +68,4 @@ def _measure(size: int, count: int) -> Row:
         start = time.perf_counter()
         render_head(sample_parameters(seed), camera, size)
         speeds.append(VIEWS / (time.perf_counter() - start))
-    speed = torch.tensor(speeds)
-    return Row(
-        f"{size} px",
-        "speed",
-        float(speed.median()),
-        "images/s",
-        low=float(speed.min()),
-        high=float(speed.max()),
-        n=len(speeds),
-    )
+    return median_row(f"{size} px", "speed", speeds, "images/s")

@@ -96,6 +96,20 @@ def mean_row(name: str, metric: str, values: Tensor, unit: str) -> Row:
     return Row(name, metric, mean, unit, low, high, len(values))
 
 
+def median_row(name: str, metric: str, values: list[float], unit: str) -> Row:
+    """The median of values, and the least and the largest of them."""
+    several = torch.tensor(values)
+    return Row(
+        name,
+        metric,
+        float(several.median()),
+        unit,
+        low=float(several.min()),
+        high=float(several.max()),
+        n=len(values),
+    )
+
+
 def mean_rows(name: str, heads: Figures, units: dict[str, str]) -> list[Row]:
     """The mean of every metric over the heads that have it."""
     values = {

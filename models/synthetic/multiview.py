@@ -31,7 +31,7 @@ from .rendering import Views
 
 LARGEST = 1e6  # of a config's numbers
 PARAMETERS = 65536  # how many they may be
-LARGEST_GROUPS, LONGEST_NAME = 16, 64  # groups of a head; letters
+MOST_GROUPS, LONGEST_NAME = 16, 64  # groups of a head; letters
 CANONICAL_EXTENT = RADIUS / FOCAL  # scene units that a frontal frame shows at the origin
 
 
@@ -222,7 +222,7 @@ def _seed(config: dict, path: str | Path) -> int | None:
 def _groups(config: dict, path: str | Path) -> dict[str, str]:
     """Kinds and what the head is of each; none in most files."""
     groups = config.get("groups", {})
-    short = isinstance(groups, dict) and len(groups) <= LARGEST_GROUPS
+    short = isinstance(groups, dict) and len(groups) <= MOST_GROUPS
     if not (
         short
         and all(isinstance(x, str) and 0 < len(x) <= LONGEST_NAME for pair in groups.items() for x in pair)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from ...camera import orbit
-from ...commands.report import Row, finish
+from ...camera import Camera, orbit
+from ...commands.report import finish
 from ...synthetic.multiview import write_views
 from ...synthetic.people.groups import skin_group
 from ...synthetic.people.rendering import render
@@ -19,6 +19,7 @@ from ...synthetic.rendering import Views
 from ..exact_heads import INPUTS, YAWS
 from ..heads import save
 from ..options import bench_parser, called, positive
+from ..store import median_row
 from .person import draw_person
 from .template import load_template
 
@@ -46,12 +47,13 @@ def run(arguments: list[str]) -> None:
             write_views(options.heads / f"anny-{seed:02}.safetensors", views, camera, groups=groups)
             seconds.append(time.process_time() - start)
             rows.append(strip(views))
-        finish("anny", [_speed(seconds)], options.json)
+        metric = "time to build, render and write, of one core"
+        finish("anny", [median_row("a head", metric, seconds, "s")], options.json)
         if options.sheet:
             save(torch.cat(rows, -2), options.sheet)
 
 
-def cameras():
+def cameras() -> Camera:
     """[V] from the yaws that benches compare, then those that non-frontal rows start from."""
     angles = [(yaw, 0) for yaw in YAWS] + list(INPUTS.values())
     yaw, pitch = torch.tensor(angles, dtype=torch.float32).deg2rad().unbind(1)
@@ -62,16 +64,3 @@ def strip(views: Views) -> torch.Tensor:
     """[3, S, W] some of a person's views side by side."""
     shown = [YAWS.index(yaw) for yaw in SHOWN if yaw in YAWS]
     return torch.cat(list(views.rgb[shown]), -1)
-
-
-def _speed(seconds: list[float]) -> Row:
-    several = torch.tensor(seconds)
-    return Row(
-        "a head",
-        "time to build, render and write, of one core",
-        float(several.median()),
-        "s",
-        low=float(several.min()),
-        high=float(several.max()),
-        n=len(seconds),
-    )

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...synthetic.people.hair.roots import Roots
+from ...synthetic.people.hair.roots import Roots, spread
 from ...synthetic.people.parts import Body
 from ...synthetic.people.streams import Draws
 
@@ -56,13 +56,7 @@ def scatter(body: Body, density: Tensor, count: int, draws: Draws) -> Roots:
     faces = body.faces[density[body.faces].amax(1) > 0.02]
     corners = body.vertices[faces]
     area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1)
-    total = (area * density[faces].mean(1)).double().cumsum(0)
-    count = count if len(faces) else 0
-    random = torch.from_numpy(draws.generator.random((count, 5))).float()
-    at = (torch.arange(count) + random[:, 0].double()) / max(count, 1) * (total[-1] if count else 0.0)
-    chosen = faces[torch.searchsorted(total, at).clamp_max(max(len(faces) - 1, 0))]
-    root = random[:, 1].sqrt()
-    weights = torch.stack([1 - root, root * (1 - random[:, 2]), root * random[:, 2]], 1)
+    chosen, weights, random = spread(faces, (area * density[faces].mean(1)).double(), count, draws)
     up = F.normalize((body.normals[chosen] * weights[..., None]).sum(1), dim=1)
     return Roots(
         rest=(body.rest[chosen] * weights[..., None]).sum(1),

@@ -18,6 +18,7 @@ from ...synthetic.people.statistics import landmark_statistics
 from ...synthetic.splits import PRIOR, VALIDATION
 from ..heads import save
 from ..options import bench_parser, called, positive
+from ..store import median_row
 from .pictures import sheet, turntable
 
 VIEWS = 12  # of each person, evenly around
@@ -61,22 +62,9 @@ def _speed(options) -> list[Row]:
             path = options.heads / f"{seed}.safetensors"
             write_views(path, views, camera, seed=seed, groups=groups_of(person))
     return [
-        _row("a person", "time to build, of one core", builds, "s"),
-        _row("256 px", "speed of one core", speeds, "images/s"),
+        median_row("a person", "time to build, of one core", builds, "s"),
+        median_row("256 px", "speed of one core", speeds, "images/s"),
     ]
-
-
-def _row(name: str, metric: str, values: list[float], unit: str) -> Row:
-    several = torch.tensor(values)
-    return Row(
-        name,
-        metric,
-        float(several.median()),
-        unit,
-        low=float(several.min()),
-        high=float(several.max()),
-        n=len(values),
-    )
 
 
 def _landmarks(options) -> list[Row]:

@@ -53,14 +53,7 @@ def scatter(body: Body, skull: Skull, density: Tensor, count: int, draws: Draws)
     faces = faces[density[faces].amax(1) > 0.02]
     corners = body.rest[faces]
     area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1)
-    total = (area * density[faces].mean(1)).cumsum(0)
-    count = count if len(faces) else 0
-    jitter = torch.from_numpy(draws.generator.random((count, 5))).float()
-    at = (torch.arange(count) + jitter[:, 0]) / max(count, 1) * (total[-1] if count else 0.0)
-    face = torch.searchsorted(total, at).clamp_max(max(len(faces) - 1, 0))
-    root = jitter[:, 1].sqrt()
-    weights = torch.stack([1 - root, root * (1 - jitter[:, 2]), root * jitter[:, 2]], 1)
-    chosen = faces[face]
+    chosen, weights, jitter = spread(faces, area * density[faces].mean(1), count, draws)
     rest = (body.rest[chosen] * weights[..., None]).sum(1)
     return Roots(
         rest=rest,
@@ -71,6 +64,24 @@ def scatter(body: Body, skull: Skull, density: Tensor, count: int, draws: Draws)
         other=jitter[:, 4],
         density=(density[chosen] * weights).sum(1),
     )
+
+
+def spread(faces: Tensor, share: Tensor, count: int, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+    """Places on triangles, in their order and evenly along it.
+
+    Args:
+        faces: [F, 3]. share: [F] >= 0, of the places. count: N, none where there are no faces.
+
+    Returns:
+        Corners [N, 3] and their weights [N, 3], and random numbers [N, 5] in 0 .. 1, the last two of which are unused.
+    """
+    total = share.cumsum(0)
+    count = count if len(faces) else 0
+    random = torch.from_numpy(draws.generator.random((count, 5))).float()
+    at = (torch.arange(count) + random[:, 0].to(total)) / max(count, 1) * (total[-1] if count else 0.0)
+    chosen = faces[torch.searchsorted(total, at).clamp_max(max(len(faces) - 1, 0))]
+    root = random[:, 1].sqrt()
+    return chosen, torch.stack([1 - root, root * (1 - random[:, 2]), root * random[:, 2]], 1), random
 
 
 @dataclass(frozen=True, kw_only=True)
