@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from ..camera import orbit
+from ..camera import frontal, orbit
 from ..presence import present
-from ..synthetic.factories import FACTORIES
+from ..synthetic.factories import FACTORIES, chosen_factory
 from ..synthetic.multiview import MultiView, read_views, write_head
 from ..synthetic.renders import cache_folder
 from ..synthetic.splits import SPLITS
@@ -118,6 +118,11 @@ def exact_views(seed: int, angles: Sequence[tuple[float, float]], size: int, fac
         path.parent.mkdir(parents=True, exist_ok=True)
         write_head(path, maker.exact(seed, orbit(yaw, pitch), size))
     return read_views(path)
+
+
+def frontal_photo(seed: int) -> torch.Tensor:
+    """Picture [3, 512, 512] in 0 .. 1 of a person in front of white; of a head of factory 2 where the scans are absent."""
+    return chosen_factory(None).exact(seed, frontal()[None], 512).views.rgb[0]
 
 
 def folder_heads(folder: Path, count: int) -> list[ExactHead]:

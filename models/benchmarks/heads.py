@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ..camera import frontal, orbit
+from ..camera import orbit
 from ..commands.report import Row, finish
 from ..synthetic.head import sample_parameters
 from ..synthetic.rendering import render_head
-from ..synthetic.splits import SHIPPED, VALIDATION
+from ..synthetic.splits import VALIDATION
 from .options import bench_parser, called, positive
 from .store import median_row
 
@@ -31,15 +31,10 @@ def run(arguments: list[str]) -> None:
         help=f"heads to render, {VIEWS} views each (6; at most {len(VALIDATION)})",
     )
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="also draw 32 validation heads")
-    parser.add_argument(
-        "--portrait", type=Path, metavar="FILE", help="also draw the portrait that ships, 512 pixels"
-    )
     with called(parser, arguments) as options:
         finish("heads", [_measure(size, options.count) for size in SIZES], options.json)
     if options.sheet:
         sheet(options.sheet)
-    if options.portrait:
-        save(render_head(sample_parameters(SHIPPED), frontal()[None], 512).rgb[0], options.portrait)
 
 
 def sheet(path: Path, columns: int = 8, rows: int = 4) -> None:

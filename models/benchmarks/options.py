@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..prior.contract import HeadGenerator
-from ..synthetic.factories import FACTORIES, factory_of_code
+from ..synthetic.factories import FACTORIES, chosen_factory, factory_of_code
 from .exact_heads import ExactHead, factory_heads, folder_heads
 
 
@@ -49,12 +49,13 @@ def add_factory(parser: argparse.ArgumentParser) -> None:
 
 
 def asked_factory(options: argparse.Namespace, prior: HeadGenerator) -> int:
-    """The factory asked for; unasked, the one whose codes a prior takes.
+    """The factory asked for; unasked, the one whose codes a prior takes, or 2 where the scans of 3 are absent, which is then said.
 
     Raises:
-        ValueError: a prior of no factory's codes.
+        ValueError: a prior of no factory's codes; 3 asked for without scans.
     """
-    return options.factory or factory_of_code(prior.config.z_dim).number
+    number = options.factory or factory_of_code(prior.config.z_dim).number
+    return chosen_factory(None if number == 3 and not options.factory else number).number
 
 
 def positive(text: str) -> int:

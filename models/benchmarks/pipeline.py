@@ -6,23 +6,21 @@ import time
 
 import torch
 
-from ..camera import frontal
 from ..commands.report import Row, finish
 from ..embedded import load_weights
 from ..fitting.inversion import PRESETS, InversionConfig
 from ..mesh.rasterize import render_mesh
 from ..metrics.image import masked_psnr, psnr
 from ..portrait import MeshConfig, Weights, portrait_to_3d
-from ..synthetic.head import sample_parameters
-from ..synthetic.rendering import render_head
 from ..synthetic.splits import SHIPPED
+from .exact_heads import frontal_photo
 from .memory import peak_bytes
 from .options import bench_parser, called, positive
 
 
 def head_rows(weights: Weights, seed: int, config: InversionConfig) -> list[Row]:
     """Of the whole path from one factory head's picture."""
-    photo = render_head(sample_parameters(seed), frontal()[None], 512).rgb[0]
+    photo = frontal_photo(seed)
     marks: list[tuple[str, float]] = []
     result = portrait_to_3d(
         photo,

@@ -35,13 +35,13 @@ class FaceLimits:
     """
 
     presence: float = 0.5
-    confidence: float = 0.8
-    boxed_confidence: float = 0.65
+    confidence: float = 0.65
+    boxed_confidence: float = 0.6
     scatter: float = 0.2
-    misfit: float = 1.5
+    misfit: float = 2.0
     boxed_misfit: float = 2.4
     margin: float = 0.2
-    contrast: float = 0.08
+    contrast: float = 0.06
     band: float = 0.15
 
     def __post_init__(self) -> None:
@@ -136,26 +136,37 @@ def contrast_of(rgb: Tensor, landmarks: Tensor) -> float:
 def band_of(rgb: Tensor, landmarks: Tensor) -> float:
     """Height of a bar across the eyes, in pupils' distances; 0 where there is none.
 
-    A bar is one piece of one colour, as wide as the pupils are apart and longer than high, that fills its own box and ends abruptly.
-    Skin, lids, irises and frames of glasses make no such piece. It is looked for around the eyes, for a network that cannot see them puts
+    A bar is one piece of one colour, not that of a cheek, as wide as the pupils are apart and longer than high, that fills its own box
+    and ends abruptly. Lids, irises and frames of glasses make no such piece. It is looked for around the eyes, for a network that cannot see them puts
     them above or below it.
 
     Args:
         rgb: [3, H, W] sRGB in 0..1. landmarks: [L, 2] photo pixels, in the order of `LANDMARKS`.
     """
     axis = landmarks[LEFT] - landmarks[RIGHT]
-    strip = _square(rgb, (landmarks[RIGHT] + landmarks[LEFT]) / 2, STRIP_SIDE * axis, STRIP)[None]
+    middle = (landmarks[RIGHT] + landmarks[LEFT]) / 2
+    strip = _square(rgb, middle, STRIP_SIDE * axis, STRIP)[None]
+    inside = _square(torch.ones_like(rgb[:1]), middle, STRIP_SIDE * axis, STRIP)[0] > 0.95
     largest, least = F.max_pool2d(strip, 3, 1, 1), -F.max_pool2d(-strip, 3, 1, 1)
-    pieces = labels((largest - least).amax((0, 1)) < ONE_COLOUR)
-    heights = [bar_height(pieces == number, strip[0]) for number in range(1, int(pieces.max()) + 1)]
-    return max(heights, default=0.0) * STRIP_SIDE / STRIP
+    pieces = labels(((largest - least).amax((0, 1)) < ONE_COLOUR) & inside)
+    cheeks = [
+        _square(rgb, torch.lerp(landmarks[eye], landmarks[mouth], 0.7), 0.3 * axis, PATCH).mean((1, 2))
+        for eye, mouth in ((RIGHT, RIGHT_MOUTH), (LEFT, LEFT_MOUTH))
+    ]
+    heights = [0.0]
+    for number in range(1, int(pieces.max()) + 1):
+        piece = pieces == number
+        colour = strip[0, :, piece].mean(1)
+        if min(float((colour - cheek).abs().max()) for cheek in cheeks) > OTHER_COLOUR:
+            heights.append(bar_height(piece, strip[0], inside))
+    return max(heights) * STRIP_SIDE / STRIP
 
 
-def bar_height(piece: Tensor, strip: Tensor) -> float:
+def bar_height(piece: Tensor, strip: Tensor, inside: Tensor) -> float:
     """Pixels along the shorter side of a piece that is a bar in the middle of a strip, else 0.
 
     Args:
-        piece: bool [n, n]. strip: [3, n, n] in 0..1, the pupils n / STRIP_SIDE apart in the middle.
+        piece: bool [n, n]. strip: [3, n, n] in 0..1, the pupils n / STRIP_SIDE apart in the middle. inside: bool [n, n], the photo.
     """
     distance = STRIP / STRIP_SIDE
     places = piece.nonzero().double()
@@ -170,9 +181,9 @@ def bar_height(piece: Tensor, strip: Tensor) -> float:
         return 0.0
     colour = strip[:, piece].mean(1)
     grown = F.max_pool2d(piece[None, None].float(), 7, 1, 3)[0, 0] > 0
-    rim = grown & ~(F.max_pool2d(piece[None, None].float(), 5, 1, 2)[0, 0] > 0)
+    rim = grown & ~(F.max_pool2d(piece[None, None].float(), 5, 1, 2)[0, 0] > 0) & inside
     abrupt = (strip[:, rim] - colour[:, None]).abs().amax(0) > OTHER_COLOUR
-    return height if float(abrupt.float().mean()) > 0.8 else 0.0
+    return height if bool(rim.any()) and float(abrupt.float().mean()) > 0.8 else 0.0
 
 
 def labels(mask: Tensor) -> Tensor:

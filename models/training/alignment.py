@@ -12,6 +12,7 @@ import torch
 from ..checkpoint import shipped, write
 from ..devices import channels_last
 from ..photo.network import AlignmentConfig, AlignmentNetwork
+from ..synthetic.factories import chosen_factory
 from ..synthetic.renders import cached_renders
 from ..synthetic.splits import PRIOR, VALIDATION
 from .alignment_losses import loss_of
@@ -51,13 +52,13 @@ def validate(network: AlignmentNetwork, stage: Stage, device) -> dict[str, float
 
 
 def run(arguments: list[str]) -> None:
-    """Train for `--minutes`, write the weights that ship, print the held-out figures; `--factory 3` as of `train_people`."""
+    """Train for `--minutes`, write the weights that ship, print the held-out figures; of factory 3 as `train_people` does."""
     parser = training_parser("alignment", __doc__, minutes=20, heads=800)
     people_options(parser)
     options, device = sitting(parser, arguments)
     if options.validate:
         compare(options, device)
-    elif options.factory == 3:
+    elif chosen_factory(options.factory).number == 3:
         train_people(options, device)
     else:
         _train_heads(options, device)

@@ -36,7 +36,7 @@ ONLY_FACES, NO_FACES = (1.0, 1.0, 1.0), (0.0, 0.4, 0.6)  # as of `people_scenes.
 
 def people_options(parser: argparse.ArgumentParser) -> None:
     """The options of factory 3."""
-    parser.add_argument("--factory", type=int, choices=(2, 3), default=2, help="whose heads to learn from")
+    parser.add_argument("--factory", type=int, choices=(2, 3), help="3 where the scans are present, else 2")
     parser.add_argument("--workers", type=int, default=1, help="processes that render people of factory 3")
     parser.add_argument(
         "--validate", action="store_true", help="train nothing; print the shipped and new network's figures"
@@ -49,7 +49,7 @@ def people_options(parser: argparse.ArgumentParser) -> None:
 
 
 def new_weights(options: argparse.Namespace) -> Path:
-    """Where factory 3's weights lie until they ship: outside the tree."""
+    """Where what was learnt from factory 3 lies until it is compared and ships: outside the tree."""
     return options.new or cache_folder() / "train" / "alignment-3-weights.safetensors"
 
 
@@ -90,10 +90,14 @@ def people_loss(network: AlignmentNetwork, scenes: PeopleScenes, device: torch.d
 
 
 def train_people(options: argparse.Namespace, device: torch.device) -> None:
-    """Train for `--minutes` while `--workers` processes render `--heads` people, and write `new_weights`."""
+    """Train for `--minutes`, from `new_weights` where there are any, while `--workers` processes render `--heads` people."""
     seeds = PRIOR[: options.heads]
     with initial_weights(1):
-        network = channels_last(AlignmentNetwork(CONFIG).to(device))
+        network = AlignmentNetwork(CONFIG)
+    if new_weights(options).is_file():
+        network = alignment_network_from(*read(new_weights(options), "alignment")).train().requires_grad_()
+        print(f"going on from {new_weights(options).name}", flush=True)
+    network = channels_last(network.to(device))
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-4)
     local = LocalRun("alignment_people", network, optimiser, options.minutes)
     draws = local.draws(1)

@@ -15,11 +15,11 @@ from ...synthetic.people.groups import groups_of
 from ...synthetic.people.person import draw_person
 from ...synthetic.people.rendering import render
 from ...synthetic.people.statistics import landmark_statistics
-from ...synthetic.splits import PRIOR, VALIDATION
+from ...synthetic.splits import PRIOR, SHIPPED, VALIDATION
 from ..heads import save
 from ..options import bench_parser, called, positive
 from ..store import median_row
-from .pictures import sheet, turntable
+from .pictures import before_background, sheet, turntable
 
 VIEWS = 12  # of each person, evenly around
 
@@ -31,6 +31,9 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--count", type=positive, default=6, help=f"people to render, {VIEWS} views each (6)")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="also draw 48 people before backgrounds")
     parser.add_argument("--turntable", type=Path, metavar="FILE", help=f"also draw one from {VIEWS} yaws")
+    parser.add_argument(
+        "--portrait", type=Path, metavar="FILE", help="also draw the portrait that ships, 512 pixels"
+    )
     parser.add_argument("--seed", type=int, default=VALIDATION[0], help="the first person's (90000)")
     parser.add_argument("--heads", type=Path, metavar="DIR", help="also write --count multi-view head files")
     parser.add_argument("--landmarks", type=positive, metavar="N", help="also measure N people's landmarks")
@@ -43,6 +46,8 @@ def run(arguments: list[str]) -> None:
             save(sheet(range(options.seed, options.seed + 48), options.scans), options.sheet)
         if options.turntable:
             save(turntable(options.seed, VIEWS, options.scans), options.turntable)
+        if options.portrait:
+            save(before_background(SHIPPED, 0.1, options.scans, 512), options.portrait)
 
 
 def _speed(options) -> list[Row]:

@@ -24,13 +24,18 @@ def sheet(seeds: Iterable[int], scans: Path | None = None, size: int = 256) -> T
     Args:
         seeds: a multiple of eight. scans: where the model lies. size: of one, pixels.
     """
-    tiles = []
-    for i, seed in enumerate(seeds):
-        person = draw_person(seed, scans)
-        yaw = torch.tensor([YAWS[(i + i // COLUMNS) % COLUMNS]])
-        behind = draw_background(seed, person.light, size)
-        tiles.append(render(person, orbit(yaw, 0.1 * yaw), size, background=behind).rgb[0])
+    tiles = [
+        before_background(seed, YAWS[(i + i // COLUMNS) % COLUMNS], scans, size)
+        for i, seed in enumerate(seeds)
+    ]
     return torch.cat([torch.cat(tiles[i : i + COLUMNS], -1) for i in range(0, len(tiles), COLUMNS)], -2)
+
+
+def before_background(seed: int, yaw: float, scans: Path | None, size: int) -> Tensor:
+    """[3, size, size] sRGB: a person before a background, seen from `yaw` radians aside."""
+    person = draw_person(seed, scans)
+    camera = orbit(torch.tensor([yaw]), torch.tensor([0.1 * yaw]))
+    return render(person, camera, size, background=draw_background(seed, person.light, size)).rgb[0]
 
 
 def turntable(seed: int, count: int, scans: Path | None = None, size: int = 256) -> Tensor:

@@ -13,10 +13,8 @@ from ...commands.report import Row
 from ...head import Head
 from ...metrics.back_face import BackFace, back_face, cameras, control, thresholds
 from ...prior.contract import HeadGenerator, styles
-from ...synthetic.factories import factory_of_code
-from ...synthetic.head import sample_parameters
-from ...synthetic.rendering import render_head
-from ...synthetic.renders import FACTORY_VERSION, cache_folder
+from ...synthetic.factories import Factory, factory_of_code
+from ...synthetic.renders import cache_folder
 from ...synthetic.splits import VALIDATION
 from ..keys import code_key
 
@@ -26,8 +24,9 @@ SIZE = 128
 def back_rows(prior: HeadGenerator, count: int) -> list[Row]:
     """Figures of the prior's heads of `count` validation codes, beside the exact heads with the same codes."""
     seeds = list(VALIDATION[:count])
-    folder = cache_folder() / f"factory-{FACTORY_VERSION}" / f"backs-{code_key(__file__)}"
-    views = [_exact_views(folder, seed) for seed in seeds]
+    factory = factory_of_code(prior.config.z_dim)
+    folder = cache_folder() / f"factory-{factory.version}" / f"backs-{code_key(__file__)}"
+    views = [_exact_views(folder, factory, seed) for seed in seeds]
     exact = joined([of_views(*one) for one in views])
     limits = thresholds(joined([of_views(*one, control) for one in views]))
     samples = joined([_sampled(prior, seed) for seed in seeds])
@@ -69,11 +68,11 @@ def of_views(
     return metric(rgb[None], mask[None], distance[None])
 
 
-def _exact_views(folder: Path, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def _exact_views(folder: Path, factory: Factory, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """rgb, mask, distance of the exact head's front and back; made once, kept in the cache."""
     path = folder / f"{seed}.safetensors"
     if not path.is_file():
-        views = render_head(sample_parameters(seed), cameras(), SIZE)
+        views = factory.exact(seed, cameras(), SIZE).views
         save_tensors(
             path, {"rgb": views.rgb.half(), "mask": views.mask.half(), "distance": views.ray_distance}, {}
         )

@@ -32,7 +32,6 @@ from ...metrics.image import psnr
 from ...prior.contract import styles
 from ...prior.embedded import embedded_config
 from ...prior.families import load_generator
-from ...synthetic.factories import factory_of_code
 from ...synthetic.splits import SHIPPED
 from ..memory import added_bytes, told_by_process
 from ..options import bench_parser, called
@@ -66,7 +65,8 @@ def _embedded() -> TriplaneField:
         )
         return fitted_field(SHIPPED, layout, Fit())
     with torch.no_grad():
-        ws = styles(generator, factory_of_code(generator.config.z_dim).code(SHIPPED))
+        code = torch.randn(1, generator.config.z_dim, generator=torch.Generator().manual_seed(SHIPPED))
+        ws = styles(generator, code)
         return replace(generator.field(generator.planes(ws), ws), to_rgb=None)
 
 

