@@ -228,6 +228,11 @@ def with_outline(
     )
 
 
+def head_of(prior: HeadGenerator, ws: Tensor, reference: AlignedPortrait | None = None) -> Head:
+    """A generator's head of styles [1, num_ws, w_dim]; reference: the portrait that they are of, where there is one."""
+    return Head(prior.planes(ws), prior.decoder, prior.config.field, reference, ws, prior)
+
+
 def bilinear(image: Tensor, size: int) -> Tensor:
     """[V, C, H, W] -> [V, C, size, size]."""
     return F.interpolate(image, size=(size, size), mode="bilinear", antialias=True)

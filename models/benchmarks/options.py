@@ -54,8 +54,10 @@ def asked_factory(options: argparse.Namespace, prior: HeadGenerator) -> int:
     Raises:
         ValueError: a prior of no factory's codes; 3 asked for without scans.
     """
-    number = options.factory or factory_of_code(prior.config.z_dim).number
-    return chosen_factory(None if number == 3 and not options.factory else number).number
+    if options.factory:
+        return chosen_factory(options.factory).number
+    number = factory_of_code(prior.config.z_dim).number
+    return number if number == 2 else chosen_factory(None).number
 
 
 def positive(text: str) -> int:

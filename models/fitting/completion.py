@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..head import Head
+from ..head import Head, head_of
 from ..photo.alignment import AlignedPortrait
 from ..photo.unknown import head_mask
 from ..prior.contract import HeadGenerator, styles
@@ -28,8 +28,7 @@ def code_of(prior: HeadGenerator, encoder: PortraitEncoder, reference: AlignedPo
     picture = torch.where(unknown, first_guess(reference)[None], picture)
     for _ in range(ROUNDS):
         ws = styles(prior, encoder(picture)[0])
-        head = Head(prior.planes(ws), prior.decoder, prior.config.field, None, ws, prior)
-        view = head.render(reference.camera[None], picture.shape[-1], normals=False)
+        view = head_of(prior, ws).render(reference.camera[None], picture.shape[-1], normals=False)
         picture = torch.where(unknown, view.rgb, picture)
     return encoder(picture)[0]
 

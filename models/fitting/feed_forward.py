@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from ..head import Head
+from ..head import Head, head_of
 from ..photo.alignment import AlignedPortrait
 from ..prior.contract import HeadGenerator, styles
 from ..prior.encoder import PortraitEncoder
@@ -33,4 +33,4 @@ def feed_forward_head(
             "avatar: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1"
         )
     ws = styles(prior, code_of(prior, encoder, reference))
-    return Head(prior.planes(ws), prior.decoder, prior.config.field, reference, ws, prior)
+    return head_of(prior, ws, reference)

@@ -126,19 +126,28 @@ def contrast_of(rgb: Tensor, landmarks: Tensor) -> float:
     """
     axis = landmarks[LEFT] - landmarks[RIGHT]
     contrasts = []
-    for eye, mouth in ((RIGHT, RIGHT_MOUTH), (LEFT, LEFT_MOUTH)):
+    for eye, cheek in zip((RIGHT, LEFT), cheeks(rgb, landmarks, 0.5), strict=True):
         patch = luminance(_square(rgb, landmarks[eye], 0.5 * axis, PATCH))
-        cheek = luminance(_square(rgb, (landmarks[eye] + landmarks[mouth]) / 2, 0.3 * axis, PATCH))
-        contrasts.append(float(patch.std() / cheek.mean().clamp_min(0.05)))
+        contrasts.append(float(patch.std() / luminance(cheek).mean().clamp_min(0.05)))
     return min(contrasts)
+
+
+def cheeks(rgb: Tensor, landmarks: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Patches [3, n, n] of the right and left cheek, `share` of the way from the eye to the mouth's corner."""
+    axis = landmarks[LEFT] - landmarks[RIGHT]
+    right, left = (
+        _square(rgb, torch.lerp(landmarks[eye], landmarks[mouth], share), 0.3 * axis, PATCH)
+        for eye, mouth in ((RIGHT, RIGHT_MOUTH), (LEFT, LEFT_MOUTH))
+    )
+    return right, left
 
 
 def band_of(rgb: Tensor, landmarks: Tensor) -> float:
     """Height of a bar across the eyes, in pupils' distances; 0 where there is none.
 
     A bar is one piece of one colour, not that of a cheek, as wide as the pupils are apart and longer than high, that fills its own box
-    and ends abruptly. Lids, irises and frames of glasses make no such piece. It is looked for around the eyes, for a network that cannot see them puts
-    them above or below it.
+    and ends abruptly. Lids, irises and frames of glasses make no such piece. It is looked for around the eyes, for a network that
+    cannot see them puts them above or below it.
 
     Args:
         rgb: [3, H, W] sRGB in 0..1. landmarks: [L, 2] photo pixels, in the order of `LANDMARKS`.
@@ -149,15 +158,12 @@ def band_of(rgb: Tensor, landmarks: Tensor) -> float:
     inside = _square(torch.ones_like(rgb[:1]), middle, STRIP_SIDE * axis, STRIP)[0] > 0.95
     largest, least = F.max_pool2d(strip, 3, 1, 1), -F.max_pool2d(-strip, 3, 1, 1)
     pieces = labels(((largest - least).amax((0, 1)) < ONE_COLOUR) & inside)
-    cheeks = [
-        _square(rgb, torch.lerp(landmarks[eye], landmarks[mouth], 0.7), 0.3 * axis, PATCH).mean((1, 2))
-        for eye, mouth in ((RIGHT, RIGHT_MOUTH), (LEFT, LEFT_MOUTH))
-    ]
+    skin = [cheek.mean((1, 2)) for cheek in cheeks(rgb, landmarks, 0.7)]
     heights = [0.0]
     for number in range(1, int(pieces.max()) + 1):
         piece = pieces == number
         colour = strip[0, :, piece].mean(1)
-        if min(float((colour - cheek).abs().max()) for cheek in cheeks) > OTHER_COLOUR:
+        if min(float((colour - cheek).abs().max()) for cheek in skin) > OTHER_COLOUR:
             heights.append(bar_height(piece, strip[0], inside))
     return max(heights) * STRIP_SIDE / STRIP
 

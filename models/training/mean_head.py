@@ -9,7 +9,7 @@ import json
 import torch
 
 from ..checkpoint import save_tensors, shipped
-from ..head import Head
+from ..head import head_of
 from ..photo.mean_head import MeanHead
 from ..photo.pose import CANONICAL_LANDMARKS
 from ..portrait import MeshConfig, head_to_mesh
@@ -23,8 +23,7 @@ FACES = 16_000  # a pixel of the silhouette that matting takes is 0.013 scene un
 def build() -> MeanHead:
     """The surface of the mean style of the prior that ships, and the landmarks on which its faces lie; deterministic on a machine."""
     prior = load_generator(shipped("prior"))
-    styles = average_styles(prior)
-    head = Head(prior.planes(styles), prior.decoder, prior.config.field, None, styles, prior)
+    head = head_of(prior, average_styles(prior))
     mesh = head_to_mesh(head, MeshConfig(resolution=160, target_faces=FACES, texture_size=0))
     return MeanHead(mesh.vertices, mesh.faces, torch.tensor(CANONICAL_LANDMARKS))
 

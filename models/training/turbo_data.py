@@ -16,7 +16,7 @@ from torch import Tensor
 from ..camera import Camera, frontal, orbit
 from ..checkpoint import shipped
 from ..fitting.feed_forward import feed_forward_head
-from ..head import Head
+from ..head import Head, head_of
 from ..photo.alignment import uncropped
 from ..prior.contract import HeadGenerator, styles
 from ..prior.encoder import PortraitEncoder, shipped_encoder
@@ -111,7 +111,7 @@ def own_pair(stage: Stage, seed: int) -> dict[str, Tensor]:
     device = next(stage.prior.parameters()).device
     draws = torch.Generator().manual_seed(seed)
     ws = styles(stage.prior, factory_of_code(stage.prior.config.z_dim).code(seed).to(device))
-    own = Head(stage.prior.planes(ws), stage.prior.decoder, stage.prior.config.field, None, ws, stage.prior)
+    own = head_of(stage.prior, ws)
     turn = (torch.rand(OWN_VIEWS, generator=draws) * 2 - 1) * math.radians(75)
     lift = (torch.rand(OWN_VIEWS, generator=draws) * 2 - 1) * math.radians(20)
     yaw, pitch = torch.cat([torch.zeros(1), turn]), torch.cat([torch.zeros(1), lift])

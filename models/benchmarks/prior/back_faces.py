@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...checkpoint import read_tensors, save_tensors
 from ...commands.report import Row
-from ...head import Head
+from ...head import head_of
 from ...metrics.back_face import BackFace, back_face, cameras, control, thresholds
 from ...prior.contract import HeadGenerator, styles
 from ...synthetic.factories import Factory, factory_of_code
@@ -83,6 +83,5 @@ def _exact_views(folder: Path, factory: Factory, seed: int) -> tuple[Tensor, Ten
 @torch.no_grad()
 def _sampled(prior: HeadGenerator, seed: int) -> BackFace:
     ws = styles(prior, factory_of_code(prior.config.z_dim).code(seed))
-    head = Head(prior.planes(ws), prior.decoder, prior.config.field, None, ws, prior)
-    render = head.render(cameras(), SIZE, normals=False)
+    render = head_of(prior, ws).render(cameras(), SIZE, normals=False)
     return of_views(render.rgb, render.opacity, render.depth)

@@ -16,7 +16,7 @@ from ...camera import label_from_camera
 from ...commands.report import Row, finish
 from ...embedded import load_weights
 from ...fitting.inversion import PRESETS
-from ...head import Head
+from ...head import Head, head_of
 from ...metrics.discriminator import discriminator_scores
 from ...metrics.geometry import depth_error, silhouette_iou
 from ...metrics.image import high_frequency, masked_psnr, psnr, ssim
@@ -128,8 +128,7 @@ class Bench(HeadBench):
     @torch.no_grad()
     def of_styles(self, ws: Tensor) -> Head:
         """The prior's head of styles [1, num_ws, w_dim]."""
-        prior = self.weights.prior
-        return Head(prior.planes(ws), prior.decoder, prior.config.field, None, ws, prior)
+        return head_of(self.weights.prior, ws)
 
     @torch.no_grad()
     def encoded(self, views: MultiView) -> Head:
