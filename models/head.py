@@ -26,7 +26,7 @@ from .field.casting import (
     render_features,
 )
 from .field.geometry import coarse_offset, moved
-from .field.outline import outline, render_pixels
+from .field.outline import empty, outline, render_pixels
 from .field.triplane import Decoder, FieldConfig, TriplaneField
 from .field.volume_rendering import RenderConfig
 from .photo.alignment import AlignedPortrait
@@ -190,6 +190,7 @@ def fine_rendering(
     backdrop = image.new_tensor(background)[:, None, None]
     if head.config.activation == "sigmoid":  # black or white shows through
         image = image + (1 - mask) * (backdrop - float(white))
+        image = torch.where(empty(opacity, size)[:, None], backdrop, image)
     else:
         image = torch.lerp(backdrop, image, mask)
     pictures = Rendering(

@@ -141,7 +141,7 @@ def head_to_mesh(head: Head, config: MeshConfig, *, callback: Callable[[float], 
         return mesh
     report(0.95)
     portrait = head.reference.to(head.planes.device)
-    return with_photo(mesh, portrait.finest(), portrait.mask, portrait.camera)
+    return with_photo(mesh, portrait.finest(), portrait.told_mask(), portrait.camera)
 
 
 def normals_picture(normal: Tensor) -> Tensor:

@@ -29,6 +29,18 @@ def outline(opacity: Tensor, size: int) -> Tensor:
     return F.interpolate(spread, size=(size, size), mode="nearest-exact")[:, 0] > EDGE
 
 
+def empty(opacity: Tensor, size: int) -> Tensor:
+    """Where pictures of `size` pixels show nothing but what is behind a head: super-resolution is not quite even there, least at borders.
+
+    Args:
+        opacity: [V, 1, R, R] of the raw render.
+
+    Returns:
+        bool [V, size, size].
+    """
+    return F.interpolate(F.max_pool2d(opacity, 3, 1, 1), size=(size, size), mode="nearest-exact")[:, 0] < EDGE
+
+
 def render_pixels(
     cast: Caster, camera: Camera, pixels: Tensor, config: RenderConfig
 ) -> tuple[RayRendering, Tensor]:

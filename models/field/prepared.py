@@ -77,7 +77,7 @@ class PreparedField(TriplaneField):
     def density(self, points: Tensor) -> Tensor:
         """As `TriplaneField.density`."""
         flat = points.reshape(self.planes.shape[0], -1, 3)
-        inside = (flat.abs() <= self.config.box_side / 2).all(-1)
+        inside = self.config.inside(flat)
         tables = (self.table,) if self.shape_table is None else (self.shape_table,)
         learns = torch.is_grad_enabled() and any(x.requires_grad for x in (points, *tables, *self.layers))
         raw = self.raw(flat)[0] if learns else self.raw_density(flat)

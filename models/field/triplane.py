@@ -38,7 +38,7 @@ class FieldConfig:
         density_shift: added to the raw density before the softplus (EG3D: -1).
         density_scale: times the softplus, per scene unit (EG3D: 1).
         surface_density: density per scene unit that a mesh takes as its surface.
-        crop: scene units that are cut off the box's four upright sides when rendering (PanoHead: 0.1); 0 for none.
+        crop: scene units that are cut off the box's four upright sides (PanoHead: 0.1); 0 for none.
     """
 
     plane_axes: tuple[str, str, str] = OURS
@@ -100,6 +100,11 @@ class FieldConfig:
         """Shape of one head's planes, without the batch."""
         slices = (self.depth,) if self.depth else ()
         return (3, self.channels, *slices, self.resolution, self.resolution)
+
+    def inside(self, points: Tensor) -> Tensor:
+        """Whether points [..., 3] lie in the box and not in what is cut off: [...] bool."""
+        reach = self.box_side / 2
+        return (points.abs() <= points.new_tensor([reach - self.crop, reach, reach - self.crop])).all(-1)
 
 
 def _pair_of_axes(axes: object) -> bool:
@@ -235,8 +240,7 @@ class TriplaneField:
         """points [B, ..., 3], or [..., 3] where B is 1 -> density [...] >= 0 per scene unit, 0 outside the box, and colour [..., 3]."""
         flat = points.reshape(self.planes.shape[0], -1, 3)
         raw, features = self.raw(flat)
-        inside = (flat.abs() <= self.config.box_side / 2).all(-1)
-        density = torch.where(inside, self.activate(raw), raw.new_zeros(()))
+        density = torch.where(self.config.inside(flat), self.activate(raw), raw.new_zeros(()))
         return density.view(points.shape[:-1]), self.rgb(features).view(points.shape)
 
     def density(self, points: Tensor) -> Tensor:

@@ -88,6 +88,10 @@ class AlignedPortrait:
         """The person [3, S, S] without the background."""
         return self.image * self.mask + (1 - self.mask)
 
+    def told_mask(self) -> Tensor:
+        """The mask [1, S, S] where the photo tells something, 0 where it does not."""
+        return self.mask if self.unknown is None else self.mask * (self.unknown <= 0)
+
     def to(self, *args) -> AlignedPortrait:
         """As `Tensor.to`, for image, mask, unknown, camera and relief; the photo's bytes change device only."""
         image = self.image.to(*args)

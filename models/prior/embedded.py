@@ -48,9 +48,12 @@ def embedded_config(z_dim: int = CODE_DIM) -> GeneratorConfig:
 
 
 def people_config(z_dim: int) -> GeneratorConfig:
-    """The embedded prior of people: shoulders and long hair need a larger box. Args: z_dim: as of `embedded_config`."""
+    """The embedded prior of people: shoulders and long hair need a larger box, and reach its sides, where planes fade to what is
+    neither empty nor a person: a texel is cut off. Args: z_dim: as of `embedded_config`."""
     config = embedded_config(z_dim)
-    return replace(config, field=replace(config.field, box_side=0.84))
+    side = 0.84
+    field = replace(config.field, box_side=side, crop=side / config.field.resolution)
+    return replace(config, field=field)
 
 
 def embedded_generator(z_dim: int = CODE_DIM) -> PanoHeadGenerator:

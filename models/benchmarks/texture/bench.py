@@ -66,7 +66,7 @@ def meshes(head: Head) -> dict[str, Mesh]:
     """A head's mesh by row."""
     mesh = head_to_mesh(head, replace(DELIVERED, photo=False))
     portrait = present(head.reference, "a head with its photo", "invert one")
-    return {FIELD: mesh, PHOTO: with_photo(mesh, portrait.finest(), portrait.mask, portrait.camera)}
+    return {FIELD: mesh, PHOTO: with_photo(mesh, portrait.finest(), portrait.told_mask(), portrait.camera)}
 
 
 class TextureBench(HeadBench):

@@ -5,7 +5,7 @@ import torch
 from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.field.casting import MarchingCaster, render
 from portrait_diffusion.models.field.occupancy import GridCaster, build
-from portrait_diffusion.models.field.outline import outline, render_pixels
+from portrait_diffusion.models.field.outline import empty, outline, render_pixels
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
 from torch.testing import assert_close
 
@@ -26,6 +26,13 @@ def test_an_outline_is_where_neighbours_differ():
     opacity[..., 1:7, 1:7] = 1
     assert not outline(opacity, 16)[0, 6:10, 6:10].any()
     assert not outline(torch.ones(1, 1, 8, 8), 16).any()
+
+
+def test_nothing_is_seen_where_no_neighbour_is_seen():
+    opacity = torch.full((1, 1, 8, 8), 0.01)
+    opacity[..., 3, 3] = 0.5
+    bare = empty(opacity, 16)
+    assert not bare[0, 4:10, 4:10].any() and (~bare).sum() == 36
 
 
 @pytest.mark.parametrize("fast", [False, True])

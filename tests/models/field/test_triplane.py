@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from portrait_diffusion.models.field.prepared import prepare
 from portrait_diffusion.models.field.triplane import (
     EG3D,
     OURS,
@@ -70,6 +71,15 @@ def test_features_outside_the_box_vanish_and_density_with_them(seed):
     assert_close(
         field.raw(far)[0], field.decoder(torch.zeros(1, 2, 4))[0]
     )  # the family's renderer sees the decoder's constant
+
+
+def test_what_is_cut_off_is_as_empty_as_what_lies_outside():
+    config = FieldConfig(channels=4, depth=3, resolution=8, crop=0.1, density_shift=4.0)
+    field = TriplaneField(drawn(1, *config.planes_shape), Decoder(config), config)
+    points = torch.tensor([[0.45, 0.0, 0.0], [0.0, 0.0, -0.41], [0.0, 0.49, 0.0], [0.39, 0.0, 0.39]])
+    assert config.inside(points).tolist() == [False, False, True, True]
+    for density in (field.density(points), prepare(field).density(points)):
+        assert (density > 0).tolist() == [False, False, True, True]
 
 
 @given(seeds)

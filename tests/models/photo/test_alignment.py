@@ -1,6 +1,7 @@
 """Pose in closed form, exact crops, masks, and what bad input is told."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -336,6 +337,16 @@ def test_on_white_and_moving():
     double = aligned.to(torch.float64)
     assert double.image.dtype == double.mask.dtype == double.camera.cam2world.dtype == torch.float64
     assert double.crop_to_photo.dtype == aligned.to(torch.float16).crop_to_photo.dtype == torch.float64
+
+
+def test_what_is_unknown_is_no_part_of_the_told_mask():
+    aligned = by_hand(torch.full((3, 64, 64), 0.25), mask=disc(64, 64))
+    unknown = torch.zeros(1, 64, 64)
+    unknown[:, :32] = 1
+    told = replace(aligned, unknown=unknown).told_mask()
+    assert not told[:, :32].any()
+    assert_close(told[:, 32:], aligned.mask[:, 32:])
+    assert_close(replace(aligned, unknown=None).told_mask(), aligned.mask)
 
 
 def spoilt(value: float) -> torch.Tensor:
