@@ -211,6 +211,7 @@ def portrait_to_3d(
             perceptual=weights.eyes().distance,
             callback=callback,
         )
+        reference = head.reference or reference  # its camera as fitted
     if config is not None and (doubt := likeness(head, reference, shipped_identity()).doubt()) is not None:
         note(doubt)  # feed-forward heads are coarse, and not asked
     head = completed(head)

@@ -19,6 +19,7 @@ from ..models.fitting.run import Progress
 from ..models.metrics.identity import shipped_identity
 from ..models.metrics.image import masked_psnr
 from ..models.metrics.likeness import likeness
+from ..models.presence import present
 from . import convert, loading
 from .optimising import fingerprint, normally, optimise, private
 from .types import CATEGORY, AlignedWire, HeadOnWire, HeadWire, PriorWire, seed_input
@@ -113,7 +114,10 @@ class InvertPortrait(io.ComfyNode):
             prior.encoder,
             prior.critic if judge is None else judge.model,
         )
-        wire = loading.wire_head(replace(optimise(run, key, picture, config.steps), reference=aligned))
+        head = optimise(run, key, picture, config.steps)
+        camera = present(head.reference, "a head with its portrait", "invert it again").camera  # as fitted
+        reference = replace(aligned, camera=camera.to(aligned.image.device))
+        wire = loading.wire_head(replace(head, reference=reference))
         judged_by = eyes_for(
             prior.generator,
             prior.critic,

@@ -1,4 +1,5 @@
-"""Photo -> head: from a start, latents, then the generator, then the planes themselves are fitted to the photo; last, specks go.
+"""Photo -> head: from a start, latents and the photo's camera, then the generator, then the planes themselves are fitted to the photo;
+last, specks go.
 
 Pivotal tuning (Roich et al. 2022) in the extended latent space W+ (Abdal et al. 2019), on randomly drawn rays, and now and then on a
 piece of the super-resolved picture.
@@ -24,8 +25,11 @@ from ..prior.encoder import PortraitEncoder
 from .completion import code_of
 from .coverage import Coverage, coverage_loss, coverage_of
 from .perceptual import Perceptual
+from .photo_camera import MEASURES, moved_camera
 from .photo_losses import (
     HeldSurface,
+    PictureTarget,
+    Target,
     crop_loss,
     field_drift,
     held_drift,
@@ -46,10 +50,11 @@ class InversionConfig:
 
     Attributes:
         latent_steps, tuning_steps, detail_steps, sweep_steps: of the stages: latents, generator, planes, and these without the photo.
-        latent_rate, tuning_rate, detail_rate, sweep_rate: Adam's learning rates.
+        latent_rate, tuning_rate, detail_rate, sweep_rate: Adam's learning rates. pose_rate: of the photo's camera, where that is an
+            estimate, in the latents' stage; 0 leaves it.
         size: pixels to which the photo is shrunk for fitting.
         rays: per step. coarse, fine: samples per ray.
-        keep_latents: weight of the latents' mean squared distance from the start's.
+        keep_latents: weight of the latents' mean squared distance from the start's. keep_pose: of the camera's squared move.
         keep_shape, keep_colour: weights of the tuned field's distance from the untuned one at random points, which holds unseen sides.
         keep_surface: weight of its distance at the surface that `held_surface` names, in the planes' stage.
         keep_relief: weight of the distance from the relief of the face that the photo came with, in the stages of generator and planes.
@@ -69,11 +74,13 @@ class InversionConfig:
     tuning_rate: float = 2.5e-3
     detail_rate: float = 0.15
     sweep_rate: float = 0.04
+    pose_rate: float = 0.1
     size: int = 256
     rays: int = 1024
     coarse: int = 20
     fine: int = 20
     keep_latents: float = 0.02
+    keep_pose: float = 0.01
     keep_shape: float = 4.0
     keep_colour: float = 0.3
     keep_surface: float = 1.0
@@ -142,7 +149,7 @@ class Inversion(Run[None]):
         perceptual: Perceptual | None = None,
     ) -> None:
         check_finite("inversion", "a photo and a mask", reference.image, reference.mask)
-        self.config, self.reference = config, reference
+        self.config, self.given = config, reference
         self.start = start.detach().clone()
         self.latents = start.detach().clone().requires_grad_()
         self.pivot_generator = prior
@@ -163,7 +170,32 @@ class Inversion(Run[None]):
         if config.shape_share:
             self.bend = coarse_offset(self.offset.detach(), config.shape_share).requires_grad_()
             variables["bend"] = self.bend
+        self.move: Tensor | None = None  # of the photo's camera
+        self._photo: tuple[Target, PictureTarget | None] | None = None  # once that stands
+        if reference.estimated and config.pose_rate:
+            self.move = torch.zeros(len(MEASURES), device=self.offset.device).requires_grad_()
+            variables["move"] = self.move
         super().__init__(config.steps, generator, variables)
+
+    @property
+    def reference(self) -> AlignedPortrait:
+        """The photo with its camera as it stands, detached."""
+        if self.move is None:
+            return self.given
+        return replace(self.given, camera=moved_camera(self.given.camera, self.move.detach()))
+
+    def photo(self, stage: int) -> tuple[Target, PictureTarget | None]:
+        """What the photo's camera saw, differentiable by that in the first stage."""
+        if self.move is None:
+            return self.target, self.picture
+        if stage == 0 or self._photo is None:
+            camera = moved_camera(self.given.camera, self.move if stage == 0 else self.move.detach())
+            picture = None if self.picture is None else self.picture.seen_by(camera)
+            photo = self.target.seen_by(camera), picture
+            if stage == 0:
+                return photo
+            self._photo = photo
+        return self._photo
 
     def stage(self) -> tuple[int, int]:
         """The stage that `step_count` is in (0 latents, 1 generator, 2 planes, 3 sweep), and the steps that it has done.
@@ -216,12 +248,13 @@ class Inversion(Run[None]):
     def _photo_loss(self, field: TriplaneField) -> Tensor:
         """How far the head is from the photo: on rays, or on a piece of the picture when that is due."""
         config = self.config
-        if self.picture is not None and self.step_count % config.crop_every == config.crop_every - 1:
+        target, picture = self.photo(self.stage()[0])
+        if picture is not None and self.step_count % config.crop_every == config.crop_every - 1:
             sampling = RenderConfig(coarse=config.coarse, fine=config.fine, white_back=True)
-            where = field, self.latents, self.picture, sampling, config.crop, self.draws
+            where = field, self.latents, picture, sampling, config.crop, self.draws
             return crop_loss(self.generator, *where, self.perceptual, config.perceptual, self.pieces)
         sampling = RenderConfig(coarse=config.coarse, fine=config.fine)
-        return ray_loss(field, self.target, sampling, config.rays, self.draws, self.pieces)
+        return ray_loss(field, target, sampling, config.rays, self.draws, self.pieces)
 
     def proposal(self) -> Proposal[None]:
         """One step of the stage that `step_count` is in."""
@@ -246,15 +279,21 @@ class Inversion(Run[None]):
                 loss = loss + config.reach_shape * matter + config.reach_colour * paint
         else:
             loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
+            if self.move is not None:
+                loss = loss + config.keep_pose * self.move.square().sum()
         planes = [name for name in ("offset", "bend") if name in self.variables]
         generator = [name for name in self.variables if name.startswith("generator.")]
-        names = (["latents"], generator, planes)[stage]
+        start = [name for name in ("latents", "move") if name in self.variables]
+        names = (start, generator, planes)[stage]
         gradients = torch.autograd.grad(loss, [self.variables[name] for name in names], allow_unused=True)
         rate = (config.latent_rate, config.tuning_rate, config.detail_rate)[stage]
         return Proposal(
             gradients=dict(zip(names, gradients, strict=True)),
             rate=falling(rate, count, config.stages[stage]),
-            rates={"bend": falling(RATE * rate, count, config.stages[stage])},
+            rates={
+                "bend": falling(RATE * rate, count, config.stages[stage]),
+                "move": falling(config.pose_rate, count, config.stages[stage]),
+            },
             count=count + 1,
             numbers=(loss.detach(), *(gradient for gradient in gradients if gradient is not None)),
             loss=loss.item(),
@@ -295,7 +334,7 @@ class Inversion(Run[None]):
         return {f"{i}.{part}": f"{part}.{name}" for i, name in enumerate(self.variables) for part in PARTS}
 
     def resume_beside(self, saved: SavedState) -> None:
-        self.pivot, self._planes = None, None
+        self.pivot, self._planes, self._photo = None, None, None
         self.sweep = Sweep.of(saved, self.offset.device)
 
 

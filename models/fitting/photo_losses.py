@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..camera import orbit, project, rays
+from ..camera import Camera, orbit, project, rays
 from ..field.casting import MarchingCaster, render_features
 from ..field.outline import outline
 from ..field.triplane import FieldConfig, TriplaneField
@@ -33,6 +33,12 @@ class Target:
     rgb: Tensor
     mask: Tensor
     weight: Tensor
+
+    def seen_by(self, camera: Camera) -> Target:
+        """The same photo, had another camera, unbatched, taken it."""
+        size = math.isqrt(len(self.mask))
+        origins, directions = (x.reshape(-1, 3) for x in rays(camera, size, size))
+        return replace(self, origins=origins, directions=directions)
 
 
 def photo_target(reference: AlignedPortrait, size: int) -> Target:
@@ -246,6 +252,11 @@ class PictureTarget:
     compared: Tensor
     unknown: Tensor | None = None
     raw_unknown: Tensor | None = None
+
+    def seen_by(self, camera: Camera) -> PictureTarget:
+        """The same photo, had another camera, unbatched, taken it."""
+        origins, directions = rays(camera, len(self.origins), len(self.origins))
+        return replace(self, origins=origins, directions=directions)
 
 
 def picture_target(reference: AlignedPortrait, generator: HeadGenerator) -> PictureTarget:

@@ -25,7 +25,8 @@ STEEP = 4.0  # depth per width: a surface turned away by 76 degrees
 class PhotoConfig:
     """How much of the photo a texture takes; the defaults were chosen on validation heads, seen from up to 70 degrees aside.
 
-    Earlier weights gain more at the front and lose from aside, where detail lies in the wrong places of a wrong shape.
+    Detail from steeper surfaces gains twice as much at the front, and loses from aside, where it lies in the wrong places of a wrong
+    shape; what is coarser bears a shift.
 
     Attributes:
         detail_from, detail_to: cosines of the surface's turn away from the camera at which detail begins and is whole.
@@ -38,11 +39,11 @@ class PhotoConfig:
         gain: the largest factor, either way, between the photo's colours and the mesh's.
     """
 
-    detail_from: float = 0.6
-    detail_to: float = 0.95
-    area_from: float = 0.8
-    area_to: float = 0.97
-    coarse: float = 8 / 512
+    detail_from: float = 0.8
+    detail_to: float = 0.98
+    area_from: float = 0.6
+    area_to: float = 0.9
+    coarse: float = 5 / 512
     relief: float = 6 / 512
     soft: float = 16 / 512
     inset: float = 2 / 256

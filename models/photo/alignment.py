@@ -68,6 +68,7 @@ class AlignedPortrait:
         photo: [3, P, P] uint8, what the crop shows at the photo's resolution, S < P <= MAX_PHOTO; None where the crop
             is as fine.
         relief: of the face, as the network sees it; None where it tells none, and of portraits that files hold.
+        estimated: whether the camera was told from the photo, and fits may move it.
     """
 
     image: Tensor
@@ -79,6 +80,7 @@ class AlignedPortrait:
     notes: tuple[str, ...] = ()
     photo: Tensor | None = None
     relief: Relief | None = None
+    estimated: bool = False
 
     def finest(self) -> Tensor:
         """The crop [3, P, P] sRGB in 0..1 at the photo's resolution, where that is kept, else `image`."""
@@ -182,7 +184,9 @@ def align(
     relief = face_relief(image, foreground, network, camera)
     report(1.0)
     affine = torch.tensor(shrink, dtype=torch.float64)[:, None] * crop_to_photo
-    return AlignedPortrait(image, foreground, camera, affine, photo_size, unknown, notes, photo, relief)
+    return AlignedPortrait(
+        image, foreground, camera, affine, photo_size, unknown, notes, photo, relief, estimated=crop is None
+    )
 
 
 def _prepared(
