@@ -27,6 +27,7 @@ from .field.casting import (
 )
 from .field.geometry import coarse_offset, moved
 from .field.outline import empty, outline, render_pixels
+from .field.prepared import prepare
 from .field.triplane import Decoder, FieldConfig, TriplaneField
 from .field.volume_rendering import RenderConfig
 from .photo.alignment import AlignedPortrait
@@ -101,7 +102,7 @@ class Head:
         The weighted mean over a short way through the surface, since density is not a wall.
         """
         depth = torch.linspace(0.012, -0.03, 12, dtype=points.dtype, device=points.device)
-        density, colour = self.field()(points[:, None] + depth[:, None] * normals[:, None])
+        density, colour = prepare(self.field())(points[:, None] + depth[:, None] * normals[:, None])
         thickness = density * (0.042 / 12)
         weights = torch.exp(-(thickness.cumsum(-1) - thickness)) * -torch.expm1(-thickness) + 1e-6
         return ((weights[..., None] * colour).sum(-2) / weights.sum(-1, keepdim=True)).clamp(0, 1)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .camera import orbit
 from .field.casting import Rendering
+from .field.prepared import prepare
 from .field.volume_rendering import RenderConfig
 from .fitting.completion import completed
 from .fitting.feed_forward import feed_forward_head
@@ -120,9 +121,9 @@ def head_to_mesh(head: Head, config: MeshConfig, *, callback: Callable[[float], 
         ValueError: there is no surface at the density asked for.
     """
     report = callback or (lambda share: None)
-    level = config.surface_density or head.config.surface_density
+    level, field = config.surface_density or head.config.surface_density, prepare(head.field())
     mesh = isosurface.extract(
-        lambda points: head.field().density(points[None])[0],
+        lambda points: field.density(points[None])[0],
         box_side=head.config.box_side,
         resolution=config.resolution,
         level=level,

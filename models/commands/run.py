@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..devices import pick_device
+from ..devices import half_of_processors, pick_device
 from ..distillation.refinement import PRESETS as REFINEMENTS
 from ..embedded import distillation_on, load_weights, refiner_on
 from ..fitting.inversion import PRESETS
@@ -101,6 +101,7 @@ def result_rows(result: Portrait3D, weights: Weights, inversion: str | None) -> 
     return [*rows, Row("mesh", "faces", len(result.mesh.faces), "")]
 
 
+@half_of_processors()
 def run(arguments: list[str]) -> None:
     """Read the photo, run the stages, write the files and the report."""
     options = parse(arguments)
