@@ -51,7 +51,7 @@ class HeadBench(ABC, Generic[S]):
 
     def __init__(self, heads: list[S], store: Path, minutes: float) -> None:
         self.heads, self.store = heads, store
-        self.stored: dict[str, dict[str, dict]] = json.loads(store.read_text()) if store.is_file() else {}
+        self.stored: dict[str, dict[str, dict]] = self._kept()
         self.done: dict[str, dict[str, dict]] = {}
         self.until = time.monotonic() + 60 * minutes
 
@@ -69,8 +69,16 @@ class HeadBench(ABC, Generic[S]):
             if head.key in file_rows:
                 current_rows[head.key] = file_rows[head.key]
 
+    def _kept(self) -> dict[str, dict[str, dict]]:
+        """What the file holds."""
+        return json.loads(self.store.read_text(encoding="utf-8")) if self.store.is_file() else {}
+
     def save(self) -> None:
-        """Write the file, through a neighbour: a call that is killed leaves the old one whole."""
+        """Write the file, with what another call has put there since, through a neighbour: a call that is killed leaves the old one
+        whole."""
+        for row, figures in self._kept().items():
+            own = self.stored.setdefault(row, {})
+            own.update({key: value for key, value in figures.items() if key not in own})
         self.store.parent.mkdir(parents=True, exist_ok=True)
         partial = self.store.with_name(f"{self.store.name}.partial")
         partial.write_text(json.dumps(self.stored), encoding="utf-8")

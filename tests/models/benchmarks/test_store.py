@@ -132,3 +132,16 @@ def test_differences_are_of_heads_and_metrics_that_both_have():
         for row in difference_rows("ours less other", ours, other, {"PSNR": "dB", "SSIM": "", "L2": ""})
     }
     assert rows == {"PSNR": (3.0, 2), "SSIM": (0.25, 1)}
+
+
+def test_two_calls_at_once_keep_each_other_s_figures(tmp_path):
+    folders, path = [tmp_path / "one", tmp_path / "other"], tmp_path / "store.json"
+    for folder, brightness in zip(folders, (0.2, 0.6), strict=True):
+        folder.mkdir()
+        write_head(folder / f"{folder.name}.safetensors", brightness)
+    both = [Brightness(folder_heads(folder, 1), path, 1.0) for folder in folders]
+    for one in both:
+        one.run()
+    again = [bench(folder, 1, path) for folder in folders]
+    assert all(one.measured == [] for one in again)
+    assert [one.rows() for one in again] == [one.rows() for one in both]
