@@ -1,6 +1,6 @@
 """Whether a fitted head looks like its portrait: the last check, of fits that went astray.
 
-It says little of what the portrait shows: 220 steps make a head of a single eye or a piece of cloth that looks just like it from the
+It says little of what the portrait shows: a quick inversion makes a head of a single eye or a piece of cloth that looks just like it from the
 front (similarity 0.95 and more), which is why alignment looks for a face; a cat's is 9 dB away.
 """
 
