@@ -102,7 +102,7 @@ class FieldConfig:
         return (3, self.channels, *slices, self.resolution, self.resolution)
 
     def inside(self, points: Tensor) -> Tensor:
-        """Whether points [..., 3] lie in the box and not in what is cut off: [...] bool."""
+        """Whether points [..., 3], scene units, lie in the box and not in what is cut off: [...] bool."""
         reach = self.box_side / 2
         return (points.abs() <= points.new_tensor([reach - self.crop, reach, reach - self.crop])).all(-1)
 

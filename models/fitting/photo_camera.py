@@ -17,7 +17,7 @@ MEASURES = (0.1, 0.04, 0.04, 0.008, 0.008, 0.008, 0.02)
 
 
 def moved_camera(camera: Camera, move: Tensor) -> Camera:
-    """A camera turned about the world's middle, then moved, and zoomed; differentiable.
+    """A camera turned about the world's middle (by exponential coordinates), then moved, and zoomed; differentiable.
 
     Args:
         camera: unbatched. move: [7], in `MEASURES`.
@@ -26,9 +26,8 @@ def moved_camera(camera: Camera, move: Tensor) -> Camera:
     x, y, z = turn
     none = torch.zeros_like(x)
     about = torch.stack([none, -z, y, z, none, -x, -y, x, none]).view(3, 3)
-    rotation = torch.linalg.matrix_exp(about) @ camera.cam2world[:3, :3]
-    position = torch.linalg.matrix_exp(about) @ camera.position + way
-    upper = torch.cat([rotation, position[:, None]], 1)
+    upper = torch.linalg.matrix_exp(about) @ camera.cam2world[:3]
+    upper = upper + F.pad(way[:, None], (3, 0))
     lens = camera.intrinsics
     focal = torch.diag(F.pad(lens.diagonal()[:2], (0, 1)))
     return Camera(torch.cat([upper, camera.cam2world[3:]]), lens + focal * zoom.expm1())

@@ -1,4 +1,4 @@
-"""models/fitting/photo_camera.py: cameras move as told, and an inversion brings a wrong one nearer to the one that took the photo."""
+"""models/fitting/photo_camera.py: cameras move as told, the loss on rays leads to the one that took the photo, inversions take it along."""
 
 import math
 from dataclasses import replace
