@@ -223,6 +223,7 @@ class Lattice:
 
     Attributes:
         texels, slices: factor and summand, from scene units to either, 0 at the first one's centre.
+        smooth: whether slices blend smoothly and hold on beyond the last (`FieldConfig.slab`).
         last: texel where the last pair begins. rows: of one head.
         strides [3, K], start [K]: from a pair's texels to rows.
         row, column: [6, K], which of the axes' linear weights make each corner's.
@@ -231,6 +232,7 @@ class Lattice:
 
     texels: tuple[float, float]
     slices: tuple[float, float]
+    smooth: bool
     last: int
     rows: int
     strides: Tensor
@@ -254,7 +256,11 @@ class Lattice:
         weights = (linear @ self.row).mul_(linear @ self.column)
         if self.third is None:
             return rows, weights, None
-        slices = tents(points * self.slices[0] + self.slices[1], len(self.third) // 3)
+        count = len(self.third) // 3
+        position = points * self.slices[0] + self.slices[1]
+        slices = tents(position.clamp_(0, count - 1) if self.smooth else position, count)
+        if self.smooth:
+            slices = slices * slices * (3 - 2 * slices)
         return rows.view(-1, 4), weights.view(-1, 4), slices @ self.third
 
 
@@ -277,7 +283,8 @@ def lattice(config: FieldConfig, like: Tensor) -> Lattice:
         third = torch.eye(3 * D).to(like)[:, axis].repeat_interleave(C, 1)
     return Lattice(
         texels=(H / config.box_side, H / 2 - 0.5),
-        slices=(D / config.box_side, D / 2 - 0.5),
+        slices=config.slices_at,
+        smooth=config.slab > 0,
         last=max(H - 2, 0),
         rows=3 * H * H,
         strides=torch.stack([H * axes[rows[plane]] + axes[columns[plane]] for plane, _, _ in corners], 1),

@@ -39,6 +39,8 @@ class FieldConfig:
         density_scale: times the softplus, per scene unit (EG3D: 1).
         surface_density: density per scene unit that a mesh takes as its surface.
         crop: scene units that are cut off the box's four upright sides (PanoHead: 0.1); 0 for none.
+        slab: scene units between a grid's first and last slice, which blend smoothly and hold on beyond: what a photo tells of the front
+            is then not told to the back; 0 for slices that fill the box, blend linearly and fade out (PanoHead).
     """
 
     plane_axes: tuple[str, str, str] = OURS
@@ -53,6 +55,7 @@ class FieldConfig:
     density_scale: float = 1.0
     surface_density: float = 30.0
     crop: float = 0.0
+    slab: float = 0.0
 
     def __post_init__(self) -> None:
         triple = isinstance(self.plane_axes, list | tuple) and len(self.plane_axes) == 3
@@ -71,6 +74,7 @@ class FieldConfig:
             density_scale=(0, 1e6),
             surface_density=(0, 1e6),
             crop=(0, 1e3),
+            slab=(0, 1e3),
         )
         if 3 * self.channels * max(self.depth, 1) * self.resolution**2 > MOST:
             raise ValueError(
@@ -94,6 +98,21 @@ class FieldConfig:
             raise ValueError(
                 f"FieldConfig: expected a crop from 0 to half of box_side ({self.box_side / 2:g}), got {self.crop}"
             )
+
+    @property
+    def slices_at(self) -> tuple[float, float]:
+        """Factor and summand, from scene units to slices, 0 at the first one's centre."""
+        D = max(self.depth, 1)
+        return ((D - 1) / self.slab, (D - 1) / 2) if self.slab else (D / self.box_side, D / 2 - 0.5)
+
+    def slice_weights(self, third: Tensor) -> list[Tensor]:
+        """Of each slice, at coordinates [...], scene units, along the axis that its plane does not see: D of [...]."""
+        factor, summand = self.slices_at
+        position = third * factor + summand
+        if self.slab:
+            position = position.clamp(0, self.depth - 1)
+        linear = [(1 - (position - i).abs()).clamp(min=0) for i in range(self.depth)]
+        return [x * x * (3 - 2 * x) for x in linear] if self.slab else linear
 
     @property
     def planes_shape(self) -> tuple[int, ...]:
@@ -125,12 +144,8 @@ def plane_features(planes: Tensor, points: Tensor, config: FieldConfig) -> list[
         flat = plane.flatten(1, -3).contiguous(memory_format=torch.channels_last)
         texels = F.grid_sample(flat, unit[:, None, :, [column, row]], align_corners=False)[:, :, 0]
         if plane.ndim == 5:  # [B, H, W] and the two axes before
-            third = unit[..., ({0, 1, 2} - {column, row}).pop()]
-            slices = torch.arange(plane.shape[2], dtype=third.dtype, device=third.device)[:, None]
-            tent = (1 - ((third[:, None] + 1) * (plane.shape[2] / 2) - 0.5 - slices).abs()).clamp(
-                min=0
-            )  # [B, D, N]
-            texels = (texels.unflatten(1, plane.shape[1:3]) * tent[:, None]).sum(2)
+            weights = torch.stack(config.slice_weights(points[..., ({0, 1, 2} - {column, row}).pop()]), 1)
+            texels = (texels.unflatten(1, plane.shape[1:3]) * weights[:, None]).sum(2)  # over [B, C, D, N]
         samples.append(texels)
     return samples
 
@@ -140,7 +155,8 @@ def sample_planes(planes: Tensor, points: Tensor, config: FieldConfig) -> Tensor
 
     Args:
         planes: [B, 3, C, H, W] or [B, 3, C, D, H, W].
-        points: [B, N, 3] scene units; outside the box features are zero, and grids fade out over their outer half slices.
+        points: [B, N, 3] scene units; outside the box features are zero, and grids without a slab fade out over their outer half
+            slices.
 
     Returns:
         [B, N, C].

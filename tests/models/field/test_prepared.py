@@ -10,11 +10,18 @@ from portrait_diffusion.models.field.readable import ReadableField
 from portrait_diffusion.models.field.triplane import EG3D, OURS, Decoder, FieldConfig, TriplaneField
 from torch.testing import assert_close
 
-KINDS = [(0, "sigmoid", EG3D, 1), (1, "lrelu", OURS, 2), (2, "sigmoid", OURS, 1), (3, "none", OURS, 2)]
+KINDS = [
+    (0, "sigmoid", EG3D, 1),
+    (1, "lrelu", OURS, 2),
+    (2, "sigmoid", OURS, 1),
+    (3, "none", OURS, 2),
+    (2, "sigmoid", OURS, 1, 0.3),
+    (3, "lrelu", OURS, 2, 0.5),
+]
 
 
 def random_field(
-    depth=0, activation="sigmoid", axes=OURS, heads=1, dtype=torch.float64, gain=1.0, resolution=9
+    depth=0, activation="sigmoid", axes=OURS, heads=1, slab=0.0, dtype=torch.float64, gain=1.0, resolution=9
 ):
     config = FieldConfig(
         depth=depth,
@@ -24,6 +31,7 @@ def random_field(
         channels=4,
         hidden=6,
         features=5,
+        slab=slab,
     )
     generator = torch.Generator().manual_seed(depth)
     decoder = Decoder(config).to(dtype)

@@ -60,6 +60,17 @@ def test_one_slice_is_not_a_plane_but_fades_with_its_distance():
     )
 
 
+def test_in_a_slab_the_front_tells_the_back_nothing_and_holds_on_beyond():
+    config = FieldConfig(channels=1, depth=2, resolution=4, box_side=2.0, slab=0.4)
+    points = torch.tensor([[[0.1, 0.2, z] for z in (-0.9, -0.2, -0.1, 0.0, 0.2, 0.9)]])
+    planes = torch.zeros(1, *config.planes_shape)
+    planes[0, 0, :, 1] = 3.0  # the front slice of xy
+    wanted = torch.tensor([0.0, 0.0, 0.15625, 0.5, 1.0, 1.0])  # 3 u^2 - 2 u^3 at a quarter and at half
+    assert_close(sample_planes(planes, points, config)[0, :, 0], wanted)
+    with pytest.raises(ValueError, match="slab"):
+        FieldConfig(slab=-1.0)
+
+
 @given(seeds)
 def test_features_outside_the_box_vanish_and_density_with_them(seed):
     config = FieldConfig(channels=4, depth=3, resolution=8, box_side=1.0)
