@@ -199,13 +199,14 @@ def held_surface(field: TriplaneField, reference: AlignedPortrait, sampling: Ren
     sight = points - camera.position
     distance = sight.norm(dim=-1)
     behind = distance > first[0, 0, row, column] + BEHIND
-    facing = -(surface_normals(field, points[None], sampling.normal_step)[0] * sight).sum(-1) / distance
+    normals = surface_normals(field, points[None], sampling.normal_step)[0]
+    facing = -(normals * sight).sum(-1) / distance
     grazing = facing.abs() < GRAZING
     held_colour, held_shape = behind | grazing, deep & (behind | ~grazing)
     if (unknown := unknown_at(reference, HELD_SIZE)) is not None:
         untold = unknown[row, column] > 0
         held_colour, held_shape = held_colour | untold, held_shape | untold
-    rgb = carried_colours(field, reference, points, sampling)
+    rgb = carried_colours(field, reference, points, normals, sampling)
     return HeldSurface(points, rgb, held_colour.float(), held_shape.float())
 
 
