@@ -81,10 +81,12 @@ def looked_again(field: TriplaneField, sweep: Sweep) -> Sweep:
 def _matter(field: TriplaneField) -> tuple[Tensor, Tensor, Tensor]:
     """The grid's points [`CELLS`^3, 3]; where matter hangs in the air, and where all other matter is, [X, Y, Z] bool."""
     side = field.config.box_side
-    axis = torch.linspace(-side / 2, side / 2, CELLS, device=field.device)  # at its sides planes fade
+    axis = torch.linspace(-side / 2, side / 2, CELLS, device=field.device)
     grid = torch.cartesian_prod(axis, axis, axis)
     raw = torch.cat([field.raw_density(part[None])[0] for part in grid.split(1 << 17)])
-    solid = (field.activate(raw) > FAINT * field.config.surface_density).view(CELLS, CELLS, CELLS)
+    solid = field.activate(raw) > FAINT * field.config.surface_density
+    solid &= field.config.inside(grid) & (grid.abs() < side / 2 - side / field.config.resolution).all(-1)
+    solid = solid.view(CELLS, CELLS, CELLS)  # without the box's sides, which tie pieces together
     stray = stray_pieces(solid)[0] > 0
     main = solid & ~stray
     return grid, _grown(stray) & ~_grown(main), main

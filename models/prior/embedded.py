@@ -49,14 +49,14 @@ def embedded_config(z_dim: int = CODE_DIM) -> GeneratorConfig:
 
 def people_config(z_dim: int) -> GeneratorConfig:
     """The embedded prior of people: shoulders and long hair need a larger box, and reach its sides, where planes fade to what is
-    neither empty nor a person: a texel is cut off. Its slices meet in the head's middle, smoothly, so that faces stay in front.
+    neither empty nor a person: a texel is cut off.
 
     Args:
         z_dim: as of `embedded_config`.
     """
     config = embedded_config(z_dim)
     side = 0.84
-    field = replace(config.field, box_side=side, crop=side / config.field.resolution, slab=0.2)
+    field = replace(config.field, box_side=side, crop=side / config.field.resolution)
     return replace(config, field=field)
 
 

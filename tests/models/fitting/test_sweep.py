@@ -11,6 +11,7 @@ from ..field.test_occupancy import ball_field
 from ..field.test_volume_rendering import Ball
 
 ASIDE = torch.tensor([0.4, 0.4, 0.0])
+AT_SIDE = torch.tensor([0.47, 0.4, 0.0])
 
 
 class Two(Ball):
@@ -31,6 +32,20 @@ def test_strays_are_points_about_the_smaller_piece_only():
     assert len(sweep.strays) > 20 and (sweep.strays - ASIDE).norm(dim=-1).max() < 0.07
     assert ((sweep.points - ASIDE).norm(dim=-1) > 0.02).all()
     assert torch.equal(sweep.alpha, opacity(Two(), sweep.points)) and sweep.alpha.max() > 0.9
+
+
+class Tied(Ball):
+    """A small ball at the box's side, which is solid all around, as where planes fade."""
+
+    def raw(self, points):
+        raw, features = super().raw(points)
+        aside = (0.03 - (points - AT_SIDE).norm(dim=-1)) / self.blur
+        return torch.maximum(torch.maximum(raw, aside), (points.abs().amax(-1) - 0.499) * 1e4), features
+
+
+def test_the_boxs_sides_do_not_tie_pieces_to_each_other():
+    strays = sweep_of(Tied(), draws()).strays
+    assert len(strays) > 5 and (strays - AT_SIDE).norm(dim=-1).max() < 0.07
 
 
 def test_a_second_look_finds_what_hangs_in_the_air_by_then():
