@@ -47,7 +47,7 @@ ROWS = {
     "no face, in another alphabet": (["никто 誰.png"], ["expected a photo with a visible face"]),
     "a VGG16 that is a photo": (
         ["nobody.png", "--vgg", "words.jpg"],
-        ["vgg: expected a .safetensors or .pth file", "words.jpg"],
+        ["vgg: expected a .safetensors, .pth, .pt, .ckpt or .bin file", "words.jpg"],
     ),
     "no VGG16": (["nobody.png", "--vgg", "none.pth"], ["vgg: expected", "found none called none.pth"]),
     "out is a file": (
