@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DEPTH = 200  # containers within containers; a network of five modules within each other takes thirty
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Record:
     """An object of some class: its name, what it was made with, and its state.
 
@@ -26,6 +26,9 @@ class Record:
     name: str
     arguments: tuple = ()
     state: object = None
+
+    def __repr__(self) -> str:
+        return f"a {printable(self.name)}"  # not its state, which may be endless
 
     def entry(self, name: str) -> object:
         """Of the state, where it is names and values; None where there is none."""

@@ -26,7 +26,7 @@ DTYPES = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Storage:
     """A row of numbers that has not been read.
 
@@ -53,7 +53,7 @@ class Storage:
         return place.part(self.first * size, self.count * size)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StoredTensor:
     """A tensor whose numbers have not been read.
 
