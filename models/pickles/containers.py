@@ -71,7 +71,7 @@ def read_any(source: Source, path: Path, budget: Budget) -> object:
         ValueError: it is damaged, wraps something else, or its pickle is refused.
     """
     everything = source.whole()
-    start = source.memory[:BLOCK]
+    start = source.read(0, min(BLOCK, source.size))
     if start[:4] == b"PK\x03\x04":
         return read_archive(source, path, budget)
     if start[257:262] == b"ustar":
@@ -89,7 +89,7 @@ def storage_in(data: object, budget: Budget) -> Storage:
     """
     if isinstance(data, bytes):
         budget.hold(len(data))
-        data = Source(data).whole()
+        data = Source(data, len(data)).whole()
     if not isinstance(data, Span):
         raise ValueError("has numbers that are no bytes")
     stream = Stream(data.plain(budget))

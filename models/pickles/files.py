@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from mmap import ACCESS_READ, mmap
+from io import FileIO
 from pathlib import Path
 
 from torch import Tensor
@@ -46,11 +46,10 @@ class PickleFile:
                 raise ValueError(
                     "cannot be read by a computer that orders bytes otherwise; convert it elsewhere"
                 )
-        self.file = self.path.open("rb", buffering=0)
-        self.memory = mmap(self.file.fileno(), 0, access=ACCESS_READ)
+        self.file = FileIO(self.path)
         try:
             with self._told():
-                self.value = read_any(Source(self.memory, self.file), self.path, Budget(size))
+                self.value = read_any(Source(self.file, size), self.path, Budget(size))
         except ValueError:
             self.close()
             raise
@@ -64,7 +63,6 @@ class PickleFile:
 
     def close(self) -> None:
         """Let the file go; tensors that were read stay."""
-        self.memory.close()
         self.file.close()
 
     def tensor(self, stored: StoredTensor) -> Tensor:

@@ -102,6 +102,12 @@ def _encode(machine: Machine, arguments: tuple) -> bytes | Span:
     return latin(text)
 
 
+def _no_bytes(machine: Machine, arguments: tuple) -> bytes:
+    """How protocol 2 writes none."""
+    _several(arguments, 0, 0, "bytes")
+    return b""
+
+
 def _scalar(machine: Machine, arguments: tuple) -> int | float | bool:
     """A number of numpy's."""
     kind, data = _several(arguments, 2, 2, "scalar")
@@ -146,6 +152,10 @@ CALLS: dict[str, Callable[[Machine, tuple], object]] = {
     "collections OrderedDict": _dict,
     "builtins set": _set,
     "__builtin__ set": _set,
+    "builtins frozenset": lambda machine, arguments: frozenset(_set(machine, arguments)),
+    "__builtin__ frozenset": lambda machine, arguments: frozenset(_set(machine, arguments)),
+    "builtins bytes": _no_bytes,
+    "__builtin__ bytes": _no_bytes,
     "_codecs encode": _encode,
     "numpy.core.multiarray scalar": _scalar,
     "numpy._core.multiarray scalar": _scalar,

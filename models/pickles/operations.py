@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = 5  # the latest
 DIGITS = 64  # bytes of a whole number; torch's mark at a file's start has ten
-TEXT_NUMBER = 40  # letters of a number in protocol 0
+TEXT_NUMBER = 100  # letters of a number in protocol 0
 Operation = Callable[["Machine"], None]
 STOP = ord(".")
 OPERATION: dict[int, Operation] = {}

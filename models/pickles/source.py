@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from mmap import mmap
-from typing import BinaryIO
+from io import FileIO
 
 from .budget import Budget
 
 SHORT = 2**16  # bytes of a text or a run of bytes that is read at once
 LINE = 2**12  # bytes of a line of protocol 0
+AHEAD = 2**13  # bytes that are read ahead; many times more would be read in vain behind each long one
 TRUNCATED = "ends in the middle; copy it again"
 
 
@@ -18,11 +18,11 @@ class Source:
     """A file, or bytes that were unpacked.
 
     Attributes:
-        memory: its bytes. file: the same opened without a buffer, so that numbers need not pass through the mapping; None for bytes.
+        content: the bytes, or the file opened without a buffer. size: how many bytes there are.
     """
 
-    memory: mmap | bytes
-    file: BinaryIO | None = None
+    content: bytes | FileIO
+    size: int
 
     def fill(self, start: int, buffer: memoryview) -> None:
         """Copy what lies from `start` on into a buffer.
@@ -30,20 +30,28 @@ class Source:
         Raises:
             ValueError: it ends before.
         """
-        if self.file is None:
-            buffer[:] = self.memory[start : start + len(buffer)]
+        if isinstance(self.content, bytes):
+            buffer[:] = self.content[start : start + len(buffer)]
             return
-        self.file.seek(start)
+        self.content.seek(start)
         done = 0
         while done < len(buffer):
-            count = self.file.readinto(buffer[done:])  # type: ignore[attr-defined]  # not every BinaryIO says that it has it
+            count = self.content.readinto(buffer[done:])
             if not count:
                 raise ValueError(TRUNCATED)
             done += count
 
+    def read(self, start: int, count: int) -> bytes:
+        """Bytes from `start` on. Raises ValueError as `fill`."""
+        if isinstance(self.content, bytes):
+            return self.content[start : start + count]
+        buffer = bytearray(count)
+        self.fill(start, memoryview(buffer))
+        return bytes(buffer)
+
     def whole(self) -> Span:
         """All of it."""
-        return Span(self, 0, len(self.memory))
+        return Span(self, 0, self.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +86,8 @@ class Span:
         if not self.letters:
             return self
         budget.read(self.length)
-        data = self.source.memory[self.start : self.start + self.length]
-        return Source(latin(text_of(data))).whole()
+        data = latin(text_of(self.source.read(self.start, self.length)))
+        return Source(data, len(data)).whole()
 
     def fill(self, buffer: memoryview) -> None:
         """Copy the beginning of plain bytes into a buffer."""
@@ -87,38 +95,52 @@ class Span:
 
 
 class Stream:
-    """Plain bytes in order.
+    """Plain bytes in order, a little read ahead.
 
     Attributes:
         at, end: in the source.
     """
 
     def __init__(self, span: Span) -> None:
-        self.source, self.memory = span.source, span.source.memory
-        self.at, self.end = span.start, span.start + span.length
+        self.source, self.at, self.end = span.source, span.start, span.start + span.length
+        self.ahead, self.first = b"", self.at  # what was read ahead, and where it begins
 
     def left(self) -> int:
         """Bytes that are still there."""
         return self.end - self.at
 
-    def take(self, count: int) -> bytes:
-        """The next bytes.
+    def peek(self, count: int) -> bytes:
+        """The next bytes, which are not passed.
 
         Raises:
             ValueError: there are fewer.
         """
-        start = self.at
-        self._pass(count)
-        return self.memory[start : self.at]
+        if not 0 <= count <= self.end - self.at:
+            raise ValueError(TRUNCATED)
+        i = self.at - self.first
+        if not 0 <= i <= len(self.ahead) - count:
+            self.ahead, self.first, i = (
+                self.source.read(self.at, max(count, min(AHEAD, self.left()))),
+                self.at,
+                0,
+            )
+        return self.ahead[i : i + count]
+
+    def take(self, count: int) -> bytes:
+        """The next bytes. Raises ValueError as `peek`."""
+        data = self.peek(count)
+        self.at += count
+        return data
 
     def span(self, count: int) -> Span:
-        """The next bytes, unread. Raises ValueError as `take`."""
-        start = self.at
-        self._pass(count)
-        return Span(self.source, start, count)
+        """The next bytes, unread. Raises ValueError as `peek`."""
+        if not 0 <= count <= self.left():
+            raise ValueError(TRUNCATED)
+        self.at += count
+        return Span(self.source, self.at - count, count)
 
     def number(self, count: int, signed: bool = False) -> int:
-        """The next bytes as a whole number, the lowest first. Raises ValueError as `take`."""
+        """The next bytes as a whole number, the lowest first. Raises ValueError as `peek`."""
         return int.from_bytes(self.take(count), "little", signed=signed)
 
     def line(self) -> bytes:
@@ -127,19 +149,13 @@ class Stream:
         Raises:
             ValueError: it does not end, or only far away.
         """
-        end = self.memory.find(b"\n", self.at, min(self.end, self.at + LINE))
-        if end < 0:
+        data, found, _ = self.peek(min(LINE, self.left())).partition(b"\n")
+        if not found:
             raise ValueError(
                 TRUNCATED if self.left() < LINE else "has a line longer than files of tensors have"
             )
-        data = self.take(end - self.at)
-        self.at += 1
+        self.at += len(data) + 1
         return data
-
-    def _pass(self, count: int) -> None:
-        if count < 0 or count > self.left():
-            raise ValueError(TRUNCATED)
-        self.at += count
 
 
 def text_of(data: bytes) -> str:

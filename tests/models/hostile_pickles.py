@@ -6,6 +6,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from .hostile_files import Case
+from .pickles.hostile_streams import CASES as STREAMS
 
 NESTED = b"})" + b"\x85" * 400_000 + b"K\x01s"  # tuples in tuples as a key, whose hash overflows the stack
 ZEROS = b"}X\x01\0\0\0acbuiltins\nbytearray\n\x8a\x08" + (2**32).to_bytes(8, "little") + b"\x85Rs"
@@ -171,5 +173,14 @@ MAT: dict[str, Case] = {
         ["expected mu_prisparam and cov_prisparam"],
     ),
 }
-PICKLES = PTH | NPZ | (MAT if find_spec("scipy") else {})
-SUFFIXES = dict.fromkeys(PTH, ".pth") | dict.fromkeys(NPZ, ".npz") | dict.fromkeys(MAT, ".mat")
+STREAMED: dict[str, Case] = {
+    f"pickle: {name}": (
+        "prior" if reader == "prior" else "vgg",
+        partial(Path.write_bytes, data=content),
+        [words],
+    )
+    for name, (reader, content, words) in STREAMS.items()
+}
+PICKLES = PTH | NPZ | STREAMED | (MAT if find_spec("scipy") else {})
+SUFFIXES = {name: ".pkl" if loader == "prior" else ".pth" for name, (loader, _, _) in STREAMED.items()}
+SUFFIXES |= dict.fromkeys(PTH, ".pth") | dict.fromkeys(NPZ, ".npz") | dict.fromkeys(MAT, ".mat")

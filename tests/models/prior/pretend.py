@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import sys
 from pathlib import Path
@@ -226,7 +227,7 @@ def write_snapshot(
             "xflip": True,
             "max_size": 10,
         },
-        "G": network(generator, family, writer),
+        "G": network(copy.deepcopy(generator), family, writer),
         "D": Persistent("DualDiscriminator", writer.state(other), writer.source),
         "G_ema": network(generator, family, writer, **changes),
         "augment_pipe": None,
