@@ -166,6 +166,8 @@ def _members(source: Source, path: Path) -> dict[str, Span]:
     if any(entry.filename.endswith("constants.pkl") for entry in entries):
         raise ValueError(PROGRAM)
     members: dict[str, Span] = {}
+    if min((entry.header_offset for entry in entries), default=0) > 0:
+        raise ValueError("is an archive behind something else; copy it again, or choose another file")
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
             raise ValueError(
