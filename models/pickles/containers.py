@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..foreign_files import ShortReads
 from .budget import Budget
-from .machine import Machine, no_outside
+from .machine import no_outside
+from .operations import read_pickle
 from .records import Named, printable
 from .source import TRUNCATED, Source, Span, Stream
 from .tensors import AXES, Storage, StoredTensor, stored_tensor, whole
@@ -77,7 +78,7 @@ def read_any(source: Source, path: Path, budget: Budget) -> object:
     if start[257:262] == b"ustar":
         return read_tar(everything, budget)
     stream = Stream(everything)
-    first = Machine(stream, budget, no_outside, lambda data: storage_in(data, budget)).run()
+    first = read_pickle(stream, budget, no_outside, lambda data: storage_in(data, budget))
     return read_legacy(stream, budget) if first == MAGIC else first
 
 
@@ -93,7 +94,7 @@ def storage_in(data: object, budget: Budget) -> Storage:
     if not isinstance(data, Span):
         raise ValueError("has numbers that are no bytes")
     stream = Stream(data.plain(budget))
-    if Machine(stream, budget).run() != MAGIC:
+    if read_pickle(stream, budget) != MAGIC:
         raise ValueError("has numbers without torch's mark")
     storage = read_legacy(stream, budget)
     if not isinstance(storage, Storage):
@@ -107,12 +108,12 @@ def read_legacy(stream: Stream, budget: Budget) -> object:
     Raises:
         ValueError: as `read_any`.
     """
-    if Machine(stream, budget).run() != 1001:
+    if read_pickle(stream, budget) != 1001:
         raise ValueError("has a version of torch's format that nobody knows")
-    _check_order(Machine(stream, budget).run())
+    _check_order(read_pickle(stream, budget))
     storages = Storages(budget)
-    value = Machine(stream, budget, storages, lambda data: storage_in(data, budget)).run()
-    keys = Machine(stream, budget).run()
+    value = read_pickle(stream, budget, storages, lambda data: storage_in(data, budget))
+    keys = read_pickle(stream, budget)
     if not isinstance(keys, list):
         raise ValueError("has no list of its numbers")
     sizes = {storage.key: storage.dtype.itemsize for storage in storages.named}
@@ -149,9 +150,7 @@ def read_archive(source: Source, path: Path, budget: Budget) -> object:
         name.removeprefix(start): place for name, place in members.items() if name.startswith(start)
     }
     storages = Storages(budget, places)
-    value = Machine(
-        Stream(members[pickles[0]]), budget, storages, lambda data: storage_in(data, budget)
-    ).run()
+    value = read_pickle(Stream(members[pickles[0]]), budget, storages, lambda data: storage_in(data, budget))
     storages.check()
     return value
 
@@ -198,7 +197,7 @@ def read_tar(everything: Span, budget: Budget) -> object:
     members = _tar_members(everything)
     if missing := [name for name in ("sys_info", "storages", "tensors", "pickle") if name not in members]:
         raise ValueError(f"is a tar without {missing[0]}, which torch's have")
-    _check_order(Machine(Stream(members["sys_info"]), budget).run())
+    _check_order(read_pickle(Stream(members["sys_info"]), budget))
     storages = _tar_storages(Stream(members["storages"]), budget)
     tensors = _tar_tensors(Stream(members["tensors"]), storages, budget)
 
@@ -208,7 +207,7 @@ def read_tar(everything: Span, budget: Budget) -> object:
             raise ValueError("names a tensor that is not there")
         return tensors[key]
 
-    return Machine(Stream(members["pickle"]), budget, named).run()
+    return read_pickle(Stream(members["pickle"]), budget, named)
 
 
 def _tar_members(everything: Span) -> dict[str, Span]:
@@ -233,13 +232,13 @@ def _tar_members(everything: Span) -> dict[str, Span]:
 
 
 def _count(stream: Stream, budget: Budget) -> int:
-    count = whole(Machine(stream, budget).run())
+    count = whole(read_pickle(stream, budget))
     budget.spend(count)
     return count
 
 
 def _triple(stream: Stream, budget: Budget) -> tuple:
-    value = Machine(stream, budget).run()
+    value = read_pickle(stream, budget)
     if not isinstance(value, tuple) or len(value) != 3 or not isinstance(value[0], int):
         raise ValueError("has a tar's entry that is none")
     return value
@@ -255,7 +254,7 @@ def _tar_storages(stream: Stream, budget: Budget) -> dict[object, Storage]:
         count = stream.number(8)
         places[key] = stream.span(count * kind.dtype.itemsize)
         storages[key] = Storage(places, key, kind.dtype, count)
-    if Machine(stream, budget).run() != []:
+    if read_pickle(stream, budget) != []:
         raise ValueError("has views of numbers, which a state dict does without; save it again with torch")
     return storages
 

@@ -1,12 +1,11 @@
-"""The pickle machine: a stack, a memo, and `operations`. Calls only ever reach what `names.find` knows."""
+"""The pickle machine: a stack, a memo, and what may be put there. `operations` says what is done with it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
 from .budget import Budget
-from .operations import OPERATION, STOP
-from .records import Named, check_tree, printable
+from .records import Named, printable
 from .source import Stream
 
 LARGEST_KEY = 2**60  # of whole numbers: larger ones may be made to have one hash
@@ -20,7 +19,7 @@ def no_outside(identity: object) -> object:
 
 
 class Machine:
-    """Reads one pickle.
+    """Of one pickle.
 
     Args:
         persistent: gives what a persistent id stands for. storage_in: gives the storage that bytes within the pickle hold.
@@ -38,30 +37,6 @@ class Machine:
         self.marks: list[list] = []  # the stacks below each mark
         self.memo: dict[int, object] = {}
         self.start = stream.at
-
-    def run(self) -> object:
-        """What the pickle stands for; the stream is behind it then.
-
-        Raises:
-            ValueError: it is damaged, wants what is not known, or takes too much.
-        """
-        stream, spend = self.stream, self.budget.spend
-        while True:
-            code = stream.take(1)[0]
-            spend()
-            if code == STOP:
-                break
-            operation = OPERATION.get(code)
-            if operation is None:
-                raise ValueError(
-                    f"has an operation {code} that files of tensors do not need; choose another file"
-                )
-            operation(self)
-        value = self.pop()
-        if self.stack or self.marks:
-            raise ValueError("ends with more than one value")
-        check_tree(value)
-        return value
 
     def push(self, value: object) -> None:
         """Onto the stack."""

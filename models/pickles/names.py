@@ -6,14 +6,11 @@ import re
 import struct
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from .machine import Machine
 from .records import Named, Record, printable
 from .source import Span, latin
 from .tensors import DTYPES, StoredTensor, stored_tensor
-
-if TYPE_CHECKING:
-    from .machine import Machine
 
 # Classes whose objects become records: networks' parts, which are plain objects in NVIDIA's pickles.
 INERT = re.compile(

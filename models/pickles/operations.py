@@ -9,22 +9,42 @@ import codecs
 import struct
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from .budget import OPERATIONS
+from .budget import OPERATIONS, Budget
+from .machine import Machine, Persistent, StorageIn, no_outside
 from .names import find
-from .records import Named, Record, printable
-from .source import SHORT, Span, text_of
-
-if TYPE_CHECKING:
-    from .machine import Machine
+from .records import Named, Record, check_tree, printable
+from .source import SHORT, Span, Stream, text_of
 
 PROTOCOL = 5  # the latest
 DIGITS = 64  # bytes of a whole number; torch's mark at a file's start has ten
 TEXT_NUMBER = 100  # letters of a number in protocol 0
-Operation = Callable[["Machine"], None]
+Operation = Callable[[Machine], None]
 STOP = ord(".")
 OPERATION: dict[int, Operation] = {}
+
+
+def read_pickle(
+    stream: Stream, budget: Budget, persistent: Persistent = no_outside, storage_in: StorageIn = no_outside
+) -> object:
+    """What a pickle stands for; the stream is behind it then. Arguments as `Machine`'s.
+
+    Raises:
+        ValueError: it is damaged, wants what is not known, or takes too much.
+    """
+    machine = Machine(stream, budget, persistent, storage_in)
+    while (code := stream.take(1)[0]) != STOP:
+        budget.spend()
+        if code not in OPERATION:
+            raise ValueError(
+                f"has an operation {code} that files of tensors do not need; choose another file"
+            )
+        OPERATION[code](machine)
+    value = machine.pop()
+    if machine.stack or machine.marks:
+        raise ValueError("ends with more than one value")
+    check_tree(value)
+    return value
 
 
 def operation(*codes: bytes) -> Callable[[Operation], Operation]:

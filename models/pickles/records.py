@@ -5,12 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
-
-if TYPE_CHECKING:
-    from .machine import Machine
 
 DEPTH = 200  # containers within containers; a network of five modules within each other takes thirty
 
@@ -40,12 +36,12 @@ class Named:
     """A class or function by its name.
 
     Attributes:
-        make: gives what a call of it stands for; None where it may only be named. dtype: of a storage's class.
+        make: (machine, arguments) -> what a call of it stands for; None where it may only be named. dtype: of a storage's class.
     """
 
     module: str
     name: str
-    make: Callable[[Machine, tuple], object] | None = None
+    make: Callable[..., object] | None = None
     dtype: torch.dtype | None = field(default=None)
 
 
