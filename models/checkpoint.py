@@ -76,7 +76,7 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
     )  # of the file, and of its header where it is ours
     if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK") and length > size:
         raise ValueError(
-            f"{what}: expected safetensors, but {path.name} is a pickle, which could run code when read; make it one with portrait-diffusion convert"
+            f"{what}: expected safetensors, but {path.name} is a pickle, which could run code when read; give it its own ending and let portrait-diffusion convert make one of it"
         )
     if len(start) < 8:
         raise ValueError(
