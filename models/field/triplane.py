@@ -82,6 +82,7 @@ class FieldConfig:
             )
         if (
             self.box_side < 1e-6  # float32 would lose its way in it
+            or 0 < self.slab < 1e-6
             or min(self.channels, self.resolution, self.hidden) < 1
             or self.depth < 0
             or self.features < 3

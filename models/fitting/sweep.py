@@ -59,21 +59,35 @@ class Sweep:
 @torch.no_grad()
 def sweep_of(field: TriplaneField, draws: torch.Generator) -> Sweep:
     """What hangs in the air of a field, and what does not. Args: draws: a CPU generator, of points."""
-    side, device = field.config.box_side, field.device
-    axis = torch.linspace(-side / 2, side / 2, CELLS, device=device)  # at its sides planes fade
+    side = field.config.box_side
+    grid, strays, main = _matter(field)
+    surface = (_grown(main) & _grown(~main)).flatten().nonzero()[:, 0]
+    free = (torch.rand(KEPT // 2, 3, generator=draws).to(grid) - 0.5) * side
+    free = free[~strays.flatten()[_cell(free, side)]]
+    if len(surface):
+        pick = torch.randint(len(surface), (KEPT // 2,), generator=draws).to(grid.device)
+        free = torch.cat([free, grid[surface[pick]]])
+    return Sweep(free, opacity(field, free), grid[strays.flatten()])
+
+
+@torch.no_grad()
+def looked_again(field: TriplaneField, sweep: Sweep) -> Sweep:
+    """A sweep of a field on its way, with what hangs in the air of it by now: bridges that were emptied leave pieces."""
+    grid, strays, _ = _matter(field)
+    kept = ~strays.flatten()[_cell(sweep.points, field.config.box_side)]
+    return Sweep(sweep.points[kept], sweep.alpha[kept], torch.cat([sweep.strays, grid[strays.flatten()]]))
+
+
+def _matter(field: TriplaneField) -> tuple[Tensor, Tensor, Tensor]:
+    """The grid's points [`CELLS`^3, 3]; where matter hangs in the air, and where all other matter is, [X, Y, Z] bool."""
+    side = field.config.box_side
+    axis = torch.linspace(-side / 2, side / 2, CELLS, device=field.device)  # at its sides planes fade
     grid = torch.cartesian_prod(axis, axis, axis)
     raw = torch.cat([field.raw_density(part[None])[0] for part in grid.split(1 << 17)])
     solid = (field.activate(raw) > FAINT * field.config.surface_density).view(CELLS, CELLS, CELLS)
     stray = stray_pieces(solid)[0] > 0
     main = solid & ~stray
-    strays = _grown(stray) & ~_grown(main)
-    surface = (_grown(main) & _grown(~main)).flatten().nonzero()[:, 0]
-    free = (torch.rand(KEPT // 2, 3, generator=draws).to(grid) - 0.5) * side
-    free = free[~strays.flatten()[_cell(free, side)]]
-    if len(surface):
-        pick = torch.randint(len(surface), (KEPT // 2,), generator=draws).to(device)
-        free = torch.cat([free, grid[surface[pick]]])
-    return Sweep(free, opacity(field, free), grid[strays.flatten()])
+    return grid, _grown(stray) & ~_grown(main), main
 
 
 def _grown(cells: Tensor) -> Tensor:

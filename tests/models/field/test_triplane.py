@@ -67,8 +67,9 @@ def test_in_a_slab_the_front_tells_the_back_nothing_and_holds_on_beyond():
     planes[0, 0, :, 1] = 3.0  # the front slice of xy
     wanted = torch.tensor([0.0, 0.0, 0.15625, 0.5, 1.0, 1.0])  # 3 u^2 - 2 u^3 at a quarter and at half
     assert_close(sample_planes(planes, points, config)[0, :, 0], wanted)
-    with pytest.raises(ValueError, match="slab"):
-        FieldConfig(slab=-1.0)
+    for bad in (-1.0, 1e-30):
+        with pytest.raises(ValueError, match="slab"):
+            FieldConfig(slab=bad)
 
 
 @given(seeds)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from portrait_diffusion.models.fitting.state import ForeignState, SavedState, marked
-from portrait_diffusion.models.fitting.sweep import Sweep, opacity, sweep_loss, sweep_of
+from portrait_diffusion.models.fitting.sweep import Sweep, looked_again, opacity, sweep_loss, sweep_of
 
 from ..field.test_occupancy import ball_field
 from ..field.test_volume_rendering import Ball
@@ -31,6 +31,15 @@ def test_strays_are_points_about_the_smaller_piece_only():
     assert len(sweep.strays) > 20 and (sweep.strays - ASIDE).norm(dim=-1).max() < 0.07
     assert ((sweep.points - ASIDE).norm(dim=-1) > 0.02).all()
     assert torch.equal(sweep.alpha, opacity(Two(), sweep.points)) and sweep.alpha.max() > 0.9
+
+
+def test_a_second_look_finds_what_hangs_in_the_air_by_then():
+    first = sweep_of(Ball(), draws())
+    again = looked_again(Two(), first)
+    assert len(again.strays) > 20 and (again.strays - ASIDE).norm(dim=-1).max() < 0.07
+    assert ((again.points - ASIDE).norm(dim=-1) > 0.02).all()
+    assert len(first.points) - 100 < len(again.points) <= len(first.points)
+    assert torch.equal(looked_again(Ball(), first).points, first.points)
 
 
 def test_nothing_is_lost_where_there_is_nothing_or_only_strays_are_not():
