@@ -1,4 +1,4 @@
-"""The command line: run, train, bench, doctor. Each command is one call into models/."""
+"""The command line: run, convert, train, bench, doctor. Each command is one call into models/."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="portrait-diffusion", description=__doc__)
     parser.add_argument(
         "command",
-        choices=["run", "train", "bench", "doctor"],
-        help="run PHOTO --out DIR; train NAME; bench NAME; doctor",
+        choices=["run", "convert", "train", "bench", "doctor"],
+        help="run PHOTO --out DIR; convert FILE.pkl FILE.safetensors; train NAME; bench NAME; doctor",
     )
     parser.add_argument("rest", nargs=argparse.REMAINDER, help="options of the command; --help shows them")
     options = parser.parse_args(arguments)
@@ -48,9 +48,7 @@ def dispatch(parser: argparse.ArgumentParser, command: str, rest: list[str]) -> 
             parser.error(f"{command} needs one of: {', '.join(programs)}")
         programs[rest[0]](rest[1:])
     else:
-        importlib.import_module(
-            {"run": ".models.commands.run", "doctor": ".models.commands.doctor"}[command], __package__
-        ).run(rest)
+        importlib.import_module(f".models.commands.{command}", __package__).run(rest)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
     )  # of the file, and of its header where it is ours
     if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK") and length > size:
         raise ValueError(
-            f"{what}: expected safetensors, but {path.name} is a pickle, which could run code when read; convert it to .safetensors first"
+            f"{what}: expected safetensors, but {path.name} is a pickle, which could run code when read; give it its own ending and let portrait-diffusion convert make one of it"
         )
     if len(start) < 8:
         raise ValueError(
@@ -194,6 +194,21 @@ def build(make: Callable[[], Module], state: dict[str, Tensor], what: str) -> Mo
     Raises:
         ValueError: as `load_into`, or there is no module of such sizes.
     """
+    _outline(make, state, what)
+    module = make()
+    module.load_state_dict(state)
+    return module
+
+
+def assigned(make: Callable[[], Module], state: dict[str, Tensor], what: str) -> Module:
+    """As `build`, but the tensors become the module's own, for files that are large; all that it has must be in its state dict."""
+    module = _outline(make, state, what)
+    module.load_state_dict({key: value.contiguous() for key, value in state.items()}, assign=True)
+    return module
+
+
+def _outline(make: Callable[[], Module], state: dict[str, Tensor], what: str) -> Module:
+    """The module without memory, once its weights fit it."""
     try:
         with torch.device("meta"):
             outline = make()
@@ -203,9 +218,7 @@ def build(make: Callable[[], Module], state: dict[str, Tensor], what: str) -> Mo
             f"{what}: expected sizes that make a network, got others ({first}); choose a file made by this pack"
         ) from error
     check_state(outline, state, what)
-    module = make()
-    module.load_state_dict(state)
-    return module
+    return outline
 
 
 def shipped_network(

@@ -28,14 +28,14 @@ def kind_of_file(path: Path) -> str | None:
     """What a file says that it is (prior, turbo, hpdm, niqe, ...), or is by its names (a key of `NAMES`); None where neither tells.
 
     Args:
-        path: .safetensors; .pth and other pickles, which are searched as bytes; .npz and .mat.
+        path: .safetensors; .pth, .pkl and other pickles, which are searched as bytes; .npz and .mat.
     """
     try:
         if path.suffix == ".safetensors":
             return _of_safetensors(path)
         if path.suffix == ".mat":
             return _by_names(_matlab_names(path))
-        return _by_text(_pickled_text(path))
+        return _of_pickle(_pickled_text(path))
     except DAMAGED:  # it tells nothing: whoever loads it says why
         return None
 
@@ -49,6 +49,13 @@ def _of_safetensors(path: Path) -> str | None:
     facts = header.get("__metadata__")
     own = facts.get("kind") if isinstance(facts, dict) else None
     return own if isinstance(own, str) else _by_names(list(header))
+
+
+def _of_pickle(text: str) -> str | None:
+    """The same of a pickle's text: a whole network of NVIDIA's is a prior; a program of torch's is nothing that is read here."""
+    if "/constants.pkl" in text:
+        return "torchscript"
+    return "prior" if "torch_utils.persistence" in text else _by_text(text)
 
 
 def _pickled_text(path: Path) -> str:

@@ -24,6 +24,7 @@ from ..models.photo.network import AlignmentNetwork, alignment_network_from
 from ..models.prior.discriminator import shipped_critic
 from ..models.prior.encoder import encodes, shipped_encoder
 from ..models.prior.families import load_generator
+from ..models.prior.snapshots import SUFFIX as SNAPSHOT
 from ..models.recognition import kind_of_file
 from .types import HeadOnWire, PriorOnWire
 
@@ -56,7 +57,7 @@ def register_folder() -> None:
     paths = list(folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))[0])
     folder_paths.folder_names_and_paths[FOLDER] = (
         paths + [default] * (default not in paths),
-        {".safetensors"},
+        {".safetensors", SNAPSHOT},
     )
 
 
@@ -84,7 +85,7 @@ def _kind(path: Path, mtime_ns: int, size: int) -> str | None:
 
 
 def files_of(*kinds: str) -> list[str]:
-    """Names of the user's .safetensors files of these kinds in models/portrait_diffusion."""
+    """Names of the user's .safetensors files, and snapshots, of these kinds in models/portrait_diffusion."""
     register_folder()
     names = folder_paths.get_filename_list(FOLDER)
     return [
@@ -133,7 +134,7 @@ def user_file(kind: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path | None:
 
 
 def vgg_file() -> Path | None:
-    """The user's VGG16, a .safetensors rather than a .pth."""
+    """The user's VGG16, a .safetensors rather than a pickle."""
     return user_file(VGG)
 
 
@@ -211,7 +212,7 @@ def load_prior(name: str) -> PriorOnWire:
     """A head prior, with the embedded encoder and discriminator where they fit it.
 
     Raises:
-        ValueError: as `checkpoint.read` and `load_into`.
+        ValueError: as `load_generator`.
     """
     with torch.inference_mode(False):  # so that gradients can run through it later
         generator = load_generator(weights_path(name, "prior"))

@@ -31,7 +31,7 @@ class LoadHeadPrior(io.ComfyNode):
                     "prior",
                     options=loading.weight_files(),
                     default=loading.EMBEDDED,
-                    tooltip="'embedded', or a .safetensors file from models/portrait_diffusion.",
+                    tooltip="'embedded', or a file from models/portrait_diffusion: .safetensors, or EG3D's or PanoHead's own .pkl, which is read without running it.",
                 )
             ],
             outputs=[PriorWire.Output(display_name="prior", tooltip="For Invert Portrait.")],

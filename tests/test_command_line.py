@@ -47,7 +47,7 @@ ROWS = {
     "no face, in another alphabet": (["никто 誰.png"], ["expected a photo with a visible face"]),
     "a VGG16 that is a photo": (
         ["nobody.png", "--vgg", "words.jpg"],
-        ["vgg: expected a .safetensors or .pth file", "words.jpg"],
+        ["vgg: expected a .safetensors, .pth, .pt, .ckpt or .bin file", "words.jpg"],
     ),
     "no VGG16": (["nobody.png", "--vgg", "none.pth"], ["vgg: expected", "found none called none.pth"]),
     "out is a file": (
@@ -92,7 +92,7 @@ def test_wrong_words_are_answered_with_the_right_ones(arguments, words, capsys):
     assert words in message and "Traceback" not in message
 
 
-@pytest.mark.parametrize("command", ["run", "doctor"])
+@pytest.mark.parametrize("command", ["run", "convert", "doctor"])
 def test_help_is_there(command, capsys):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])

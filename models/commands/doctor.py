@@ -14,6 +14,8 @@ import torch
 from ..checkpoint import read, shipped
 from ..devices import accelerator
 from ..metrics.vgg import load_vgg
+from ..prior.families import family_of, load_generator
+from ..prior.snapshots import SUFFIX
 
 PACKAGES = (
     "torch",
@@ -88,7 +90,12 @@ def weights(user_files: Sequence[Path] = (), vgg: Path | None = None) -> list[Fi
         _weight(kind, shipped(kind), "get a complete copy of the pack: this file comes with it")
         for kind in SHIPPED
     ]
-    findings += [_weight("prior", path, "choose a file made by this pack") for path in user_files]
+    findings += [
+        _snapshot(path)
+        if path.suffix == SUFFIX
+        else _weight("prior", path, "choose a file made by this pack")
+        for path in user_files
+    ]
     return findings if vgg is None else [*findings, _vgg(vgg)]
 
 
@@ -104,6 +111,21 @@ def _vgg(path: Path) -> Finding:
             "replace it, or take it away: the prior's discriminator then compares pictures",
         )
     return Finding(subject, "VGG16; inversions compare pictures with it")
+
+
+def _snapshot(path: Path) -> Finding:
+    """A snapshot of the user's, read whole; it works, but a converted one is smaller and holds nothing else."""
+    subject = f"weights: {path.name}"
+    try:
+        generator = load_generator(path)
+    except ValueError as error:
+        return Finding(subject, str(error), "choose another file, or take it away")
+    numbers = sum(value.numel() for value in generator.state_dict().values())
+    return Finding(
+        subject,
+        f"{family_of(generator)}, {numbers / 1e6:.2f} M parameters, {path.stat().st_size / 1e6:.1f} MB, a pickle, which is read without running it",
+        f"portrait-diffusion convert {path.name} {path.stem}.safetensors makes {2 * numbers / 1e6:.1f} MB of it, which load at once",
+    )
 
 
 def _weight(kind: str, path: Path, remedy: str) -> Finding:

@@ -51,7 +51,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--vgg",
         type=Path,
-        help="a VGG16 of yours (.safetensors, .pth): judges instead of the prior's discriminator",
+        help="a VGG16 of yours (.safetensors, .pth, .pt, .ckpt, .bin): judges instead of the prior's discriminator",
     )
     parser.add_argument("--json", help="also write the report here")
     options = parser.parse_args(arguments)

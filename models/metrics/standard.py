@@ -67,7 +67,7 @@ def load_lpips(backbone: Path, linear: Path) -> LPIPS:
     linear = Path(linear)
     levels = {
         int(match[1]): value.float()
-        for key, value in _tensors(linear, "lpips").items()
+        for key, value in stored_tensors(linear, "lpips").items()
         if (match := LINEAR_KEY.fullmatch(key))
     }
     weights = []
@@ -158,7 +158,7 @@ def load_arcface(path: Path) -> ArcFace:
     """ArcFace of the user's file, frozen, float32, on the CPU. Nothing in it is run.
 
     Args:
-        path: insightface's `iresnet50` (w600k, ms1mv3, glint360k r50) as .safetensors, or as a .pth that holds tensors only.
+        path: insightface's `iresnet50` (w600k, ms1mv3, glint360k r50) as .safetensors, or as a .pth, .pt, .ckpt or .bin that holds tensors only.
 
     Raises:
         ValueError: another format, or tensors that are missing, unknown, of another shape or not finite.
@@ -167,7 +167,9 @@ def load_arcface(path: Path) -> ArcFace:
     counters = {
         key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")
     }
-    state = {key.removeprefix("module."): value for key, value in _tensors(Path(path), "arcface").items()}
+    state = {
+        key.removeprefix("module."): value for key, value in stored_tensors(Path(path), "arcface").items()
+    }
     floats = {key: value.float() for key, value in state.items() if key not in counters}
     load_into(network, floats | counters, "arcface (iresnet50)")
     return network.requires_grad_(False).eval()
@@ -223,11 +225,3 @@ def embedding_similarity(a: Tensor, b: Tensor) -> Tensor:
             f"embedding_similarity: expected two batches [B, D] of one encoder, got {list(a.shape)} and {list(b.shape)}"
         )
     return F.cosine_similarity(a.float(), b.float(), dim=1)
-
-
-def _tensors(path: Path, what: str) -> dict[str, Tensor]:
-    """`stored_tensors`, with the file's role in the error."""
-    try:
-        return stored_tensors(path)
-    except ValueError as error:
-        raise ValueError(f"{what}: {str(error).removeprefix('vgg').removeprefix(':').strip()}") from error

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoint import read_tensors
-from ..foreign_files import check_pickled_tensors
+from ..pickles import files as pickles
 
 BLOCKS = (
     (64, 64),
@@ -28,19 +28,7 @@ MEAN, STD = (
     (0.229, 0.224, 0.225),
 )  # of ImageNet's sRGB in [0, 1], as its training saw it
 LEAST = 16  # pixels: four halvings must leave one
-SUFFIXES = (".safetensors", ".pth")
-TYPES = (
-    torch.float64,
-    torch.float32,
-    torch.float16,
-    torch.bfloat16,
-    torch.int64,
-    torch.int32,
-    torch.int16,
-    torch.int8,
-    torch.uint8,
-    torch.bool,
-)
+SUFFIXES = (".safetensors", *pickles.SUFFIXES)
 KEY = re.compile(
     r"(?:net\.)?(?:features\.|slice[1-5]\.)?(\d+)\.(weight|bias)"
 )  # torchvision's; LPIPS' slices count as it does
@@ -101,7 +89,7 @@ def load_vgg(path: Path) -> VGG16:
     """The user's VGG16, frozen, float32, on the CPU. Nothing in the file is run.
 
     Args:
-        path: a .safetensors, or a .pth that holds tensors only; keys as torchvision's `features.N.weight` or LPIPS' `net.sliceK.N.weight`.
+        path: a .safetensors, or a .pth, .pt, .ckpt or .bin that holds tensors only; keys as torchvision's `features.N.weight` or LPIPS' `net.sliceK.N.weight`.
 
     Raises:
         ValueError: another format, tensors that are missing, of another shape or not finite.
@@ -131,55 +119,19 @@ def _fault(path: Path, what: str) -> ValueError:
     )
 
 
-def stored_tensors(path: Path) -> dict[str, Tensor]:
-    """What lies in a .safetensors, or in a .pth that holds nothing but tensors: name -> [...].
+def stored_tensors(path: Path, what: str = "vgg") -> dict[str, Tensor]:
+    """What lies in a .safetensors, or in a state dict that torch saved: name -> [...].
+
+    Args:
+        what: the file's role, for errors.
 
     Raises:
         ValueError: another format, TorchScript, or a pickle that wants to make anything else.
     """
     if path.suffix not in SUFFIXES:
         raise ValueError(
-            f"vgg: expected a .safetensors or .pth file, got {path.name}; choose another, or convert it"
+            f"{what}: expected a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file, got {path.name}; choose another, or convert it"
         )
     if path.suffix == ".safetensors" or not path.is_file():
-        return read_tensors(path, "vgg")[0]
-    try:
-        check_pickled_tensors(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle fails in whatever way it likes
-        first = str(error).strip().partition("\n")[0]
-        what = (
-            "is TorchScript, which is a program"
-            if "TorchScript" in first
-            else f"is damaged or holds more ({first})"
-        )
-        raise ValueError(
-            f"vgg: expected plain tensors, but {path.name} {what}; save its state dict as .safetensors"
-        ) from error
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
-        raise ValueError(
-            f"vgg: expected named tensors, but {path.name} holds something else; save its state dict as .safetensors"
-        )
-    strange = [key for key, value in state.items() if not _plain(value)]
-    if strange:
-        raise ValueError(
-            f"vgg: expected plain tensors, but {strange[0]} in {path.name} is of another kind; save its state dict as .safetensors"
-        )
-    return state
-
-
-def _plain(value: Tensor) -> bool:
-    """Whether a tensor is a dense one of ordinary numbers that are all there."""
-    dense = (
-        value.layout == torch.strided
-        and not value.is_meta
-        and not value.is_quantized
-        and not value.is_complex()
-    )
-    return (
-        dense
-        and value.dtype in TYPES
-        and value.untyped_storage().nbytes() >= value.numel() * value.element_size()
-    )
+        return read_tensors(path, what)[0]
+    return pickles.read_state(path, what)

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 
 from ..bounds import configured, shown
-from ..checkpoint import build, read_with_facts
+from ..checkpoint import assigned, build, read_with_facts
 from ..field.triplane import FieldConfig
 from ..field.volume_rendering import RenderConfig
 from .contract import HeadGenerator
 from .eg3d import Generator, GeneratorConfig
 from .panohead import PanoHeadGenerator
+from .snapshots import SUFFIX, WHAT, read_snapshot
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,15 @@ def generator_from(config: object, family: str = DEFAULT, *, operations=torch.nn
 
 
 def load_generator(path: Path) -> Generator:
-    """A generator from a weights file, frozen, on the CPU.
+    """A generator from a weights file of ours, or from a snapshot of EG3D's or PanoHead's (.pkl), frozen, on the CPU.
 
     Raises:
-        ValueError: as `checkpoint.read`, `generator_from` and `checkpoint.build`.
+        ValueError: as `checkpoint.read`, `generator_from` and `checkpoint.build`; or `read_snapshot`.
     """
+    what = f"{WHAT} {Path(path).name}"
+    if Path(path).suffix == SUFFIX:
+        family, sizes, state = read_snapshot(path)
+        return assigned(lambda: FAMILIES[family].module(sizes).requires_grad_(False).eval(), state, what)
     config, state, facts = read_with_facts(path, "prior")
     family = facts.get("family", DEFAULT)
-    return build(lambda: generator_from(config, family), state, f"head prior {Path(path).name}")
+    return build(lambda: generator_from(config, family), state, what)

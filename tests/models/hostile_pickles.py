@@ -6,6 +6,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from .hostile_files import Case
+from .pickles.hostile_streams import CASES as STREAMS
 
 NESTED = b"})" + b"\x85" * 400_000 + b"K\x01s"  # tuples in tuples as a key, whose hash overflows the stack
 ZEROS = b"}X\x01\0\0\0acbuiltins\nbytearray\n\x8a\x08" + (2**32).to_bytes(8, "little") + b"\x85Rs"
@@ -128,30 +130,30 @@ def packed_strangely(content: bytearray) -> None:
 
 
 PTH: dict[str, Case] = {
-    "VGG16 of tuples in tuples": ("vgg", pickled(NESTED), ["more names and sizes"]),
+    "VGG16 of tuples in tuples": ("vgg", pickled(NESTED), ["instead of text or a small number"]),
     "VGG16 of tuples in tuples that ends as archives do": (
         "vgg",
         pickled(NESTED, EMPTY_ARCHIVE),
-        ["more names and sizes"],
+        ["instead of text or a small number"],
     ),
     "VGG16 of 4 GiB of zeros": ("vgg", pickled(ZEROS), ["builtins bytearray"]),
-    "VGG16 of 3000 megabytes": ("arcface", pickled(COPIES), ["_codecs encode"]),
-    "archive of tuples in tuples": ("vgg", archived(NESTED), ["more names and sizes"]),
+    "VGG16 of 3000 megabytes": ("arcface", pickled(COPIES), ["holds something else"]),
+    "archive of tuples in tuples": ("vgg", archived(NESTED), ["instead of text or a small number"]),
     "archive of tuples in tuples in capitals": (
         "vgg",
         archived(NESTED, "DATA.PKL"),
-        ["more names and sizes"],
+        ["0 pickles instead of one"],
     ),
     "archive of 4 GiB of zeros": ("arcface", archived(ZEROS), ["builtins bytearray"]),
-    "two archives in one": ("vgg", two_archives, ["a table that lies elsewhere"]),
+    "two archives in one": ("vgg", two_archives, ["an archive behind something else"]),
     "archive of a long table": ("vgg", long_table, ["a table of", "bytes instead of up to"]),
     "archive of zeros by bzip2": ("vgg", by_bzip2("a/data.pkl"), ["packing 12"]),
-    "archive that is locked": ("vgg", damaged_by(locked), ["damaged or holds more"]),
+    "archive that is locked": ("vgg", damaged_by(locked), ["or locked"]),
     "archive that is packed strangely": ("vgg", damaged_by(packed_strangely), ["packing 97"]),
     "archive that says nothing": (
         "vgg",
         lambda path: path.write_bytes(b"PK\x03\x04" + EMPTY_ARCHIVE),
-        ["damaged or holds more"],
+        ["0 pickles instead of one"],
     ),
 }
 NPZ: dict[str, Case] = {
@@ -171,5 +173,14 @@ MAT: dict[str, Case] = {
         ["expected mu_prisparam and cov_prisparam"],
     ),
 }
-PICKLES = PTH | NPZ | (MAT if find_spec("scipy") else {})
-SUFFIXES = dict.fromkeys(PTH, ".pth") | dict.fromkeys(NPZ, ".npz") | dict.fromkeys(MAT, ".mat")
+STREAMED: dict[str, Case] = {
+    f"pickle: {name}": (
+        "prior" if reader == "prior" else "vgg",
+        partial(Path.write_bytes, data=content),
+        [words],
+    )
+    for name, (reader, content, words) in STREAMS.items()
+}
+PICKLES = PTH | NPZ | STREAMED | (MAT if find_spec("scipy") else {})
+SUFFIXES = {name: ".pkl" if loader == "prior" else ".pth" for name, (loader, _, _) in STREAMED.items()}
+SUFFIXES |= dict.fromkeys(PTH, ".pth") | dict.fromkeys(NPZ, ".npz") | dict.fromkeys(MAT, ".mat")

@@ -11,6 +11,7 @@ from portrait_diffusion.models.recognition import kind_of_file
 from safetensors.torch import save_file
 
 from . import small
+from .prior import pretend
 
 VGG16 = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
 STATES = {
@@ -76,6 +77,13 @@ def test_a_damaged_archive_tells_nothing(tmp_path):
     content[60:200] = b"\xff" * 140
     (tmp_path / "a.pth").write_bytes(content)
     assert kind_of_file(tmp_path / "a.pth") is None
+
+
+def test_a_snapshot_is_a_prior_and_a_program_nothing_that_is_read(tmp_path):
+    pretend.write_snapshot(tmp_path / "vgg16.pkl", pretend.make("eg3d"), "eg3d", tmp_path / "ran")
+    assert kind_of_file(tmp_path / "vgg16.pkl") == "prior"
+    torch.jit.save(torch.jit.script(torch.nn.ReLU()), str(tmp_path / "vgg16.pt"))
+    assert kind_of_file(tmp_path / "vgg16.pt") == "torchscript"
 
 
 def test_a_pickle_is_searched_not_run(tmp_path):

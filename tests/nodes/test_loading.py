@@ -7,6 +7,7 @@ import torch
 from portrait_diffusion.models import checkpoint
 
 from ..models import small
+from ..models.prior import pretend
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +155,31 @@ def test_of_several_the_one_that_is_called_so(loading, folder):
     (folder / "antelope.pth").unlink()
     (folder / "aaa.pth").symlink_to(folder / "nowhere.pth")
     assert loading.judge_files()["arcface"] == folder / "arcface_r50.pth"
+
+
+@pytest.mark.parametrize("family", ["eg3d", "panohead"])
+def test_a_snapshot_is_listed_and_loaded(loading, folder, family):
+    from portrait_diffusion.models.commands.doctor import weights
+    from portrait_diffusion.nodes.prior import LoadHeadPrior
+
+    made = pretend.make(family)
+    pretend.write_snapshot(folder / "vgg16-or-so.pkl", made, family, folder / "ran", 3)
+    assert loading.weight_files() == [loading.EMBEDDED, "vgg16-or-so.pkl"] and loading.vgg_file() is None
+    prior = LoadHeadPrior.execute("vgg16-or-so.pkl").args[0]
+    assert prior.generator.config == made.config and prior.encoder is None and prior.critic is None
+    (finding,) = (f for f in weights([folder / "vgg16-or-so.pkl"]) if f.subject.endswith(".pkl"))
+    assert finding.found.startswith(f"{family}, ")
+    assert finding.remedy.startswith(
+        "portrait-diffusion convert vgg16-or-so.pkl vgg16-or-so.safetensors makes 0."
+    )
+    (folder / "vgg16-or-so.pkl").write_bytes(b"cos\nsystem\n.")
+    (finding,) = (f for f in weights([folder / "vgg16-or-so.pkl"]) if f.subject.endswith(".pkl"))
+    assert "wants os system" in finding.found and finding.remedy and not (folder / "ran").exists()
+
+
+def test_a_program_of_torch_s_is_no_vgg(loading, folder):
+    torch.jit.save(torch.jit.script(torch.nn.ReLU()), str(folder / "vgg16.pt"))
+    assert loading.vgg_file() is None
 
 
 def test_a_folder_s_name_tells_where_contents_do_not(loading, folder):
