@@ -1,5 +1,6 @@
 """The fuzzing of fuzz.py, for a few seconds."""
 
+import codecs
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ from .hostile_streams import CASES, MARKER
 
 @pytest.fixture(scope="module", autouse=True)
 def hook():
+    codecs.lookup("raw-unicode-escape")  # Python loads its module when it is first asked for
     sys.addaudithook(fuzz.watch)  # it stays, but listens only while a file is read
 
 
