@@ -222,17 +222,15 @@ class Lattice:
     Four corners lie around a point in each of three planes, so K = 12.
 
     Attributes:
-        texels, slices: factor and summand, from scene units to either, 0 at the first one's centre.
-        smooth: whether slices blend smoothly and hold on beyond the last (`FieldConfig.slab`).
+        config: of the planes. texels: factor and summand, from scene units to texels, 0 at the first one's centre.
         last: texel where the last pair begins. rows: of one head.
         strides [3, K], start [K]: from a pair's texels to rows.
         row, column: [6, K], which of the axes' linear weights make each corner's.
         third: [3 * D, 3 * D * C], which slice's weight each of a corner's features takes; None for a tri-plane.
     """
 
+    config: FieldConfig
     texels: tuple[float, float]
-    slices: tuple[float, float]
-    smooth: bool
     last: int
     rows: int
     strides: Tensor
@@ -252,21 +250,13 @@ class Lattice:
         rows = torch.addmm(self.start, first, self.strides).int()
         if heads is not None:
             rows += (heads * self.rows).int()[:, None]
-        linear = tents(position.sub_(first), 2)
+        linear = position.sub_(first)
+        linear = torch.cat([linear, linear - 1], 1).abs_().neg_().add_(1).relu_()
         weights = (linear @ self.row).mul_(linear @ self.column)
         if self.third is None:
             return rows, weights, None
-        count = len(self.third) // 3
-        position = points * self.slices[0] + self.slices[1]
-        slices = tents(position.clamp_(0, count - 1) if self.smooth else position, count)
-        if self.smooth:
-            slices = slices * slices * (3 - 2 * slices)
+        slices = torch.cat(self.config.slice_weights(points), 1)
         return rows.view(-1, 4), weights.view(-1, 4), slices @ self.third
-
-
-def tents(position: Tensor, count: int) -> Tensor:
-    """Linear weights [N, count * 3] of `count` texels at positions [N, 3]: 1 at a texel, falling to 0 at its neighbours."""
-    return torch.cat([position - i for i in range(count)], 1).abs_().neg_().add_(1).relu_()
 
 
 def lattice(config: FieldConfig, like: Tensor) -> Lattice:
@@ -282,9 +272,8 @@ def lattice(config: FieldConfig, like: Tensor) -> Lattice:
         axis = [3 * d + 3 - columns[plane] - rows[plane] for plane in range(3) for d in range(D)]
         third = torch.eye(3 * D).to(like)[:, axis].repeat_interleave(C, 1)
     return Lattice(
+        config=config,
         texels=(H / config.box_side, H / 2 - 0.5),
-        slices=config.slices_at,
-        smooth=config.slab > 0,
         last=max(H - 2, 0),
         rows=3 * H * H,
         strides=torch.stack([H * axes[rows[plane]] + axes[columns[plane]] for plane, _, _ in corners], 1),

@@ -42,14 +42,11 @@ class ReadableField(TriplaneField):
             if plane.ndim == 4:  # [B, C, H, W]
                 looked_up = F.grid_sample(plane, unit[:, None, :, axes], align_corners=False)
             elif self.config.slab:  # slice by slice
-                rest = ({0, 1, 2} - set(axes)).pop()
-                weights = torch.stack(self.config.slice_weights(points[..., rest]), 1)[
-                    :, None
-                ]  # [B, 1, D, N]
-                slices = [
-                    F.grid_sample(x, unit[:, None, :, axes], align_corners=False) for x in plane.unbind(2)
-                ]
-                looked_up = (torch.cat(slices, 2) * weights).sum(2)
+                shares = self.config.slice_weights(points[..., ({0, 1, 2} - set(axes)).pop()])
+                looked_up = torch.zeros(())
+                for one, share in zip(plane.unbind(2), shares, strict=True):
+                    seen = F.grid_sample(one, unit[:, None, :, axes], align_corners=False)
+                    looked_up = looked_up + share[:, None, None] * seen
             else:  # [B, C, D, H, W]
                 axes += {0, 1, 2} - set(axes)
                 looked_up = F.grid_sample(plane, unit[:, None, None, :, axes], align_corners=False)

@@ -100,19 +100,16 @@ class FieldConfig:
                 f"FieldConfig: expected a crop from 0 to half of box_side ({self.box_side / 2:g}), got {self.crop}"
             )
 
-    @property
-    def slices_at(self) -> tuple[float, float]:
-        """Factor and summand, from scene units to slices, 0 at the first one's centre."""
-        D = max(self.depth, 1)
-        return ((D - 1) / self.slab, (D - 1) / 2) if self.slab else (D / self.box_side, D / 2 - 0.5)
-
     def slice_weights(self, third: Tensor) -> list[Tensor]:
-        """Of each slice, at coordinates [...], scene units, along the axis that its plane does not see: D of [...]."""
-        factor, summand = self.slices_at
-        position = third * factor + summand
+        """Of each of D slices, [...], at coordinates [...], scene units, along the axis that its plane does not see."""
+        D = self.depth
         if self.slab:
-            position = position.clamp(0, self.depth - 1)
-        linear = [(1 - (position - i).abs()).clamp(min=0) for i in range(self.depth)]
+            position = (third * ((D - 1) / self.slab) + (D - 1) / 2).clamp(0, D - 1)
+        else:
+            position = third * (D / self.box_side) + (
+                D / 2 - 0.5
+            )  # from scene units to slices, 0 at the first one's centre
+        linear = [(1 - (position - i).abs()).clamp(min=0) for i in range(D)]
         return [x * x * (3 - 2 * x) for x in linear] if self.slab else linear
 
     @property

@@ -85,8 +85,10 @@ def _matter(field: TriplaneField) -> tuple[Tensor, Tensor, Tensor]:
     grid = torch.cartesian_prod(axis, axis, axis)
     raw = torch.cat([field.raw_density(part[None])[0] for part in grid.split(1 << 17)])
     solid = field.activate(raw) > FAINT * field.config.surface_density
-    solid &= field.config.inside(grid) & (grid.abs() < side / 2 - side / field.config.resolution).all(-1)
-    solid = solid.view(CELLS, CELLS, CELLS)  # without the box's sides, which tie pieces together
+    off_sides = (grid.abs() < side / 2 - side / field.config.resolution).all(
+        -1
+    )  # planes fade there, which ties pieces together
+    solid = (solid & off_sides & field.config.inside(grid)).view(CELLS, CELLS, CELLS)
     stray = stray_pieces(solid)[0] > 0
     main = solid & ~stray
     return grid, _grown(stray) & ~_grown(main), main
