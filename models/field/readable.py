@@ -45,8 +45,8 @@ class ReadableField(TriplaneField):
                 shares = self.config.slice_weights(points[..., ({0, 1, 2} - set(axes)).pop()])
                 looked_up = torch.zeros(())
                 for one, share in zip(plane.unbind(2), shares, strict=True):
-                    seen = F.grid_sample(one, unit[:, None, :, axes], align_corners=False)
-                    looked_up = looked_up + share[:, None, None] * seen
+                    texels = F.grid_sample(one, unit[:, None, :, axes], align_corners=False)
+                    looked_up = looked_up + share[:, None, None] * texels
             else:  # [B, C, D, H, W]
                 axes += {0, 1, 2} - set(axes)
                 looked_up = F.grid_sample(plane, unit[:, None, None, :, axes], align_corners=False)

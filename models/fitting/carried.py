@@ -35,15 +35,15 @@ def carried_colours(
 ) -> Tensor:
     """sRGB [N, 3] that surface points [N, 3] of a field, with its normals [N, 3], are to have for its photo."""
     own = field(points[None])[1][0]
-    told = told_by(field, reference, sampling)
-    if not len(told.points):
+    photo = told_by(field, reference, sampling)
+    if not len(photo.points):
         return own
-    light = side_light(told)
-    differences = told.differences - told.normals[:, :2] @ light
-    alike = -torch.cdist(own, told.colours).square() / (2 * LIKE**2)
+    light = side_light(photo)
+    differences = photo.differences - photo.normals[:, :2] @ light
+    alike = -torch.cdist(own, photo.colours).square() / (2 * LIKE**2)
     weight = torch.zeros_like(alike)
     for share, side in ((1.0, 1.0), (MIRRORED, -1.0)):
-        apart = torch.cdist(points, told.points * points.new_tensor([side, 1.0, 1.0])).square()
+        apart = torch.cdist(points, photo.points * points.new_tensor([side, 1.0, 1.0])).square()
         weight += share * (alike - apart / (2 * NEAR**2)).exp()
         weight += share * SHARE * (alike - apart / (2 * FAR**2)).exp()
     carried = weight @ differences / (weight.sum(1, keepdim=True) + LEAST)

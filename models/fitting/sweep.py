@@ -74,8 +74,8 @@ def sweep_of(field: TriplaneField, draws: torch.Generator) -> Sweep:
 def looked_again(field: TriplaneField, sweep: Sweep) -> Sweep:
     """A sweep of a field on its way, with what hangs in the air of it by now: bridges that were emptied leave pieces."""
     grid, strays, _ = _matter(field)
-    kept = ~strays.flatten()[_cell(sweep.points, field.config.box_side)]
-    return Sweep(sweep.points[kept], sweep.alpha[kept], torch.cat([sweep.strays, grid[strays.flatten()]]))
+    rest = ~strays.flatten()[_cell(sweep.points, field.config.box_side)]
+    return Sweep(sweep.points[rest], sweep.alpha[rest], torch.cat([sweep.strays, grid[strays.flatten()]]))
 
 
 def _matter(field: TriplaneField) -> tuple[Tensor, Tensor, Tensor]:
