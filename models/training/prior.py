@@ -30,7 +30,15 @@ from ..synthetic.splits import PRIOR, VALIDATION
 from .growing import factory_options, growing
 from .local import LocalRun, descend, initial_weights, sitting, training_parser
 from .prior_pictures import PictureBatch, draw_pictures, picture_losses, raw_features, super_resolved
-from .prior_rays import GuidedSampling, draw_rays, guided_samples, ray_losses, relief_loss, render_guided
+from .prior_rays import (
+    GuidedSampling,
+    draw_rays,
+    guided_samples,
+    print_behind,
+    ray_losses,
+    relief_loss,
+    render_guided,
+)
 
 HELD_OUT_HEADS = 25
 
@@ -46,6 +54,7 @@ class PriorTraining:
         fine_from, pictures_from, adversary_from: shares of the run after which planes are fine, pictures whole, the critic heard.
         pictures_every: steps between steps on whole pictures. pictures: per such step.
         relief: weight of the surface's slope. relief_share: of the rays that it is taken on.
+        print_behind: weight of what the planes tell of the face to the back.
         adversary: weight. r1: its gradient penalty. r1_every: critic steps between penalties.
     """
 
@@ -63,6 +72,7 @@ class PriorTraining:
     pictures: int = 2
     relief: float = 2.0
     relief_share: float = 0.4
+    print_behind: float = 1.0
     adversary: float = 0.02
     r1: float = 2.0
     r1_every: int = 8
@@ -105,7 +115,10 @@ def ray_step(
     _, planes = planes_of(generator, codes, stop)
     field = generator.field(planes)
     losses = ray_losses(render_guided(field, batch, t), batch, torch.rand(3, generator=draws).to(codes))
-    return losses | {"relief": relief_loss(field, batch, config.relief_share, draws)}
+    return losses | {
+        "relief": relief_loss(field, batch, config.relief_share, draws),
+        "print_behind": print_behind(planes, generator.config.field),
+    }
 
 
 def begin_plain(generator: EmbeddedGenerator) -> None:
@@ -216,8 +229,8 @@ class PriorRun:
             index = self.heads(config.heads)
             terms = ray_step(self.generator, self.codes[index], self.truth, index, config, stop, self.draws)
             loss = 4 * terms["colour"] + 0.3 * terms["opacity"] + terms["distance"]
-            if stop is None:  # coarse planes have no slope worth turning
-                loss = loss + config.relief * terms["relief"]
+            if stop is None:  # coarse planes have no slope worth turning, and no face in detail
+                loss = loss + config.relief * terms["relief"] + config.print_behind * terms["print_behind"]
             descend(loss, self.optimiser, rate)
             losses = {key: value.item() for key, value in terms.items()}
         self.step_count += 1

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..camera import RADIUS, orbit, rays
-from ..field.triplane import TriplaneField
+from ..field.triplane import FieldConfig, TriplaneField
 from ..field.volume_rendering import box_range, interval_weights
 from ..presence import present
 from ..synthetic.renders import Renders
@@ -18,6 +18,14 @@ from ..synthetic.renders import Renders
 GRAZING = 0.3  # cosine: steeper surface has no normal that its pixels tell
 BEHIND = 3.0  # weight of slopes seen from behind, against 1 from the front
 SLOPE_STEP = 0.003  # scene units: corners from the point, about the texel of a plane
+FACE = (
+    0.08,
+    -0.12,
+    0.05,
+)  # scene units: half the width, bottom and top of what may not print through to the back
+FACE_DEPTH = 0.1  # scene units: how far before and behind the middle the two surfaces lie
+BLUR = 0.06  # scene units: what is smoother than this is no face
+FAINT = 0.1  # of the front's structure: a print that nobody sees
 TETRAHEDRON = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))  # differences of four corners give a slope
 
 
@@ -192,6 +200,37 @@ def relief_loss(field: TriplaneField, batch: RayBatch, share: float, generator: 
     behind = batch.origins[:, pick, 2] < 0
     weight = normal.square().sum(-1) * torch.where(behind, BEHIND, 1.0)
     return ((1 + (inwards * normal).sum(-1)) * weight).sum() / weight.sum().clamp_min(1)
+
+
+def print_behind(planes: Tensor, config: FieldConfig) -> Tensor:
+    """How much of the face's structure a tri-grid tells the back of the head, too: the mean squared correlation of the features that the
+    xy plane gives the two surfaces.
+
+    Slices that fill the box share what is learnt at the face with the surface behind it, at no cost in any other loss: hair is as likely
+    with a faint face in it.
+
+    Args:
+        planes: [B, 3, C, D, H, W]; without slices there is nothing to part.
+
+    Returns:
+        [] in 0 .. 1.
+    """
+    if not config.depth or "xy" not in config.plane_axes:
+        return planes.new_zeros(())
+    shares = torch.stack(config.slice_weights(planes.new_tensor([FACE_DEPTH, -FACE_DEPTH])))  # [D, 2]
+    texel = config.box_side / config.resolution
+    half, bottom, top = (round(reach / texel) for reach in FACE)
+    middle = config.resolution // 2
+    face = planes[
+        :, config.plane_axes.index("xy"), :, :, middle + bottom : middle + top, middle - half : middle + half
+    ]
+    surfaces = torch.einsum("bcdhw,dn->nbchw", face, shares).flatten(1, 2)
+    window = 2 * round(BLUR / texel / 2) + 1
+    detail = surfaces - F.avg_pool2d(surfaces, window, 1, window // 2, count_include_pad=False)
+    front, back = detail.flatten(2)
+    strength = front.square().sum(-1)
+    scale = strength * (back.square().sum(-1) + FAINT**2 * strength)
+    return ((front * back).sum(-1).square() / scale.clamp_min(1e-12)).mean()
 
 
 def ray_losses(rendering: Seen, batch: RayBatch, backdrop: Tensor) -> dict[str, Tensor]:

@@ -29,6 +29,7 @@ from portrait_diffusion.models.training.prior_rays import (
     draw_rays,
     guided_samples,
     reach_out,
+    print_behind,
     relief_loss,
     surface_normals,
 )
@@ -240,3 +241,33 @@ def test_relief_costs_what_the_slope_turns_from_the_normal():
     assert relief_loss(Cone(), replace(batch, normal=-outwards), 1.0, draws) == pytest.approx(2, abs=1e-3)
     unknown = replace(batch, normal=-outwards * torch.tensor([0.0, 0, 0, 0])[:, None])
     assert relief_loss(Cone(), unknown, 1.0, draws) == 0
+
+
+def test_a_print_of_the_face_behind_is_what_both_surfaces_are_told():
+    config = FieldConfig(channels=2, depth=2, resolution=64, box_side=0.84)
+    draws = torch.Generator().manual_seed(0)
+    front, back = torch.randn(2, 1, 1, 2, 64, 64, generator=draws)
+    near, far = config.slice_weights(
+        torch.tensor([0.1, -0.1])
+    )  # of the back's slice, and of the front's: [face, behind]
+
+    def planes(at_face, behind):  # [1, 3, 2, D, 64, 64] that give the two surfaces these features
+        shares = torch.stack([near, far], 1)
+        slices = torch.linalg.solve(shares, torch.stack([at_face, behind]).flatten(1)).view(
+            2, 1, 1, 2, 64, 64
+        )
+        return slices.movedim(0, 3).expand(-1, 3, -1, -1, -1, -1)
+
+    same = print_behind(planes(front, front), config).item()
+    apart = print_behind(planes(front, back), config)
+    faint = print_behind(planes(front, 0.03 * front), config)
+    assert same > 0.95 and apart < 0.05 and faint < 0.1
+    assert print_behind(planes(front, -front), config) == pytest.approx(same)
+    assert print_behind(planes(front, front + 5.0), config) == pytest.approx(
+        same, abs=1e-4
+    )  # shades are no face
+    assert print_behind(planes(front, back)[..., 0, :, :], replace(config, depth=0)) == 0
+    leaking = planes(front, back + 0.5 * front).clone().requires_grad_()
+    before = print_behind(leaking, config)
+    before.backward()
+    assert print_behind(leaking.detach() - 20 * leaking.grad, config) < before
