@@ -29,7 +29,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "file",
         type=Path,
-        help=f"a snapshot of EG3D or PanoHead ({SUFFIX}), of which G_ema is kept, or a state dict of torch's ({', '.join(SUFFIXES)})",
+        help=f"a snapshot of EG3D, PanoHead or SphereHead ({SUFFIX}), of which G_ema is kept, or a state dict of torch's ({', '.join(SUFFIXES)})",
     )
     parser.add_argument("out", type=Path, help="a .safetensors; one that is there is replaced")
     parser.add_argument(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .eg3d import Generator, GeneratorConfig, resized
+from .config import GeneratorConfig
+from .eg3d import Generator, resized
 from .stylegan2 import MappingNetwork, SynthesisNetwork, ToRGB
 
 

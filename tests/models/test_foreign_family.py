@@ -136,7 +136,9 @@ def test_weights_name_their_family(prior, tmp_path):
     write(tmp_path / "prior.safetensors", "prior", prior.config, prior, family=family_of(prior))
     assert type(load_generator(tmp_path / "prior.safetensors")) is Generator
     write(tmp_path / "strange.safetensors", "prior", prior.config, prior, family="stranger")
-    with pytest.raises(ValueError, match="expected a family among panohead, eg3d, got 'stranger'"):
+    with pytest.raises(
+        ValueError, match="expected a family among panohead, eg3d, spherehead, got 'stranger'"
+    ):
         load_generator(tmp_path / "strange.safetensors")
 
 
