@@ -8,6 +8,7 @@ The source text that comes with every object is not looked at.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ WHAT = "head prior"
 SUFFIX = ".pkl"
 PARTS = 50_000  # modules and tensors of a network; the largest public one has a hundredth
 NAME = 256  # letters of a tensor's name
+SURFACE = (
+    9.0  # density per scene unit where their shape scripts cut: 10 before the softplus, which takes 1 off
+)
 CROP = 0.1  # scene units that PanoHead's renderer cuts off the box, which is in its source alone
 BLOCK = re.compile(r"backbone\.synthesis\.b(\d{1,4})\.torgb\.weight")
 SPHERES = ("ConvA", "ConvB")  # the layers that make SphereHead's planes: its class is called as PanoHead's
@@ -99,7 +103,7 @@ def read_snapshot(path: Path) -> tuple[str, GeneratorConfig, dict[str, Tensor]]:
                 f"{WHAT}: expected EG3D, PanoHead or SphereHead, but {file.path.name} holds HyPlaneHead ({printable(network.name)}), "
                 f"which this pack cannot build; {REMEDY}"
             )
-        reader = _Sizes(file, network, stored)
+        reader = Sizes(file, network, stored)
         config = reader.generator()
         state = {
             key: file.tensor(value).float() for key, value in stored.items() if not UNUSED.fullmatch(key)
@@ -115,7 +119,7 @@ def read_snapshot(path: Path) -> tuple[str, GeneratorConfig, dict[str, Tensor]]:
     return reader.family, config, state
 
 
-class _Sizes:
+class Sizes:
     """Reads a generator's sizes off its arguments, its state and the shapes of its tensors.
 
     Attributes:
@@ -123,7 +127,7 @@ class _Sizes:
         spheres: whether the planes are SphereHead's.
     """
 
-    def __init__(self, file: PickleFile, network: Record, stored: dict[str, StoredTensor]) -> None:
+    def __init__(self, file: PickleFile, network: Record, stored: Mapping[str, StoredTensor]) -> None:
         self.file, self.network, self.stored = file, network, stored
         self.arguments = named(network.entry("_init_kwargs"))
         self.rendering = named(network.entry("rendering_kwargs")) or named(
@@ -202,6 +206,7 @@ class _Sizes:
             hidden=self.shape("decoder.net.0.weight", 2)[0],
             features=self.shape("decoder.net.2.weight", 2)[0] - 1,
             activation=self.rendering.get("decoder_activation", "sigmoid") if panohead else "sigmoid",
+            surface_density=SURFACE,
             crop=CROP if panohead else 0.0,
             spheres=self.spheres,
         )

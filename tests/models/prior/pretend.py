@@ -17,7 +17,7 @@ from portrait_diffusion.models.prior.eg3d import Generator, GeneratorConfig
 from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
 from portrait_diffusion.models.prior.spherehead import SphereHeadConfig, SphereHeadGenerator
 
-PLANES = {"channels": 4, "resolution": 32, "hidden": 8, "features": 6}
+PLANES = {"channels": 4, "resolution": 32, "hidden": 8, "features": 6, "surface_density": 9.0}
 SIZES = {
     "z_dim": 16,
     "w_dim": 12,
