@@ -6,7 +6,8 @@ EG3D (Chan et al. 2022), sections 4 and 5; keys and shapes of the parameters are
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from ..camera import camera_from_label, rays
 from ..field.triplane import Decoder, TriplaneField
-from ..field.volume_rendering import Draws, render_rays
+from ..field.volume_rendering import Draws, RenderConfig, render_rays
 from .config import GeneratorConfig
 from .stylegan2 import MappingNetwork, SynthesisBlock, SynthesisNetwork, fir_taps
 from .upscaling import UPSCALINGS
@@ -178,9 +179,15 @@ class Generator(nn.Module):
         """Whether the final image is made by super-resolution."""
         return self.superresolution is not None
 
+    def with_render(self, render: RenderConfig) -> Generator:
+        """The same weights, shared, whose rays are sampled otherwise."""
+        twin = copy(self)
+        twin.config = replace(self.config, render=render)
+        return twin
+
     def tuned_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """All that a head's picture depends on, by name, but no strengths of noise, which fit nothing."""
-        elsewhere = ("backbone.mapping.", "bcg_synthesis.", "t_mapping.")
+        elsewhere = ("backbone.mapping.", "t_mapping.")
         for name, parameter in self.named_parameters():
             if not name.startswith(elsewhere) and not name.endswith("noise_strength"):
                 yield name, parameter
@@ -236,6 +243,15 @@ class Generator(nn.Module):
     def colours(self, features: Tensor, ws: Tensor) -> Tensor:
         """Signed features [B, F, R, R] of styles [B, any, w_dim] -> image_raw [B, 3, R, R]."""
         return features[:, :3]
+
+    @property
+    def has_background(self) -> bool:
+        """Whether `behind` draws something."""
+        return False
+
+    def behind(self, ws: Tensor, size: int) -> Tensor | None:
+        """Features [B, F, size, size] of the backdrop of styles [B, any, w_dim]; None for a generator without."""
+        return None
 
     def compose(
         self,

@@ -69,6 +69,15 @@ class PanoHeadGenerator(Generator):
         rows = torch.arange(synthesis.num_ws, device=ws.device).clamp(max=ws.shape[1] - 1)
         return synthesis(ws[:, rows], noise_mode)
 
+    @property
+    def has_background(self) -> bool:
+        """Whether `behind` draws something."""
+        return self.bcg_synthesis is not None
+
+    def behind(self, ws: Tensor, size: int) -> Tensor | None:
+        """Features [B, F, size, size] of the backdrop of styles [B, any, w_dim]; None where there is none."""
+        return resized(self.background(ws), size) if self.has_background else None
+
     def compose(
         self,
         features: Tensor,

@@ -16,8 +16,8 @@ from portrait_diffusion.models.distillation.refinement import PRESETS as REFINEM
 from portrait_diffusion.models.distillation.restoration import RestorationConfig
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
 from portrait_diffusion.models.fitting.baking import BakeConfig
-from portrait_diffusion.models.fitting.inversion import PRESETS as INVERSIONS
-from portrait_diffusion.models.fitting.inversion import InversionConfig
+from portrait_diffusion.models.fitting.inversion_config import PRESETS as INVERSIONS
+from portrait_diffusion.models.fitting.inversion_config import InversionConfig
 from portrait_diffusion.models.head import Head
 from portrait_diffusion.models.metrics.back_face import BackFace
 from portrait_diffusion.models.metrics.evaluate import shipped_judges
