@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from portrait_diffusion.models.field.triplane import EG3D, OURS, FieldConfig
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
+from portrait_diffusion.models.prior.contract import average_styles
 from portrait_diffusion.models.prior.eg3d import Generator, GeneratorConfig
 from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
 from portrait_diffusion.models.prior.spherehead import SphereHeadConfig, SphereHeadGenerator
@@ -232,6 +233,22 @@ def make(family: str, seed: int = 0) -> Generator:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return KINDS[family](CONFIGS[family]).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def with_matter(generator: Generator) -> Generator:
+    """The same, whose mean head is matter in a third of the middle of its box: random weights leave it all haze."""
+    points = torch.rand(1, 4000, 3, generator=torch.Generator().manual_seed(0)) * 0.6 - 0.3
+    layer, config = generator.decoder.net[2], generator.config.field
+
+    def raw() -> torch.Tensor:
+        return generator.field(generator.planes(average_styles(generator))).raw_density(points)
+
+    scale = 20 / raw().std()
+    layer.weight[0] *= scale
+    layer.bias[0] *= scale
+    layer.bias[0] += config.surface_density + 1 - raw().quantile(0.67)
+    return generator
 
 
 def write_snapshot(
