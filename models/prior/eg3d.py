@@ -41,8 +41,12 @@ class Synthesis:
 
 
 def resized(image: Tensor, size: int, antialias: bool = True) -> Tensor:
-    """[B, C, H, W] -> [B, C, size, size], bilinear."""
-    return F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False, antialias=antialias)
+    """[B, C, H, W] -> [B, C, size, size], bilinear; half precision goes through float32, which is all that processors resize."""
+    precise = image.to(torch.promote_types(image.dtype, torch.float32))
+    wide = F.interpolate(
+        precise, size=(size, size), mode="bilinear", align_corners=False, antialias=antialias
+    )
+    return wide.to(image.dtype)
 
 
 class SuperResolution(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..camera import camera_from_label, rays
 from ..field.readable import ReadableField, render_rays
 from .eg3d import Generator, SuperResolution, resized
-from .spherehead import SphereHeadGenerator
+from .spherehead import Mix, SphereHeadGenerator
 from .stylegan2 import SynthesisBlock, SynthesisLayer, SynthesisNetwork, ToRGB
 
 
@@ -85,13 +85,10 @@ def block(
 
 def network(module: SynthesisNetwork, ws: Tensor, noise_mode: str = "const") -> Tensor:
     """ws [B, num_ws, w_dim] -> [B, image_channels, resolution, resolution]; a block shares its last style with the next."""
-    x = image = None
-    first = 0
-    for resolution in module.resolutions:
-        part = module.get_submodule(f"b{resolution}")
-        convolutions = 1 if x is None else 2
-        x, image = block(part, x, image, ws[:, first : first + convolutions + 1], noise_mode)
-        first += convolutions
+    smallest, *others = module.resolutions
+    x, image = block(module.block(smallest), None, None, ws[:, :2], noise_mode)
+    for i, resolution in enumerate(others):
+        x, image = block(module.block(resolution), x, image, ws[:, 2 * i + 1 : 2 * i + 4], noise_mode)
     return image
 
 
@@ -112,7 +109,8 @@ def planes(generator: Generator, ws: Tensor, noise_mode: str = "const") -> Tenso
     for layers in (generator.ConvA, generator.ConvB):
         sphere = flat
         for one in layers:
-            sphere = F.conv2d(sphere, one.weight / math.sqrt(one.weight.shape[1]))
+            if isinstance(one, Mix):
+                sphere = F.conv2d(sphere, one.weight / math.sqrt(one.weight.shape[1]))
         spheres.append(sphere.unflatten(1, (3, -1)))
     return torch.stack(spheres, 3)
 

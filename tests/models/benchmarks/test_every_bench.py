@@ -24,6 +24,7 @@ from portrait_diffusion.models.metrics.evaluate import shipped_judges
 from portrait_diffusion.models.portrait import MeshConfig
 from portrait_diffusion.models.synthetic.people.scans import scans_present
 
+from ..prior import pretend
 from .body_stand_in import stand_in
 
 BENCHES = commands("benchmarks")
@@ -90,6 +91,7 @@ CALLS = {
         "--count 1 --heads SHEET-heads --sheet SHEET",
         {"anny.bench.SIZE": 32, "anny.bench.YAWS": (0,), "anny.bench.load_template": stand_in},
     ),
+    "generator": ("--repeats 1", {"generator.SIZES": pretend.CONFIGS}),
     "heads": (
         "--count 1 --sheet SHEET",
         {"heads.SIZES": (16,), "heads.sheet": lambda path: path.write_bytes(b"")},
@@ -196,7 +198,7 @@ CALLS = {
 
 
 OF_SCANS = ("people", "prior --factory 3")
-QUICK = ("anny", "heads", "people", "render", "scale")  # the others take minutes together
+QUICK = ("anny", "generator", "heads", "people", "render", "scale")  # the others take minutes together
 
 
 @pytest.fixture(scope="module", autouse=True)
