@@ -1,8 +1,8 @@
 """`bench generator`: time of the public generators at full size, random weights, beside their readable twin.
 
 EG3D, PanoHead and SphereHead as published: planes of 256 pixels, 64 x 64 rays with 48 + 48 samples, pictures of 512. readable:
-`prior/readable.py` and `field/readable.py`, the papers' formulas. float32: ours. channels last: the same with weights laid out so. bfloat16:
-that in half precision, but for rays. All are compared with the readable ones. Random weights leave the box full of haze, of which no
+`prior/readable.py` and `field/readable.py`, the papers' formulas. float32: ours. bfloat16: ours in half
+precision, weights with their channels last, but for rays. All are compared with the readable ones. Random weights leave the box full of haze, of which no
 renderer can skip anything. With one thread on a processor, time is the processor's. On an accelerator: pictures a second, peak memory.
 """
 
@@ -49,7 +49,7 @@ SIZES = {
     ),
 }
 PARTS = ("planes", "rays", "super-resolution", "picture")
-KINDS = ("readable", "float32", "channels last", "bfloat16")
+KINDS = ("readable", "float32", "bfloat16")
 BATCHES = (1, 4)  # pictures at once, on an accelerator
 
 
@@ -135,8 +135,7 @@ def kinds(parts: Parts) -> Iterator[tuple[str, Callable[[str], Tensor]]]:
     yield KINDS[0], parts.readable
     yield KINDS[1], lambda part: parts.ours(part, torch.float32)
     channels_last(parts.generator)
-    yield KINDS[2], lambda part: parts.ours(part, torch.float32)
-    yield KINDS[3], lambda part: parts.ours(part, torch.bfloat16)
+    yield KINDS[2], lambda part: parts.ours(part, torch.bfloat16)
 
 
 @torch.no_grad()
@@ -146,8 +145,8 @@ def time_rows(family: str, device: torch.device, repeats: int, end: float) -> li
     rows, wanted, slow = [], {}, {}
     for kind, make in kinds(parts):
         for part in PARTS:
-            if part == "rays" and kind in KINDS[2:]:
-                continue  # no weights of theirs are laid out, no half precision
+            if part == "rays" and kind == "bfloat16":
+                continue
             row = f"{family}, {part}, {kind}"
             if time.monotonic() > end:
                 print(f"{row}: left out, the minutes are over", flush=True)
