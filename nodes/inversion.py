@@ -29,6 +29,9 @@ from .types import CATEGORY, AlignedWire, HeadOnWire, HeadWire, PriorWire, seed_
 
 PREVIEW_SIZE = 96
 MEMORY = 600 * 2**20  # bytes of activations of one step, measured by `bench pipeline` on a CPU
+PUBLIC = (
+    3200 * 2**20
+)  # the same of a whole picture of 512 pixels by SphereHead's, the largest; measured on a CPU
 
 
 class InvertPortrait(io.ComfyNode):
@@ -101,9 +104,8 @@ class InvertPortrait(io.ComfyNode):
             )
         vgg = loading.vgg_file()
         judge = None if vgg is None else loading.load_vgg_patcher(vgg)
-        mm.load_models_gpu(
-            [prior.patcher] if judge is None else [prior.patcher, judge], memory_required=MEMORY
-        )
+        patchers = [prior.patcher] if judge is None else [prior.patcher, judge]
+        mm.load_models_gpu(patchers, memory_required=PUBLIC if config.projected else MEMORY)
         device = prior.patcher.load_device
 
         def run(state, callback):
@@ -140,6 +142,8 @@ class InvertPortrait(io.ComfyNode):
             if prior.encoder is not None
             else "; begun at the mean of the prior's heads, for want of an encoder"
         )
+        if frame != Frame():
+            begun_at += ", and cropped closer, as its photos were"
         return io.NodeOutput(
             whole(wire),
             ui={
