@@ -1,9 +1,9 @@
 """`bench generator`: time of the public generators at full size, random weights, beside their readable twin.
 
 EG3D, PanoHead and SphereHead as published: planes of 256 pixels, 64 x 64 rays with 48 + 48 samples, pictures of 512. readable:
-`prior/readable.py` and `field/readable.py`, the papers' formulas. float32: ours. bfloat16: ours in half
-precision, weights with their channels last, but for rays. All are compared with the readable ones. Random weights leave the box full of haze, of which no
-renderer can skip anything. With one thread on a processor, time is the processor's. On an accelerator: pictures a second, peak memory.
+`prior/readable.py` and `field/readable.py`, the papers' formulas. float32: ours. bfloat16: ours in half precision, weights with their
+channels last, but for rays. All are compared with the readable ones. Random weights leave the box full of haze, of which no renderer can
+skip anything. With one thread on a processor, time is the processor's. On an accelerator: pictures a second, peak memory.
 """
 
 from __future__ import annotations

@@ -204,7 +204,8 @@ class Inversion(Run[None]):
         target, picture = self.photo(self.stage()[0])
         if picture is not None and self.step_count % config.crop_every == config.crop_every - 1:
             where = field, self.styles, picture, self.sampling, config.crop, self.draws
-            weights = {"pixels": config.pixels, "silhouette": config.silhouette}
+            pixels = 1.0 if self.perceptual is None else config.pixels  # nothing else tells who it is
+            weights = {"pixels": pixels, "silhouette": config.silhouette}
             eyes = self.perceptual, config.perceptual
             return crop_loss(self.generator, *where, *eyes, self.pieces, **weights)
         return ray_loss(field, target, self.sampling, config.rays, self.draws, self.pieces)

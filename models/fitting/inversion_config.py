@@ -28,7 +28,8 @@ class InversionConfig:
         shape_share: texels of the planes along one of the grid on which the density's may move in that stage (`field.geometry`); 0 for
             planes that colour and density share.
         crop_every: steps between those that look at a piece of the super-resolved picture; 0 for none. crop: its side in raw pixels.
-        perceptual: weight of such a piece's perceptual distance. pixels: of its pixels' errors. silhouette: of its opacity's squared
+        perceptual: weight of such a piece's perceptual distance. pixels: of its pixels' errors beside that, 1 where there is
+            none. silhouette: of its opacity's squared
             distance from the mask.
         starts: heads that are held against the photo where no encoder tells one: the mean, and some around it.
         latent_noise: of the latents, at the beginning, in shares of the distance of styles from their mean.
@@ -98,22 +99,22 @@ PRESETS = {
 }
 
 EVERYWHERE = 1 << 16  # raw pixels a side: the whole picture
-PROJECTED = (
-    InversionConfig(  # what all of them share: whole pictures, and nothing that holds the head but the mean
-        detail_steps=0,
-        sweep_steps=0,
-        keep_latents=1.0,
-        keep_shape=0.0,
-        keep_colour=0.0,
-        keep_relief=0.0,
-        crop_every=1,
-        crop=EVERYWHERE,
-        pixels=0.1,
-        silhouette=0.1,
-        perceptual=1.0,
-        starts=1,
-        projected=True,
-    )
+# What all of them share: whole pictures, of which pixels count a tenth and VGG16's features the rest, and nothing that holds the head but
+# the mean. The silhouette is ours, for these heads become meshes.
+PROJECTED = InversionConfig(
+    detail_steps=0,
+    sweep_steps=0,
+    keep_latents=1.0,
+    keep_shape=0.0,
+    keep_colour=0.0,
+    keep_relief=0.0,
+    crop_every=1,
+    crop=EVERYWHERE,
+    pixels=0.1,
+    silhouette=0.1,
+    perceptual=1.0,
+    starts=1,
+    projected=True,
 )
 PUBLISHED = {  # by family; PanoHead's repository has StyleGAN2's projector, EG3D's none, so its users' (oneThousand1000's)
     "eg3d": replace(

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from portrait_diffusion.models.camera import camera_from_label, frontal, label_from_camera
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
+from portrait_diffusion.models.fitting import inversion
 from portrait_diffusion.models.fitting.inversion import (
     Inversion,
     first_styles,
@@ -181,6 +182,20 @@ def test_a_fit_comes_closer_to_a_head_of_the_prior():
         callback=lambda now: losses.append(now.loss),
     )
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5]) and all(map(math.isfinite, losses))
+
+
+def test_pixels_count_fully_where_nothing_else_looks(monkeypatch):
+    prior, weights = generator("eg3d"), []
+    start = torch.zeros(1, prior.num_ws, 12)
+
+    def spy(*words, **kinds):
+        weights.append((kinds["pixels"], kinds["silhouette"]))
+        return crop_loss(*words, **kinds)
+
+    monkeypatch.setattr(inversion, "crop_loss", spy)
+    for eyes in (None, lambda ours, theirs: (ours[0] - theirs[0]).abs().mean()):
+        Inversion(prior, start, small.portrait(), config_of(prior), draws(), eyes).step()
+    assert weights == [(1.0, 0.1), (0.1, 0.1)]
 
 
 def test_a_vgg_sees_pictures_of_256_pixels():
