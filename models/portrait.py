@@ -16,7 +16,8 @@ from .field.prepared import prepare
 from .field.volume_rendering import RenderConfig
 from .fitting.completion import completed
 from .fitting.feed_forward import feed_forward_head
-from .fitting.inversion import InversionConfig, invert
+from .fitting.inversion import invert
+from .fitting.inversion_config import InversionConfig
 from .fitting.perceptual import Eyes, eyes_for
 from .fitting.run import Progress
 from .head import Head

@@ -13,19 +13,25 @@ from ..models.camera import orbit
 from ..models.field.volume_rendering import RenderConfig
 from ..models.fitting.completion import completed
 from ..models.fitting.feed_forward import feed_forward_head
-from ..models.fitting.inversion import PRESETS, invert
+from ..models.fitting.inversion import invert
+from ..models.fitting.inversion_config import PRESETS, inversion_config
 from ..models.fitting.perceptual import eyes_for
 from ..models.fitting.run import Progress
 from ..models.metrics.identity import shipped_identity
 from ..models.metrics.image import masked_psnr
 from ..models.metrics.likeness import likeness
+from ..models.photo.reframing import reframed
 from ..models.presence import present
+from ..models.prior.frames import Frame, frame_of
 from . import convert, loading
 from .optimising import fingerprint, normally, optimise, private
 from .types import CATEGORY, AlignedWire, HeadOnWire, HeadWire, PriorWire, seed_input
 
 PREVIEW_SIZE = 96
 MEMORY = 600 * 2**20  # bytes of activations of one step, measured by `bench pipeline` on a CPU
+PUBLIC = (
+    3200 * 2**20
+)  # the same of a whole picture of 512 pixels by SphereHead's, the largest; measured on a CPU
 
 
 class InvertPortrait(io.ComfyNode):
@@ -40,7 +46,7 @@ class InvertPortrait(io.ComfyNode):
             description="Finds the head in the prior that looks like the portrait, then tunes a copy of the generator to it. "
             "Shows a turning head while it works; an interrupted run goes on where it stopped when you run it again. "
             "Pictures are compared in the features of the prior's discriminator, or of your VGG16 (in models/portrait_diffusion). "
-            "A prior without an encoder is begun at the mean of its heads.",
+            "A prior without an encoder is begun at the mean of its heads; EG3D's, PanoHead's and SphereHead's own files are inverted as their users do.",
             search_aliases=["gan inversion", "pivotal tuning", "pti", "photo to 3d", "portrait to head"],
             inputs=[
                 PriorWire.Input("prior", tooltip="From Load Head Prior."),
@@ -49,7 +55,7 @@ class InvertPortrait(io.ComfyNode):
                     "preset",
                     options=list(PRESETS),
                     default="quick",
-                    tooltip="quick: 270 steps, the fast start. full: 720 steps on twice the rays, closer to the photo, about four times as long.",
+                    tooltip="quick: 270 steps, the fast start. full: 720 steps on twice the rays, closer to the photo, about four times as long. EG3D's, PanoHead's and SphereHead's own files: full takes the published steps (450 or 500 of latents, 350 of the generator), quick a fifth.",
                 ),
                 seed_input("drawn rays", "head"),
                 io.Int.Input(
@@ -82,17 +88,24 @@ class InvertPortrait(io.ComfyNode):
     def execute(
         cls, prior, aligned, preset: str, seed: int, latent_steps: int = -1, tuning_steps: int = -1
     ) -> io.NodeOutput:
-        config = PRESETS[preset]
+        config = inversion_config(prior.generator, prior.encoder, preset)
+        frame = frame_of(prior.generator)
+        if frame != Frame():
+            size = max(prior.generator.resolution, aligned.image.shape[-1])
+            aligned = reframed(aligned, frame.scale, frame.offset, size)
         if latent_steps >= 0:
             config = replace(config, latent_steps=latent_steps)
         if tuning_steps >= 0:
-            steps = {"tuning_steps": tuning_steps, "detail_steps": tuning_steps}
-            config = replace(config, **steps, sweep_steps=min(config.sweep_steps, tuning_steps))
+            config = replace(
+                config,
+                tuning_steps=tuning_steps,
+                detail_steps=tuning_steps if config.detail_steps else 0,
+                sweep_steps=min(config.sweep_steps, tuning_steps),
+            )
         vgg = loading.vgg_file()
         judge = None if vgg is None else loading.load_vgg_patcher(vgg)
-        mm.load_models_gpu(
-            [prior.patcher] if judge is None else [prior.patcher, judge], memory_required=MEMORY
-        )
+        patchers = [prior.patcher] if judge is None else [prior.patcher, judge]
+        mm.load_models_gpu(patchers, memory_required=PUBLIC if config.projected else MEMORY)
         device = prior.patcher.load_device
 
         def run(state, callback):
@@ -129,6 +142,8 @@ class InvertPortrait(io.ComfyNode):
             if prior.encoder is not None
             else "; begun at the mean of the prior's heads, for want of an encoder"
         )
+        if frame != Frame():
+            begun_at += ", and cropped closer, as its photos were"
         return io.NodeOutput(
             whole(wire),
             ui={

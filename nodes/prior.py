@@ -22,6 +22,7 @@ class LoadHeadPrior(io.ComfyNode):
                 "portrait prior",
                 "eg3d",
                 "panohead",
+                "spherehead",
                 "3d gan",
                 "head model",
                 "portrait diffusion",
@@ -31,7 +32,7 @@ class LoadHeadPrior(io.ComfyNode):
                     "prior",
                     options=loading.weight_files(),
                     default=loading.EMBEDDED,
-                    tooltip="'embedded', or a file from models/portrait_diffusion: .safetensors, or EG3D's or PanoHead's own .pkl, which is read without running it.",
+                    tooltip="'embedded', or a file from models/portrait_diffusion: .safetensors, or EG3D's, PanoHead's or SphereHead's own .pkl, which is read without running it.",
                 )
             ],
             outputs=[PriorWire.Output(display_name="prior", tooltip="For Invert Portrait.")],

@@ -8,7 +8,8 @@ import time
 import torch
 
 from ..embedded import load_weights
-from ..fitting.inversion import PRESETS, invert
+from ..fitting.inversion import invert
+from ..fitting.inversion_config import PRESETS
 from ..head import Head, load_head, save_head
 from ..photo.alignment import AlignedPortrait, uncropped
 from ..portrait import Weights

@@ -8,7 +8,7 @@ import torch
 
 from ..commands.report import Row, finish
 from ..embedded import load_weights
-from ..fitting.inversion import PRESETS, InversionConfig
+from ..fitting.inversion_config import PRESETS, InversionConfig
 from ..mesh.rasterize import render_mesh
 from ..metrics.image import masked_psnr, psnr
 from ..portrait import MeshConfig, Weights, portrait_to_3d

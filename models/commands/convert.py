@@ -29,11 +29,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "file",
         type=Path,
-        help=f"a snapshot of EG3D or PanoHead ({SUFFIX}), of which G_ema is kept, or a state dict of torch's ({', '.join(SUFFIXES)})",
+        help=f"a snapshot of EG3D, PanoHead or SphereHead ({SUFFIX}), of which G_ema is kept, or a state dict of torch's ({', '.join(SUFFIXES)})",
     )
     parser.add_argument("out", type=Path, help="a .safetensors; one that is there is replaced")
     parser.add_argument(
-        "--critic", type=Path, help="a .safetensors for the snapshot's discriminator D, with its arguments"
+        "--critic",
+        type=Path,
+        help="a .safetensors for the snapshot's discriminator D, with its arguments, for other programs: this pack compares pictures by your VGG16",
     )
     options = parser.parse_args(arguments)
     if options.file.suffix not in (SUFFIX, *SUFFIXES):

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..devices import half_of_processors, pick_device
 from ..distillation.refinement import PRESETS as REFINEMENTS
 from ..embedded import distillation_on, load_weights, refiner_on
-from ..fitting.inversion import PRESETS
+from ..fitting.inversion_config import PRESETS
 from ..fitting.run import Progress
 from ..head import save_head
 from ..mesh.gltf import to_glb

@@ -8,13 +8,14 @@ cache; a gradient computes the blocks anew, so nothing per point is kept but wha
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .spheres import texels_last
 from .triplane import AXES, Decoder, FieldConfig, TriplaneField
 
 BLOCK = 1 << 12  # points; 64 hidden values of each fill 1 MB
@@ -166,7 +167,7 @@ def _gradients(ctx, by_density: Tensor, by_features: Tensor) -> list[Tensor]:
 
 
 def prepare(field):
-    """A `TriplaneField` made ready for many look-ups; any other field as it is.
+    """A `TriplaneField` made ready for many look-ups; any other field as it is. One on spheres stays what it is, laid out anew.
 
     Do it once per change of the planes: it costs a copy of them.
     """
@@ -174,6 +175,9 @@ def prepare(field):
         isinstance(field, TriplaneField) and isinstance(field.decoder, Decoder)
     ):
         return field
+    if field.config.spheres:  # angles make no lattice
+        own = None if field.geometry is None else texels_last(field.geometry)
+        return replace(field, planes=texels_last(field.planes), geometry=own)
     config, (planes, table) = field.config, tabled(field.planes, field.config)
     geometry, shape_table = (None, None) if field.geometry is None else tabled(field.geometry, config)
     W1, b1 = affine(field.decoder.net[0], config.channels, table)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .triplane import AXES, TriplaneField
+from .triplane import AXES, TriplaneField, sample_planes
 from .volume_rendering import (
     Draws,
     Field,
@@ -35,6 +35,8 @@ class ReadableField(TriplaneField):
         ), features
 
     def _mean(self, planes: Tensor, points: Tensor) -> Tensor:
+        if self.config.spheres:  # has no faster way
+            return sample_planes(planes, points, self.config)
         unit = points * (2 / self.config.box_side)  # from scene units to [-1, 1]
         samples = []
         for plane, (column, row) in zip(planes.unbind(1), self.config.plane_axes, strict=True):

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bounds import integers, numbers, shown
+from ..bounds import flags, integers, numbers, shown
 from ..equalised import FullyConnected
+from .spheres import SPHERES, sphere_features
 
 AXES = {"x": 0, "y": 1, "z": 2}
 OURS = ("xy", "xz", "yz")  # PanoHead's, too
@@ -41,6 +42,7 @@ class FieldConfig:
         crop: scene units that are cut off the box's four upright sides (PanoHead: 0.1); 0 for none.
         slab: scene units between a grid's first and last slice, which blend smoothly and hold on beyond: what a photo tells of the front
             is then not told to the back; 0 for slices that fill the box, blend linearly and fade out (PanoHead).
+        spheres: the slices are two spheres' planes, by angles and radius, instead of a box's (SphereHead); see `spheres`.
     """
 
     plane_axes: tuple[str, str, str] = OURS
@@ -56,6 +58,7 @@ class FieldConfig:
     surface_density: float = 30.0
     crop: float = 0.0
     slab: float = 0.0
+    spheres: bool = False
 
     def __post_init__(self) -> None:
         triple = isinstance(self.plane_axes, list | tuple) and len(self.plane_axes) == 3
@@ -94,6 +97,12 @@ class FieldConfig:
             raise ValueError(
                 f"FieldConfig: expected activation to be one of {', '.join(ACTIVATIONS)}, got {shown(self.activation)}; "
                 "choose a file made by this pack"
+            )
+        flags(self, "spheres")
+        if self.spheres and (self.depth != SPHERES or self.slab):
+            raise ValueError(
+                f"FieldConfig: expected {SPHERES} slices and no slab of planes on spheres, got {self.depth} and {self.slab}; "
+                "fix the checkpoint's config"
             )
         if not 0 <= self.crop < self.box_side / 2:
             raise ValueError(
@@ -135,6 +144,8 @@ def plane_features(planes: Tensor, points: Tensor, config: FieldConfig) -> list[
     A grid's slices are read as more channels of one plane and then weighed by the third coordinate: on a CPU that is several times
     faster than a trilinear look-up, most of all with the channels last.
     """
+    if config.spheres:
+        return sphere_features(planes, points, config.box_side)
     unit = points * (2 / config.box_side)  # from scene units to [-1, 1]
     samples = []
     for plane, axes in zip(planes.to(points.dtype).unbind(1), config.plane_axes, strict=True):

@@ -7,6 +7,7 @@ piece of the super-resolved picture.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..camera import camera_from_label, label_from_camera
 from ..field.geometry import RATE, coarse_offset, moved
 from ..field.prepared import prepare
 from ..field.triplane import TriplaneField
@@ -24,6 +26,7 @@ from ..prior.contract import HeadGenerator, mean_styles, styles
 from ..prior.encoder import PortraitEncoder
 from .completion import code_of
 from .coverage import Coverage, coverage_loss, coverage_of
+from .inversion_config import InversionConfig
 from .perceptual import Perceptual
 from .photo_camera import MEASURES, moved_camera
 from .photo_losses import (
@@ -43,78 +46,7 @@ from .run import Progress, Proposal, Run, check_finite, falling
 from .state import PARTS, SavedState
 from .sweep import Sweep, looked_again, sweep_loss, sweep_of
 
-
-@dataclass(frozen=True, kw_only=True)
-class InversionConfig:
-    """How long and how an inversion fits.
-
-    Attributes:
-        latent_steps, tuning_steps, detail_steps, sweep_steps: of the stages: latents, generator, planes, and these without the photo.
-        latent_rate, tuning_rate, detail_rate, sweep_rate: Adam's learning rates. pose_rate: of the photo's camera, where that is an
-            estimate, in the latents' stage; 0 leaves it.
-        size: pixels to which the photo is shrunk for fitting.
-        rays: per step. coarse, fine: samples per ray.
-        keep_latents: weight of the latents' mean squared distance from the start's. keep_pose: of the camera's squared move.
-        keep_shape, keep_colour: weights of the tuned field's distance from the untuned one at random points, which holds unseen sides.
-        keep_surface: weight of its distance at the surface that `held_surface` names, in the planes' stage.
-        keep_relief: weight of the distance from the relief of the face that the photo came with, in the stages of generator and planes.
-        reach_shape, reach_colour: weights of matter, and its colour, where the photo's silhouette and the generator's disagree.
-        points: per step at which fields are compared.
-        shape_share: texels of the planes along one of the grid on which the density's may move in that stage (`field.geometry`); 0 for
-            planes that colour and density share.
-        crop_every: steps between those that look at a piece of the super-resolved picture; 0 for none. crop: its side in raw pixels.
-        perceptual: weight of such a piece's perceptual distance.
-    """
-
-    latent_steps: int = 25
-    tuning_steps: int = 25
-    detail_steps: int = 140
-    sweep_steps: int = 80
-    latent_rate: float = 0.03
-    tuning_rate: float = 2.5e-3
-    detail_rate: float = 0.15
-    sweep_rate: float = 0.04
-    pose_rate: float = 0.1
-    size: int = 256
-    rays: int = 1024
-    coarse: int = 20
-    fine: int = 20
-    keep_latents: float = 0.02
-    keep_pose: float = 0.01
-    keep_shape: float = 4.0
-    keep_colour: float = 0.3
-    keep_surface: float = 1.0
-    keep_relief: float = 0.3
-    reach_shape: float = 0.5
-    reach_colour: float = 0.2
-    points: int = 2048
-    shape_share: int = 2
-    crop_every: int = 3
-    crop: int = 48
-    perceptual: float = 0.1
-
-    def __post_init__(self) -> None:
-        if min(*self.stages, self.crop_every) < 0 or min(self.size, self.rays, self.crop) < 1:
-            raise ValueError(f"InversionConfig: expected steps >= 0 and positive size and rays, got {self}")
-
-    @property
-    def steps(self) -> int:
-        """Steps of all stages."""
-        return sum(self.stages)
-
-    @property
-    def stages(self) -> tuple[int, int, int, int]:
-        """Steps of each stage."""
-        return self.latent_steps, self.tuning_steps, self.detail_steps, self.sweep_steps
-
-
 START_SIZE = 64  # pixels of the photo that the starts of an inversion are held against
-PRESETS = {
-    "quick": InversionConfig(),
-    "full": InversionConfig(
-        latent_steps=80, tuning_steps=120, detail_steps=400, sweep_steps=120, tuning_rate=1e-3, rays=2048
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -147,18 +79,26 @@ class Inversion(Run[None]):
         config: InversionConfig,
         generator: torch.Generator,
         perceptual: Perceptual | None = None,
+        spread: float = 0.0,
     ) -> None:
+        """spread: of styles about their mean, in which the config measures noise; the rest as `invert`."""
         check_finite("inversion", "a photo and a mask", reference.image, reference.mask)
         self.config, self.given = config, reference
         self.start = start.detach().clone()
         self.latents = start.detach().clone().requires_grad_()
         self.pivot_generator = prior
         self.generator = deepcopy(prior).requires_grad_(True)
-        self.perceptual = perceptual
+        self.perceptual, self.spread = perceptual, spread
+        self.sampling = RenderConfig(coarse=config.coarse, fine=config.fine)
+        if config.projected:
+            self.sampling = replace(prior.config.render, white_back=False)
         self.target = photo_target(reference, config.size)
         self.picture = (
-            picture_target(reference, prior) if config.crop_every and prior.super_resolves else None
+            picture_target(reference, prior, background=prior.has_background)
+            if config.crop_every and prior.super_resolves
+            else None
         )
+        self._noise: Tensor | None = None  # of the latents, in this step
         self.pivot: Pivot | None = None
         self.sweep: Sweep | None = None  # of the last stage
         self._planes: Tensor | None = None  # the generator's planes, once it is left alone
@@ -210,10 +150,23 @@ class Inversion(Run[None]):
             count -= steps
         raise AssertionError("unreachable")
 
+    @property
+    def styles(self) -> Tensor:
+        """The latents, with this step's noise: [1, num_ws, w_dim]."""
+        return self.latents if self._noise is None else self.latents + self._noise
+
+    def _noise_at(self, stage: int, count: int) -> Tensor | None:
+        """Of the latents, [1, num_ws, w_dim]: it fades over the first three quarters of their stage."""
+        config = self.config
+        if stage or not config.latent_noise:
+            return None
+        size = self.spread * config.latent_noise * max(0.0, 1 - count / config.latent_steps / 0.75) ** 2
+        return size * torch.randn(self.latents.shape, generator=self.draws).to(self.latents)
+
     def planes(self, stage: int) -> Tensor:
         """The planes [1, 3, C, (D,) H, W] as they stand, differentiable by what the stage fits."""
         if stage < 2:
-            return self.generator.planes(self.latents) + self.offset.detach()
+            return self.generator.planes(self.styles) + self.offset.detach()
         return self._settled() + self.offset
 
     def _settled(self) -> Tensor:
@@ -225,7 +178,7 @@ class Inversion(Run[None]):
 
     def field(self, stage: int) -> TriplaneField:
         """The field as it stands, differentiable by what the stage fits."""
-        field = self.generator.field(self.planes(stage), self.latents)
+        field = self.generator.field(self.planes(stage), self.styles)
         if stage < 2 or self.bend is None:
             return field
         return replace(field, geometry=moved(self._settled(), self.bend))
@@ -236,7 +189,7 @@ class Inversion(Run[None]):
             generator = self.pivot_generator if stage == 1 else self.generator
             with torch.no_grad():
                 field = prepare(generator.field(generator.planes(self.latents), self.latents))
-            sampling = RenderConfig(coarse=self.config.coarse, fine=self.config.fine)
+            sampling = self.sampling
             relief = held_relief(field, self.reference, sampling) if self.config.keep_relief else None
             self.pivot = Pivot(stage, field, relief=relief)
             if stage == 2:  # tuning the generator changes a head as a whole, and should; its planes do not
@@ -250,21 +203,23 @@ class Inversion(Run[None]):
         config = self.config
         target, picture = self.photo(self.stage()[0])
         if picture is not None and self.step_count % config.crop_every == config.crop_every - 1:
-            sampling = RenderConfig(coarse=config.coarse, fine=config.fine, white_back=True)
-            where = field, self.latents, picture, sampling, config.crop, self.draws
-            return crop_loss(self.generator, *where, self.perceptual, config.perceptual, self.pieces)
-        sampling = RenderConfig(coarse=config.coarse, fine=config.fine)
-        return ray_loss(field, target, sampling, config.rays, self.draws, self.pieces)
+            where = field, self.styles, picture, self.sampling, config.crop, self.draws
+            pixels = 1.0 if self.perceptual is None else config.pixels  # nothing else tells who it is
+            weights = {"pixels": pixels, "silhouette": config.silhouette}
+            eyes = self.perceptual, config.perceptual
+            return crop_loss(self.generator, *where, *eyes, self.pieces, **weights)
+        return ray_loss(field, target, self.sampling, config.rays, self.draws, self.pieces)
 
     def proposal(self) -> Proposal[None]:
         """One step of the stage that `step_count` is in."""
         config = self.config
         stage, count = self.stage()
+        self._noise = self._noise_at(stage, count)
         field = prepare(self.field(stage))
         if stage == 3:
             return self._sweeping(field, count)
         loss = self._photo_loss(field)
-        if stage:
+        if stage == 2 or (stage == 1 and config.holds):
             pivot = self._held_to(stage)
             shape, colour = field_drift(field, pivot.field, self.draws, config.points, pivot.coverage)
             loss = loss + config.keep_shape * shape + config.keep_colour * colour
@@ -277,7 +232,7 @@ class Inversion(Run[None]):
             if pivot.coverage is not None:
                 matter, paint = coverage_loss(field, pivot.coverage, self.draws, config.points)
                 loss = loss + config.reach_shape * matter + config.reach_colour * paint
-        else:
+        elif stage == 0:
             loss = loss + config.keep_latents * (self.latents - self.start).square().mean()
             if self.move is not None:
                 loss = loss + config.keep_pose * self.move.square().sum()
@@ -287,9 +242,12 @@ class Inversion(Run[None]):
         names = (start, generator, planes)[stage]
         gradients = torch.autograd.grad(loss, [self.variables[name] for name in names], allow_unused=True)
         rate = (config.latent_rate, config.tuning_rate, config.detail_rate)[stage]
+        now = falling(rate, count, config.stages[stage])
+        if config.projected and stage < 2:
+            now = rate if stage else projector_rate(rate, count, config.latent_steps)
         return Proposal(
             gradients=dict(zip(names, gradients, strict=True)),
-            rate=falling(rate, count, config.stages[stage]),
+            rate=now,
             rates={
                 "bend": falling(RATE * rate, count, config.stages[stage]),
                 "move": falling(config.pose_rate, count, config.stages[stage]),
@@ -340,6 +298,14 @@ class Inversion(Run[None]):
         self.sweep = Sweep.of(saved, self.offset.device)
 
 
+def projector_rate(rate: float, done: int, steps: int) -> float:
+    """The learning rate of StyleGAN2's projector (Karras et al. 2020, appendix D): it rises over a twentieth of the steps and falls
+    along a cosine over the last quarter. Args: done: before this one."""
+    share = done / steps
+    fall = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - share) / 0.25))
+    return rate * fall * min(1.0, share / 0.05)
+
+
 @torch.no_grad()
 def first_styles(
     prior: HeadGenerator,
@@ -347,12 +313,14 @@ def first_styles(
     reference: AlignedPortrait,
     config: InversionConfig,
     draws: torch.Generator,
-) -> Tensor:
+) -> tuple[Tensor, float]:
     """The styles [1, num_ws, w_dim] that an inversion begins at: the encoder's; without one the nearest to the photo of a few, the mean
-    of W and points around it."""
+    of W and points around it. And the spread of styles about that mean, 0 where nobody asks."""
     if encoder is not None:
-        return styles(prior, code_of(prior, encoder, reference))
-    candidates = mean_styles(prior, draws, reference.image)
+        return styles(prior, code_of(prior, encoder, reference)), 0.0
+    candidates, spread = mean_styles(prior, draws, reference.image, config.starts - 1)
+    if len(candidates) == 1:
+        return candidates, spread
     target, sampling = (
         photo_target(reference, START_SIZE),
         RenderConfig(coarse=config.coarse, fine=config.fine),
@@ -366,7 +334,21 @@ def first_styles(
         )  # one draw of rays for all
         losses.append(float(ray_loss(field, target, sampling, config.rays, same)))
     best = min(range(len(losses)), key=losses.__getitem__)
-    return candidates[best : best + 1]
+    return candidates[best : best + 1], spread
+
+
+@torch.no_grad()
+def projectable(
+    prior: HeadGenerator, reference: AlignedPortrait, config: InversionConfig
+) -> tuple[HeadGenerator, AlignedPortrait]:
+    """A public generator whose rays begin where its authors let them for an inversion, and the portrait as seen by the camera that the
+    whole model moves to, as PanoHead learnt to."""
+    render = prior.config.render
+    if config.near is not None and render.near is not None and render.near < config.near:
+        prior = prior.with_render(replace(render, near=config.near))
+    label = label_from_camera(reference.camera)[None]
+    code = label.new_zeros(1, prior.config.z_dim)
+    return prior, replace(reference, camera=camera_from_label(prior.rendering_label(code, label))[0])
 
 
 def invert(
@@ -399,7 +381,9 @@ def invert(
         raise ValueError(
             "inversion: expected a mask with a foreground, got an empty one; wire a MASK in which the person is 1"
         )
-    start = first_styles(prior, encoder, reference, config, generator)
-    run = Inversion(prior, start, reference, config, generator, perceptual)
+    if config.projected:
+        prior, reference = projectable(prior, reference, config)
+    start, spread = first_styles(prior, encoder, reference, config, generator)
+    run = Inversion(prior, start, reference, config, generator, perceptual, spread)
     run.complete(state, callback)
     return run.head()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..metrics.vgg import VGG16, unit
@@ -29,13 +30,23 @@ def critic_distance(critic: Discriminator) -> Perceptual:
     return distance
 
 
-def vgg_distance(network: VGG16) -> Perceptual:
-    """The distance of pictures in VGG16's features, each scaled to unit length over its channels; raw renders are not looked at."""
+LOOKED_AT = 256  # pixels of whole pictures that a VGG16 sees, as in StyleGAN2's projector
+
+
+def vgg_distance(network: VGG16, shrink: int = 1) -> Perceptual:
+    """The distance of pictures in VGG16's features, each scaled to unit length over its channels; raw renders are not looked at.
+
+    Args:
+        shrink: pixels that become one, along a side.
+    """
 
     def distance(shown: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor]) -> Tensor:
+        image, true_image = (
+            F.avg_pool2d(pair[0], shrink) if shrink > 1 else pair[0] for pair in (shown, truth)
+        )
         with torch.no_grad():
-            levels = [unit(x) for x in network(truth[0])]
-        pairs = zip(network(shown[0]), levels, strict=True)
+            levels = [unit(x) for x in network(true_image)]
+        pairs = zip(network(image), levels, strict=True)
         first, *others = ((unit(x) - y).square().sum(1).mean() for x, y in pairs)
         return sum(others, start=first)
 
@@ -63,7 +74,7 @@ def eyes_for(
     if not prior.super_resolves:
         return Eyes(None, "pixels alone, as the prior does not super-resolve")
     if vgg is not None:
-        return Eyes(vgg_distance(vgg), name)
+        return Eyes(vgg_distance(vgg, max(1, prior.resolution // LOOKED_AT)), name)
     if critic is not None and fits(critic, prior):
         return Eyes(critic_distance(critic), "the prior's discriminator")
     return Eyes(None, "pixels alone, as no discriminator of the prior's sizes and no VGG16 is there")

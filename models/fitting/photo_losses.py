@@ -241,18 +241,22 @@ class PictureTarget:
     """The photo as a generator would make it.
 
     Attributes:
-        origins, directions: [R, R, 3] of the raw picture. image: [1, 3, S, S] and raw: [1, 3, R, R], on white, in [-1, 1].
-        compared: [1, 1, S, S], 0 along outlines, which heads draw without super-resolution; else 1.
+        origins, directions: [R, R, 3] of the raw picture. image: [1, 3, S, S] and raw: [1, 3, R, R], in [-1, 1], on white, or as it is.
+        mask: [1, 1, R, R] of the person.
+        compared: [1, 1, S, S], 0 along outlines on white, which heads draw without super-resolution; else 1.
         unknown: [S, S] and raw_unknown: [R, R], bool, what the photo does not tell; None where it tells all.
+        background: whether the photo has its own, for a generator that draws some.
     """
 
     origins: Tensor
     directions: Tensor
     image: Tensor
     raw: Tensor
+    mask: Tensor
     compared: Tensor
     unknown: Tensor | None = None
     raw_unknown: Tensor | None = None
+    background: bool = False
 
     def seen_by(self, camera: Camera) -> PictureTarget:
         """The same photo, had another camera, unbatched, taken it."""
@@ -260,21 +264,29 @@ class PictureTarget:
         return replace(self, origins=origins, directions=directions)
 
 
-def picture_target(reference: AlignedPortrait, generator: HeadGenerator) -> PictureTarget:
-    """The photo on white at a generator's final and raw sizes."""
+def picture_target(
+    reference: AlignedPortrait, generator: HeadGenerator, *, background: bool = False
+) -> PictureTarget:
+    """The photo on white, or with its background, at a generator's final and raw sizes."""
     R = generator.config.raw_resolution
-    white = reference.on_white()[None].clamp(0, 1) * 2 - 1  # from [0, 1] to [-1, 1]
+    photo = reference.image if background else reference.on_white()
+    photo = photo[None].clamp(0, 1) * 2 - 1  # from [0, 1] to [-1, 1]
     origins, directions = rays(reference.camera, R, R)
-    compared = 1 - outline(resized(reference.mask[None], R), generator.resolution).to(white)[:, None]
+    mask = resized(reference.mask[None], R)
+    compared = 1 - outline(mask, generator.resolution).to(photo)[:, None]
+    if background:
+        compared = torch.ones_like(compared)
     unknown, raw_unknown = (unknown_at(reference, size) for size in (generator.resolution, R))
     return PictureTarget(
         origins,
         directions,
-        resized(white, generator.resolution),
-        resized(white, R),
+        resized(photo, generator.resolution),
+        resized(photo, R),
+        mask,
         compared,
         None if unknown is None else unknown > 0,
         None if raw_unknown is None else raw_unknown > 0,
+        background,
     )
 
 
@@ -297,6 +309,9 @@ def crop_loss(
     perceptual: Perceptual | None,
     weight: float,
     pieces: Pieces | None = None,
+    *,
+    pixels: float = 1.0,
+    silhouette: float = 0.0,
 ) -> Tensor:
     """Raw and super-resolved error on a random square of `side` raw pixels, and `weight` times its perceptual distance.
 
@@ -304,7 +319,8 @@ def crop_loss(
 
     Args:
         latents: [1, num_ws, w_dim], the styles.
-        sampling: of the rays; what is behind them is what the generator knows, and white afterwards.
+        sampling: of the rays; what is behind them is what the generator draws there or knows, and white afterwards.
+        pixels: weight of the pixels' errors. silhouette: of the opacity's squared distance from the mask.
 
     Returns:
         [].
@@ -319,10 +335,13 @@ def crop_loss(
     jitter = draw(origins, sampling, draws)
     rays = render_in_pieces(pieces or Pieces(), field, origins, directions, sampling, jitter)
     features = generator.signed(rays.features.mT.unflatten(2, (side, side)))
+    opacity = rays.opacity.view(1, 1, side, side)
+    behind = generator.behind(latents, R) if target.background else None
+    if behind is not None:
+        features = features + (1 - opacity) * behind[..., piece[0], piece[1]]
     raw = generator.colours(features, latents)
     image = generator.super_resolve_piece(raw, features, latents)
-    if not sampling.white_back:
-        opacity = rays.opacity.view(1, 1, side, side)
+    if behind is None and not sampling.white_back:
         raw, image = (on_white(picture, opacity, field.config) for picture in (raw, image))
     true_raw = target.raw[..., piece[0], piece[1]]
     fine = tuple(slice(s.start * S // R, s.stop * S // R) for s in piece)
@@ -333,5 +352,10 @@ def crop_loss(
         true_raw = torch.where(target.raw_unknown[piece], raw.detach(), true_raw)
         true_image = torch.where(target.unknown[fine], image.detach(), true_image)
     error = ((image - true_image) * target.compared[..., fine[0], fine[1]])[..., 2:-2, 2:-2]
-    loss = (raw - true_raw).abs().mean() + error.abs().mean() + error.square().mean()
+    loss = pixels * ((raw - true_raw).abs().mean() + error.abs().mean() + error.square().mean())
+    if silhouette:
+        apart = (opacity - target.mask[..., piece[0], piece[1]]).square()
+        if target.raw_unknown is not None:
+            apart = apart * ~target.raw_unknown[piece]
+        loss = loss + silhouette * apart.mean()
     return loss if perceptual is None else loss + weight * perceptual((image, raw), (true_image, true_raw))

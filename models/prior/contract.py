@@ -16,7 +16,7 @@ from ..camera import frontal, label_from_camera
 from ..field.triplane import FieldConfig, TriplaneField
 from ..field.volume_rendering import RenderConfig
 
-MEAN_CODES = 4096  # that the mean of W is taken over
+MEAN_CODES = 10_000  # that the mean of W is taken over, as StyleGAN2's projector does
 TRUNCATION = 0.5  # of the other starts of an inversion, around that mean
 
 
@@ -49,7 +49,7 @@ class HeadGenerator(Protocol):
 
     Attributes:
         config: its sizes. decoder: features -> raw density and features. num_ws: rows of styles. resolution: pixels of the final picture.
-        super_resolves: whether that is larger than, or other than, the raw one.
+        super_resolves: whether that is larger than, or other than, the raw one. has_background: whether it draws what is behind a head.
     """
 
     @property
@@ -62,6 +62,8 @@ class HeadGenerator(Protocol):
     def resolution(self) -> int: ...
     @property
     def super_resolves(self) -> bool: ...
+    @property
+    def has_background(self) -> bool: ...
 
     def mapping(
         self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
@@ -92,6 +94,14 @@ class HeadGenerator(Protocol):
         """Signed features [B, F, R, R] -> the raw picture [B, 3, R, R], about -1 .. 1."""
         ...
 
+    def behind(self, ws: Tensor, size: int) -> Tensor | None:
+        """Features [B, F, size, size] of what is behind the heads of styles [B, num_ws, w_dim]; None where it draws none."""
+        ...
+
+    def rendering_label(self, z: Tensor, c: Tensor) -> Tensor:
+        """The label [B, 25] of the camera that the whole model moves one of label c [B, 25] to, for codes z [B, z_dim]."""
+        ...
+
     def super_resolve(self, rgb: Tensor, features: Tensor, ws: Tensor) -> Tensor:
         """Raw picture [B, 3, R, R], signed features [B, F, R, R] -> [B, 3, resolution, resolution], about -1 .. 1."""
         ...
@@ -105,6 +115,10 @@ class HeadGenerator(Protocol):
         Returns:
             [B, 3, S, S], S = s * resolution / raw_resolution.
         """
+        ...
+
+    def with_render(self, render: RenderConfig) -> HeadGenerator:
+        """The same weights, whose rays are sampled otherwise."""
         ...
 
     def tuned_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -144,12 +158,21 @@ def average_styles(generator: HeadGenerator) -> Tensor:
 
 
 @torch.no_grad()
-def mean_styles(generator: HeadGenerator, draws: torch.Generator, like: Tensor, others: int = 7) -> Tensor:
+def mean_styles(
+    generator: HeadGenerator, draws: torch.Generator, like: Tensor, others: int = 7
+) -> tuple[Tensor, float]:
     """The mean of W over MEAN_CODES codes, and `others` codes' styles drawn half-way to it: [1 + others, num_ws, w_dim].
 
     Args:
         draws: a CPU generator. like: whose device and type the codes take.
+
+    Returns:
+        Those, and the root of a style's mean squared distance from the mean, by which StyleGAN2's projector (Karras et al. 2020,
+        appendix D) measures its noise.
     """
     codes = torch.randn(MEAN_CODES, generator.config.z_dim, generator=draws).to(like)
-    mean = torch.stack([styles(generator, part).mean(0) for part in codes.split(256)]).mean(0, keepdim=True)
-    return torch.cat([mean, torch.lerp(mean, styles(generator, codes[:others]), TRUNCATION)])
+    parts = [styles(generator, part) for part in codes.split(256)]
+    mean = torch.stack([part.sum(0) for part in parts]).sum(0, keepdim=True) / MEAN_CODES
+    squares = torch.stack([(part - mean)[:, 0].square().sum() for part in parts]).sum()
+    near = torch.lerp(mean, styles(generator, codes[:others]), TRUNCATION) if others else mean[:0]
+    return torch.cat([mean, near]), float(squares / MEAN_CODES) ** 0.5

@@ -7,7 +7,8 @@ from dataclasses import replace
 from ..field.triplane import FieldConfig
 from ..field.volume_rendering import RenderConfig
 from ..synthetic.codes import CODE_DIM
-from .eg3d import Generator, GeneratorConfig
+from .config import GeneratorConfig
+from .eg3d import Generator
 from .panohead import PanoHeadGenerator
 
 EmbeddedGenerator = Generator  # what its training works on, which alone may know a generator's insides

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,10 +13,12 @@ from ..bounds import configured, shown
 from ..checkpoint import assigned, build, read_with_facts
 from ..field.triplane import FieldConfig
 from ..field.volume_rendering import RenderConfig
+from .config import GeneratorConfig
 from .contract import HeadGenerator
-from .eg3d import Generator, GeneratorConfig
+from .eg3d import Generator
 from .panohead import PanoHeadGenerator
 from .snapshots import SUFFIX, WHAT, read_snapshot
+from .spherehead import SphereHeadConfig, SphereHeadGenerator
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Family:
     module: type[Generator]
 
 
-def read_config(values: object) -> GeneratorConfig:
-    """EG3D's and PanoHead's config of plain values, nested.
+def read_config(values: object, kind: type[GeneratorConfig] = GeneratorConfig) -> GeneratorConfig:
+    """A config of plain values, nested: EG3D's and PanoHead's, or of another kind.
 
     Raises:
         ValueError: they are not of this version.
@@ -38,11 +41,15 @@ def read_config(values: object) -> GeneratorConfig:
         "field": configured(FieldConfig, parts.get("field"), what, noun),
         "render": configured(RenderConfig, parts.get("render"), what, noun),
     }
-    return configured(GeneratorConfig, parts | own, what, noun)
+    return configured(kind, parts | own, what, noun)
 
 
 DEFAULT = "panohead"  # of files that were written before they named one
-FAMILIES = {"panohead": Family(read_config, PanoHeadGenerator), "eg3d": Family(read_config, Generator)}
+FAMILIES = {
+    "panohead": Family(read_config, PanoHeadGenerator),
+    "eg3d": Family(read_config, Generator),
+    "spherehead": Family(partial(read_config, kind=SphereHeadConfig), SphereHeadGenerator),
+}
 
 
 def family_of(generator: HeadGenerator) -> str:
@@ -74,7 +81,7 @@ def generator_from(config: object, family: str = DEFAULT, *, operations=torch.nn
 
 
 def load_generator(path: Path) -> Generator:
-    """A generator from a weights file of ours, or from a snapshot of EG3D's or PanoHead's (.pkl), frozen, on the CPU.
+    """A generator from a weights file of ours, or from a snapshot of EG3D's, PanoHead's or SphereHead's (.pkl), frozen, on the CPU.
 
     Raises:
         ValueError: as `checkpoint.read`, `generator_from` and `checkpoint.build`; or `read_snapshot`.

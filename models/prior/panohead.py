@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .eg3d import Generator, GeneratorConfig, resized
+from .config import GeneratorConfig
+from .eg3d import Generator, resized
 from .stylegan2 import MappingNetwork, SynthesisNetwork, ToRGB
 
 
@@ -67,6 +68,15 @@ class PanoHeadGenerator(Generator):
             )
         rows = torch.arange(synthesis.num_ws, device=ws.device).clamp(max=ws.shape[1] - 1)
         return synthesis(ws[:, rows], noise_mode)
+
+    @property
+    def has_background(self) -> bool:
+        """Whether `behind` draws something."""
+        return self.bcg_synthesis is not None
+
+    def behind(self, ws: Tensor, size: int) -> Tensor | None:
+        """Features [B, F, size, size] of the backdrop of styles [B, any, w_dim]; None where there is none."""
+        return resized(self.background(ws), size) if self.has_background else None
 
     def compose(
         self,

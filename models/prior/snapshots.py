@@ -1,12 +1,14 @@
-"""NVIDIA's snapshots of EG3D and PanoHead (.pkl): what a generator is made of, and its weights, out of the records of its pickle.
+"""Snapshots of EG3D, PanoHead and SphereHead (.pkl): what a generator is made of, and its weights, out of the records of its pickle.
 
-EG3D (Chan et al. 2022) and PanoHead (An et al. 2023), as their training writes them: `training_set_kwargs`, G, D, G_ema, `augment_pipe`.
+EG3D (Chan et al. 2022), PanoHead (An et al. 2023) and SphereHead (Li et al. 2024), as NVIDIA's training writes them:
+`training_set_kwargs`, G, D, G_ema, `augment_pipe`.
 The source text that comes with every object is not looked at.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,24 @@ from ..field.volume_rendering import RenderConfig
 from ..pickles.files import PickleFile
 from ..pickles.records import Record, printable
 from ..pickles.tensors import StoredTensor
-from .eg3d import GeneratorConfig
+from .config import GeneratorConfig
+from .spherehead import SphereHeadConfig
 from .upscaling import UPSCALINGS
 
 WHAT = "head prior"
 SUFFIX = ".pkl"
 PARTS = 50_000  # modules and tensors of a network; the largest public one has a hundredth
 NAME = 256  # letters of a tensor's name
+SURFACE = (
+    9.0  # density per scene unit where their shape scripts cut: 10 before the softplus, which takes 1 off
+)
 CROP = 0.1  # scene units that PanoHead's renderer cuts off the box, which is in its source alone
 BLOCK = re.compile(r"backbone\.synthesis\.b(\d{1,4})\.torgb\.weight")
-TRAINING_ONLY = "dataset_label_std"  # a buffer that training adds
-REMEDY = "choose a snapshot of EG3D or PanoHead"
+SPHERES = ("ConvA", "ConvB")  # the layers that make SphereHead's planes: its class is called as PanoHead's
+UNUSED = re.compile(  # what no picture of a head depends on: of training, of layers that resample nothing, of the parsing
+    r"dataset_label_std|Conv[AB]\.\d\.resample_filter|toparsing\..*"
+)
+REMEDY = "choose a snapshot of EG3D, PanoHead or SphereHead"
 
 
 def named(values: object) -> dict[str, Any]:
@@ -81,7 +90,7 @@ def network_of(file: PickleFile, name: str) -> Record:
 
 
 def read_snapshot(path: Path) -> tuple[str, GeneratorConfig, dict[str, Tensor]]:
-    """Family ("eg3d" or "panohead"), config and float32 weights (name -> [...]) of a snapshot's G_ema. Nothing in the file is run.
+    """Family ("eg3d", "panohead" or "spherehead"), config and float32 weights (name -> [...]) of a snapshot's G_ema. Nothing in the file is run.
 
     Raises:
         ValueError: as `PickleFile`; or it is no snapshot, of another family, or of sizes that make no generator.
@@ -89,13 +98,16 @@ def read_snapshot(path: Path) -> tuple[str, GeneratorConfig, dict[str, Tensor]]:
     with PickleFile(path, WHAT) as file:
         network = network_of(file, "G_ema")
         stored = state_of(network)
-        if any("conva." in key.lower() for key in stored) or "sph" in network.name.lower():
+        if "singsph" in network.name.lower() or "multiplane_num" in named(network.entry("rendering_kwargs")):
             raise ValueError(
-                f"{WHAT}: expected EG3D or PanoHead, but {file.path.name} holds {printable(network.name)}, whose planes lie on spheres; {REMEDY}"
+                f"{WHAT}: expected EG3D, PanoHead or SphereHead, but {file.path.name} holds HyPlaneHead ({printable(network.name)}), "
+                f"which this pack cannot build; {REMEDY}"
             )
-        reader = _Sizes(file, network, stored)
+        reader = Sizes(file, network, stored)
         config = reader.generator()
-        state = {key: file.tensor(value).float() for key, value in stored.items() if key != TRAINING_ONLY}
+        state = {
+            key: file.tensor(value).float() for key, value in stored.items() if not UNUSED.fullmatch(key)
+        }
         rate = reader.rendering.get("decoder_lr_mul", 1)
     if not isinstance(rate, int | float):
         raise ValueError(f"{WHAT}: expected decoder_lr_mul to be a number, got {shown(rate)}; {REMEDY}")
@@ -107,21 +119,24 @@ def read_snapshot(path: Path) -> tuple[str, GeneratorConfig, dict[str, Tensor]]:
     return reader.family, config, state
 
 
-class _Sizes:
+class Sizes:
     """Reads a generator's sizes off its arguments, its state and the shapes of its tensors.
 
     Attributes:
         rendering: the options that training left in the network, or those that it was made with. family: as `families` calls it.
+        spheres: whether the planes are SphereHead's.
     """
 
-    def __init__(self, file: PickleFile, network: Record, stored: dict[str, StoredTensor]) -> None:
+    def __init__(self, file: PickleFile, network: Record, stored: Mapping[str, StoredTensor]) -> None:
         self.file, self.network, self.stored = file, network, stored
         self.arguments = named(network.entry("_init_kwargs"))
         self.rendering = named(network.entry("rendering_kwargs")) or named(
             self.arguments.get("rendering_kwargs")
         )
         offset = any(key.startswith("t_mapping.") for key in stored)
+        self.spheres = all(f"{name}.0.weight" in stored for name in SPHERES)
         self.family = "panohead" if offset or "triplane_depth" in self.rendering else "eg3d"
+        self.family = "spherehead" if self.spheres else self.family
         if not self.arguments or not self.rendering:
             raise ValueError(
                 f"{WHAT}: expected a generator with its arguments, but {file.path.name} has {printable(network.name)} without; {REMEDY}"
@@ -143,7 +158,12 @@ class _Sizes:
         module = rendering.get("superresolution_module")
         upscaling = str(module).rpartition(".")[2].removeprefix("Superresolution").removeprefix("Hybrid")
         half_layers = arguments.get("sr_num_fp16_res", 0)
-        return GeneratorConfig(
+        kind, more = GeneratorConfig, {}
+        if self.spheres:
+            mixed, rows = self.shape(f"{SPHERES[0]}.0.weight", 4)[:2]
+            kind, more = SphereHeadConfig, {"map_channels": rows, "mixed_channels": mixed}
+        return kind(
+            **more,
             z_dim=_whole(arguments.get("z_dim")),
             w_dim=_whole(arguments.get("w_dim")),
             c_dim=_whole(arguments.get("c_dim")),
@@ -170,11 +190,13 @@ class _Sizes:
 
     def field(self) -> FieldConfig:
         """How the planes are read."""
-        panohead = self.family == "panohead"
+        panohead = self.family != "eg3d"
         depth = _whole(self.rendering.get("triplane_depth", 0)) if panohead else 0
         resolution = max((int(match[1]) for key in self.stored if (match := BLOCK.fullmatch(key))), default=0)
         rows = self.shape(f"backbone.synthesis.b{resolution}.torgb.weight", 4)[0]
         slices = depth if isinstance(depth, int) and depth > 0 else 1
+        if self.spheres:
+            rows, slices, depth = self.shape(f"{SPHERES[0]}.1.weight", 4)[0], 1, 2
         return FieldConfig(
             plane_axes=self.axes(),
             box_side=_whole(self.rendering.get("box_warp")),
@@ -184,7 +206,9 @@ class _Sizes:
             hidden=self.shape("decoder.net.0.weight", 2)[0],
             features=self.shape("decoder.net.2.weight", 2)[0] - 1,
             activation=self.rendering.get("decoder_activation", "sigmoid") if panohead else "sigmoid",
+            surface_density=SURFACE,
             crop=CROP if panohead else 0.0,
+            spheres=self.spheres,
         )
 
     def render(self) -> RenderConfig:
@@ -206,8 +230,8 @@ class _Sizes:
         """Which axes each plane sees: rows of matrices that the renderer keeps, or the family's."""
         renderer = named(self.network.entry("_modules")).get("renderer")
         stored = renderer.entry("plane_axes") if isinstance(renderer, Record) else None
-        if not isinstance(stored, StoredTensor):
-            return OURS if self.family == "panohead" else EG3D
+        if self.spheres or not isinstance(stored, StoredTensor):
+            return EG3D if self.family == "eg3d" else OURS
         planes = self.file.tensor(stored).float() if stored.shape == (3, 3, 3) else None
         if planes is None or not bool(((planes == 0) | (planes == 1)).all() and (planes.sum(2) == 1).all()):
             raise ValueError(

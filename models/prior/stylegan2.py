@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..equalised import FullyConnected, normalize
+from .resampling import fir_taps, upsample, upsampling_conv
 
 NOISE_MODES = ("const", "random", "none")
 
@@ -87,35 +88,6 @@ class MappingNetwork(nn.Module):
     def update_average(self, w: Tensor, beta: float = 0.998) -> None:
         """Move the mean style towards the mean of w [B, w_dim]; for training."""
         self.w_avg.copy_(w.mean(dim=0).to(self.w_avg.dtype).lerp(self.w_avg, beta))
-
-
-def fir_taps() -> Tensor:
-    """The low-pass filter [4, 4] of all resampling, sum 1."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    return torch.outer(taps, taps) / 64
-
-
-def _depthwise(taps: Tensor, like: Tensor) -> Tensor:
-    """The filter of a 2x upsampling (gain 4) for each channel of [B, C, H, W] on its own: [C, 1, 4, 4]."""
-    return (4 * taps).to(like.dtype).expand(like.shape[1], 1, -1, -1)
-
-
-def upsample(image: Tensor, taps: Tensor) -> Tensor:
-    """[B, C, H, W] -> [B, C, 2H, 2W]: zeros between the pixels, then the filter.
-
-    A transposed convolution per channel does both; on a CPU it is faster than two one-dimensional passes or `interpolate`.
-    """
-    return F.conv_transpose2d(image, _depthwise(taps, image), stride=2, padding=1, groups=image.shape[1])
-
-
-def upsampling_conv(x: Tensor, weight: Tensor, taps: Tensor) -> Tensor:
-    """[B, inputs, H, W] -> [B, outputs, 2H, 2W]: a transposed 3 x 3 convolution to 2H + 1, then the filter.
-
-    Args:
-        weight: [outputs, inputs, 3, 3]. taps: [4, 4].
-    """
-    y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    return F.conv2d(y, _depthwise(taps.flip(0, 1), y), padding=1, groups=y.shape[1])
 
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
@@ -193,15 +165,34 @@ class SynthesisLayer(nn.Module):
         if x.dtype == torch.float16:  # keeps sums in range; demodulation takes it out again
             styles = styles / styles.abs().amax(dim=1, keepdim=True)
             weight = weight * (weight[0].numel() ** -0.5 / weight.abs().amax((1, 2, 3), keepdim=True))
-        y = x * styles[:, :, None, None]
-        y = upsampling_conv(y, weight, self.resample_filter) if self.up else F.conv2d(y, weight, padding=1)
         amplify = math.sqrt(2) * gain  # passes through the leaky ReLU
-        scale = (demodulation(weight, styles) * amplify).to(y.dtype)  # less precise than x under autocast
+        scale = demodulation(weight, styles) * amplify
+        if len(x) == 1 and x.numel() > weight.numel():  # the weights are less work than the activations
+            weight = weight * (scale[0, :, None] * styles[0]).to(x.dtype)[:, :, None, None]
+            y, scale = x, None
+        else:
+            y = x * styles[:, :, None, None]
+        y = upsampling_conv(y, weight, self.resample_filter) if self.up else F.conv2d(y, weight, padding=1)
         shift = self.bias.to(y.dtype)[:, None, None]
         if (noise := self._noise(y, noise_mode, generator)) is not None:
             shift = shift + noise
-        y = F.leaky_relu(torch.addcmul(shift * amplify, y, scale[:, :, None, None]), 0.2)
-        return y if self.clamp is None else y.clamp(-self.clamp * gain, self.clamp * gain)
+        return self._activated(y, scale, shift * amplify, gain)
+
+    def _activated(self, y: Tensor, scale: Tensor | None, shift: Tensor, gain: float) -> Tensor:
+        """y [B, outputs, H, W] times scale [B, outputs], None for 1, plus shift [(B,) outputs or 1, H or 1, W or 1], leaky ReLU, clamp.
+
+        Without a graph it is done in the convolution's own memory: new memory costs more than the arithmetic.
+        """
+        if scale is not None:
+            scale = scale.to(y.dtype)[:, :, None, None]  # less precise than x under autocast
+        limit = None if self.clamp is None else self.clamp * gain
+        if torch.is_grad_enabled():
+            y = y + shift if scale is None else torch.addcmul(shift, y, scale)
+            y = F.leaky_relu(y, 0.2)
+            return y if limit is None else y.clamp(-limit, limit)
+        y = y.add_(shift) if scale is None else y.mul_(scale).add_(shift)
+        y = F.leaky_relu(y, 0.2, inplace=True)
+        return y if limit is None else y.clamp_(-limit, limit)
 
 
 class ToRGB(nn.Module):
@@ -223,9 +214,12 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """x [B, inputs, H, W], w [B, w_dim] -> [B, outputs, H, W]."""
-        y = torch.baddbmm(self.bias.to(x.dtype)[:, None], self.matrix(w).to(x.dtype), x.flatten(2)).unflatten(
-            2, x.shape[2:]
-        )
+        matrix, bias = self.matrix(w).to(x.dtype), self.bias.to(x.dtype)
+        if x.is_contiguous(memory_format=torch.channels_last):  # as its rows lie
+            y = torch.baddbmm(bias, x.movedim(1, -1).flatten(1, 2), matrix.mT)
+            y = y.unflatten(1, x.shape[2:]).movedim(-1, 1)
+        else:
+            y = torch.baddbmm(bias[:, None], matrix, x.flatten(2)).unflatten(2, x.shape[2:])
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
@@ -361,6 +355,12 @@ class SynthesisNetwork(nn.Module):
             x, image = self._step(r, (x, image), rows, noise_mode, generator, mean)
         return image
 
+    def block(self, resolution: int) -> SynthesisBlock:
+        """The block of one of `resolutions`."""
+        part = self.get_submodule(f"b{resolution}")
+        assert isinstance(part, SynthesisBlock)
+        return part
+
     def _step(
         self,
         resolution: int,
@@ -371,8 +371,7 @@ class SynthesisNetwork(nn.Module):
         mean: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Features and skip image after the block of a resolution. Args: before: those of the block before it."""
-        block = self.get_submodule(f"b{resolution}")
-        x, image = block(*before, ws, noise_mode, generator=generator)
+        x, image = self.block(resolution)(*before, ws, noise_mode, generator=generator)
         if mean is not None and resolution == mean.shape[-1]:
             image = image + mean.to(image.dtype)
         return x, image

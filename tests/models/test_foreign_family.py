@@ -94,8 +94,8 @@ def test_heads_are_imagined_from_the_front_whoever_looks(prior):
 
 
 def test_it_begins_at_the_best_of_the_mean_and_a_few(prior):
-    start = first_styles(prior, None, small.portrait(), FIT, torch.Generator().manual_seed(0))
-    candidates = contract.mean_styles(prior, torch.Generator().manual_seed(0), torch.zeros(1))
+    start, _ = first_styles(prior, None, small.portrait(), FIT, torch.Generator().manual_seed(0))
+    candidates, _ = contract.mean_styles(prior, torch.Generator().manual_seed(0), torch.zeros(1))
     assert start.shape == (1, prior.num_ws, 12) and len(candidates) == 8
     assert any(torch.equal(start[0], candidate) for candidate in candidates)
     spread = candidates.std(0).mean()
@@ -136,7 +136,9 @@ def test_weights_name_their_family(prior, tmp_path):
     write(tmp_path / "prior.safetensors", "prior", prior.config, prior, family=family_of(prior))
     assert type(load_generator(tmp_path / "prior.safetensors")) is Generator
     write(tmp_path / "strange.safetensors", "prior", prior.config, prior, family="stranger")
-    with pytest.raises(ValueError, match="expected a family among panohead, eg3d, got 'stranger'"):
+    with pytest.raises(
+        ValueError, match="expected a family among panohead, eg3d, spherehead, got 'stranger'"
+    ):
         load_generator(tmp_path / "strange.safetensors")
 
 

@@ -11,6 +11,7 @@ from portrait_diffusion.models.prior.eg3d import Generator
 from safetensors.torch import save_file
 
 from ..models import small
+from ..models.prior import pretend
 from ..models.test_foreign_family import CONFIG
 
 
@@ -37,6 +38,24 @@ def node(monkeypatch, tmp_path):
     )
     inversion.prior = PriorOnWire(*networks, "small", loading.patcher(*networks))
     return inversion
+
+
+def test_a_public_prior_s_head_has_the_portrait_as_it_was_cropped(node):
+    from portrait_diffusion.nodes import loading
+
+    prior = pretend.make("panohead")
+    node.prior = node.prior.__class__(prior, None, None, "pretend", loading.patcher(prior))
+    aligned = small.portrait(64)
+    with torch.inference_mode():
+        wire = node.InvertPortrait.execute(
+            node.prior, aligned, "quick", 0, latent_steps=1, tuning_steps=1
+        ).result[0]
+    reference = wire.head.reference
+    assert reference.image.shape == (3, 128, 128) and reference.mask.mean() > 1.5 * aligned.mask.mean()
+    assert not torch.equal(
+        reference.camera.cam2world, aligned.camera.cam2world
+    )  # as the whole model moves it
+    assert wire.head.generator.config.render.near == 2.35
 
 
 def run(node):
@@ -79,8 +98,9 @@ def test_a_prior_of_another_family_is_inverted_from_its_file(node, tmp_path):
         torch.manual_seed(0)
         write(tmp_path / "mine.safetensors", "prior", CONFIG, Generator(CONFIG), family="eg3d")
     node.prior = loading.load_prior("mine.safetensors")
-    told = run(node)
-    assert "pictures compared by pixels alone" in told and told.endswith("for want of an encoder")
+    words = run(node)
+    assert "pictures compared by pixels alone" in words and "for want of an encoder" in words
+    assert words.endswith(", and cropped closer, as its photos were")
     save_file(random_vgg(0), tmp_path / "mine-too.safetensors")
     assert "pictures compared by mine-too.safetensors; begun at the mean" in run(node)
     with pytest.raises(ValueError, match="expected a prior with an encoder of its own.*use Invert Portrait"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ...commands.report import Row
-from ...fitting.inversion import PRESETS
+from ...fitting.inversion_config import PRESETS
 from ...metrics.perceptual import shipped_perceptual
 from ..exact_heads import factory_heads
 from ..options import add_factory, add_split, asked_factory, bench_parser, called

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ...embedded import load_weights
-from ...fitting.inversion import PRESETS
+from ...fitting.inversion_config import PRESETS
 from ...head import Head, load_head, save_head
 from ...mesh.gltf import from_glb, to_glb
 from ...mesh.mesh import Mesh

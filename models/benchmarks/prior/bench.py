@@ -15,7 +15,7 @@ from torch import Tensor
 from ...camera import label_from_camera
 from ...commands.report import Row, finish
 from ...embedded import load_weights
-from ...fitting.inversion import PRESETS
+from ...fitting.inversion_config import PRESETS
 from ...head import Head, head_of
 from ...metrics.discriminator import discriminator_scores
 from ...metrics.geometry import depth_error, silhouette_iou

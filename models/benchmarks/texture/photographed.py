@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ...embedded import load_weights
 from ...fitting import inversion
-from ...fitting.inversion import PRESETS, InversionConfig, invert
+from ...fitting.inversion import invert
+from ...fitting.inversion_config import PRESETS, InversionConfig
 from ...head import Head, load_head, save_head
 from ...photo.alignment import uncropped
 from ...synthetic.multiview import MultiView

@@ -16,14 +16,15 @@ from portrait_diffusion.models.distillation.refinement import PRESETS as REFINEM
 from portrait_diffusion.models.distillation.restoration import RestorationConfig
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
 from portrait_diffusion.models.fitting.baking import BakeConfig
-from portrait_diffusion.models.fitting.inversion import PRESETS as INVERSIONS
-from portrait_diffusion.models.fitting.inversion import InversionConfig
+from portrait_diffusion.models.fitting.inversion_config import PRESETS as INVERSIONS
+from portrait_diffusion.models.fitting.inversion_config import InversionConfig
 from portrait_diffusion.models.head import Head
 from portrait_diffusion.models.metrics.back_face import BackFace
 from portrait_diffusion.models.metrics.evaluate import shipped_judges
 from portrait_diffusion.models.portrait import MeshConfig
 from portrait_diffusion.models.synthetic.people.scans import scans_present
 
+from ..prior import pretend
 from .body_stand_in import stand_in
 
 BENCHES = commands("benchmarks")
@@ -90,6 +91,7 @@ CALLS = {
         "--count 1 --heads SHEET-heads --sheet SHEET",
         {"anny.bench.SIZE": 32, "anny.bench.YAWS": (0,), "anny.bench.load_template": stand_in},
     ),
+    "generator": ("--repeats 1", {"generator.SIZES": pretend.CONFIGS}),
     "heads": (
         "--count 1 --sheet SHEET",
         {"heads.SIZES": (16,), "heads.sheet": lambda path: path.write_bytes(b"")},
@@ -196,7 +198,7 @@ CALLS = {
 
 
 OF_SCANS = ("people", "prior --factory 3")
-QUICK = ("anny", "heads", "people", "render", "scale")  # the others take minutes together
+QUICK = ("anny", "generator", "heads", "people", "render", "scale")  # the others take minutes together
 
 
 @pytest.fixture(scope="module", autouse=True)

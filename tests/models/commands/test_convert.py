@@ -9,7 +9,7 @@ from portrait_diffusion.models.prior.families import family_of, load_generator
 from ..prior import pretend
 
 
-@pytest.mark.parametrize("family", ["eg3d", "panohead"])
+@pytest.mark.parametrize("family", pretend.KINDS)
 def test_a_snapshot_becomes_a_prior_of_ours(family, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = pretend.make(family)

@@ -8,7 +8,6 @@ from portrait_diffusion.models.camera import label_from_camera
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
 from portrait_diffusion.models.fitting.perceptual import critic_distance
 from portrait_diffusion.models.fitting.photo_losses import (
-    PictureTarget,
     crop_loss,
     field_drift,
     held_drift,
@@ -47,9 +46,7 @@ def test_a_heads_own_picture_is_no_distance_away():
     with torch.no_grad():
         own = net.synthesis(latents, label_from_camera(reference.camera)[None])
         blank = picture_target(reference, net)
-        target = PictureTarget(
-            blank.origins, blank.directions, own.image, own.image_raw, torch.ones_like(blank.compared)
-        )
+        target = replace(blank, image=own.image, raw=own.image_raw, compared=torch.ones_like(blank.compared))
 
         def loss(of):
             field, eyes = net.field(net.planes(latents), latents), critic_distance(critic())

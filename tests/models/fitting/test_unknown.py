@@ -105,7 +105,7 @@ def test_the_encoder_sees_its_own_head_in_the_unknown():
     assert torch.equal(code_of(net, look, reference), code_of(net, look, spoilt))
     whole = small.portrait()
     assert torch.equal(code_of(net, look, whole), look(whole.on_white()[None])[0])
-    assert first_styles(net, look, reference, STEPS, torch.Generator().manual_seed(0)).shape[0] == 1
+    assert first_styles(net, look, reference, STEPS, torch.Generator().manual_seed(0))[0].shape[0] == 1
 
 
 def test_the_first_guess_has_the_person_s_colour():

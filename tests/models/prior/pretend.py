@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from portrait_diffusion.models.field.triplane import EG3D, OURS, FieldConfig
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
+from portrait_diffusion.models.prior.contract import average_styles
 from portrait_diffusion.models.prior.eg3d import Generator, GeneratorConfig
 from portrait_diffusion.models.prior.panohead import PanoHeadGenerator
+from portrait_diffusion.models.prior.spherehead import SphereHeadConfig, SphereHeadGenerator
 
-PLANES = {"channels": 4, "resolution": 32, "hidden": 8, "features": 6}
+PLANES = {"channels": 4, "resolution": 32, "hidden": 8, "features": 6, "surface_density": 9.0}
 SIZES = {
     "z_dim": 16,
     "w_dim": 12,
@@ -38,7 +40,18 @@ CONFIGS = {
         raw_rgb=True,
         camera_offset=True,
     ),
+    "spherehead": SphereHeadConfig(
+        **SIZES,
+        field=FieldConfig(depth=2, activation="none", crop=0.1, spheres=True, **PLANES),
+        raw_resolution=64,
+        background=True,
+        raw_rgb=True,
+        camera_offset=True,
+        map_channels=10,
+        mixed_channels=7,
+    ),
 }
+KINDS = {"eg3d": Generator, "panohead": PanoHeadGenerator, "spherehead": SphereHeadGenerator}
 MATRICES = {  # as the renderer keeps them: the last one tells the families apart
     "eg3d": [
         [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
@@ -51,6 +64,7 @@ MATRICES = {  # as the renderer keeps them: the last one tells the families apar
         [[0, 1, 0], [0, 0, 1], [1, 0, 0]],
     ],
 }
+MATRICES["spherehead"] = MATRICES["panohead"]
 PLAIN = {  # class -> its module; not persistent in EG3D
     "OSGDecoder": "training.triplane",
     "ImportanceRenderer": "training.volumetric_rendering.renderer",
@@ -58,7 +72,10 @@ PLAIN = {  # class -> its module; not persistent in EG3D
     "RaySampler": "training.volumetric_rendering.ray_sampler",
     "EasyDict": "dnnlib.util",
 }
-NAMES = {"Generator": "TriPlaneGenerator", "PanoHeadGenerator": "TriPlaneGenerator", "Backbone": "Generator"}
+NAMES = {kind.__name__: "TriPlaneGenerator" for kind in KINDS.values()} | {
+    "Backbone": "Generator",
+    "Mix": "Conv2dLayer",
+}
 
 
 def _reconstruct_persistent_obj(meta):
@@ -102,8 +119,8 @@ class Writer:
         self.source = f"open({str(marker)!r}, 'w').write('ran')\n# as long as theirs\n" + "x = 1\n" * 2000
 
     def plain(self, name: str, state: dict):
-        """An object of a class without persistence, in EG3D; PanoHead's have it."""
-        if self.family == "panohead" and name != "RaySampler":
+        """An object of a class without persistence, in EG3D; the others' have it."""
+        if self.family != "eg3d" and name != "RaySampler":
             return Persistent(name, state, self.source)
         thing = getattr(self.modules[PLAIN[name]], name)()
         thing.__dict__.update(state)
@@ -133,6 +150,8 @@ class Writer:
             return self.plain("OSGDecoder", self.state(module))
         name = type(module).__name__
         more = {"weight_gain": np.float64(0.125), "_init_args": (), "_init_kwargs": {}}
+        if name == "Mix":  # a layer of theirs has a filter even where it resamples nothing
+            more["_buffers"] = {"resample_filter": torch.ones(4, 4)}
         return Persistent(NAMES.get(name, name), self.state(module, **more), self.source)
 
 
@@ -156,13 +175,13 @@ def arguments(config: GeneratorConfig, family: str) -> tuple[dict, dict]:
         "avg_camera_radius": 2.7,
         "avg_camera_pivot": [0, 0, 0.2],
     }
-    if family == "panohead":
+    if family != "eg3d":
         rendering |= {
             "decoder_activation": config.field.activation,
             "use_torgb_raw": config.raw_rgb,
             "use_background": config.background,
             "triplane_size": config.field.resolution,
-            "triplane_depth": config.field.depth,
+            "triplane_depth": 3 if family == "spherehead" else config.field.depth,
         }
     made = {
         "z_dim": config.z_dim,
@@ -194,6 +213,9 @@ def network(generator: Generator, family: str, writer: Writer, **changes) -> Per
         writer.state(None, plane_axes=torch.tensor(MATRICES[family], dtype=torch.float32))
         | {"_modules": {"ray_marcher": marcher}},
     )
+    if family == "spherehead":  # colours of a parsing, which nobody needs
+        parsing = torch.nn.Linear(6, 20).requires_grad_(False)
+        state["_modules"]["toparsing"] = Persistent("ToRGBLayer", writer.state(parsing), writer.source)
     state["_modules"]["ray_sampler"] = writer.plain("RaySampler", writer.state(None))
     state["_buffers"] = {"dataset_label_std": torch.ones(25)}
     state |= {
@@ -208,10 +230,25 @@ def network(generator: Generator, family: str, writer: Writer, **changes) -> Per
 
 def make(family: str, seed: int = 0) -> Generator:
     """A small generator of a family with random weights."""
-    kind = {"eg3d": Generator, "panohead": PanoHeadGenerator}[family]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return kind(CONFIGS[family]).requires_grad_(False).eval()
+        return KINDS[family](CONFIGS[family]).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def with_matter(generator: Generator) -> Generator:
+    """The same, whose mean head is matter in a third of the middle of its box: random weights leave it all haze."""
+    points = torch.rand(1, 4000, 3, generator=torch.Generator().manual_seed(0)) * 0.6 - 0.3
+    layer, config = generator.decoder.net[2], generator.config.field
+
+    def raw() -> torch.Tensor:
+        return generator.field(generator.planes(average_styles(generator))).raw_density(points)
+
+    scale = 20 / raw().std()
+    layer.weight[0] *= scale
+    layer.bias[0] *= scale
+    layer.bias[0] += config.surface_density + 1 - raw().quantile(0.67)
+    return generator
 
 
 def write_snapshot(

@@ -1,5 +1,6 @@
 """models/prior/stylegan2.py against the reference's layers and mappings."""
 
+import json
 import math
 import re
 from copy import deepcopy
@@ -14,7 +15,9 @@ from portrait_diffusion.models.prior.stylegan2 import (
     fir_taps,
     upsample,
 )
+from safetensors.torch import save_file
 
+from ... import golden_fixtures
 from ...golden_fixtures import assert_near, each
 from . import family
 
@@ -22,12 +25,13 @@ TOLERANCE = 1e-5
 GAINS = {"gain_sqrt_half": math.sqrt(0.5), "gain_half": 0.5}
 
 
-@each("*_mapping*", "*_t_mapping*")
 @torch.no_grad()
-def test_mappings(golden):
+def check_mapping(golden):
+    """Every output of a mapping's fixture; one of codes alone has no label."""
     net = family.mapping(golden.config["init_kwargs"])
     net.load_state_dict(golden.state(golden.config["key_prefix"]))
-    z, c = golden.given("z"), golden.given("c")
+    z = golden.given("z")
+    c = golden.given("c") if golden.has("in/c") else None
     for name in [key.removeprefix("out/") for key in golden.tensors if key.startswith("out/")]:
         if truncation := re.fullmatch(r"(?:ws|t)_psi(\d+)(?:_cut(\d+))?", name):
             digits, cutoff = truncation.groups()
@@ -39,6 +43,44 @@ def test_mappings(golden):
         else:
             ws = net(z, c * {"ws_c_zero": 0.0, "ws_c_half": 0.5}[name])
         assert_near(ws, golden.wanted(name), TOLERANCE, name)
+
+
+@each("*_mapping*", "*_t_mapping*")
+def test_mappings(golden):
+    check_mapping(golden)
+
+
+def unlabelled(path, prefix="mapping."):
+    """A fixture of a mapping of codes alone, by StyleGAN2's formulas, layer by layer."""
+    draws = torch.Generator().manual_seed(0)
+    z, w_avg = torch.randn(3, 6, generator=draws), torch.randn(8, generator=draws)
+    x, state = z / z.square().mean(1, keepdim=True).add(1e-8).sqrt(), {"w_avg": w_avg}
+    for i, (inputs, outputs) in enumerate(((6, 5), (5, 8))):
+        weight, bias = (100 * torch.randn(outputs, n, generator=draws) for n in (inputs, 1))
+        x = x @ weight.T * (0.01 / math.sqrt(inputs)) + 0.01 * bias[:, 0]
+        x = torch.where(x > 0, x, 0.2 * x) * math.sqrt(2)
+        state |= {f"fc{i}.weight": weight, f"fc{i}.bias": bias[:, 0].clone()}
+    ws = x[:, None].repeat(1, 4, 1)
+    half = w_avg + 0.5 * (ws - w_avg)
+    tensors = {f"state/{prefix}{key}": value for key, value in state.items()} | {"in/z": z}
+    tensors |= {"out/ws_psi1": ws, "out/ws_psi05": half}
+    tensors["out/ws_psi05_cut2"] = torch.cat([half[:, :2], ws[:, 2:]], 1)
+    tensors["out/w_avg_after_update"] = x.mean(0) + 0.998 * (w_avg - x.mean(0))
+    arguments = {"z_dim": 6, "c_dim": 0, "w_dim": 8, "num_ws": 4, "num_layers": 2, "layer_features": 5}
+    config = {"family": "eg3d", "init_kwargs": arguments, "key_prefix": prefix}
+    save_file(tensors, path, {"config": json.dumps(config)})
+
+
+def test_a_mapping_of_codes_alone_is_taken_wherever_its_fixture_lies(tmp_path, monkeypatch):
+    unlabelled(tmp_path / "hidden_eg3d_mapping_unlabelled.safetensors")
+    monkeypatch.setattr(golden_fixtures, "GOLDEN_DIR", tmp_path)
+    (path,) = golden_fixtures.paths("*_mapping*", "*_t_mapping*")
+    golden = golden_fixtures.load(path)
+    assert not golden.has("in/c")
+    check_mapping(golden)
+    golden.tensors["out/ws_psi05"][0] += 0.1
+    with pytest.raises(AssertionError, match="ws_psi05: relative error"):
+        check_mapping(golden)
 
 
 def layer_options(name):

@@ -1,4 +1,4 @@
-"""models/prior/snapshots.py: EG3D's and PanoHead's own files, of small channels, without running them."""
+"""models/prior/snapshots.py: EG3D's, PanoHead's and SphereHead's own files, of small channels, without running them."""
 
 import pickle
 
@@ -11,7 +11,7 @@ from . import pretend
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-@pytest.mark.parametrize("family", ["eg3d", "panohead"])
+@pytest.mark.parametrize("family", pretend.KINDS)
 def test_a_generator_comes_back(family, protocol, tmp_path):
     made = pretend.make(family)
     pretend.write_snapshot(tmp_path / "a.pkl", made, family, tmp_path / "ran", protocol)
@@ -22,7 +22,7 @@ def test_a_generator_comes_back(family, protocol, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("family", ["eg3d", "panohead"])
+@pytest.mark.parametrize("family", pretend.KINDS)
 def test_it_draws_the_same_picture(family, tmp_path):
     made = pretend.make(family)
     pretend.write_snapshot(tmp_path / "a.pkl", made, family, tmp_path / "ran")
@@ -84,11 +84,25 @@ def test_what_is_no_snapshot_is_said(tmp_path):
             load_generator(tmp_path / "a.pkl")
 
 
-def test_spheres_are_refused_by_name(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "options"), [("TriPlaneSingSphGenerator_flatten", {}), ("Any", {"multiplane_num": 4})]
+)
+def test_hyplanehead_is_refused_by_name(name, options, tmp_path, monkeypatch):
     made = pretend.make("panohead")
-    made.ConvA = torch.nn.Conv2d(1, 1, 1)
+    monkeypatch.setitem(pretend.NAMES, "PanoHeadGenerator", name)
+    changes = {"rendering_kwargs": pretend.arguments(made.config, "panohead")[1] | options}
+    pretend.write_snapshot(tmp_path / "a.pkl", made, "panohead", tmp_path / "ran", **changes)
+    with pytest.raises(
+        ValueError, match=rf"a\.pkl holds HyPlaneHead \({name}\), which this pack cannot build"
+    ):
+        load_generator(tmp_path / "a.pkl")
+
+
+def test_half_of_the_spheres_layers_is_neither_family(tmp_path):
+    made = pretend.make("spherehead")
+    del made.ConvB
     pretend.write_snapshot(tmp_path / "a.pkl", made, "panohead", tmp_path / "ran")
-    with pytest.raises(ValueError, match="TriPlaneGenerator, whose planes lie on spheres; choose"):
+    with pytest.raises(ValueError, match="ConvA.*unknown; choose"):
         load_generator(tmp_path / "a.pkl")
 
 
