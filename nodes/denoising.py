@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from ..models.diffusion.injection import injected, ldm_sites
 from ..models.diffusion.lora import Lora, Update, merge_
 from ..models.diffusion.schedule import from_sigmas, noise_from
 from ..models.diffusion.stable_diffusion import autoencoder_from, unet_to_diffusers
+from ..models.diffusion.usage import usage_of
 from ..models.diffusion.view_mixing import check_rows
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ class ComfyDenoiser:
     Args:
         patcher: the MODEL; never changed. views: adjacent rows that see each other. features: added at the UNet's taps.
         beside: what works between its calls and must not be moved away by them, such as branches and autoencoder.
+
+    Attributes:
+        usage: at which size and under how much guidance it was trained to be used.
 
     Raises:
         ValueError: a MODEL of another family.
@@ -64,6 +69,11 @@ class ComfyDenoiser:
         )  # apply_model gives clean latents, whatever the network predicts
         self.latent_channels = patcher.model.latent_format.latent_channels
         layout = patcher.model.model_config.unet_config
+        self.usage = usage_of(
+            linear=bool(layout.get("use_linear_in_transformer")),
+            velocity=isinstance(sampling, comfy.model_sampling.V_PREDICTION),
+            file=file_name(patcher),
+        )
         layers = layout["num_res_blocks"]
         channels = tuple(layout["model_channels"] * times for times in layout["channel_mult"])
         self.size = (channels, layers if isinstance(layers, int) else layers[0])
@@ -104,6 +114,13 @@ class ComfyDenoiser:
         finally:
             patcher.cleanup()
         return noise_from(self.schedule, clean.to(z), z, t)
+
+
+def file_name(patcher: ModelPatcher) -> str:
+    """Of the checkpoint that a MODEL comes from, as far as its loader has noted it; else nothing."""
+    loader = getattr(patcher, "cached_patcher_init", None)
+    path = loader[1][0] if loader is not None and loader[1] else None
+    return os.path.basename(path) if isinstance(path, (str, os.PathLike)) else ""
 
 
 def mix_views(patcher: ModelPatcher, views: int) -> ModelPatcher:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import comfy.model_management as mm
 import torch
@@ -12,6 +13,7 @@ from comfy_api.latest import io
 from ..models.checkpoint import shipped
 from ..models.diffusion.embedded import PROMPTS, shipped_unet
 from ..models.diffusion.new_views import DiffusionModel, embedded_model
+from ..models.diffusion.usage import FOREIGN, FROM_MODEL
 from . import loading
 from .denoising import ComfyDenoiser, autoencoder, weights_facts
 from .turbo import CORE_MEMORY, MEMORY_PER_PIXEL
@@ -52,6 +54,15 @@ class LoadViewDiffusion(io.ComfyNode):
                 io.Conditioning.Input(
                     "negative", optional=True, tooltip="The empty or negative prompt; needed with model."
                 ),
+                io.Combo.Input(
+                    "trained_as",
+                    options=[FROM_MODEL, *FOREIGN],
+                    default=FROM_MODEL,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Of which family a wired model is: it decides size, guidance and timesteps of all that follows. By itself "
+                    "SD-Turbo is told from 2.1 by its file's name alone.",
+                ),
             ],
             outputs=[
                 DiffusionWire.Output(display_name="diffusion", tooltip="For Load HPDM and Restore Geometry.")
@@ -59,7 +70,7 @@ class LoadViewDiffusion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model=None, vae=None, negative=None, **prompts) -> io.NodeOutput:
+    def execute(cls, model=None, vae=None, negative=None, trained_as=FROM_MODEL, **prompts) -> io.NodeOutput:
         texts = {view: value for view, value in prompts.items() if value is not None}
         with torch.inference_mode(False):
             if model is None and vae is None and negative is None and not texts:
@@ -79,6 +90,8 @@ class LoadViewDiffusion(io.ComfyNode):
                     "got some of them; wire all four"
                 )
             views_model = on_model(model, vae, texts, negative)
+            if trained_as != FROM_MODEL:
+                views_model = replace(views_model, usage=FOREIGN[trained_as])
             memory = CORE_MEMORY * mm.dtype_size(views_model.vae.dtype)
             return io.NodeOutput(
                 DiffusionOnWire(
@@ -123,4 +136,5 @@ def on_model(model, vae, prompts: Mapping[str, object], negative) -> DiffusionMo
     rows_of_views = {view: tokens_of(prompts.get(view, prompts["front"]), view) for view in VIEWS}
     rows = alike({**rows_of_views, PROMPTS[-1]: tokens_of(negative, "negative")})
     tokens = torch.cat([rows[view] for view in PROMPTS])
-    return DiffusionModel(denoiser=ComfyDenoiser(model), vae=autoencoder(vae), tokens=tokens)
+    denoiser = ComfyDenoiser(model)
+    return DiffusionModel(denoiser=denoiser, vae=autoencoder(vae), tokens=tokens, usage=denoiser.usage)

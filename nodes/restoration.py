@@ -16,7 +16,7 @@ from . import loading
 from .diffusion import model_facts
 from .inversion import MEMORY, turned
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, DiffusionWire, HeadWire, seed_input
+from .types import CATEGORY, DiffusionWire, HeadWire, guidance_input, seed_input, size_input
 
 STANDARD = RestorationConfig()
 
@@ -82,6 +82,8 @@ class RestoreGeometry(io.ComfyNode):
                     advanced=True,
                     tooltip="Weight of the photo, which holds the front.",
                 ),
+                size_input(),
+                guidance_input(),
             ],
             outputs=[
                 HeadWire.Output(
@@ -101,6 +103,8 @@ class RestoreGeometry(io.ComfyNode):
         text: float,
         picture_weight: float,
         reference: float,
+        size: int = 0,
+        guidance: float = -1.0,
     ) -> io.NodeOutput:
         if learnt and head.head.generator is None:
             raise ValueError(
@@ -108,6 +112,7 @@ class RestoreGeometry(io.ComfyNode):
                 "wire Invert Portrait's or Feed-Forward Head's, or turn learnt off"
             )
         config = RestorationConfig(steps=steps, text=text, picture=picture_weight, reference=reference)
+        config = config.for_model(diffusion.model.usage, size=size, guidance=guidance)
         with_photo = diffusion.name == loading.EMBEDDED and picture_weight > 0
         with torch.inference_mode(False):
             zero123 = shipped_zero123() if with_photo else None

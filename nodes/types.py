@@ -12,6 +12,7 @@ from ..models.camera import Camera
 from ..models.diffusion.hpdm import Hpdm
 from ..models.diffusion.new_views import DiffusionModel
 from ..models.diffusion.turbo import Turbo
+from ..models.diffusion.usage import MOST, WHOLE
 from ..models.head import Head
 from ..models.photo.alignment import AlignedPortrait
 from ..models.prior.contract import HeadGenerator
@@ -125,6 +126,35 @@ def seed_input(draws: str, outcome: str) -> io.Int.Input:
         max=2**63 - 1,
         control_after_generate=True,
         tooltip=f"Seed of the {draws}; the same seed gives the same {outcome}.",
+    )
+
+
+def size_input() -> io.Int.Input:
+    """Pixels of the views that a diffusion model is shown."""
+    return io.Int.Input(
+        "size",
+        default=0,
+        min=0,
+        max=MOST,
+        step=WHOLE,
+        optional=True,
+        advanced=True,
+        tooltip="Pixels of a view; 0 is from the model: 512 or 768 of Stable Diffusion, 256 of the one that ships.",
+    )
+
+
+def guidance_input(*, optional: bool = True, tooltip: str = "") -> io.Float.Input:
+    """Of classifier-free guidance."""
+    return io.Float.Input(
+        "guidance",
+        default=-1.0,
+        min=-1.0,
+        max=100.0,
+        step=0.1,
+        optional=optional,
+        advanced=optional,
+        tooltip=tooltip
+        or "How strongly the view's prompt counts; -1 is from the model, which for SD-Turbo is 1: none.",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,6 +25,7 @@ from .denoiser import Conditioning, InjectedDenoiser, guided
 from .embedded import EmbeddedUNet, prompt_index, shipped_autoencoder, shipped_unet
 from .hpdm import Hpdm, HpdmDenoiser, Priors
 from .schedule import add_noise, ddim, timesteps
+from .usage import EMBEDDED, Usage, chosen_guidance
 from .view_priors import DrivingView, ProjectedView, view_priors
 
 if TYPE_CHECKING:
@@ -43,11 +44,13 @@ class DiffusionModel:
 
     Attributes:
         tokens: [5, L, D], a prompt for each of PROMPTS; the last, empty one is guidance's.
+        usage: at which size and under how much guidance it was trained to be used.
     """
 
     denoiser: InjectedDenoiser
     vae: AutoencoderKL
     tokens: Tensor
+    usage: Usage = EMBEDDED
 
     def prompts(self, cameras: Camera) -> Conditioning:
         """Cameras [B] -> one row each."""
@@ -61,7 +64,7 @@ class DiffusionModel:
 
 @dataclass(frozen=True, kw_only=True)
 class NewViewConfig:
-    """How a view is drawn.
+    """How a view is drawn; `for_model` has what a model's usage says.
 
     Attributes:
         steps: of DDIM. guidance: s of classifier-free guidance; 1 for none. weight: w^Ex.
@@ -85,6 +88,10 @@ class NewViewConfig:
                 f"NewViewConfig: expected steps >= 1, strength in (0, 1], guidance and weight >= 0, blend in [0, 0.25], got {self.steps}, "
                 f"{self.strength}, {self.guidance}, {self.weight}, {self.blend}; use the defaults"
             )
+
+    def for_model(self, usage: Usage, *, guidance: float = -1.0) -> NewViewConfig:
+        """The same under a model's guidance. Args: guidance: less than 0 for the model's."""
+        return replace(self, guidance=chosen_guidance(guidance, usage.views))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,7 @@ from ..diffusion.embedded_zero123 import Picture, Zero123, known_picture, told_o
 from ..diffusion.new_views import DiffusionModel
 from ..diffusion.perp_neg import PerpNegConfig, perp_neg_guided, view_prompt
 from ..diffusion.schedule import add_noise
+from ..diffusion.usage import Usage, chosen_guidance, chosen_size
 from ..field.volume_rendering import RenderConfig, draw
 from ..fitting.photo_losses import Target, photo_target, ray_loss
 from ..fitting.rays import render_in_pieces
@@ -45,6 +46,7 @@ class RestorationConfig:
         least_t, most_t: shares of the schedule that t is drawn between, each from the first step to the last.
         reference: weight of the photo.
         keep: weight of what the block has changed in the planes since the first step, squared.
+        graph_bytes: that one piece of a view's rays may keep for the backward pass; decides rays per piece, not the gradient.
     """
 
     steps: int = 80
@@ -62,6 +64,7 @@ class RestorationConfig:
     most_t: tuple[float, float] = (0.85, 0.6)
     reference: float = 200.0
     keep: float = 0.1
+    graph_bytes: int = 2 * 2**30
 
     def __post_init__(self) -> None:
         if (
@@ -71,6 +74,25 @@ class RestorationConfig:
             raise ValueError(
                 f"RestorationConfig: expected positive sizes and weights from 0, got {self}; use the defaults"
             )
+
+    def for_model(self, usage: Usage, *, size: int = 0, guidance: float = -1.0) -> RestorationConfig:
+        """The same at a model's size, guidance and timesteps; its renders have that size, but for the small model that ships.
+
+        Args:
+            size: pixels, 0 for the model's. guidance: less than 0 for the model's.
+
+        Raises:
+            ValueError: as `chosen_size`.
+        """
+        pixels = chosen_size(size, usage.size)
+        return replace(
+            self,
+            size=min(usage.rays or pixels, pixels),
+            seen=pixels,
+            text_guidance=chosen_guidance(guidance, usage.distillation),
+            least_t=usage.least_t,
+            most_t=usage.most_t,
+        )
 
     def t_range(self, step: int, count: int) -> tuple[int, int]:
         """Least and greatest timestep of a step."""
@@ -145,6 +167,7 @@ class Restoration(Run[None]):
         self.block = new_block(heads[0].config) if block is None else deepcopy(block)
         self.block.to(device).requires_grad_(True)
         super().__init__(config.steps, generator, dict(self.block.named_parameters()))
+        self.pieces.most_bytes = config.graph_bytes
         self.patients = [self._patient(*pair) for pair in zip(heads, photos, strict=True)]
         self.after_call: Callable[[], None] = lambda: None
         self.cameras = restoration_cameras(config.azimuths, generator)
@@ -169,15 +192,18 @@ class Restoration(Run[None]):
     def view(self, field, camera: Camera) -> Tensor:
         """[1, 3, seen, seen] on white, with a graph."""
         self.after_call()
-        S = self.config.size
-        sampling = RenderConfig(coarse=self.config.samples, fine=self.config.samples)
+        config = self.config
+        S = config.size
+        sampling = RenderConfig(coarse=config.samples, fine=config.samples)
         origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, S, S))
         draws = draw(origins, sampling, self.draws)
         rendering = render_in_pieces(self.pieces, field, origins, directions, sampling, draws)
         opacity = rendering.opacity[..., None]
         colour = field.rgb(rendering.features, opacity) + 1 - opacity
         image = colour[0].mT.view(1, 3, S, S).clamp(0, 1)
-        return F.interpolate(image, size=(self.config.seen,) * 2, mode="bilinear", align_corners=False)
+        if config.seen == S:
+            return image
+        return F.interpolate(image, size=(config.seen,) * 2, mode="bilinear", align_corners=False)
 
     def gradient(self, z: Tensor, camera: Camera, patient: Patient) -> Tensor:
         """What both denoisers would change in the scaled latents [1, C, h, w]."""

@@ -56,7 +56,16 @@ INPUTS = {
         "depth",
         "mask",
     ],
-    "PortraitDiffusionLoadViewDiffusion": ["model", "vae", "front", "side", "back", "overhead", "negative"],
+    "PortraitDiffusionLoadViewDiffusion": [
+        "model",
+        "vae",
+        "front",
+        "side",
+        "back",
+        "overhead",
+        "negative",
+        "trained_as",
+    ],
     "PortraitDiffusionLoadHPDM": ["diffusion", "branches"],
     "PortraitDiffusionGenerateView": [
         "hpdm",
@@ -70,6 +79,7 @@ INPUTS = {
         "blend",
         "seed",
         "source",
+        "size",
     ],
     "PortraitDiffusionGenerateRing": [
         "hpdm",
@@ -81,6 +91,7 @@ INPUTS = {
         "strength",
         "blend",
         "seed",
+        "size",
     ],
     "PortraitDiffusionRestoreGeometry": [
         "head",
@@ -91,6 +102,8 @@ INPUTS = {
         "text",
         "picture_weight",
         "reference",
+        "size",
+        "guidance",
     ],
     "PortraitDiffusionRefineHead": [
         "head",
@@ -103,6 +116,8 @@ INPUTS = {
         "multi_step",
         "aligned",
         "cameras",
+        "size",
+        "guidance",
     ],
     "PortraitDiffusionCameraOrbit": [
         "count",

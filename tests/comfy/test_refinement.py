@@ -32,6 +32,7 @@ FACE = [  # 1 to 4: a person's head
     (PACK + "CameraOrbit", ORBIT | {"count": 2, "yaw_degrees": -40.0, "yaw_step_degrees": 80.0}),
 ]
 RESTORE = {"steps": 2, "seed": 0, "learnt": True, "text": 0.1, "picture_weight": 0.1, "reference": 100.0}
+SMALL = {"size": 64, "guidance": 2.0}  # rather than 512 pixels, which a wired MODEL knows
 REFINE = {"preset": "fast", "seed": 0, "iterations": 2, "strategy": "mvnrs", "sigma": -1.0, "multi_step": 0.0}
 
 
@@ -140,17 +141,21 @@ def test_core_s_own_wires_restore_and_refine(server, client, head_tensors):
         (PACK + "LoadHeadPrior", {"prior": "embedded"}),
         (PACK + "FeedForwardHead", {"prior": "@7", "aligned": "@6"}),
         (PACK + "LoadViewDiffusion", wires),
-        (PACK + "RestoreGeometry", RESTORE | {"head": "@8", "diffusion": "@9"}),
+        (PACK + "RestoreGeometry", RESTORE | SMALL | {"head": "@8", "diffusion": "@9"}),
         (PACK + "LoadHPDM", {"diffusion": "@9", "branches": "small-brushnet.safetensors"}),
         (PACK + "CameraOrbit", FACE[-1][1]),
-        (PACK + "RefineHead", REFINE | {"head": "@10", "hpdm": "@11", "cameras": "@12", "aligned": "@6"}),
+        (
+            PACK + "RefineHead",
+            REFINE | SMALL | {"head": "@10", "hpdm": "@11", "cameras": "@12", "aligned": "@6"},
+        ),
         ("PreviewImage", {"images": "@13.1"}),
         (PACK + "SaveHead", {"head": "@8", "filename_prefix": "portrait/first"}),
         (PACK + "SaveHead", {"head": "@10", "filename_prefix": "portrait/native-restored"}),
         (PACK + "SaveHead", {"head": "@13", "filename_prefix": "portrait/native-refined"}),
     )
     outcome = client.run(made)
-    assert len(outcome.outputs["14"]["images"]) == 3
+    targets = [Image.open(io.BytesIO(client.fetch(entry))) for entry in outcome.outputs["14"]["images"]]
+    assert [target.size for target in targets] == [(64, 64)] * 3
     planes = [
         saved_file(server, {key: made[key]}, outcome, head_tensors)["planes"] for key in ("15", "16", "17")
     ]
