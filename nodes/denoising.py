@@ -13,7 +13,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.weight_adapter import LoRAAdapter
 from torch import Tensor
 
-from ..models.diffusion.denoiser import Conditioning, check_latents
+from ..models.diffusion.denoiser import Conditioning, check_beside, check_latents
 from ..models.diffusion.injection import injected, ldm_sites
 from ..models.diffusion.lora import Lora, Update, merge_
 from ..models.diffusion.schedule import from_sigmas, noise_from
@@ -24,6 +24,10 @@ from ..models.diffusion.view_mixing import check_rows
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
+INPAINTING = (
+    "mask",
+    "masked_image",
+)  # what core says that such a MODEL takes beside its latents, in this order
 UNET = "diffusion_model."  # where BaseModel keeps the UNet
 
 
@@ -35,7 +39,7 @@ class ComfyDenoiser:
         beside: what works between its calls and must not be moved away by them, such as branches and autoencoder.
 
     Attributes:
-        usage: at which size and under how much guidance it was trained to be used.
+        extra_channels: that the UNet takes beside the latents. usage: at which size and under how much guidance it was trained to be used.
 
     Raises:
         ValueError: a MODEL of another family.
@@ -59,16 +63,17 @@ class ComfyDenoiser:
         if not (discrete and predicts_noise) or getattr(patcher.model, "adm_channels", 0):
             raise ValueError(
                 "model: expected one of the Stable Diffusion 1.x, 2.x or SD-Turbo family (1000 discrete timesteps, text only), got "
-                f"{type(patcher.model).__name__}; load such a checkpoint"
+                f"{described(patcher)}; load such a checkpoint"
             )
         self.patcher, self.views, self.features, self.beside = patcher, views, features, beside
         self._mixing = patcher if views == 1 else mix_views(patcher, views)
+        layout = patcher.model.model_config.unet_config
         self.sigmas = sampling.sigmas.double().cpu()
         self.schedule = from_sigmas(
             self.sigmas, "sample"
         )  # apply_model gives clean latents, whatever the network predicts
         self.latent_channels = patcher.model.latent_format.latent_channels
-        layout = patcher.model.model_config.unet_config
+        self.extra_channels = layout["in_channels"] - self.latent_channels
         self.usage = usage_of(
             linear=bool(layout.get("use_linear_in_transformer")),
             velocity=isinstance(sampling, comfy.model_sampling.V_PREDICTION),
@@ -91,6 +96,7 @@ class ComfyDenoiser:
     @torch.no_grad()
     def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         check_latents(z, t, conditioning, self.latent_channels)
+        check_beside(z, conditioning, self.extra_channels)
         check_rows(len(z), self.views)
         self.schedule.alpha(t, z)
         patcher, device = self._mixing, self._mixing.load_device
@@ -114,6 +120,48 @@ class ComfyDenoiser:
         finally:
             patcher.cleanup()
         return noise_from(self.schedule, clean.to(z), z, t)
+
+
+def described(patcher: ModelPatcher) -> str:
+    """What a MODEL is, for an error: its family as core calls it, its input channels and its file, as far as these are known."""
+    model = patcher.model
+    config = getattr(model, "model_config", None)
+    channels = (getattr(config, "unet_config", None) or {}).get("in_channels", 4)
+    name = file_name(patcher)
+    parts = [
+        type(model if config is None else config).__name__,
+        "a Zero-123" if hasattr(model, "cc_projection") else "",
+        "an inpainting model" if tuple(getattr(model, "concat_keys", ())) == INPAINTING else "",
+        f"{channels} input channels" if channels != 4 else "",
+        f"of {name}" if name else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def check_text_model(denoiser: ComfyDenoiser, *, inpainting: bool) -> None:
+    """A MODEL that prompts alone lead, or one that inpaints.
+
+    Args:
+        inpainting: whether the latter will do.
+
+    Raises:
+        ValueError: it takes something else beside its latents, such as a Zero-123's picture.
+    """
+    model = denoiser.patcher.model
+    painted = (
+        tuple(model.concat_keys) == INPAINTING and denoiser.extra_channels == denoiser.latent_channels + 1
+    )
+    if denoiser.extra_channels == 0 or (inpainting and painted):
+        return
+    advice = (
+        "wire it into Load Zero-123" if hasattr(model, "cc_projection") else "choose one of 4 input channels"
+    )
+    forms = (
+        "a model led by prompts (4 input channels) or an inpainting one (9)"
+        if inpainting
+        else "a model of 4 input channels"
+    )
+    raise ValueError(f"model: expected {forms}, got {described(denoiser.patcher)}; {advice}")
 
 
 def file_name(patcher: ModelPatcher) -> str:

@@ -15,7 +15,7 @@ from ..models.diffusion.embedded import PROMPTS, shipped_unet
 from ..models.diffusion.new_views import DiffusionModel, embedded_model
 from ..models.diffusion.usage import FOREIGN, FROM_MODEL
 from . import loading
-from .denoising import ComfyDenoiser, autoencoder, weights_facts
+from .denoising import ComfyDenoiser, autoencoder, check_text_model, weights_facts
 from .turbo import CORE_MEMORY, MEMORY_PER_PIXEL
 from .types import CATEGORY, DiffusionOnWire, DiffusionWire
 
@@ -47,7 +47,7 @@ class LoadViewDiffusion(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="Stable Diffusion 1.x, 2.x or SD-Turbo; nothing for the one that ships.",
+                    tooltip="Stable Diffusion 1.x, 2.x or SD-Turbo, an inpainting one of these, too; nothing for the one that ships.",
                 ),
                 io.Vae.Input("vae", optional=True, tooltip="The model's VAE; needed with model."),
                 *prompts,
@@ -131,10 +131,11 @@ def on_model(model, vae, prompts: Mapping[str, object], negative) -> DiffusionMo
     """A MODEL behind the contract, with prompts by view.
 
     Raises:
-        ValueError: as `ComfyDenoiser` and `autoencoder`.
+        ValueError: as `ComfyDenoiser`, `check_text_model` and `autoencoder`.
     """
     rows_of_views = {view: tokens_of(prompts.get(view, prompts["front"]), view) for view in VIEWS}
     rows = alike({**rows_of_views, PROMPTS[-1]: tokens_of(negative, "negative")})
     tokens = torch.cat([rows[view] for view in PROMPTS])
     denoiser = ComfyDenoiser(model)
+    check_text_model(denoiser, inpainting=True)
     return DiffusionModel(denoiser=denoiser, vae=autoencoder(vae), tokens=tokens, usage=denoiser.usage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import comfy.model_management as mm
@@ -16,7 +17,8 @@ from . import loading
 from .diffusion import model_facts
 from .inversion import MEMORY, turned
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, DiffusionWire, HeadWire, guidance_input, seed_input, size_input
+from .types import CATEGORY, DiffusionWire, HeadWire, Zero123Wire, guidance_input, seed_input, size_input
+from .zero123 import zero123_facts
 
 STANDARD = RestorationConfig()
 
@@ -71,7 +73,7 @@ class RestoreGeometry(io.ComfyNode):
                     max=10.0,
                     step=0.01,
                     advanced=True,
-                    tooltip="Weight of the Zero-123, told of the photo; with the embedded model only.",
+                    tooltip="Weight of the Zero-123, told of the photo: the one wired, or the embedded one with the embedded model.",
                 ),
                 io.Float.Input(
                     "reference",
@@ -84,11 +86,21 @@ class RestoreGeometry(io.ComfyNode):
                 ),
                 size_input(),
                 guidance_input(),
+                Zero123Wire.Input(
+                    "zero123",
+                    optional=True,
+                    tooltip="From Load Zero-123: told of the photo. Absent, it is the one that ships with the diffusion model that ships, and none "
+                    "with another.",
+                ),
             ],
             outputs=[
                 HeadWire.Output(
                     display_name="head", tooltip="For Refine Head, Render Views and Head to Mesh."
-                )
+                ),
+                io.String.Output(
+                    display_name="report",
+                    tooltip="Which guides were asked, at which weight, guidance and size.",
+                ),
             ],
         )
 
@@ -105,6 +117,7 @@ class RestoreGeometry(io.ComfyNode):
         reference: float,
         size: int = 0,
         guidance: float = -1.0,
+        zero123=None,
     ) -> io.NodeOutput:
         if learnt and head.head.generator is None:
             raise ValueError(
@@ -113,15 +126,21 @@ class RestoreGeometry(io.ComfyNode):
             )
         config = RestorationConfig(steps=steps, text=text, picture=picture_weight, reference=reference)
         config = config.for_model(diffusion.model.usage, size=size, guidance=guidance)
-        with_photo = diffusion.name == loading.EMBEDDED and picture_weight > 0
+        guide, patchers = None, [diffusion.patcher]
         with torch.inference_mode(False):
-            zero123 = shipped_zero123() if with_photo else None
+            if zero123 is not None:
+                guide, config = zero123.guide, replace(config, picture_guidance=zero123.guidance)
+                patchers.append(zero123.patcher)
+            elif diffusion.name == loading.EMBEDDED and picture_weight > 0:
+                guide = shipped_zero123()
+                patchers.append(loading.patcher(guide))
             block = learnt_block(head.head.config) if learnt else None
-        patchers = [diffusion.patcher] + ([] if zero123 is None else [loading.patcher(zero123)])
+        report = Guides(diffusion.model, guide).report(config)
+        logging.getLogger(__name__).info("restoration: %s", report)
 
         def run(state, callback):
             own = private(loading.ready(head, *patchers, memory=2 * MEMORY))
-            guides = Guides(private(diffusion.model), private(zero123))
+            guides = Guides(private(diffusion.model), private(guide))
             draws = torch.Generator().manual_seed(seed)
             (result,), _ = restore_geometry(
                 [own],
@@ -138,6 +157,7 @@ class RestoreGeometry(io.ComfyNode):
         original = head.head
         parts = *original.stacks, original.decoder, original.latents, original.reference
         ours = loading.file_facts(shipped("zero123"), shipped("restoration"))
-        key = fingerprint("restore", *parts, config, seed, learnt, *model_facts(diffusion), ours)
+        facts = () if zero123 is None else zero123_facts(zero123)
+        key = fingerprint("restore", *parts, config, seed, learnt, *model_facts(diffusion), ours, *facts)
         result = optimise(run, key, turned, steps, every=5)
-        return io.NodeOutput(loading.wire_head(replace(result, reference=original.reference)))
+        return io.NodeOutput(loading.wire_head(replace(result, reference=original.reference)), report)

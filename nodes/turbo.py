@@ -18,7 +18,7 @@ from ..models.diffusion.turbo import Turbo, refine_sequence
 from ..models.diffusion.turbo_weights import load_turbo, refiner
 from ..models.embedded import unet_of
 from . import convert, loading
-from .denoising import ComfyDenoiser, autoencoder, diffusers_state, with_lora
+from .denoising import ComfyDenoiser, autoencoder, check_text_model, diffusers_state, with_lora
 from .optimising import Progress
 from .types import CATEGORY, TurboOnWire, TurboWire, seed_input
 
@@ -92,8 +92,10 @@ def on_model(path: Path, name: str, model, vae) -> TurboOnWire:
             "unplug model and vae, or choose a file of yours"
         )
     weights = load_turbo(path, diffusers_state(model), autoencoder(vae))
+    denoiser = ComfyDenoiser(with_lora(model, weights.unet))
+    check_text_model(denoiser, inpainting=False)
     turbo = Turbo(
-        denoiser=ComfyDenoiser(with_lora(model, weights.unet)),
+        denoiser=denoiser,
         vae=autoencoder(vae, weights.vae),
         conditioning=Conditioning(weights.tokens),
         skips=weights.skips,

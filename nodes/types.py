@@ -13,6 +13,7 @@ from ..models.diffusion.hpdm import Hpdm
 from ..models.diffusion.new_views import DiffusionModel
 from ..models.diffusion.turbo import Turbo
 from ..models.diffusion.usage import MOST, WHOLE
+from ..models.diffusion.zero123 import PublicZero123
 from ..models.head import Head
 from ..models.photo.alignment import AlignedPortrait
 from ..models.prior.contract import HeadGenerator
@@ -91,6 +92,21 @@ class DiffusionOnWire:
 
 
 @dataclass(frozen=True)
+class Zero123OnWire:
+    """PORTRAIT_ZERO123: a Zero-123 of the user's.
+
+    Attributes:
+        guide: what is asked. guidance: under which score distillation knows it. model: the MODEL behind it.
+        patcher: holds what neither MODEL nor CLIP_VISION does.
+    """
+
+    guide: PublicZero123
+    guidance: float
+    model: ModelPatcher
+    patcher: ModelPatcher
+
+
+@dataclass(frozen=True)
 class HpdmOnWire:
     """PORTRAIT_HPDM: branches bound to one diffusion model.
 
@@ -114,6 +130,7 @@ LandmarksWire = io.Custom("FACE_LANDMARKS")  # core's MediaPipe dict
 TurboWire = io.Custom("PORTRAIT_TURBO")  # TurboOnWire
 DiffusionWire = io.Custom("PORTRAIT_DIFFUSION")  # DiffusionOnWire
 HpdmWire = io.Custom("PORTRAIT_HPDM")  # HpdmOnWire
+Zero123Wire = io.Custom("PORTRAIT_ZERO123")  # Zero123OnWire
 Aligned = AlignedPortrait
 
 

@@ -90,6 +90,7 @@ class Priors:
         known: [B, 1, h, w], 1 where something is.
         geometry: [B, 2C, h, w] scaled latents of the coarse render and of its normals; None where the HPDM has no geo-block.
         driver: [B, C, h, w] scaled latent of the driving view; warp: to the targets. None where the HPDM has no implicit branch.
+        masked: [B, C, h, w] as projected, but grey where nothing is known; None where the base does not inpaint.
     """
 
     projected: Tensor
@@ -97,6 +98,7 @@ class Priors:
     geometry: Tensor | None = None
     driver: Tensor | None = None
     warp: Warp | None = None
+    masked: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.projected)

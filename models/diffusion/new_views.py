@@ -24,6 +24,7 @@ from .autoencoder import decode, encode
 from .denoiser import Conditioning, InjectedDenoiser, guided
 from .embedded import EmbeddedUNet, prompt_index, shipped_autoencoder, shipped_unet
 from .hpdm import Hpdm, HpdmDenoiser, Priors
+from .inpainting import inpaints, with_void
 from .schedule import add_noise, ddim, timesteps
 from .usage import EMBEDDED, Usage, chosen_guidance
 from .view_priors import DrivingView, ProjectedView, view_priors
@@ -55,6 +56,11 @@ class DiffusionModel:
     def prompts(self, cameras: Camera) -> Conditioning:
         """Cameras [B] -> one row each."""
         return Conditioning(self.tokens[prompt_index(*yaw_pitch(cameras)).to(self.tokens.device)])
+
+    @property
+    def inpaints(self) -> bool:
+        """Whether its denoiser is told where a view is void."""
+        return inpaints(self.denoiser)
 
     @property
     def empty(self) -> Conditioning:
@@ -178,8 +184,8 @@ def generate(
     )
     schedule = denoiser.schedule
     place = priors.projected.device, torch.float32
-    prompts = model.prompts(cameras).to(*place)
-    empty = model.empty.to(*place).repeated(len(prompts))
+    prompts = with_void(model.prompts(cameras).to(*place), priors.known, priors.masked)
+    empty = with_void(model.empty.to(*place).repeated(len(prompts)), priors.known, priors.masked)
     noise = torch.randn(priors.projected.shape, generator=generator).to(priors.projected)
     path = ((timesteps(schedule, config.steps, "trailing") + 1) * config.strength).round().long().clamp_min(
         1
@@ -237,7 +243,13 @@ def new_view(
     """
     pick = slice(i, i + 1)
     priors, views = view_priors(
-        model.vae, [driver], coarse.camera[pick], coarse.rgb[pick], coarse.normal[pick], config=projection
+        model.vae,
+        [driver],
+        coarse.camera[pick],
+        coarse.rgb[pick],
+        coarse.normal[pick],
+        config=projection,
+        inpaints=model.inpaints,
     )
     check_overlap(views[0].known, driver.camera, coarse.camera[i])
     image = generate(

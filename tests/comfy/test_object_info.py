@@ -67,6 +67,7 @@ INPUTS = {
         "trained_as",
     ],
     "PortraitDiffusionLoadHPDM": ["diffusion", "branches"],
+    "PortraitDiffusionLoadZero123": ["model", "clip_vision", "vae", "kind"],
     "PortraitDiffusionGenerateView": [
         "hpdm",
         "head",
@@ -104,6 +105,7 @@ INPUTS = {
         "reference",
         "size",
         "guidance",
+        "zero123",
     ],
     "PortraitDiffusionRefineHead": [
         "head",
@@ -159,9 +161,10 @@ OUTPUTS = {
     "PortraitDiffusionProjectView": ["IMAGE", "MASK"],
     "PortraitDiffusionLoadViewDiffusion": ["PORTRAIT_DIFFUSION"],
     "PortraitDiffusionLoadHPDM": ["PORTRAIT_HPDM"],
+    "PortraitDiffusionLoadZero123": ["PORTRAIT_ZERO123"],
     "PortraitDiffusionGenerateView": ["IMAGE", "IMAGE", "MASK"],
     "PortraitDiffusionGenerateRing": ["IMAGE", "IMAGE", "IMAGE"],
-    "PortraitDiffusionRestoreGeometry": ["PORTRAIT_HEAD"],
+    "PortraitDiffusionRestoreGeometry": ["PORTRAIT_HEAD", "STRING"],
     "PortraitDiffusionRefineHead": ["PORTRAIT_HEAD", "IMAGE", "IMAGE"],
     "PortraitDiffusionCameraOrbit": ["PORTRAIT_CAMERAS"],
     "PortraitDiffusionCameraFromLoad3D": ["PORTRAIT_CAMERAS"],
