@@ -250,3 +250,16 @@ def autoencoder(vae, lora: Lora | None = None) -> AutoencoderKL:
         if lora is not None:
             merge_(result, lora)
         return result
+
+
+def tokens_of(conditioning, name: str) -> torch.Tensor:
+    """[1, L, D] of a CONDITIONING.
+
+    Raises:
+        ValueError: an empty one.
+    """
+    if not conditioning or not torch.is_tensor(conditioning[0][0]):
+        raise ValueError(
+            f"{name}: expected a CONDITIONING with tokens, got an empty one; wire CLIP Text Encode"
+        )
+    return conditioning[0][0][:1].detach().clone().float()

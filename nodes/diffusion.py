@@ -15,7 +15,7 @@ from ..models.diffusion.embedded import PROMPTS, shipped_unet
 from ..models.diffusion.new_views import DiffusionModel, embedded_model
 from ..models.diffusion.usage import FOREIGN, FROM_MODEL
 from . import loading
-from .denoising import ComfyDenoiser, autoencoder, check_text_model, weights_facts
+from .denoising import ComfyDenoiser, autoencoder, check_text_model, tokens_of, weights_facts
 from .turbo import CORE_MEMORY, MEMORY_PER_PIXEL
 from .types import CATEGORY, DiffusionOnWire, DiffusionWire
 
@@ -106,19 +106,6 @@ def model_facts(diffusion: DiffusionOnWire) -> tuple:
     if isinstance(model.denoiser, ComfyDenoiser):
         return diffusion.name, model.tokens, weights_facts(model.denoiser.patcher), model.vae
     return diffusion.name, model.tokens, loading.file_facts(shipped("diffusion"), shipped("autoencoder"))
-
-
-def tokens_of(conditioning, name: str) -> torch.Tensor:
-    """[1, L, D] of a CONDITIONING.
-
-    Raises:
-        ValueError: an empty one.
-    """
-    if not conditioning or not torch.is_tensor(conditioning[0][0]):
-        raise ValueError(
-            f"{name}: expected a CONDITIONING with tokens, got an empty one; wire CLIP Text Encode"
-        )
-    return conditioning[0][0][:1].detach().clone().float()
 
 
 def alike(tokens: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

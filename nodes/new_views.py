@@ -14,6 +14,7 @@ from ..models.camera import Camera
 from ..models.diffusion.hpdm import Hpdm, check_fits, load_branches
 from ..models.diffusion.new_views import Coarse, DiffusionModel, NewViewConfig, coarse_views, new_view, ring
 from ..models.head import Head
+from ..models.public_models import BRANCHES, where_to_get
 from . import convert, loading
 from .denoising import ComfyDenoiser
 from .optimising import Progress
@@ -49,7 +50,7 @@ class LoadHPDM(io.ComfyNode):
                     "branches",
                     options=loading.hpdm_files(),
                     default=loading.EMBEDDED,
-                    tooltip="'embedded', or branches of yours or a BrushNet file from models/portrait_diffusion.",
+                    tooltip="'embedded', or branches of yours or a BrushNet file from models/portrait_diffusion or models/inpaint.",
                 ),
             ],
             outputs=[
@@ -65,6 +66,11 @@ class LoadHPDM(io.ComfyNode):
 
     @classmethod
     def execute(cls, diffusion, branches: str) -> io.NodeOutput:
+        if branches == loading.EMBEDDED and diffusion.name != loading.EMBEDDED:
+            raise ValueError(
+                f"hpdm: expected branches that were made for {diffusion.model.usage.name}, got the embedded ones, which fit the model that "
+                f"ships; choose a BrushNet's. {where_to_get(BRANCHES)}"
+            )
         with torch.inference_mode(False):
             network = load_branches(loading.weights_path(branches, "hpdm"))
             check_fits(network, diffusion.model.denoiser)

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 
 from ..models.diffusion.usage import FROM_MODEL
 from ..models.diffusion.zero123 import PublicZero123, ViewConditioning
+from ..models.public_models import ZERO123, where_to_get
 from . import loading
 from .denoising import ComfyDenoiser, autoencoder, described, file_name, weights_facts
 from .types import CATEGORY, Zero123OnWire, Zero123Wire
@@ -55,7 +56,7 @@ class LoadZero123(io.ComfyNode):
         if layer is None:
             raise ValueError(
                 f"zero123: expected the MODEL of a Stable-Zero123 or Zero123-XL checkpoint, got {described(model)}; choose such a file in "
-                "Image Only Checkpoint Loader"
+                f"Image Only Checkpoint Loader. {where_to_get(ZERO123)}"
             )
         if not hasattr(clip_vision, "encode_image"):
             raise ValueError(

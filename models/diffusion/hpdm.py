@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bounds import configured, flags, integers, numbers
-from ..checkpoint import build, read_tensors, shipped_network
+from ..checkpoint import assigned, read_tensors, shipped_network
 from ..projection import Projector, map_size
 from .brushnet import Branch, BranchConfig, Merge, branch_config_of, set_to_zero
 from .denoiser import Conditioning, InjectedDenoiser
@@ -276,22 +276,30 @@ class HpdmDenoiser:
 
 
 def load_branches(path: Path) -> Hpdm:
-    """Branches of a file: those of `train hpdm`, or a BrushNet's, which becomes an explicit branch alone. Frozen, on the CPU.
+    """Branches of a file: those of `train hpdm`, or a BrushNet's, which becomes an explicit branch alone, in the file's precision.
+
+    Frozen, on the CPU.
 
     Raises:
-        ValueError: as `checkpoint.read` and `load_into`; a file of neither kind, or BrushNet for Stable Diffusion XL.
+        ValueError: as `checkpoint.read` and `check_state`; a file of neither kind, BrushNet for Stable Diffusion XL, or PowerPaint's.
     """
     tensors, metadata = read_tensors(path, "hpdm")
     if "kind" in metadata:
         return shipped_hpdm(path)
     branch = branch_config_of(tensors)
+    if any(".attentions." in key for key in tensors):
+        raise ValueError(
+            f"hpdm: expected BrushNet's branches, which have no attention, got PowerPaint v2's in {path.name}; use "
+            "BrushNet's random_mask or segmentation_mask for Stable Diffusion 1.5"
+        )
     if branch.added_time:
         raise ValueError(
             f"hpdm: expected branches for Stable Diffusion 1.x or 2.x, got BrushNet for XL in {path.name}; use another"
         )
     config = HpdmConfig(branch=branch, geometry=False, implicit=False)
-    explicit = {f"explicit.{key}": value for key, value in tensors.items()}
-    return build(lambda: Hpdm(config).requires_grad_(False).eval(), explicit, path.name)
+    dtype = tensors["conv_in_condition.weight"].dtype  # one of all, where a file should mix them
+    explicit = {f"explicit.{key}": value.to(dtype) for key, value in tensors.items()}
+    return assigned(lambda: Hpdm(config).requires_grad_(False).eval(), explicit, path.name)
 
 
 def check_fits(network: Hpdm, denoiser: InjectedDenoiser) -> None:

@@ -31,7 +31,7 @@ INPUTS = {
     ],
     "PortraitDiffusionInvertPortrait": ["prior", "aligned", "preset", "seed", "latent_steps", "tuning_steps"],
     "PortraitDiffusionFeedForwardHead": ["prior", "aligned"],
-    "PortraitDiffusionLoadTurboRefiner": ["refiner", "model", "vae"],
+    "PortraitDiffusionLoadTurboRefiner": ["refiner", "model", "vae", "prompt"],
     "PortraitDiffusionRefineViews": [
         "turbo",
         "images",

@@ -163,6 +163,36 @@ def test_core_s_own_wires_restore_and_refine(server, client, head_tensors):
     assert all(one.isfinite().all() for one in planes)
 
 
+def test_a_zero123_of_the_user_s_is_the_second_guide(server, client, head_tensors):
+    """What Image Only Checkpoint Loader gives, beside a MODEL of Stable Diffusion's; and without it the report says so."""
+    what = ("model", "vae", "prompt", "negative", "zero123", "tower")
+    made = chain(
+        *[("NeighbourSource", {"what": f"small {one}"}) for one in what],
+        ("LoadImage", {"image": "portrait.png"}),
+        (PACK + "AlignPortrait", ALIGN | {"image": "@7"}),
+        (PACK + "LoadHeadPrior", {"prior": "embedded"}),
+        (PACK + "FeedForwardHead", {"prior": "@9", "aligned": "@8"}),
+        (PACK + "LoadViewDiffusion", {"model": "@1", "vae": "@2", "front": "@3", "negative": "@4"}),
+        (
+            PACK + "LoadZero123",
+            {"model": "@5", "clip_vision": "@6", "vae": "@2", "kind": "from the model"},
+        ),
+        (PACK + "RestoreGeometry", RESTORE | SMALL | {"head": "@10", "diffusion": "@11", "zero123": "@12"}),
+        (PACK + "RestoreGeometry", RESTORE | SMALL | {"head": "@10", "diffusion": "@11"}),
+        ("PreviewAny", {"source": "@13.1"}),
+        ("PreviewAny", {"source": "@14.1"}),
+        (PACK + "SaveHead", {"head": "@13", "filename_prefix": "portrait/two-guides"}),
+        (PACK + "SaveHead", {"head": "@14", "filename_prefix": "portrait/one-guide"}),
+    )
+    outcome = client.run(made)
+    both, alone = (outcome.outputs[key]["text"][0] for key in ("15", "16"))
+    assert "Stable Diffusion 1.x, weight 0.1, guidance 2, 64 pixels" in both
+    assert "Stable-Zero123, weight 0.1, guidance 5, 256 pixels" in both
+    assert "by the photo: nothing; wire Load Zero-123" in alone
+    planes = [saved_file(server, {key: made[key]}, outcome, head_tensors)["planes"] for key in ("17", "18")]
+    assert not torch.equal(*planes) and all(one.isfinite().all() for one in planes)
+
+
 KILLED = refined(often=True, iterations=4)
 
 

@@ -58,41 +58,16 @@ def test_the_wire_says_how_it_is_used(neighbour):
 
 def small(neighbour, channels: int, family: str = "SD15"):
     """A MODEL of some input channels, as core makes those of a family."""
-    import comfy.model_base as base
-    import torch
     from comfy import supported_models
 
-    patcher = neighbour.small_model(in_channels=channels)
-    config = patcher.model.model_config
     if family == "Stable_Zero123":
-        g = torch.Generator().manual_seed(0)
-        made = base.Stable_Zero123(
-            config,
-            device=torch.device("cpu"),
-            cc_projection_weight=torch.randn(neighbour.WIDTH, neighbour.WIDTH + 4, generator=g),
-            cc_projection_bias=torch.randn(neighbour.WIDTH, generator=g),
-        )
-        made.diffusion_model.load_state_dict(patcher.model.diffusion_model.state_dict())
-        patcher = type(patcher)(made, load_device=patcher.load_device, offload_device=patcher.offload_device)
+        return neighbour.small_zero123()
+    patcher = neighbour.small_model(in_channels=channels)
     if family == "inpainting":
         patcher.model.set_inpaint()
     elif family != "SD15":
-        config.__class__ = getattr(supported_models, family)
+        patcher.model.model_config.__class__ = getattr(supported_models, family)
     return patcher
-
-
-class Tower:
-    """A CLIP_VISION of some width."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-
-    def encode_image(self, image, crop=True):
-        import torch
-
-        assert image.ndim == 4 and image.shape[-1] == 3
-        pooled = torch.nn.functional.adaptive_avg_pool2d(image.movedim(-1, 1), 8).flatten(1)
-        return {"image_embeds": pooled[:, : self.width]}
 
 
 def said(attempt) -> str:
@@ -111,7 +86,7 @@ def test_an_inpainting_model_is_used_and_a_zero123_is_sent_elsewhere(neighbour):
 
     assert wired(9, "inpainting").inpaints and not wired(4).inpaints
     words = said(lambda: wired(8, "Stable_Zero123"))
-    assert "got Stable_Zero123, a Zero-123, 8 input channels; wire it into Load Zero-123" in words
+    assert "got SD15, a Zero-123, 8 input channels; wire it into Load Zero-123" in words
     words = said(lambda: wired(8, "SD15_instructpix2pix"))
     assert "got SD15_instructpix2pix, 8 input channels; choose one of 4" in words
     assert "7 input channels" in said(lambda: wired(7))
@@ -126,9 +101,7 @@ def test_a_zero123_s_noise_is_the_same_as_core_s(neighbour):
     from torch.testing import assert_close
 
     patcher = named(small(neighbour, 8, "Stable_Zero123"), "stable_zero123.ckpt")
-    (wire,) = LoadZero123.execute(
-        patcher, Tower(neighbour.WIDTH), neighbour.small_vae(), "from the model"
-    ).result
+    (wire,) = LoadZero123.execute(patcher, neighbour.Tower(), neighbour.small_vae(), "from the model").result
     guide, g = wire.guide, torch.Generator().manual_seed(1)
     assert guide.stable and wire.guidance == 5.0
     picture = known_picture(guide, guide.vae, torch.rand(3, 64, 64, generator=g), frontal())
@@ -155,7 +128,7 @@ def test_the_kind_of_a_zero123_is_its_file_s_or_what_is_chosen(neighbour):
     kinds = [kind_of_file(name) for name in names]
     assert kinds == ["Zero123-XL", "Stable-Zero123", "Zero123-XL", "Stable-Zero123", "Stable-Zero123"]
     patcher = named(small(neighbour, 8, "Stable_Zero123"), "stable_zero123.ckpt")
-    (wire,) = LoadZero123.execute(patcher, Tower(neighbour.WIDTH), neighbour.small_vae(), "Zero123-XL").result
+    (wire,) = LoadZero123.execute(patcher, neighbour.Tower(), neighbour.small_vae(), "Zero123-XL").result
     assert not wire.guide.stable and wire.guidance == 3.0 and wire.guide.name == "Zero123-XL"
 
 
@@ -163,7 +136,9 @@ def test_what_is_no_zero123_is_named(neighbour):
     from portrait_diffusion.nodes.zero123 import LoadZero123
 
     model = named(small(neighbour, 4), "v1-5-pruned-emaonly.safetensors")
-    words = said(lambda: LoadZero123.execute(model, Tower(3), neighbour.small_vae(), "from the model"))
+    words = said(
+        lambda: LoadZero123.execute(model, neighbour.Tower(), neighbour.small_vae(), "from the model")
+    )
     assert "got SD15, of v1-5-pruned-emaonly.safetensors; choose such a file" in words
     zero123 = small(neighbour, 8, "Stable_Zero123")
     words = said(lambda: LoadZero123.execute(zero123, None, neighbour.small_vae(), "from the model"))
