@@ -10,12 +10,14 @@ import comfy.model_management as mm
 import comfy.model_sampling
 import torch
 from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import merge_nested_dicts
 from comfy.weight_adapter import LoRAAdapter
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from ..models.diffusion.denoiser import Conditioning, check_beside, check_latents
 from ..models.diffusion.injection import injected, ldm_sites
-from ..models.diffusion.lora import Lora, Update, merge_
+from ..models.diffusion.lora import Lora, Update, merged
 from ..models.diffusion.schedule import from_sigmas, noise_from
 from ..models.diffusion.stable_diffusion import autoencoder_from, unet_to_diffusers
 from ..models.diffusion.usage import usage_of
@@ -100,9 +102,10 @@ class ComfyDenoiser:
         check_rows(len(z), self.views)
         self.schedule.alpha(t, z)
         patcher, device = self._mixing, self._mixing.load_device
-        mm.load_models_gpu([patcher, *self.beside], memory_required=patcher.memory_required(list(z.shape)))
+        others = [*self.beside, *patcher.get_nested_additional_models()]  # what patches on the MODEL need
+        mm.load_models_gpu([patcher, *others], memory_required=patcher.memory_required(list(z.shape)))
         sigma = self.sigmas[t.cpu()].to(device, torch.float32)
-        options = {**patcher.model_options["transformer_options"], "sigmas": sigma, "cond_or_uncond": [0]}
+        options = {**transformer_options(patcher), "sigmas": sigma, "cond_or_uncond": [0]}
         condition = conditioning.to(device, torch.float32)
         x = (
             z.to(device, torch.float32) * (1 + sigma.square()).sqrt()[:, None, None, None]
@@ -110,16 +113,36 @@ class ComfyDenoiser:
         patcher.pre_run()
         try:
             with injected(lambda: ldm_sites(patcher.model.diffusion_model), self.features):
-                clean = patcher.model.apply_model(
+                clean = applied(
+                    patcher,
                     x,
                     sigma,
-                    c_concat=condition.concat,
-                    c_crossattn=condition.tokens,
-                    transformer_options=options,
+                    {
+                        "c_concat": condition.concat,
+                        "c_crossattn": condition.tokens,
+                        "transformer_options": options,
+                    },
                 )
         finally:
             patcher.cleanup()
         return noise_from(self.schedule, clean.to(z), z, t)
+
+
+def transformer_options(patcher: ModelPatcher) -> dict:
+    """What a MODEL's patches ask of its UNet, with the wrappers and callbacks that core's samplers would put there."""
+    options = dict(patcher.model_options["transformer_options"])
+    for name in ("wrappers", "callbacks"):
+        options[name] = merge_nested_dicts(options.get(name, {}), getattr(patcher, name))
+    return options
+
+
+def applied(patcher: ModelPatcher, x: Tensor, sigma: Tensor, conditions: dict) -> Tensor:
+    """Clean latents [B, C, h, w] of x [B, C, h, w] at sigma [B], through what may be wrapped around the MODEL as a whole."""
+    wrapper = patcher.model_options.get("model_function_wrapper")
+    if wrapper is None:
+        return patcher.model.apply_model(x, sigma, **conditions)
+    call = {"input": x, "timestep": sigma, "c": conditions, "cond_or_uncond": [0]}
+    return wrapper(patcher.model.apply_model, call)
 
 
 def described(patcher: ModelPatcher) -> str:
@@ -237,19 +260,30 @@ def diffusers_state(patcher: ModelPatcher) -> dict[str, Tensor]:
 
 
 def autoencoder(vae, lora: Lora | None = None) -> AutoencoderKL:
-    """A core VAE as a diffusers autoencoder of its own weights, in float32, a LoRA merged.
+    """A core VAE as a diffusers autoencoder of the very same weights, in their precision; a copy of them only where a LoRA is merged.
 
     Raises:
         ValueError: not Stable Diffusion's VAE.
     """
     with torch.inference_mode(False):
-        state = {
-            key: value.detach().clone().float() for key, value in vae.first_stage_model.state_dict().items()
-        }
+        place = mm.unet_offload_device()  # where ours waits, too
+        weights = vae.first_stage_model.state_dict()
+        state = {key: differentiable(value.to(place)) for key, value in weights.items()}
         result = autoencoder_from(state)
-        if lora is not None:
-            merge_(result, lora)
-        return result
+        return result if lora is None else merged(result, lora)
+
+
+def differentiable(weight: Tensor) -> Tensor:
+    """The same numbers [...] at the same place, which autograd accepts: core loads weights in inference mode, whose tensors it does not.
+
+    Call it outside of inference mode.
+    """
+    if not weight.is_inference():
+        return weight.detach()
+    try:
+        return from_dlpack(weight.detach())
+    except (RuntimeError, BufferError, TypeError):  # a precision or device that knows no such exchange
+        return weight.clone()
 
 
 def tokens_of(conditioning, name: str) -> torch.Tensor:

@@ -16,7 +16,7 @@ from ..models.prior.detail_block import learnt_block
 from . import loading
 from .diffusion import model_facts
 from .inversion import MEMORY, turned
-from .optimising import fingerprint, optimise, private
+from .optimising import fingerprint, frozen, optimise, private
 from .types import CATEGORY, DiffusionWire, HeadWire, Zero123Wire, guidance_input, seed_input, size_input
 from .zero123 import zero123_facts
 
@@ -140,7 +140,7 @@ class RestoreGeometry(io.ComfyNode):
 
         def run(state, callback):
             own = private(loading.ready(head, *patchers, memory=2 * MEMORY))
-            guides = Guides(private(diffusion.model), private(guide))
+            guides = Guides(frozen(diffusion.model), frozen(guide))
             draws = torch.Generator().manual_seed(seed)
             (result,), _ = restore_geometry(
                 [own],

@@ -143,3 +143,113 @@ def test_what_is_no_zero123_is_named(neighbour):
     zero123 = small(neighbour, 8, "Stable_Zero123")
     words = said(lambda: LoadZero123.execute(zero123, None, neighbour.small_vae(), "from the model"))
     assert "expected the CLIP_VISION of the same checkpoint, got none" in words
+
+
+def core_vae(neighbour, dtype):
+    """As core's loader leaves it: tensors of inference mode, in some precision."""
+    import torch
+
+    with torch.inference_mode():
+        vae = neighbour.small_vae()
+        vae.first_stage_model.to(dtype)
+        for parameter in vae.first_stage_model.parameters():
+            parameter.data = parameter.data.clone()
+        return vae
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_vae_is_there_once_and_gradients_run_through_it(neighbour, precision):
+    import torch
+    from portrait_diffusion.models.diffusion.autoencoder import encode
+    from portrait_diffusion.nodes.denoising import autoencoder
+    from portrait_diffusion.nodes.optimising import frozen, normally
+
+    vae = core_vae(neighbour, getattr(torch, precision))
+    theirs = {value.data_ptr() for value in vae.first_stage_model.state_dict().values()}
+    with torch.inference_mode():
+        ours = autoencoder(vae)
+        with normally():
+            shared = frozen(ours)
+            assert shared is ours and ours.dtype == getattr(torch, precision)
+            assert {value.data_ptr() for value in ours.state_dict().values()} == theirs
+            image = torch.rand(1, 3, 32, 32, requires_grad=True)
+            (gradient,) = torch.autograd.grad(encode(shared, image).square().sum(), image)
+    assert gradient.isfinite().all() and gradient.abs().sum() > 0
+
+
+def test_a_lora_in_the_decoder_leaves_core_s_vae_as_it_is(neighbour):
+    import torch
+    from portrait_diffusion.models.diffusion.lora import Lora, Update
+    from portrait_diffusion.nodes.denoising import autoencoder
+
+    vae = core_vae(neighbour, torch.float32)
+    before = vae.first_stage_model.decoder.conv_in.weight.clone()
+    lora = Lora({"decoder.conv_in": Update(torch.ones(1, 4, 3, 3), torch.ones(64, 1, 1, 1), 1.0)})
+    merged = autoencoder(vae, lora).decoder.conv_in.weight
+    assert torch.equal(vae.first_stage_model.decoder.conv_in.weight, before)
+    assert torch.equal(merged.detach(), before + 1)
+
+
+def test_what_trains_or_came_from_inference_is_copied():
+    import torch
+    from portrait_diffusion.nodes.optimising import accepted, frozen
+    from torch import nn
+
+    still, learning = nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2)
+    with torch.inference_mode():
+        foreign = nn.Linear(2, 2).requires_grad_(False)
+    assert accepted(still) and not accepted(learning) and not accepted(foreign)
+    same, copy, other = frozen([still, learning, foreign])
+    assert same is still and copy is not learning and other is not foreign
+
+
+def test_patches_on_a_model_work_on(neighbour):
+    """LoRAs (weights), as IP-Adapters do (attention), and wrappers: each changes the noise alone and all do together."""
+    import torch
+    from comfy.patcher_extension import WrappersMP
+    from portrait_diffusion.models.diffusion.denoiser import Conditioning
+    from portrait_diffusion.nodes.denoising import ComfyDenoiser
+
+    g = torch.Generator().manual_seed(0)
+    model = neighbour.small_model()
+    weight = "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight"
+    shape = model.model.state_dict()[weight].shape
+    calls = []
+
+    def lora(patcher):
+        patcher.add_patches({weight: ("diff", (torch.randn(shape, generator=g),))})
+
+    def attention(queries, keys, values, options):
+        """As an IP-Adapter's: something is added to what cross-attention says."""
+        calls.append(options["block"])
+        return torch.nn.functional.scaled_dot_product_attention(queries, keys, values) + 0.3
+
+    def ip_adapter(patcher):
+        patcher.set_model_attn2_replace(attention, "input", 1, 0)
+
+    def wrapper(patcher):
+        def doubled(executor, x, t, *rest, **named):
+            return 0.9 * executor(x, t, *rest, **named)
+
+        patcher.add_wrapper(WrappersMP.APPLY_MODEL, doubled)
+
+    def function(patcher):
+        patcher.set_model_unet_function_wrapper(
+            lambda apply, call: 1.1 * apply(call["input"], call["timestep"], **call["c"])
+        )
+
+    z = torch.randn(2, 4, 8, 8, generator=g)
+    told = Conditioning(torch.randn(2, neighbour.TOKENS, neighbour.WIDTH, generator=g))
+
+    def noise(*patches, views=1):
+        patcher = model.clone()
+        for patch in patches:
+            patch(patcher)
+        return ComfyDenoiser(patcher).mixed(views)(z, torch.tensor([400, 400]), told)
+
+    plain = noise()
+    results = [noise(patch) for patch in (lora, ip_adapter, wrapper, function)]
+    results += [noise(lora, ip_adapter, wrapper, function), noise(ip_adapter, views=2)]
+    assert calls and all((result - plain).abs().max() > 1e-3 for result in results)
+    assert all((a - b).abs().max() > 1e-4 for i, a in enumerate(results) for b in results[:i])
+    assert torch.equal(noise(), plain)  # the MODEL itself stays as it is
