@@ -38,7 +38,7 @@ class ComfyDenoiser:
 
     Args:
         patcher: the MODEL; never changed. views: adjacent rows that see each other. features: added at the UNet's taps.
-        beside: what works between its calls and must not be moved away by them, such as branches and autoencoder.
+        resident: whether its caller has loaded it, together with all that works between its calls: then they load nothing.
 
     Attributes:
         extra_channels: that the UNet takes beside the latents. usage: at which size and under how much guidance it was trained to be used.
@@ -52,7 +52,7 @@ class ComfyDenoiser:
         patcher: ModelPatcher,
         views: int = 1,
         features: tuple[Tensor, ...] | None = None,
-        beside: tuple[ModelPatcher, ...] = (),
+        resident: bool = False,
     ) -> None:
         sampling = patcher.get_model_object("model_sampling")
         discrete = (
@@ -67,7 +67,7 @@ class ComfyDenoiser:
                 "model: expected one of the Stable Diffusion 1.x, 2.x or SD-Turbo family (1000 discrete timesteps, text only), got "
                 f"{described(patcher)}; load such a checkpoint"
             )
-        self.patcher, self.views, self.features, self.beside = patcher, views, features, beside
+        self.patcher, self.views, self.features, self.resident = patcher, views, features, resident
         self._mixing = patcher if views == 1 else mix_views(patcher, views)
         layout = patcher.model.model_config.unet_config
         self.sigmas = sampling.sigmas.double().cpu()
@@ -86,14 +86,24 @@ class ComfyDenoiser:
         self.size = (channels, layers if isinstance(layers, int) else layers[0])
 
     def mixed(self, views: int) -> ComfyDenoiser:
-        return ComfyDenoiser(self.patcher, views, self.features, self.beside)
+        return ComfyDenoiser(self.patcher, views, self.features, self.resident)
 
     def told(self, features: Sequence[Tensor]) -> ComfyDenoiser:
-        return ComfyDenoiser(self.patcher, self.views, tuple(features), self.beside)
+        return ComfyDenoiser(self.patcher, self.views, tuple(features), self.resident)
 
-    def with_beside(self, *patchers: ModelPatcher) -> ComfyDenoiser:
-        """The same, which keeps these loaded beside itself."""
-        return ComfyDenoiser(self.patcher, self.views, self.features, patchers)
+    def loaded(self) -> ComfyDenoiser:
+        """The same, whose caller loads it: once for a loop, with `patchers` and `memory`."""
+        return ComfyDenoiser(self.patcher, self.views, self.features, True)
+
+    @property
+    def patchers(self) -> list[ModelPatcher]:
+        """What has to be loaded, also for the patches on the MODEL."""
+        return [self.patcher, *self.patcher.get_nested_additional_models()]
+
+    def memory(self, rows: int, size: int) -> int:
+        """Bytes that a call with so many rows of pictures of size x size needs beside the weights, as core reckons."""
+        side = size // 8
+        return int(self.patcher.memory_required([rows, self.latent_channels, side, side]))
 
     @torch.no_grad()
     def __call__(self, z: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
@@ -102,8 +112,9 @@ class ComfyDenoiser:
         check_rows(len(z), self.views)
         self.schedule.alpha(t, z)
         patcher, device = self._mixing, self._mixing.load_device
-        others = [*self.beside, *patcher.get_nested_additional_models()]  # what patches on the MODEL need
-        mm.load_models_gpu([patcher, *others], memory_required=patcher.memory_required(list(z.shape)))
+        if not self.resident:
+            others = patcher.get_nested_additional_models()
+            mm.load_models_gpu([patcher, *others], memory_required=patcher.memory_required(list(z.shape)))
         sigma = self.sigmas[t.cpu()].to(device, torch.float32)
         options = {**transformer_options(patcher), "sigmas": sigma, "cond_or_uncond": [0]}
         condition = conditioning.to(device, torch.float32)

@@ -31,6 +31,8 @@ from .types import (
     size_input,
 )
 
+ROWS = 2  # of the UNet's: with the prompt and without; more views at once are halved where memory is short
+
 
 class LoadHPDM(io.ComfyNode):
     """Branches for a PORTRAIT_DIFFUSION -> PORTRAIT_HPDM."""
@@ -115,14 +117,16 @@ def settings() -> list:
 
 
 def prepared(hpdm: HpdmOnWire, size: int) -> tuple[DiffusionModel, Hpdm]:
-    """Diffusion model and branches on the device, for pictures of size x size. Call it last: loading anything else may move them away."""
+    """Diffusion model and branches on the device, for pictures of size x size. Call it last: loading anything else may move them away,
+    and no call of the denoiser loads anything."""
     model = hpdm.diffusion.model
-    own = hpdm.diffusion.patcher, hpdm.patcher
-    others = ()
+    patchers = [hpdm.diffusion.patcher, hpdm.patcher]
+    memory = hpdm.diffusion.memory_per_pixel * size * size
     if isinstance(model.denoiser, ComfyDenoiser):
-        others = (model.denoiser.patcher,)
-        model = replace(model, denoiser=model.denoiser.with_beside(*own))
-    mm.load_models_gpu([*own, *others], memory_required=hpdm.diffusion.memory_per_pixel * size * size)
+        patchers += model.denoiser.patchers
+        memory = max(memory, model.denoiser.memory(ROWS, size))
+        model = replace(model, denoiser=model.denoiser.loaded())
+    mm.load_models_gpu(patchers, memory_required=memory)
     return model, hpdm.network
 
 

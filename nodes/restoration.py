@@ -7,20 +7,35 @@ from dataclasses import replace
 
 import comfy.model_management as mm
 import torch
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..models.checkpoint import shipped
 from ..models.diffusion.embedded_zero123 import shipped_zero123
+from ..models.diffusion.zero123 import PublicZero123
 from ..models.distillation.restoration import Guides, RestorationConfig, restore_geometry
 from ..models.prior.detail_block import learnt_block
 from . import loading
+from .denoising import ComfyDenoiser
 from .diffusion import model_facts
 from .inversion import MEMORY, turned
 from .optimising import fingerprint, frozen, optimise, private
-from .types import CATEGORY, DiffusionWire, HeadWire, Zero123Wire, guidance_input, seed_input, size_input
-from .zero123 import zero123_facts
+from .turbo import CORE_MEMORY
+from .types import (
+    CATEGORY,
+    DiffusionOnWire,
+    DiffusionWire,
+    HeadWire,
+    Zero123Wire,
+    guidance_input,
+    seed_input,
+    size_input,
+)
+from .zero123 import with_photo, zero123_facts
 
 STANDARD = RestorationConfig()
+PERP_NEG_ROWS = 4  # of the UNet's: towards, without, and two away
+GRAPH = 1.6  # an encoder's graph by what core reckons with for a decoder: 3,400 numbers a pixel by 2,178, `bench scale`
 
 
 class RestoreGeometry(io.ComfyNode):
@@ -126,11 +141,11 @@ class RestoreGeometry(io.ComfyNode):
             )
         config = RestorationConfig(steps=steps, text=text, picture=picture_weight, reference=reference)
         config = config.for_model(diffusion.model.usage, size=size, guidance=guidance)
-        guide, patchers = None, [diffusion.patcher]
+        guide = None if zero123 is None else zero123.guide
+        patchers = [diffusion.patcher] if zero123 is None else [diffusion.patcher, zero123.patcher]
         with torch.inference_mode(False):
             if zero123 is not None:
-                guide, config = zero123.guide, replace(config, picture_guidance=zero123.guidance)
-                patchers.append(zero123.patcher)
+                config = replace(config, picture_guidance=zero123.guidance)
             elif diffusion.name == loading.EMBEDDED and picture_weight > 0:
                 guide = shipped_zero123()
                 patchers.append(loading.patcher(guide))
@@ -139,12 +154,16 @@ class RestoreGeometry(io.ComfyNode):
         logging.getLogger(__name__).info("restoration: %s", report)
 
         def run(state, callback):
-            own = private(loading.ready(head, *patchers, memory=2 * MEMORY))
-            guides = Guides(frozen(diffusion.model), frozen(guide))
+            known = guide
+            if isinstance(guide, PublicZero123) and head.head.reference is not None and config.picture:
+                known = with_photo(guide, private(head.head.reference))
+            guides, others = resident(Guides(diffusion.model, known))
+            memory = memory_for(diffusion, guides, config)
+            own = private(loading.ready(head, *patchers, *others, memory=memory))
             draws = torch.Generator().manual_seed(seed)
             (result,), _ = restore_geometry(
                 [own],
-                guides,
+                frozen(guides),
                 config,
                 generator=draws,
                 block=block,
@@ -161,3 +180,30 @@ class RestoreGeometry(io.ComfyNode):
         key = fingerprint("restore", *parts, config, seed, learnt, *model_facts(diffusion), ours, *facts)
         result = optimise(run, key, turned, steps, every=5)
         return io.NodeOutput(loading.wire_head(replace(result, reference=original.reference)), report)
+
+
+def resident(guides: Guides) -> tuple[Guides, list[ModelPatcher]]:
+    """Guides whose MODELs their caller loads, and the patchers to load: once, before the loop."""
+    patchers = []
+    model, zero123 = guides.model, guides.zero123
+    if isinstance(model.denoiser, ComfyDenoiser):
+        patchers += model.denoiser.patchers
+        model = replace(model, denoiser=model.denoiser.loaded())
+    if isinstance(zero123, PublicZero123) and isinstance(zero123.network, ComfyDenoiser):
+        patchers += zero123.network.patchers
+        zero123 = replace(zero123, network=zero123.network.loaded())
+    return replace(guides, model=model, zero123=zero123), patchers
+
+
+def memory_for(diffusion: DiffusionOnWire, guides: Guides, config: RestorationConfig) -> int:
+    """Bytes that a step needs beside all weights: the rays' graph, the autoencoders' and, meanwhile, the larger of the UNets' calls."""
+    denoiser, zero123 = guides.model.denoiser, guides.zero123
+    pixel = diffusion.memory_per_pixel * GRAPH
+    own, calls = 2 * MEMORY, [0]
+    if isinstance(denoiser, ComfyDenoiser):
+        own = int(MEMORY + config.graph_bytes + pixel * config.seen**2)
+        calls.append(denoiser.memory(PERP_NEG_ROWS, config.seen))
+    if isinstance(zero123, PublicZero123) and isinstance(zero123.network, ComfyDenoiser):
+        own += int(CORE_MEMORY * mm.dtype_size(zero123.vae.dtype) * GRAPH * zero123.size**2)
+        calls.append(zero123.network.memory(2, zero123.size))
+    return own + max(calls)

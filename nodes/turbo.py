@@ -246,7 +246,13 @@ class RefineViews(io.ComfyNode):
         config = replace(turbo.turbo.config, window=window, overlap=min(overlap, window - 1), r=r)
         H, W = views.shape[-2:]
         memory = turbo.memory_per_pixel * H * W * (min(window, len(views)) + len(references))
-        mm.load_models_gpu([turbo.patcher], memory_required=memory)
+        patchers, refiner = [turbo.patcher], replace(turbo.turbo, config=config)
+        if isinstance(refiner.denoiser, ComfyDenoiser):
+            rows = min(window, len(views)) + len(references)
+            memory = max(memory, refiner.denoiser.memory(rows, max(H, W)))
+            patchers += refiner.denoiser.patchers
+            refiner = replace(refiner, denoiser=refiner.denoiser.loaded())
+        mm.load_models_gpu(patchers, memory_required=memory)
         device = turbo.patcher.load_device
         progress = Progress(len(views))
 
@@ -254,7 +260,7 @@ class RefineViews(io.ComfyNode):
             progress.update(count * len(views) // total, convert.to_pil(latest))
 
         pictures = refine_sequence(
-            replace(turbo.turbo, config=config),
+            refiner,
             views.to(device),
             references.to(device),
             generator=torch.Generator().manual_seed(seed),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
+import torch.nn.functional as F
 from comfy_api.latest import io
 
 from ..models.diffusion.usage import FROM_MODEL
 from ..models.diffusion.zero123 import PublicZero123, ViewConditioning
+from ..models.photo.alignment import AlignedPortrait
 from ..models.public_models import ZERO123, where_to_get
 from . import loading
 from .denoising import ComfyDenoiser, autoencoder, described, file_name, weights_facts
@@ -82,10 +86,18 @@ class ImageTower:
     def __init__(self, clip_vision) -> None:
         self.clip_vision = clip_vision
 
+    @torch.no_grad()  # core's weights are of inference mode, and ask for gradients
     def __call__(self, pictures: torch.Tensor) -> torch.Tensor:
         """Pictures [B, 3, S, S] in [0, 1] -> [B, 1, D], not normalised, on their device."""
         embeds = self.clip_vision.encode_image(pictures.movedim(1, -1))["image_embeds"]
         return embeds.detach().clone().to(pictures)[:, None]
+
+
+def with_photo(guide: PublicZero123, photo: AlignedPortrait) -> PublicZero123:
+    """A guide that already knows what its image tower sees of a photo: asking that later would load it beside everything else."""
+    image = F.interpolate(photo.on_white()[None], (guide.size,) * 2, mode="bilinear", antialias=True)
+    embedding = guide.embedding(image.clamp(0, 1))
+    return replace(guide, image_tower=lambda pictures: embedding.to(pictures))
 
 
 def kind_of_file(name: str) -> str:

@@ -253,3 +253,61 @@ def test_patches_on_a_model_work_on(neighbour):
     assert calls and all((result - plain).abs().max() > 1e-3 for result in results)
     assert all((a - b).abs().max() > 1e-4 for i, a in enumerate(results) for b in results[:i])
     assert torch.equal(noise(), plain)  # the MODEL itself stays as it is
+
+
+def test_a_loop_loads_once(neighbour, monkeypatch):
+    """Whatever its caller has loaded is not asked for again, call by call; by itself each call loads."""
+    import comfy.model_management as mm
+    import torch
+    from portrait_diffusion.models.diffusion.denoiser import Conditioning
+    from portrait_diffusion.nodes import loading, new_views
+    from portrait_diffusion.nodes.types import HpdmOnWire
+
+    from .test_places import diffusion
+
+    loads = []
+    honest = mm.load_models_gpu
+
+    def load(models, *arguments, **named):
+        loads.append((len(models), named.get("memory_required", 0)))
+        return honest(models, *arguments, **named)
+
+    monkeypatch.setattr(mm, "load_models_gpu", load)
+    wire = diffusion(neighbour)
+    network = torch.nn.Linear(1, 1).requires_grad_(False)
+    hpdm = HpdmOnWire(network, wire, "x", loading.patcher(network))
+    z, t = torch.zeros(1, 4, 8, 8), torch.tensor([400])
+    told = Conditioning(torch.zeros(1, neighbour.TOKENS, neighbour.WIDTH))
+    alone = [wire.model.denoiser(z, t, told) for _ in range(3)]
+    assert len(loads) == 3
+    loads.clear()
+    model, _ = new_views.prepared(hpdm, 512)
+    together = [model.denoiser(z, t, told) for _ in range(3)]
+    assert [count for count, _ in loads] == [3]  # autoencoder, branches and MODEL at once
+    assert loads[0][1] >= max(wire.memory_per_pixel * 512**2, model.denoiser.memory(2, 512))
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_a_restoration_s_memory_grows_with_its_views(neighbour):
+    from portrait_diffusion.models.diffusion.usage import SD_1, SD_2_V
+    from portrait_diffusion.models.distillation.restoration import Guides, RestorationConfig
+    from portrait_diffusion.nodes.diffusion import LoadViewDiffusion
+    from portrait_diffusion.nodes.inversion import MEMORY
+    from portrait_diffusion.nodes.restoration import memory_for, resident
+    from portrait_diffusion.nodes.zero123 import LoadZero123
+
+    from .test_places import diffusion
+
+    wire = diffusion(neighbour)
+    (zero123,) = LoadZero123.execute(
+        neighbour.small_zero123(), neighbour.Tower(), neighbour.small_vae(), "from the model"
+    ).result
+    configs = [RestorationConfig().for_model(usage) for usage in (SD_1, SD_2_V)]
+    alone, both = Guides(wire.model), Guides(wire.model, zero123.guide)
+    numbers = [memory_for(wire, alone, config) for config in configs] + [memory_for(wire, both, configs[1])]
+    assert MEMORY + configs[0].graph_bytes < numbers[0] < numbers[1] < numbers[2]
+    (embedded,) = LoadViewDiffusion.execute().result
+    assert memory_for(embedded, Guides(embedded.model), RestorationConfig()) == 2 * MEMORY
+    guides, patchers = resident(both)
+    assert guides.model.denoiser.resident and guides.zero123.network.resident and len(patchers) == 2
+    assert not wire.model.denoiser.resident  # what is on the wire stays as it is
