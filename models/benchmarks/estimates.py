@@ -5,13 +5,13 @@ Attention is counted as accelerators compute it, without its table of weights. N
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from ..diffusion.autoencoder import decode, encode, factor
 from ..diffusion.brushnet import BranchConfig
@@ -49,14 +49,32 @@ SETTINGS = (
 )
 
 
-class FusedAttention(TorchFunctionMode):
-    """Inside, attention makes its result and nothing else, as accelerators' kernels do."""
+class _Fused(torch.autograd.Function):
+    """Of attention only what is there at once: result, and what the backward pass needs."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is nn.functional.scaled_dot_product_attention:
-            query, _, value = args[:3] if len(args) > 2 else (*args, *(kwargs or {}).values())[:3]
-            return query.new_empty(*query.shape[:-1], value.shape[-1])
-        return func(*args, **(kwargs or {}))
+    @staticmethod
+    def forward(ctx, query, key, value):
+        ctx.save_for_backward(query, key, value)
+        return query.new_empty(*query.shape[:-1], value.shape[-1])
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        return tuple(torch.empty_like(tensor) for tensor in ctx.saved_tensors)
+
+
+@contextmanager
+def fused_attention() -> Iterator[None]:
+    """Inside, attention makes no table of weights, as accelerators' kernels do; its numbers mean nothing."""
+    own = nn.functional.scaled_dot_product_attention
+
+    def fused(query, key, value, *rest, **named):
+        return _Fused.apply(query, key, value)
+
+    nn.functional.scaled_dot_product_attention = fused
+    try:
+        yield
+    finally:
+        nn.functional.scaled_dot_product_attention = own
 
 
 @dataclass(frozen=True)
@@ -110,7 +128,7 @@ def refinement_bytes(networks: Networks, views: int, size: int) -> int:
     def pictures() -> None:
         decode(vae, z)
 
-    with torch.no_grad(), FusedAttention():
+    with torch.no_grad(), fused_attention():
         return max(live_bytes(call), live_bytes(pictures))
 
 
@@ -123,13 +141,13 @@ def restoration_bytes(networks: Networks, size: int, graph_bytes: int) -> int:
 
     def step() -> None:
         image = torch.empty(1, 3, size, size, device="meta", requires_grad=True)
-        z = encode(vae, image)
+        z = encode(vae, image, sparing=True)
         with torch.no_grad():
             noisy = torch.empty(rows, 4, side, side, device="meta", dtype=unet.dtype)
             unet(noisy, torch.zeros(rows, device="meta", dtype=torch.int64), tokens)
         torch.autograd.grad(z.sum(), image)
 
-    with FusedAttention():
+    with fused_attention():
         return graph_bytes + live_bytes(step)
 
 

@@ -270,13 +270,18 @@ class Restoration(Run[None]):
         self.after_call()
         return config.picture * sds_gradient(denoiser.schedule, noise_pred, noise, t)
 
+    @property
+    def short(self) -> bool:
+        """Whether the budget or the memory has been used up by a view's rays."""
+        return self.pieces.rows is not None
+
     def own_picture_loss(self, view: Tensor, camera: Camera, patient: Patient) -> Tensor:
         """The score distillation [] of a Zero-123 that has latents of its own. Args: view: [1, 3, seen, seen], with a graph."""
         guide, config = self.guides.zero123, self.config
         if guide is None or guide.vae is None or not config.picture:
             return view.new_zeros(())
         smaller = F.interpolate(view, size=(guide.size,) * 2, mode="bilinear", antialias=True)
-        z = encode(guide.vae, smaller)
+        z = encode(guide.vae, smaller, sparing=self.short)
         schedule = guide.denoiser().schedule
         low, high = config.t_range(self.step_count, len(schedule))
         t = torch.randint(low, high + 1, (1,), generator=self.draws).to(z.device)
@@ -297,7 +302,7 @@ class Restoration(Run[None]):
         camera = self.cameras[turn].to(patient.head.planes.device)
         field = self.field(patient)
         view = self.view(field, camera)
-        z = encode(self.guides.model.vae, view)
+        z = encode(self.guides.model.vae, view, sparing=self.short)
         with torch.no_grad():
             change = self.gradient(z.detach(), camera, patient)
         sampling = RenderConfig(coarse=config.samples, fine=config.samples)
