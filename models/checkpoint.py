@@ -15,12 +15,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .bounds import Config, configured
+from .recognition import kind_of_file
 
 WEIGHTS = Path(__file__).parent / "weights"
 TENSORS, HEADER = (
     20_000,
     16 * 2**20,
 )  # of a file: tensors, and bytes of their names, shapes and metadata; public models have a tenth
+NO_KIND = "no kind of ours"  # of what a file holds
 NAME, AXES = 256, 8  # of a tensor: letters, dimensions
 JSON = 2**20  # letters of one entry of the metadata that is read as JSON
 DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
@@ -118,7 +120,7 @@ def _check_header(file, keys: list[str], size: int, words: str) -> None:
             )
 
 
-def kind_of(metadata: dict[str, str], otherwise: str = "no kind of ours") -> str:
+def kind_of(metadata: dict[str, str], otherwise: str = NO_KIND) -> str:
     """What a file says that it is, cut short for errors."""
     return metadata.get("kind", otherwise)[:40]
 
@@ -169,7 +171,7 @@ def read_with_facts(path: Path, kind: str) -> tuple[dict, dict[str, Tensor], dic
         ValueError: as `read_tensors`, or the file is of another kind or its config is unreadable.
     """
     state, metadata = read_tensors(path, f"{kind} weights")
-    content = kind_of(metadata)
+    content = kind_of(metadata, kind_of_file(Path(path)) or NO_KIND)
     if content != kind:
         raise ValueError(
             f"{kind} weights: expected a file of kind {kind}, but {Path(path).name} holds {content}; choose another file"

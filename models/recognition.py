@@ -12,11 +12,12 @@ HEADER = 8 * 2**20  # bytes of names that are looked through; as plain values th
 PICKLED = 4 * 2**20  # of a pickle: its names come first, also in torch's archives
 TABLE = 2**20  # bytes at an archive's end, where it names its files
 STATISTICS = 2**18  # of a MATLAB file, whose names are packed
-NAMES = {  # what a file is -> names that it has, as insightface, lpips, torchvision and BrushNet write them
+NAMES = {  # what a file is -> names that it has, as insightface, lpips, torchvision, BrushNet and Difix write them
     "lpips": (r"lin(?:s\.)?0\.model\.1\.weight",),
     "vgg": (r"(?:net\.)?(?:features\.|slice1\.)?0\.weight", r"(?:net\.)?(?:features\.|slice5\.)?28\.weight"),
     "arcface": (r"(?:module\.)?layer1\.0\.prelu\.weight",),
     "brushnet": (r"conv_in_condition\.weight",),
+    "difix": (r"decoder\.skip_conv_1\.(?:base_layer\.)?weight", r"encoder\.conv_in\.weight"),
     "niqe": (r"mu_pris_?param", r"cov_pris_?param"),
 }
 # names that it has not: VGG19 and those with batch norm do

@@ -25,6 +25,7 @@ class PortraitDiffusionExtension(ComfyExtension):
         from .restoration import RestoreGeometry
         from .turbo import LoadTurboRefiner, RefineViews
         from .views import RenderViews
+        from .zero123 import LoadZero123
 
         return [
             LoadHeadPrior,
@@ -45,6 +46,7 @@ class PortraitDiffusionExtension(ComfyExtension):
             ProjectView,
             LoadViewDiffusion,
             LoadHPDM,
+            LoadZero123,
             GenerateView,
             GenerateRing,
             RestoreGeometry,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import comfy.model_management as mm
 import torch
@@ -12,8 +13,9 @@ from comfy_api.latest import io
 from ..models.checkpoint import shipped
 from ..models.diffusion.embedded import PROMPTS, shipped_unet
 from ..models.diffusion.new_views import DiffusionModel, embedded_model
+from ..models.diffusion.usage import FOREIGN, FROM_MODEL
 from . import loading
-from .denoising import ComfyDenoiser, autoencoder, weights_facts
+from .denoising import ComfyDenoiser, autoencoder, check_text_model, tokens_of, weights_facts
 from .turbo import CORE_MEMORY, MEMORY_PER_PIXEL
 from .types import CATEGORY, DiffusionOnWire, DiffusionWire
 
@@ -45,12 +47,21 @@ class LoadViewDiffusion(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="Stable Diffusion 1.x, 2.x or SD-Turbo; nothing for the one that ships.",
+                    tooltip="Stable Diffusion 1.x, 2.x or SD-Turbo, an inpainting one of these, too; nothing for the one that ships.",
                 ),
                 io.Vae.Input("vae", optional=True, tooltip="The model's VAE; needed with model."),
                 *prompts,
                 io.Conditioning.Input(
                     "negative", optional=True, tooltip="The empty or negative prompt; needed with model."
+                ),
+                io.Combo.Input(
+                    "trained_as",
+                    options=[FROM_MODEL, *FOREIGN],
+                    default=FROM_MODEL,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Of which family a wired model is: it decides size, guidance and timesteps of all that follows. By itself "
+                    "SD-Turbo is told from 2.1 by its file's name alone.",
                 ),
             ],
             outputs=[
@@ -59,7 +70,7 @@ class LoadViewDiffusion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model=None, vae=None, negative=None, **prompts) -> io.NodeOutput:
+    def execute(cls, model=None, vae=None, negative=None, trained_as=FROM_MODEL, **prompts) -> io.NodeOutput:
         texts = {view: value for view, value in prompts.items() if value is not None}
         with torch.inference_mode(False):
             if model is None and vae is None and negative is None and not texts:
@@ -79,6 +90,8 @@ class LoadViewDiffusion(io.ComfyNode):
                     "got some of them; wire all four"
                 )
             views_model = on_model(model, vae, texts, negative)
+            if trained_as != FROM_MODEL:
+                views_model = replace(views_model, usage=FOREIGN[trained_as])
             memory = CORE_MEMORY * mm.dtype_size(views_model.vae.dtype)
             return io.NodeOutput(
                 DiffusionOnWire(
@@ -95,19 +108,6 @@ def model_facts(diffusion: DiffusionOnWire) -> tuple:
     return diffusion.name, model.tokens, loading.file_facts(shipped("diffusion"), shipped("autoencoder"))
 
 
-def tokens_of(conditioning, name: str) -> torch.Tensor:
-    """[1, L, D] of a CONDITIONING.
-
-    Raises:
-        ValueError: an empty one.
-    """
-    if not conditioning or not torch.is_tensor(conditioning[0][0]):
-        raise ValueError(
-            f"{name}: expected a CONDITIONING with tokens, got an empty one; wire CLIP Text Encode"
-        )
-    return conditioning[0][0][:1].detach().clone().float()
-
-
 def alike(tokens: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Prompts of one length: repeated, as core does, which changes nothing for attention."""
     length = math.lcm(*(value.shape[1] for value in tokens.values()))
@@ -118,9 +118,11 @@ def on_model(model, vae, prompts: Mapping[str, object], negative) -> DiffusionMo
     """A MODEL behind the contract, with prompts by view.
 
     Raises:
-        ValueError: as `ComfyDenoiser` and `autoencoder`.
+        ValueError: as `ComfyDenoiser`, `check_text_model` and `autoencoder`.
     """
     rows_of_views = {view: tokens_of(prompts.get(view, prompts["front"]), view) for view in VIEWS}
     rows = alike({**rows_of_views, PROMPTS[-1]: tokens_of(negative, "negative")})
     tokens = torch.cat([rows[view] for view in PROMPTS])
-    return DiffusionModel(denoiser=ComfyDenoiser(model), vae=autoencoder(vae), tokens=tokens)
+    denoiser = ComfyDenoiser(model)
+    check_text_model(denoiser, inpainting=True)
+    return DiffusionModel(denoiser=denoiser, vae=autoencoder(vae), tokens=tokens, usage=denoiser.usage)

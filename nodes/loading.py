@@ -25,12 +25,14 @@ from ..models.prior.discriminator import shipped_critic
 from ..models.prior.encoder import encodes, shipped_encoder
 from ..models.prior.families import load_generator
 from ..models.prior.snapshots import SUFFIX as SNAPSHOT
+from ..models.public_models import where_to_get
 from ..models.recognition import kind_of_file
+from . import places
 from .types import HeadOnWire, PriorOnWire
 
 FOLDER = "portrait_diffusion"
 EMBEDDED = "embedded"
-VGG, LPIPS, ARCFACE, NIQE, TURBO, HPDM, BRUSHNET, PRIOR = (
+VGG, LPIPS, ARCFACE, NIQE, TURBO, HPDM, BRUSHNET, DIFIX, PRIOR = (
     "vgg",
     "lpips",
     "arcface",
@@ -38,6 +40,7 @@ VGG, LPIPS, ARCFACE, NIQE, TURBO, HPDM, BRUSHNET, PRIOR = (
     "turbo",
     "hpdm",
     "brushnet",
+    "difix",
     "prior",
 )
 NAMED = {
@@ -106,13 +109,13 @@ def user_weights() -> list[str]:
 
 
 def refiner_files() -> list[str]:
-    """The embedded refiner, then the user's."""
-    return [EMBEDDED, *files_of(TURBO)]
+    """The embedded refiner, then the user's, and Difix' autoencoders and folders."""
+    return [EMBEDDED, *files_of(TURBO, DIFIX), *places.difix_folders()]
 
 
 def hpdm_files() -> list[str]:
-    """The embedded branches, then the user's, a BrushNet's among them."""
-    return [EMBEDDED, *files_of(HPDM, BRUSHNET)]
+    """The embedded branches, then the user's, a BrushNet's among them, also in models/inpaint."""
+    return [EMBEDDED, *files_of(HPDM, BRUSHNET), *places.brushnet_files()]
 
 
 def user_file(kind: str, suffixes: tuple[str, ...] = SUFFIXES) -> Path | None:
@@ -190,7 +193,26 @@ def weights_path(name: str, kind: str) -> Path:
     if name == EMBEDDED:
         return shipped(kind)
     register_folder()
-    return Path(folder_paths.get_full_path_or_raise(FOLDER, name))
+    path = folder_paths.get_full_path(FOLDER, name)
+    if path is not None:
+        return Path(path)
+    shared = places.shared_path(name)
+    if shared is None:
+        raise ValueError(missing_file(name, kind))
+    return shared
+
+
+def missing_file(name: str, kind: str) -> str:
+    """What to say of a file that is not there: which folders were looked through, and which public file goes where."""
+    own = folder_paths.get_folder_paths(FOLDER)
+    if name.startswith(f"{places.INPAINT}/"):
+        own = folder_paths.get_folder_paths(places.INPAINT)
+    elif name.startswith(f"{places.DIFFUSERS}/"):
+        own = folder_paths.get_folder_paths(places.DIFFUSERS)
+    places_looked_at = " or ".join(own)
+    return (
+        f"{kind}: expected the file {name} in {places_looked_at}, found none; put it there or choose another. {where_to_get(kind)}"
+    ).strip()
 
 
 def patcher(*modules: nn.Module) -> comfy.model_patcher.ModelPatcher:

@@ -7,17 +7,31 @@ from functools import partial
 
 import comfy.model_management as mm
 import torch
+import torch.nn.functional as F
 from comfy_api.latest import io
 
 from ..models.camera import Camera
 from ..models.diffusion.hpdm import Hpdm, check_fits, load_branches
 from ..models.diffusion.new_views import Coarse, DiffusionModel, NewViewConfig, coarse_views, new_view, ring
 from ..models.head import Head
+from ..models.public_models import BRANCHES, where_to_get
 from . import convert, loading
 from .denoising import ComfyDenoiser
 from .optimising import Progress
 from .projection import one_camera, one_image
-from .types import CATEGORY, CamerasWire, DiffusionWire, HeadWire, HpdmOnWire, HpdmWire, seed_input
+from .types import (
+    CATEGORY,
+    CamerasWire,
+    DiffusionWire,
+    HeadWire,
+    HpdmOnWire,
+    HpdmWire,
+    guidance_input,
+    seed_input,
+    size_input,
+)
+
+ROWS = 2  # of the UNet's: with the prompt and without; more views at once are halved where memory is short
 
 
 class LoadHPDM(io.ComfyNode):
@@ -38,7 +52,7 @@ class LoadHPDM(io.ComfyNode):
                     "branches",
                     options=loading.hpdm_files(),
                     default=loading.EMBEDDED,
-                    tooltip="'embedded', or branches of yours or a BrushNet file from models/portrait_diffusion.",
+                    tooltip="'embedded', or branches of yours or a BrushNet file from models/portrait_diffusion or models/inpaint.",
                 ),
             ],
             outputs=[
@@ -54,6 +68,11 @@ class LoadHPDM(io.ComfyNode):
 
     @classmethod
     def execute(cls, diffusion, branches: str) -> io.NodeOutput:
+        if branches == loading.EMBEDDED and diffusion.name != loading.EMBEDDED:
+            raise ValueError(
+                f"hpdm: expected branches that were made for {diffusion.model.usage.name}, got the embedded ones, which fit the model that "
+                f"ships; choose a BrushNet's. {where_to_get(BRANCHES)}"
+            )
         with torch.inference_mode(False):
             network = load_branches(loading.weights_path(branches, "hpdm"))
             check_fits(network, diffusion.model.denoiser)
@@ -65,13 +84,9 @@ def settings() -> list:
     standard = NewViewConfig()
     return [
         io.Int.Input("steps", default=standard.steps, min=1, max=1000, tooltip="Denoising steps of a view."),
-        io.Float.Input(
-            "guidance",
-            default=standard.guidance,
-            min=0.0,
-            max=20.0,
-            step=0.1,
-            tooltip="How strongly the view's prompt counts; 1 halves the time.",
+        guidance_input(
+            optional=False,
+            tooltip="How strongly the view's prompt counts; 1 halves the time, -1 is from the model.",
         ),
         io.Float.Input(
             "weight",
@@ -102,14 +117,16 @@ def settings() -> list:
 
 
 def prepared(hpdm: HpdmOnWire, size: int) -> tuple[DiffusionModel, Hpdm]:
-    """Diffusion model and branches on the device, for pictures of size x size. Call it last: loading anything else may move them away."""
+    """Diffusion model and branches on the device, for pictures of size x size. Call it last: loading anything else may move them away,
+    and no call of the denoiser loads anything."""
     model = hpdm.diffusion.model
-    own = hpdm.diffusion.patcher, hpdm.patcher
-    others = ()
+    patchers = [hpdm.diffusion.patcher, hpdm.patcher]
+    memory = hpdm.diffusion.memory_per_pixel * size * size
     if isinstance(model.denoiser, ComfyDenoiser):
-        others = (model.denoiser.patcher,)
-        model = replace(model, denoiser=model.denoiser.with_beside(*own))
-    mm.load_models_gpu([*own, *others], memory_required=hpdm.diffusion.memory_per_pixel * size * size)
+        patchers += model.denoiser.patchers
+        memory = max(memory, model.denoiser.memory(ROWS, size))
+        model = replace(model, denoiser=model.denoiser.loaded())
+    mm.load_models_gpu(patchers, memory_required=memory)
     return model, hpdm.network
 
 
@@ -119,6 +136,13 @@ def rendered(head: Head, cameras: Camera, size: int) -> Coarse:
     return coarse_views(
         head, cameras, size, callback=lambda done, total: progress.update(100 * done // total)
     )
+
+
+def resized(picture: torch.Tensor, size: int) -> torch.Tensor:
+    """A picture [3, S, S] at another size, [3, size, size]; at its own as it is."""
+    if picture.shape[-1] == size:
+        return picture
+    return F.interpolate(picture[None], (size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
 
 
 class GenerateView(io.ComfyNode):
@@ -146,11 +170,10 @@ class GenerateView(io.ComfyNode):
                     optional=True,
                     tooltip="The one camera that took the image; without it, that of the head's photo.",
                 ),
+                size_input(),
             ],
             outputs=[
-                io.Image.Output(
-                    display_name="images", tooltip="One picture per camera, of the image's size."
-                ),
+                io.Image.Output(display_name="images", tooltip="One picture per camera, of the views' size."),
                 io.Image.Output(display_name="projected", tooltip="What the picture told of each."),
                 io.Mask.Output(display_name="void", tooltip="1 where it told nothing."),
             ],
@@ -170,9 +193,13 @@ class GenerateView(io.ComfyNode):
         blend: float,
         seed: int,
         source=None,
+        size: int = 0,
     ) -> io.NodeOutput:
-        config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength, blend=blend)
+        usage = hpdm.diffusion.model.usage
+        config = NewViewConfig(steps=steps, weight=weight, strength=strength, blend=blend)
+        config = config.for_model(usage, guidance=guidance)
         picture, camera = one_image(image), one_camera(source, head)
+        picture = resized(picture, usage.size_of(size, picture.shape[-1]))
         ready = loading.ready(head)
         device = ready.planes.device
         coarse = rendered(ready, camera.to(device).before(cameras.cameras), picture.shape[-1])
@@ -217,9 +244,11 @@ class GenerateRing(io.ComfyNode):
                     "head", tooltip="From Invert Portrait or Feed-Forward Head; it holds the photo."
                 ),
                 CamerasWire.Input(
-                    "cameras", tooltip="The views, at their size; the embedded model knows 256 pixels."
+                    "cameras",
+                    tooltip="The views, at their size where the model is the one that ships, which knows 256 pixels.",
                 ),
                 *settings(),
+                size_input(),
             ],
             outputs=[
                 io.Image.Output(
@@ -242,8 +271,12 @@ class GenerateRing(io.ComfyNode):
         strength: float,
         blend: float,
         seed: int,
+        size: int = 0,
     ) -> io.NodeOutput:
-        config = NewViewConfig(steps=steps, guidance=guidance, weight=weight, strength=strength, blend=blend)
+        usage = hpdm.diffusion.model.usage
+        config = NewViewConfig(steps=steps, weight=weight, strength=strength, blend=blend)
+        config = config.for_model(usage, guidance=guidance)
+        pixels = usage.size_of(size, cameras.size)
         ready = loading.ready(head)
         if ready.reference is None:
             raise ValueError(
@@ -251,9 +284,9 @@ class GenerateRing(io.ComfyNode):
             )
         views = cameras.cameras.to(ready.planes.device)
         photo_first = ready.reference.to(ready.planes.device).camera.before(views)
-        coarse = rendered(ready, photo_first, cameras.size)
+        coarse = rendered(ready, photo_first, pixels)
         calls = 0
-        model, network = prepared(hpdm, cameras.size)
+        model, network = prepared(hpdm, pixels)
         progress = Progress(len(views.cam2world) * steps)
 
         def after_view(count: int, total: int, latest: torch.Tensor) -> None:
@@ -266,7 +299,7 @@ class GenerateRing(io.ComfyNode):
             network,
             ready,
             views,
-            cameras.size,
+            pixels,
             generator=torch.Generator().manual_seed(seed),
             config=config,
             coarse=coarse,

@@ -50,20 +50,32 @@ def normally() -> Iterator[None]:
 
 def private(value: Value) -> Value:
     """A deep copy that autograd accepts: of tensors, modules, and dataclasses, lists and dicts of them. Call it `normally()`."""
-    return cast(Value, _copied(value))  # of the kind that it is asked for, by every branch below
+    return cast(Value, _copied(value, deepcopy))  # of the kind that it is asked for, by every branch below
 
 
-def _copied(value):
+def frozen(value: Value) -> Value:
+    """As `private`, but a frozen module whose weights autograd accepts stays itself: what is only asked need not be there twice."""
+    return cast(Value, _copied(value, lambda module: module if accepted(module) else deepcopy(module)))
+
+
+def accepted(module: nn.Module) -> bool:
+    """Whether gradients can run through a module that does not learn: core's weights are often tensors of inference mode."""
+    weights = [*module.parameters(), *module.buffers()]
+    return not any(weight.is_inference() or weight.requires_grad for weight in weights)
+
+
+def _copied(value, of_module: Callable[[nn.Module], nn.Module]):
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, nn.Module):
-        return deepcopy(value)
+        return of_module(value)
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{field.name: _copied(getattr(value, field.name)) for field in fields(value)})
+        parts = {field.name: _copied(getattr(value, field.name), of_module) for field in fields(value)}
+        return replace(value, **parts)
     if isinstance(value, (list, tuple)):
-        return type(value)(_copied(item) for item in value)
+        return type(value)(_copied(item, of_module) for item in value)
     if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
+        return {key: _copied(item, of_module) for key, item in value.items()}
     return value
 
 

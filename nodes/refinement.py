@@ -9,14 +9,23 @@ import torch
 from comfy_api.latest import io
 
 from ..models.distillation.noise_resampling import STRATEGIES
-from ..models.distillation.refinement import PRESETS, refine
+from ..models.distillation.refinement import PRESETS, for_model, refine
 from ..models.distillation.score_picture import score_picture
 from . import convert, loading
 from .diffusion import model_facts
 from .inversion import MEMORY, turned
 from .new_views import prepared
 from .optimising import fingerprint, optimise, private
-from .types import CATEGORY, AlignedWire, CamerasWire, HeadWire, HpdmWire, seed_input
+from .types import (
+    CATEGORY,
+    AlignedWire,
+    CamerasWire,
+    HeadWire,
+    HpdmWire,
+    guidance_input,
+    seed_input,
+    size_input,
+)
 
 
 class RefineHead(io.ComfyNode):
@@ -97,6 +106,8 @@ class RefineHead(io.ComfyNode):
                     advanced=True,
                     tooltip="Weight of the paper's additional loss, one view an iteration denoised in eight steps; it takes longer.",
                 ),
+                size_input(),
+                guidance_input(),
             ],
             outputs=[
                 HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head."),
@@ -121,8 +132,11 @@ class RefineHead(io.ComfyNode):
         multi_step: float,
         aligned=None,
         cameras=None,
+        size: int = 0,
+        guidance: float = -1.0,
     ) -> io.NodeOutput:
         config = replace(PRESETS[preset], strategy=strategy, multi_step=multi_step)
+        config = for_model(config, hpdm.diffusion.model.usage, size=size, guidance=guidance)
         config = config if iterations < 0 else replace(config, iterations=max(iterations, 1))
         config = config if sigma < 0 else replace(config, sigma=sigma)
         original = head.head if aligned is None else replace(head.head, reference=aligned)

@@ -10,15 +10,25 @@ import torch
 from comfy_api.latest import io
 
 from ..models.checkpoint import shipped
-from ..models.diffusion.denoiser import Conditioning
+from ..models.diffusion.denoiser import Conditioning, DiffusersDenoiser
+from ..models.diffusion.difix import CONFIG as DIFIX_CONFIG
+from ..models.diffusion.difix import PROMPT, read_difix
 from ..models.diffusion.embedded import shipped_autoencoder, shipped_unet
+from ..models.diffusion.schedule import stable_diffusion_schedule
 from ..models.diffusion.temporal import SteadyConfig
 from ..models.diffusion.temporal import steady as steadied
 from ..models.diffusion.turbo import Turbo, refine_sequence
 from ..models.diffusion.turbo_weights import load_turbo, refiner
 from ..models.embedded import unet_of
 from . import convert, loading
-from .denoising import ComfyDenoiser, autoencoder, diffusers_state, with_lora
+from .denoising import (
+    ComfyDenoiser,
+    autoencoder,
+    check_text_model,
+    diffusers_state,
+    tokens_of,
+    with_lora,
+)
 from .optimising import Progress
 from .types import CATEGORY, TurboOnWire, TurboWire, seed_input
 
@@ -43,7 +53,7 @@ class LoadTurboRefiner(io.ComfyNode):
                     "refiner",
                     options=loading.refiner_files(),
                     default=loading.EMBEDDED,
-                    tooltip="'embedded', or a refiner from models/portrait_diffusion that `train turbo` wrote.",
+                    tooltip="'embedded', a refiner from models/portrait_diffusion that `train turbo` wrote, or Difix' folder in models/diffusers.",
                 ),
                 io.Model.Input(
                     "model",
@@ -51,22 +61,30 @@ class LoadTurboRefiner(io.ComfyNode):
                     tooltip="The base of a refiner of yours: Stable Diffusion 1.x, 2.x or SD-Turbo.",
                 ),
                 io.Vae.Input("vae", optional=True, tooltip="The base's VAE; needed together with model."),
+                io.Conditioning.Input(
+                    "prompt",
+                    optional=True,
+                    tooltip="Of Difix alone: 'remove degradation', CLIP-encoded by SD-Turbo's or Stable Diffusion 2.1's CLIP.",
+                ),
             ],
             outputs=[TurboWire.Output(display_name="turbo", tooltip="For Refine Views.")],
         )
 
     @classmethod
-    def fingerprint_inputs(cls, refiner, model=None, vae=None):
+    def fingerprint_inputs(cls, refiner, model=None, vae=None, prompt=None):
         path = loading.weights_path(refiner, "turbo")
         return [refiner, path.stat().st_mtime_ns, path.stat().st_size]
 
     @classmethod
-    def execute(cls, refiner: str, model=None, vae=None) -> io.NodeOutput:
+    def execute(cls, refiner: str, model=None, vae=None, prompt=None) -> io.NodeOutput:
+        path = loading.weights_path(refiner, "turbo")
+        if loading.kind_of(path) == loading.DIFIX:
+            with torch.inference_mode(False):
+                return io.NodeOutput(difix(path, refiner, model, vae, prompt))
         if (model is None) != (vae is None):
             raise ValueError(
                 "turbo refiner: expected model and vae together, or neither, got one of them; wire both of one checkpoint"
             )
-        path = loading.weights_path(refiner, "turbo")
         with torch.inference_mode(False):
             wire = embedded(path, refiner) if model is None else on_model(path, refiner, model, vae)
         return io.NodeOutput(wire)
@@ -92,13 +110,52 @@ def on_model(path: Path, name: str, model, vae) -> TurboOnWire:
             "unplug model and vae, or choose a file of yours"
         )
     weights = load_turbo(path, diffusers_state(model), autoencoder(vae))
+    denoiser = ComfyDenoiser(with_lora(model, weights.unet))
+    check_text_model(denoiser, inpainting=False)
     turbo = Turbo(
-        denoiser=ComfyDenoiser(with_lora(model, weights.unet)),
+        denoiser=denoiser,
         vae=autoencoder(vae, weights.vae),
         conditioning=Conditioning(weights.tokens),
         skips=weights.skips,
     )
     return wired(turbo, name, CORE_MEMORY * mm.dtype_size(turbo.vae.dtype))
+
+
+def difix(path: Path, name: str, model, vae, prompt) -> TurboOnWire:
+    """Difix as a refiner, by its autoencoder's file: its UNet lies beside that, or is a MODEL.
+
+    Raises:
+        ValueError: no prompt, a VAE beside its own, or no UNet; or as `read_difix`.
+    """
+    if prompt is None:
+        raise ValueError(
+            f"difix: expected its prompt '{PROMPT}', got none; wire CLIP Text Encode with SD-Turbo's CLIP into prompt"
+        )
+    if vae is not None:
+        raise ValueError(
+            "difix: expected the autoencoder of its own file, which has skips, got a VAE beside it; unplug vae"
+        )
+    autoencoder, unet = read_difix(path)
+    conditioning = Conditioning(tokens_of(prompt, "prompt"))
+    modules = []
+    if model is not None:
+        denoiser = ComfyDenoiser(model)
+        check_text_model(denoiser, inpainting=False)
+    elif unet is not None:
+        denoiser, modules = DiffusersDenoiser(unet, stable_diffusion_schedule()), [unet]
+    else:
+        raise ValueError(
+            f"difix: expected its UNet beside {name}, as unet/{path.name} in the same folder, got none; copy Difix' folder whole into "
+            "models/diffusers, or wire the UNet as model by Load Diffusion Model"
+        )
+    turbo = Turbo(
+        denoiser=denoiser,
+        vae=autoencoder.vae,
+        conditioning=conditioning,
+        skips=autoencoder.skips,
+        config=DIFIX_CONFIG,
+    )
+    return wired(turbo, name, CORE_MEMORY * mm.dtype_size(turbo.vae.dtype), *modules)
 
 
 def wired(turbo: Turbo, name: str, memory: int, *others: torch.nn.Module) -> TurboOnWire:
@@ -189,7 +246,13 @@ class RefineViews(io.ComfyNode):
         config = replace(turbo.turbo.config, window=window, overlap=min(overlap, window - 1), r=r)
         H, W = views.shape[-2:]
         memory = turbo.memory_per_pixel * H * W * (min(window, len(views)) + len(references))
-        mm.load_models_gpu([turbo.patcher], memory_required=memory)
+        patchers, refiner = [turbo.patcher], replace(turbo.turbo, config=config)
+        if isinstance(refiner.denoiser, ComfyDenoiser):
+            rows = min(window, len(views)) + len(references)
+            memory = max(memory, refiner.denoiser.memory(rows, max(H, W)))
+            patchers += refiner.denoiser.patchers
+            refiner = replace(refiner, denoiser=refiner.denoiser.loaded())
+        mm.load_models_gpu(patchers, memory_required=memory)
         device = turbo.patcher.load_device
         progress = Progress(len(views))
 
@@ -197,7 +260,7 @@ class RefineViews(io.ComfyNode):
             progress.update(count * len(views) // total, convert.to_pil(latest))
 
         pictures = refine_sequence(
-            replace(turbo.turbo, config=config),
+            refiner,
             views.to(device),
             references.to(device),
             generator=torch.Generator().manual_seed(seed),

@@ -12,6 +12,8 @@ from ..models.camera import Camera
 from ..models.diffusion.hpdm import Hpdm
 from ..models.diffusion.new_views import DiffusionModel
 from ..models.diffusion.turbo import Turbo
+from ..models.diffusion.usage import MOST, WHOLE
+from ..models.diffusion.zero123 import PublicZero123
 from ..models.head import Head
 from ..models.photo.alignment import AlignedPortrait
 from ..models.prior.contract import HeadGenerator
@@ -90,6 +92,21 @@ class DiffusionOnWire:
 
 
 @dataclass(frozen=True)
+class Zero123OnWire:
+    """PORTRAIT_ZERO123: a Zero-123 of the user's.
+
+    Attributes:
+        guide: what is asked. guidance: under which score distillation knows it. model: the MODEL behind it.
+        patcher: holds what neither MODEL nor CLIP_VISION does.
+    """
+
+    guide: PublicZero123
+    guidance: float
+    model: ModelPatcher
+    patcher: ModelPatcher
+
+
+@dataclass(frozen=True)
 class HpdmOnWire:
     """PORTRAIT_HPDM: branches bound to one diffusion model.
 
@@ -113,6 +130,7 @@ LandmarksWire = io.Custom("FACE_LANDMARKS")  # core's MediaPipe dict
 TurboWire = io.Custom("PORTRAIT_TURBO")  # TurboOnWire
 DiffusionWire = io.Custom("PORTRAIT_DIFFUSION")  # DiffusionOnWire
 HpdmWire = io.Custom("PORTRAIT_HPDM")  # HpdmOnWire
+Zero123Wire = io.Custom("PORTRAIT_ZERO123")  # Zero123OnWire
 Aligned = AlignedPortrait
 
 
@@ -125,6 +143,35 @@ def seed_input(draws: str, outcome: str) -> io.Int.Input:
         max=2**63 - 1,
         control_after_generate=True,
         tooltip=f"Seed of the {draws}; the same seed gives the same {outcome}.",
+    )
+
+
+def size_input() -> io.Int.Input:
+    """Pixels of the views that a diffusion model is shown."""
+    return io.Int.Input(
+        "size",
+        default=0,
+        min=0,
+        max=MOST,
+        step=WHOLE,
+        optional=True,
+        advanced=True,
+        tooltip="Pixels of a view; 0 is from the model: 512 or 768 of Stable Diffusion, 256 of the one that ships.",
+    )
+
+
+def guidance_input(*, optional: bool = True, tooltip: str = "") -> io.Float.Input:
+    """Of classifier-free guidance."""
+    return io.Float.Input(
+        "guidance",
+        default=-1.0,
+        min=-1.0,
+        max=100.0,
+        step=0.1,
+        optional=optional,
+        advanced=optional,
+        tooltip=tooltip
+        or "How strongly the view's prompt counts; -1 is from the model, which for SD-Turbo is 1: none.",
     )
 
 

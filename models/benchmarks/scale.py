@@ -3,11 +3,15 @@
 Tri-planes of 128 x 128 with 96 channels, pictures of 512 pixels, a UNet, branches and an autoencoder of Stable Diffusion 1.5's size. On a
 CPU one reduced iteration runs: two views in the ring, 128 pixels. On a GPU the paper's: its times for `fast` and `detail` are projected,
 with ten times our presets' iterations: a guess, for the paper tells hours and no iterations.
+
+Then what restoration and refinement take at most at 512 pixels with the settings for cards of 8, 12 and 24 GiB: estimated anywhere,
+measured on a GPU.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -20,11 +24,14 @@ from ..diffusion.denoiser import DiffusersDenoiser
 from ..diffusion.hpdm import Hpdm, HpdmConfig
 from ..diffusion.new_views import DiffusionModel
 from ..diffusion.schedule import stable_diffusion_schedule
+from ..diffusion.usage import SD_1
 from ..distillation.head_scene import RefineConfig
-from ..distillation.refinement import PRESETS, Refinement
+from ..distillation.refinement import PRESETS, Refinement, for_model
+from ..distillation.restoration import Guides, Restoration, RestorationConfig
 from ..field.triplane import Decoder, FieldConfig
 from ..head import Head
 from ..photo.alignment import AlignedPortrait
+from .estimates import GIB, SETTINGS, Networks, Setting, estimate, outlines
 from .options import bench_parser, called
 from .public_sizes import SD_15, SD_VAE, random_networks
 
@@ -119,6 +126,46 @@ def rows_of(
     return rows
 
 
+def estimated_rows(networks: Networks, size: int) -> list[Row]:
+    """Estimated peaks of every setting at size x size, and whether they fit its card."""
+    rows = []
+    for setting in SETTINGS:
+        peaks = estimate(networks, setting, size)
+        rows += [Row(setting.name, metric, value, "GiB") for metric, value in peaks.items()]
+        rows.append(Row(setting.name, "fits", float(max(peaks.values()) < setting.gib), "of 1"))
+    return rows
+
+
+def measured_rows(
+    setting: Setting,
+    device: torch.device,
+    dtype: torch.dtype,
+    refinement: RefineConfig,
+    restoration: RestorationConfig,
+) -> list[Row]:
+    """Measured peaks of one iteration and one step under a setting; what an accelerator allocated, 0 on a CPU."""
+    model, network, _ = paper_model(device, dtype)
+    head = paper_head(refinement.size, device)
+
+    def peak(work: Callable[[], object]) -> float:
+        if device.type == "cpu":
+            work()
+            return 0.0
+        torch.accelerator.reset_peak_memory_stats()
+        work()
+        torch.accelerator.synchronize()
+        return torch.accelerator.max_memory_allocated() / GIB
+
+    refining = Refinement(head, model, network, refinement, torch.Generator().manual_seed(0))
+    refining.scene.denoiser.batch.rows = setting.views
+    peaks = {"refinement, measured peak": peak(refining.iteration)}
+    del refining
+    config = replace(restoration, graph_bytes=setting.graph_bytes)
+    restoring = Restoration([head], Guides(model), config, torch.Generator().manual_seed(0))
+    peaks["restoration, measured peak"] = peak(restoring.step)
+    return [Row(setting.name, metric, value, "GiB") for metric, value in peaks.items()]
+
+
 def run(arguments: list[str]) -> None:
     """Print the table."""
     parser = bench_parser("scale", __doc__)
@@ -135,4 +182,9 @@ def run(arguments: list[str]) -> None:
                     PRESETS[preset], size=512, resolution=0, iterations=10 * PRESETS[preset].iterations
                 )
                 rows += rows_of(config, f"{preset}, 512 pixels", device, torch.bfloat16, options.repeats)
+            restoration = RestorationConfig().for_model(SD_1)
+            refinement = for_model(replace(PRESETS["fast"], resolution=0), SD_1)
+            for setting in SETTINGS:
+                rows += measured_rows(setting, device, torch.bfloat16, refinement, restoration)
+        rows += estimated_rows(outlines(), SD_1.size)
         finish("scale", rows, options.json)

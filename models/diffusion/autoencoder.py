@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -19,8 +21,13 @@ def factor(vae: AutoencoderKL) -> int:
     return 2 ** (len(vae.config["block_out_channels"]) - 1)
 
 
-def encode(vae: AutoencoderKL, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def encode(
+    vae: AutoencoderKL, image: Tensor, generator: torch.Generator | None = None, *, sparing: bool = False
+) -> Tensor:
     """Scaled latents of images [B, 3, H, W] in [0, 1]: the posterior's mode, or a sample of it where a generator is given.
+
+    Args:
+        sparing: the backward pass makes each block's graph again when it comes to it (Chen et al. 2016), which takes two thirds of the memory.
 
     Returns:
         [B, C, H / f, W / f] float32.
@@ -28,7 +35,7 @@ def encode(vae: AutoencoderKL, image: Tensor, generator: torch.Generator | None 
     Raises:
         ValueError: no images of whole latents.
     """
-    return encode_with_skips(vae, image, generator)[0]
+    return encode_with_skips(vae, image, generator, sparing=sparing)[0]
 
 
 def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
@@ -37,17 +44,21 @@ def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 
 
 def encode_with_skips(
-    vae: AutoencoderKL, image: Tensor, generator: torch.Generator | None = None
+    vae: AutoencoderKL, image: Tensor, generator: torch.Generator | None = None, *, sparing: bool = False
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """As `encode`, and the encoder's activations before each down block, finest first."""
     check_images(image, factor(vae))
+
+    def through(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        return checkpoint(layer, x, use_reentrant=False, preserve_rng_state=False) if sparing else layer(x)
+
     encoder = vae.encoder
     skips = []
     x = encoder.conv_in((2 * image - 1).to(vae.device, vae.dtype))  # from [0, 1] to [-1, 1]
     for block in encoder.down_blocks:
         skips.append(x)
-        x = block(x)
-    x = encoder.conv_out(encoder.conv_act(encoder.conv_norm_out(encoder.mid_block(x))))
+        x = through(block, x)
+    x = encoder.conv_out(encoder.conv_act(encoder.conv_norm_out(through(encoder.mid_block, x))))
     moments = x if vae.quant_conv is None else vae.quant_conv(x)
     return draw(posterior_of(moments), generator) * vae.config["scaling_factor"], tuple(skips)
 

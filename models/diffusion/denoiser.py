@@ -111,10 +111,14 @@ class InjectedDenoiser(Denoiser, Protocol):
 
     Attributes:
         size: of its UNet: channels of every level, and ResNets a level.
+        extra_channels: that it takes beside the latents, as an inpainting model or a Zero-123 does; 0 for none.
     """
 
     @property
     def size(self) -> tuple[tuple[int, ...], int]: ...
+
+    @property
+    def extra_channels(self) -> int: ...
 
     def told(self, features: Sequence[Tensor]) -> InjectedDenoiser:
         """The same denoiser, whose UNet adds a feature [B, C, h, w] at every tap; their order is `brushnet.BranchConfig.taps`'."""
@@ -165,6 +169,20 @@ def check_latents(z: Tensor, t: Tensor, conditioning: Conditioning, channels: in
         )
 
 
+def check_beside(z: Tensor, conditioning: Conditioning, channels: int) -> None:
+    """What goes beside latents z [B, C, h, w] has the channels that the UNet takes.
+
+    Raises:
+        ValueError: it has others.
+    """
+    own = 0 if conditioning.concat is None else conditioning.concat.shape[1]
+    if own != channels:
+        raise ValueError(
+            f"denoiser: the UNet takes {z.shape[1] + channels} channels, got {z.shape[1]} of latents and {own} beside them; "
+            "give the conditioning that the model was trained with"
+        )
+
+
 @dataclass(frozen=True)
 class DiffusersDenoiser:
     """A diffusers UNet behind the contract.
@@ -187,6 +205,10 @@ class DiffusersDenoiser:
     def size(self) -> tuple[tuple[int, ...], int]:
         return tuple(self.unet.config["block_out_channels"]), self.unet.config["layers_per_block"]
 
+    @property
+    def extra_channels(self) -> int:
+        return self.unet.config["in_channels"] - self.latent_channels
+
     def mixed(self, views: int) -> DiffusersDenoiser:
         return replace(self, views=views)
 
@@ -204,13 +226,8 @@ class DiffusersDenoiser:
         check_latents(z, t, conditioning, self.latent_channels)
         check_rows(len(z), self.views)
         x = z if conditioning.concat is None else torch.cat([z, conditioning.concat.to(z)], 1)
-        channels = self.unet.config["in_channels"]
+        check_beside(z, conditioning, self.extra_channels)
         dtype = self.unet.dtype
-        if x.shape[1] != channels:
-            raise ValueError(
-                f"denoiser: the UNet takes {channels} channels, got {z.shape[1]} of latents and {x.shape[1] - z.shape[1]} beside them; "
-                "give the conditioning that the model was trained with"
-            )
         with view_mixing(self.unet, self.views), injected(lambda: diffusers_sites(self.unet), self.features):
             output = self.unet(x.to(dtype), t, conditioning.tokens.to(x.device, dtype)).sample
         return noise_from(self.schedule, output.to(z.dtype), z, t)

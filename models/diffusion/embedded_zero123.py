@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..camera import Camera, yaw_pitch
 from ..checkpoint import json_entry, kind_of, load_into, read_tensors, save_tensors, shipped
 from ..metrics.identity import IdentityNetwork, head_crop, shipped_identity
-from .autoencoder import encode
 from .denoiser import Conditioning, DiffusersDenoiser
-from .embedded import EmbeddedUNet, shipped_unet
+from .embedded import SIZE, EmbeddedUNet, shipped_unet
 from .lora import (
     UNET_TARGETS,
     check_base,
@@ -34,7 +31,7 @@ from .lora import (
     unpacked,
 )
 from .schedule import stable_diffusion_schedule
-from .zero123 import Pose, ViewConditioning, camera_vector, without_picture
+from .zero123 import Pose, ViewConditioning, camera_vector
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -43,12 +40,6 @@ if TYPE_CHECKING:
 KIND = "zero123"
 RANK = 16
 TOLD = "told."  # where a file keeps what is no LoRA
-
-
-def pose_of(cameras: Camera) -> Pose:
-    """Of cameras [...] around the origin."""
-    yaw, pitch = yaw_pitch(cameras)
-    return Pose(yaw, pitch, cameras.position.norm(dim=-1))
 
 
 def widened(unet: UNet2DConditionModel) -> UNet2DConditionModel:
@@ -76,11 +67,16 @@ class Told(nn.Module):
 
 
 class Zero123(nn.Module):
-    """An embedded UNet, widened, with its LoRA beside it: for training, and for merging.
+    """An embedded UNet, widened, with its LoRA beside it: for training, and for merging; a `PictureGuide`.
 
     Attributes:
         unet: widened. told: what else is learnt. base: of the UNet that it was made from.
+        vae: none of its own: it shares the latents of the UNet that it was made from.
     """
+
+    name = "the embedded Zero-123"
+    size = SIZE
+    vae: AutoencoderKL | None = None
 
     def __init__(self, base: EmbeddedUNet, identity: IdentityNetwork) -> None:
         super().__init__()
@@ -125,28 +121,6 @@ class _Beside(nn.Module):
         """A weight [C_out, C_in, 3, 3] -> the same, its last input channels the picture's."""
         own = weight[:, : weight.shape[1] - self.picture.shape[1]]
         return torch.cat([own, self.picture.to(own)], 1)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One view that is known, as a Zero-123 takes it. Attributes: embedding: [1, 1, D]. latent: [1, C, h, w] unscaled. pose: its camera's."""
-
-    embedding: Tensor
-    latent: Tensor
-    pose: Pose
-
-
-@torch.no_grad()
-def known_picture(network: Zero123, vae: AutoencoderKL, image: Tensor, camera: Camera) -> Picture:
-    """Of a canonical frame [3, S, S] on white and its camera."""
-    latent = encode(vae, image[None]) / vae.config["scaling_factor"]
-    return Picture(network.embedding(image[None]), latent, pose_of(camera))
-
-
-def told_of(network: Zero123, picture: Picture, cameras: Camera) -> tuple[Conditioning, Conditioning]:
-    """What cameras [B] are told, and what guidance leaves out."""
-    conditioning = network.conditioning(picture.embedding, picture.latent, picture.pose, pose_of(cameras))
-    return conditioning, without_picture(conditioning)
 
 
 def save_zero123(path: Path, network: Zero123, **facts: str) -> None:

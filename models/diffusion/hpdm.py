@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bounds import configured, flags, integers, numbers
-from ..checkpoint import build, read_tensors, shipped_network
+from ..checkpoint import assigned, read_tensors, shipped_network
 from ..projection import Projector, map_size
 from .brushnet import Branch, BranchConfig, Merge, branch_config_of, set_to_zero
 from .denoiser import Conditioning, InjectedDenoiser
@@ -90,6 +90,7 @@ class Priors:
         known: [B, 1, h, w], 1 where something is.
         geometry: [B, 2C, h, w] scaled latents of the coarse render and of its normals; None where the HPDM has no geo-block.
         driver: [B, C, h, w] scaled latent of the driving view; warp: to the targets. None where the HPDM has no implicit branch.
+        masked: [B, C, h, w] as projected, but grey where nothing is known; None where the base does not inpaint.
     """
 
     projected: Tensor
@@ -97,6 +98,7 @@ class Priors:
     geometry: Tensor | None = None
     driver: Tensor | None = None
     warp: Warp | None = None
+    masked: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.projected)
@@ -274,22 +276,30 @@ class HpdmDenoiser:
 
 
 def load_branches(path: Path) -> Hpdm:
-    """Branches of a file: those of `train hpdm`, or a BrushNet's, which becomes an explicit branch alone. Frozen, on the CPU.
+    """Branches of a file: those of `train hpdm`, or a BrushNet's, which becomes an explicit branch alone, in the file's precision.
+
+    Frozen, on the CPU.
 
     Raises:
-        ValueError: as `checkpoint.read` and `load_into`; a file of neither kind, or BrushNet for Stable Diffusion XL.
+        ValueError: as `checkpoint.read` and `check_state`; a file of neither kind, BrushNet for Stable Diffusion XL, or PowerPaint's.
     """
     tensors, metadata = read_tensors(path, "hpdm")
     if "kind" in metadata:
         return shipped_hpdm(path)
     branch = branch_config_of(tensors)
+    if any(".attentions." in key for key in tensors):
+        raise ValueError(
+            f"hpdm: expected BrushNet's branches, which have no attention, got PowerPaint v2's in {path.name}; use "
+            "BrushNet's random_mask or segmentation_mask for Stable Diffusion 1.5"
+        )
     if branch.added_time:
         raise ValueError(
             f"hpdm: expected branches for Stable Diffusion 1.x or 2.x, got BrushNet for XL in {path.name}; use another"
         )
     config = HpdmConfig(branch=branch, geometry=False, implicit=False)
-    explicit = {f"explicit.{key}": value for key, value in tensors.items()}
-    return build(lambda: Hpdm(config).requires_grad_(False).eval(), explicit, path.name)
+    dtype = tensors["conv_in_condition.weight"].dtype  # one of all, where a file should mix them
+    explicit = {f"explicit.{key}": value.to(dtype) for key, value in tensors.items()}
+    return assigned(lambda: Hpdm(config).requires_grad_(False).eval(), explicit, path.name)
 
 
 def check_fits(network: Hpdm, denoiser: InjectedDenoiser) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,7 +24,9 @@ from .autoencoder import decode, encode
 from .denoiser import Conditioning, InjectedDenoiser, guided
 from .embedded import EmbeddedUNet, prompt_index, shipped_autoencoder, shipped_unet
 from .hpdm import Hpdm, HpdmDenoiser, Priors
+from .inpainting import inpaints, with_void
 from .schedule import add_noise, ddim, timesteps
+from .usage import EMBEDDED, Usage, chosen_guidance
 from .view_priors import DrivingView, ProjectedView, view_priors
 
 if TYPE_CHECKING:
@@ -43,15 +45,22 @@ class DiffusionModel:
 
     Attributes:
         tokens: [5, L, D], a prompt for each of PROMPTS; the last, empty one is guidance's.
+        usage: at which size and under how much guidance it was trained to be used.
     """
 
     denoiser: InjectedDenoiser
     vae: AutoencoderKL
     tokens: Tensor
+    usage: Usage = EMBEDDED
 
     def prompts(self, cameras: Camera) -> Conditioning:
         """Cameras [B] -> one row each."""
         return Conditioning(self.tokens[prompt_index(*yaw_pitch(cameras)).to(self.tokens.device)])
+
+    @property
+    def inpaints(self) -> bool:
+        """Whether its denoiser is told where a view is void."""
+        return inpaints(self.denoiser)
 
     @property
     def empty(self) -> Conditioning:
@@ -61,7 +70,7 @@ class DiffusionModel:
 
 @dataclass(frozen=True, kw_only=True)
 class NewViewConfig:
-    """How a view is drawn.
+    """How a view is drawn; `for_model` has what a model's usage says.
 
     Attributes:
         steps: of DDIM. guidance: s of classifier-free guidance; 1 for none. weight: w^Ex.
@@ -85,6 +94,10 @@ class NewViewConfig:
                 f"NewViewConfig: expected steps >= 1, strength in (0, 1], guidance and weight >= 0, blend in [0, 0.25], got {self.steps}, "
                 f"{self.strength}, {self.guidance}, {self.weight}, {self.blend}; use the defaults"
             )
+
+    def for_model(self, usage: Usage, *, guidance: float = -1.0) -> NewViewConfig:
+        """The same under a model's guidance. Args: guidance: less than 0 for the model's."""
+        return replace(self, guidance=chosen_guidance(guidance, usage.views))
 
 
 @dataclass(frozen=True)
@@ -171,8 +184,8 @@ def generate(
     )
     schedule = denoiser.schedule
     place = priors.projected.device, torch.float32
-    prompts = model.prompts(cameras).to(*place)
-    empty = model.empty.to(*place).repeated(len(prompts))
+    prompts = with_void(model.prompts(cameras).to(*place), priors.known, priors.masked)
+    empty = with_void(model.empty.to(*place).repeated(len(prompts)), priors.known, priors.masked)
     noise = torch.randn(priors.projected.shape, generator=generator).to(priors.projected)
     path = ((timesteps(schedule, config.steps, "trailing") + 1) * config.strength).round().long().clamp_min(
         1
@@ -230,7 +243,13 @@ def new_view(
     """
     pick = slice(i, i + 1)
     priors, views = view_priors(
-        model.vae, [driver], coarse.camera[pick], coarse.rgb[pick], coarse.normal[pick], config=projection
+        model.vae,
+        [driver],
+        coarse.camera[pick],
+        coarse.rgb[pick],
+        coarse.normal[pick],
+        config=projection,
+        inpaints=model.inpaints,
     )
     check_overlap(views[0].known, driver.camera, coarse.camera[i])
     image = generate(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from ..bounds import shown
-from ..checkpoint import json_entry, kind_of, load_into, read_tensors, save_tensors, shipped
+from ..checkpoint import NO_KIND, json_entry, kind_of, load_into, read_tensors, save_tensors, shipped
+from ..recognition import kind_of_file
 from .autoencoder import Skips, skips_for
 from .denoiser import Conditioning, DiffusersDenoiser
 from .embedded import shipped_autoencoder, shipped_unet
@@ -81,7 +82,7 @@ def load_turbo(path: Path, unet: nn.Module | dict[str, Tensor], vae: Autoencoder
     state, metadata = read_tensors(path, "turbo refiner")
     if metadata.get("kind") != KIND:
         raise ValueError(
-            f"turbo refiner: expected a file of kind {KIND}, but {Path(path).name} holds {kind_of(metadata)}; "
+            f"turbo refiner: expected a file of kind {KIND}, but {Path(path).name} holds {kind_of(metadata, kind_of_file(path) or NO_KIND)}; "
             "choose one that `train turbo` wrote"
         )
     what = f"turbo refiner: {Path(path).name}"

@@ -15,6 +15,7 @@ from ..projection import ProjectionConfig, Projector, map_size, projector
 from .autoencoder import encode, factor
 from .brushnet import known_mask
 from .hpdm import Priors, Warp
+from .inpainting import around_void
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -88,12 +89,14 @@ def view_priors(
     *,
     config: ProjectionConfig | None = None,
     geometry: Tensor | None = None,
+    inpaints: bool = False,
 ) -> tuple[Priors, list[ProjectedView]]:
     """Priors of B targets, each with its driver, and the projected pictures that they come from.
 
     Args:
         targets: [B]. renders, normals: [B, 3, S, S], the head's coarse views from them; normals in camera space.
         geometry: their latents, `geometry_latents`, where they are at hand.
+        inpaints: whether the denoiser is told of the void by itself, too.
 
     Raises:
         ValueError: not one driver and one render a target.
@@ -112,7 +115,8 @@ def view_priors(
     size = (H // factor(vae), W // factor(vae))
     projected, driving = (encode(vae, x) for x in (images, torch.stack([driver.image for driver in drivers])))
     geometry = geometry_latents(vae, renders, normals) if geometry is None else geometry
-    return Priors(projected, known_mask(1 - masks, size), geometry, driving, Warp(projections)), views
+    masked = around_void(vae, images, masks) if inpaints else None
+    return Priors(projected, known_mask(1 - masks, size), geometry, driving, Warp(projections), masked), views
 
 
 def geometry_latents(vae: AutoencoderKL, renders: Tensor, normals: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from ..camera import Camera, rays
 from ..diffusion.autoencoder import decode, encode
 from ..diffusion.denoiser import guided
 from ..diffusion.hpdm import Hpdm, HpdmDenoiser, Priors
+from ..diffusion.inpainting import with_void
 from ..diffusion.new_views import Coarse, DiffusionModel, blended, coarse_views
 from ..diffusion.schedule import add_noise, annealed_t, ddim
 from ..diffusion.view_priors import ProjectedView, geometry_latents, view_priors
@@ -264,7 +265,10 @@ class ViewDenoiser:
         ]
         coarse = self.coarse.rgb[views], self.coarse.normal[views]
         geometry = None if self.geometry is None else self.geometry[views]
-        return view_priors(self.model.vae, driving, self.cameras[views], *coarse, geometry=geometry)
+        inpaints = self.model.inpaints
+        return view_priors(
+            self.model.vae, driving, self.cameras[views], *coarse, geometry=geometry, inpaints=inpaints
+        )
 
     def in_batches(
         self, views: list[int], noise: Tensor, t: int, drivers: Sequence[Tensor], steps: int
@@ -298,8 +302,8 @@ class ViewDenoiser:
         denoiser = (
             base if self.network is None else HpdmDenoiser(base, self.network, priors, self.config.weight)
         )
-        prompts = self.model.prompts(cameras).to(*place)
-        empty = self.model.empty.to(*place).repeated(len(prompts))
+        prompts = with_void(self.model.prompts(cameras).to(*place), priors.known, priors.masked)
+        empty = with_void(self.model.empty.to(*place).repeated(len(prompts)), priors.known, priors.masked)
 
         def predict(z: Tensor, step: Tensor) -> Tensor:
             if guidance == 1:

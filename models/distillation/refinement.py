@@ -20,6 +20,7 @@ from ..camera import Camera
 from ..diffusion.autoencoder import factor
 from ..diffusion.hpdm import Hpdm
 from ..diffusion.new_views import Coarse, DiffusionModel
+from ..diffusion.usage import Usage, chosen_guidance, chosen_size
 from ..field.geometry import RATE
 from ..fitting.photo_losses import field_drift
 from ..fitting.run import Progress, Proposal, Run, falling
@@ -45,6 +46,25 @@ PRESETS = {
     "fast": RefineConfig(),
     "detail": RefineConfig(iterations=40, denoising_steps=8, rays=8192, views=12, rate=0.05, resolution=320),
 }
+
+
+def for_model(config: RefineConfig, usage: Usage, *, size: int = 0, guidance: float = -1.0) -> RefineConfig:
+    """A preset at a model's size, guidance and timesteps.
+
+    Args:
+        size: pixels, 0 for the model's. guidance: less than 0 for the model's.
+
+    Raises:
+        ValueError: as `chosen_size`.
+    """
+    first, last = usage.refinement_t
+    return replace(
+        config,
+        size=chosen_size(size, usage.size),
+        guidance=chosen_guidance(guidance, usage.refinement),
+        first_t=first,
+        last_t=last,
+    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +17,13 @@ from torch import Tensor
 
 from ..camera import Camera, orbit, rays, yaw_pitch
 from ..diffusion.autoencoder import encode
-from ..diffusion.denoiser import Conditioning
-from ..diffusion.embedded_zero123 import Picture, Zero123, known_picture, told_of
+from ..diffusion.denoiser import Conditioning, guided
+from ..diffusion.inpainting import all_void
 from ..diffusion.new_views import DiffusionModel
 from ..diffusion.perp_neg import PerpNegConfig, perp_neg_guided, view_prompt
 from ..diffusion.schedule import add_noise
+from ..diffusion.usage import Usage, chosen_guidance, chosen_size
+from ..diffusion.zero123 import Picture, PictureGuide, known_picture, told_of
 from ..field.volume_rendering import RenderConfig, draw
 from ..fitting.photo_losses import Target, photo_target, ray_loss
 from ..fitting.rays import render_in_pieces
@@ -45,6 +47,7 @@ class RestorationConfig:
         least_t, most_t: shares of the schedule that t is drawn between, each from the first step to the last.
         reference: weight of the photo.
         keep: weight of what the block has changed in the planes since the first step, squared.
+        graph_bytes: that one piece of a view's rays may keep for the backward pass; decides rays per piece, not the gradient.
     """
 
     steps: int = 80
@@ -62,6 +65,7 @@ class RestorationConfig:
     most_t: tuple[float, float] = (0.85, 0.6)
     reference: float = 200.0
     keep: float = 0.1
+    graph_bytes: int = 2 * 2**30
 
     def __post_init__(self) -> None:
         if (
@@ -71,6 +75,25 @@ class RestorationConfig:
             raise ValueError(
                 f"RestorationConfig: expected positive sizes and weights from 0, got {self}; use the defaults"
             )
+
+    def for_model(self, usage: Usage, *, size: int = 0, guidance: float = -1.0) -> RestorationConfig:
+        """The same at a model's size, guidance and timesteps; its renders have that size, but for the small model that ships.
+
+        Args:
+            size: pixels, 0 for the model's. guidance: less than 0 for the model's.
+
+        Raises:
+            ValueError: as `chosen_size`.
+        """
+        pixels = chosen_size(size, usage.size)
+        return replace(
+            self,
+            size=min(usage.rays or pixels, pixels),
+            seen=pixels,
+            text_guidance=chosen_guidance(guidance, usage.distillation),
+            least_t=usage.least_t,
+            most_t=usage.most_t,
+        )
 
     def t_range(self, step: int, count: int) -> tuple[int, int]:
         """Least and greatest timestep of a step."""
@@ -85,8 +108,24 @@ class Guides:
     """What is asked. Attributes: model: prompted by view. zero123: told of the photo; None for the other alone. perp_neg: of the prompts."""
 
     model: DiffusionModel
-    zero123: Zero123 | None = None
+    zero123: PictureGuide | None = None
     perp_neg: PerpNegConfig = field(default_factory=PerpNegConfig)
+
+    def report(self, config: RestorationConfig) -> str:
+        """Which terms of eq. 2 a restoration has, at which weight, guidance and size, in two sentences; and why one is missing."""
+        usage = self.model.usage
+        text = f"Guided by view: {usage.name}, weight {config.text:g}, guidance {config.text_guidance:g}, {config.seen} pixels."
+        if not config.text:
+            text = "Guided by view: nothing, for its weight is 0."
+        if self.zero123 is None:
+            return f"{text} Guided by the photo: nothing; wire Load Zero-123 for eq. 2's second term."
+        if not config.picture:
+            return f"{text} Guided by the photo: nothing, for its weight is 0."
+        size = config.seen if self.zero123.vae is None else self.zero123.size
+        return (
+            f"{text} Guided by the photo: {self.zero123.name}, weight {config.picture:g}, guidance {config.picture_guidance:g}, "
+            f"{size} pixels."
+        )
 
 
 @dataclass(frozen=True)
@@ -145,6 +184,7 @@ class Restoration(Run[None]):
         self.block = new_block(heads[0].config) if block is None else deepcopy(block)
         self.block.to(device).requires_grad_(True)
         super().__init__(config.steps, generator, dict(self.block.named_parameters()))
+        self.pieces.most_bytes = config.graph_bytes
         self.patients = [self._patient(*pair) for pair in zip(heads, photos, strict=True)]
         self.after_call: Callable[[], None] = lambda: None
         self.cameras = restoration_cameras(config.azimuths, generator)
@@ -153,11 +193,13 @@ class Restoration(Run[None]):
         photo = photo.to(head.planes.device)
         guides = self.guides
         picture = None
-        if guides.zero123 is not None:
+        guide = guides.zero123
+        if guide is not None and self.config.picture:
+            size = self.config.seen if guide.vae is None else guide.size
             image = F.interpolate(
-                photo.on_white()[None], size=(self.config.seen,) * 2, mode="bilinear", antialias=True
-            )[0].clamp(0, 1)
-            picture = known_picture(guides.zero123, guides.model.vae, image, photo.camera)
+                photo.on_white()[None], size=(size, size), mode="bilinear", antialias=True
+            ).clamp(0, 1)[0]
+            picture = known_picture(guide, guide.vae or guides.model.vae, image, photo.camera)
         with torch.no_grad():
             first_planes = head.mapped(self.block).stacks
         return Patient(head, first_planes, photo_target(photo, self.config.seen), picture)
@@ -169,15 +211,18 @@ class Restoration(Run[None]):
     def view(self, field, camera: Camera) -> Tensor:
         """[1, 3, seen, seen] on white, with a graph."""
         self.after_call()
-        S = self.config.size
-        sampling = RenderConfig(coarse=self.config.samples, fine=self.config.samples)
+        config = self.config
+        S = config.size
+        sampling = RenderConfig(coarse=config.samples, fine=config.samples)
         origins, directions = (x.reshape(1, -1, 3) for x in rays(camera, S, S))
         draws = draw(origins, sampling, self.draws)
         rendering = render_in_pieces(self.pieces, field, origins, directions, sampling, draws)
         opacity = rendering.opacity[..., None]
         colour = field.rgb(rendering.features, opacity) + 1 - opacity
         image = colour[0].mT.view(1, 3, S, S).clamp(0, 1)
-        return F.interpolate(image, size=(self.config.seen,) * 2, mode="bilinear", align_corners=False)
+        if config.seen == S:
+            return image
+        return F.interpolate(image, size=(config.seen,) * 2, mode="bilinear", align_corners=False)
 
     def gradient(self, z: Tensor, camera: Camera, patient: Patient) -> Tensor:
         """What both denoisers would change in the scaled latents [1, C, h, w]."""
@@ -195,6 +240,8 @@ class Restoration(Run[None]):
             tokens = model.tokens.to(z)
             prompt = view_prompt(tokens[:4], tokens[4], *yaw_pitch(one), self.guides.perp_neg)
             rows = Conditioning(torch.cat([prompt.positive, tokens[4:], prompt.negative[0]]))
+            if model.inpaints:  # of a render everything may change
+                rows = all_void(rows, model.vae, config.seen)
             positive, uncond, *negative = model.denoiser(
                 noisy.expand(4, -1, -1, -1), t.expand(4), rows
             ).split(1)
@@ -203,17 +250,46 @@ class Restoration(Run[None]):
             )
             total = total + config.text * sds_gradient(schedule, noise_pred, noise, t)
             self.after_call()
-        zero123 = self.guides.zero123
-        if config.picture and zero123 is not None and patient.picture is not None:
-            conditioning, nothing = told_of(zero123, patient.picture, one)
-            denoiser = zero123.denoiser()
-            uncond, cond = denoiser(
-                noisy.expand(2, -1, -1, -1), t.expand(2), Conditioning.cat(nothing, conditioning)
-            ).split(1)
-            noise_pred = uncond + config.picture_guidance * (cond - uncond)
-            total = total + config.picture * sds_gradient(schedule, noise_pred, noise, t)
-            self.after_call()
+        guide = self.guides.zero123
+        if guide is not None and guide.vae is None:
+            total = total + self.picture_change(guide, noisy, noise, t, camera, patient)
         return total
+
+    def picture_change(
+        self, guide: PictureGuide, noisy: Tensor, noise: Tensor, t: Tensor, camera: Camera, patient: Patient
+    ) -> Tensor:
+        """What the Zero-123 would change in scaled latents [1, C, h, w] that are noisy at t [1]; 0 where it is not asked."""
+        config = self.config
+        if not config.picture or patient.picture is None:
+            return torch.zeros_like(noisy)
+        denoiser = guide.denoiser()
+        conditioning, nothing = told_of(guide, patient.picture, camera[None])
+        noise_pred = guided(
+            denoiser, noisy, t, conditioning.to(noisy.device, noisy.dtype), nothing, config.picture_guidance
+        )
+        self.after_call()
+        return config.picture * sds_gradient(denoiser.schedule, noise_pred, noise, t)
+
+    @property
+    def short(self) -> bool:
+        """Whether the budget or the memory has been used up by a view's rays."""
+        return self.pieces.rows is not None
+
+    def own_picture_loss(self, view: Tensor, camera: Camera, patient: Patient) -> Tensor:
+        """The score distillation [] of a Zero-123 that has latents of its own. Args: view: [1, 3, seen, seen], with a graph."""
+        guide, config = self.guides.zero123, self.config
+        if guide is None or guide.vae is None or not config.picture:
+            return view.new_zeros(())
+        smaller = F.interpolate(view, size=(guide.size,) * 2, mode="bilinear", antialias=True)
+        z = encode(guide.vae, smaller, sparing=self.short)
+        schedule = guide.denoiser().schedule
+        low, high = config.t_range(self.step_count, len(schedule))
+        t = torch.randint(low, high + 1, (1,), generator=self.draws).to(z.device)
+        noise = torch.randn(z.shape, generator=self.draws).to(z)
+        with torch.no_grad():
+            noisy = add_noise(schedule, z.detach(), noise, t)
+            change = self.picture_change(guide, noisy, noise, t, camera, patient)
+        return sds_loss(z, change)
 
     def proposal(self) -> Proposal[None]:
         """One step on one head from one camera."""
@@ -225,13 +301,15 @@ class Restoration(Run[None]):
             self.cameras = restoration_cameras(config.azimuths, self.draws)
         camera = self.cameras[turn].to(patient.head.planes.device)
         field = self.field(patient)
-        z = encode(self.guides.model.vae, self.view(field, camera))
+        view = self.view(field, camera)
+        z = encode(self.guides.model.vae, view, sparing=self.short)
         with torch.no_grad():
             change = self.gradient(z.detach(), camera, patient)
         sampling = RenderConfig(coarse=config.samples, fine=config.samples)
         photo = ray_loss(field, patient.photo, sampling, config.rays, self.draws, self.pieces)
         drift = planes_drift(field.stacks, patient.first_planes)
         loss = sds_loss(z, change) + config.reference * photo + config.keep * drift
+        loss = loss + self.own_picture_loss(view, camera, patient)
         gradients = torch.autograd.grad(loss, list(self.variables.values()))
         norm = torch.stack([g.norm() for g in gradients]).norm()
         return Proposal(

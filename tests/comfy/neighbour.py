@@ -60,6 +60,34 @@ def small_model(
     )
 
 
+def small_zero123() -> comfy.model_patcher.ModelPatcher:
+    """Stable-Zero123 as core's loaders make it, but for its widths."""
+    patcher = small_model(in_channels=8)
+    g = torch.Generator().manual_seed(0)
+    model = comfy.model_base.Stable_Zero123(
+        patcher.model.model_config,
+        device=torch.device("cpu"),
+        cc_projection_weight=torch.randn(WIDTH, WIDTH + 4, generator=g) * 0.1,
+        cc_projection_bias=torch.randn(WIDTH, generator=g),
+    )
+    model.diffusion_model.load_state_dict(patcher.model.diffusion_model.state_dict())
+    return comfy.model_patcher.CoreModelPatcher(
+        model, load_device=patcher.load_device, offload_device=patcher.offload_device
+    )
+
+
+class Tower:
+    """What of a CLIP_VISION is read, of some width."""
+
+    def __init__(self, width: int = WIDTH) -> None:
+        self.width = width
+
+    def encode_image(self, image, crop=True):
+        assert image.ndim == 4 and image.shape[-1] == 3
+        pooled = torch.nn.functional.adaptive_avg_pool2d(image.movedim(-1, 1), 8).flatten(1)
+        return {"image_embeds": pooled[:, : self.width]}
+
+
 def small_vae() -> types.SimpleNamespace:
     """What of core's VAE is read, but for its widths; weights by a seed."""
     shape = {
@@ -122,6 +150,8 @@ def things() -> dict:
 MODELS = {
     "small model": small_model,
     "small vae": small_vae,
+    "small zero123": small_zero123,
+    "small tower": Tower,
     "small prompt": lambda: small_prompt(1),
     "small negative": lambda: small_prompt(2),
 }

@@ -17,7 +17,7 @@ def values_of(node: dict, known: dict) -> dict:
     """A node's widget values by name."""
     values, found = list(node["widgets_values"]), {}
     for name, (kind, options) in known.items():
-        if is_widget(kind, options):
+        if is_widget(kind, options) and values:  # what came later is optional, and has its default
             found[name] = values.pop(0)
             if options.get("control_after_generate"):
                 assert values.pop(0) == "fixed"

@@ -32,6 +32,7 @@ FACE = [  # 1 to 4: a person's head
     (PACK + "CameraOrbit", ORBIT | {"count": 2, "yaw_degrees": -40.0, "yaw_step_degrees": 80.0}),
 ]
 RESTORE = {"steps": 2, "seed": 0, "learnt": True, "text": 0.1, "picture_weight": 0.1, "reference": 100.0}
+SMALL = {"size": 64, "guidance": 2.0}  # rather than 512 pixels, which a wired MODEL knows
 REFINE = {"preset": "fast", "seed": 0, "iterations": 2, "strategy": "mvnrs", "sigma": -1.0, "multi_step": 0.0}
 
 
@@ -140,22 +141,56 @@ def test_core_s_own_wires_restore_and_refine(server, client, head_tensors):
         (PACK + "LoadHeadPrior", {"prior": "embedded"}),
         (PACK + "FeedForwardHead", {"prior": "@7", "aligned": "@6"}),
         (PACK + "LoadViewDiffusion", wires),
-        (PACK + "RestoreGeometry", RESTORE | {"head": "@8", "diffusion": "@9"}),
+        (PACK + "RestoreGeometry", RESTORE | SMALL | {"head": "@8", "diffusion": "@9"}),
         (PACK + "LoadHPDM", {"diffusion": "@9", "branches": "small-brushnet.safetensors"}),
         (PACK + "CameraOrbit", FACE[-1][1]),
-        (PACK + "RefineHead", REFINE | {"head": "@10", "hpdm": "@11", "cameras": "@12", "aligned": "@6"}),
+        (
+            PACK + "RefineHead",
+            REFINE | SMALL | {"head": "@10", "hpdm": "@11", "cameras": "@12", "aligned": "@6"},
+        ),
         ("PreviewImage", {"images": "@13.1"}),
         (PACK + "SaveHead", {"head": "@8", "filename_prefix": "portrait/first"}),
         (PACK + "SaveHead", {"head": "@10", "filename_prefix": "portrait/native-restored"}),
         (PACK + "SaveHead", {"head": "@13", "filename_prefix": "portrait/native-refined"}),
     )
     outcome = client.run(made)
-    assert len(outcome.outputs["14"]["images"]) == 3
+    targets = [Image.open(io.BytesIO(client.fetch(entry))) for entry in outcome.outputs["14"]["images"]]
+    assert [target.size for target in targets] == [(64, 64)] * 3
     planes = [
         saved_file(server, {key: made[key]}, outcome, head_tensors)["planes"] for key in ("15", "16", "17")
     ]
     assert not torch.equal(planes[0], planes[1]) and not torch.equal(planes[1], planes[2])
     assert all(one.isfinite().all() for one in planes)
+
+
+def test_a_zero123_of_the_user_s_is_the_second_guide(server, client, head_tensors):
+    """What Image Only Checkpoint Loader gives, beside a MODEL of Stable Diffusion's; and without it the report says so."""
+    what = ("model", "vae", "prompt", "negative", "zero123", "tower")
+    made = chain(
+        *[("NeighbourSource", {"what": f"small {one}"}) for one in what],
+        ("LoadImage", {"image": "portrait.png"}),
+        (PACK + "AlignPortrait", ALIGN | {"image": "@7"}),
+        (PACK + "LoadHeadPrior", {"prior": "embedded"}),
+        (PACK + "FeedForwardHead", {"prior": "@9", "aligned": "@8"}),
+        (PACK + "LoadViewDiffusion", {"model": "@1", "vae": "@2", "front": "@3", "negative": "@4"}),
+        (
+            PACK + "LoadZero123",
+            {"model": "@5", "clip_vision": "@6", "vae": "@2", "kind": "from the model"},
+        ),
+        (PACK + "RestoreGeometry", RESTORE | SMALL | {"head": "@10", "diffusion": "@11", "zero123": "@12"}),
+        (PACK + "RestoreGeometry", RESTORE | SMALL | {"head": "@10", "diffusion": "@11"}),
+        ("PreviewAny", {"source": "@13.1"}),
+        ("PreviewAny", {"source": "@14.1"}),
+        (PACK + "SaveHead", {"head": "@13", "filename_prefix": "portrait/two-guides"}),
+        (PACK + "SaveHead", {"head": "@14", "filename_prefix": "portrait/one-guide"}),
+    )
+    outcome = client.run(made)
+    both, alone = (outcome.outputs[key]["text"][0] for key in ("15", "16"))
+    assert "Stable Diffusion 1.x, weight 0.1, guidance 2, 64 pixels" in both
+    assert "Stable-Zero123, weight 0.1, guidance 5, 256 pixels" in both
+    assert "by the photo: nothing; wire Load Zero-123" in alone
+    planes = [saved_file(server, {key: made[key]}, outcome, head_tensors)["planes"] for key in ("17", "18")]
+    assert not torch.equal(*planes) and all(one.isfinite().all() for one in planes)
 
 
 KILLED = refined(often=True, iterations=4)

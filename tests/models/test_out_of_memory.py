@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from portrait_diffusion.models.out_of_memory import LEAST, Halving, Pieces, ran_out
+from portrait_diffusion.models.out_of_memory import LEAST, Halving, Pieces, graph_bytes, ran_out
 from torch.testing import assert_close
 
 
@@ -93,3 +93,15 @@ def test_pieces_of_work_that_asked_for_less_are_halved_from_there():
     pieces.rows, pieces.most = 1000, 200
     pieces.halve("test", MemoryError())
     assert pieces.rows == 100
+
+
+def test_a_budget_cuts_before_memory_runs_out():
+    factor, whole, cut, room = torch.tensor(0.9, requires_grad=True), Pieces(), Pieces(), Pieces()
+    rows = torch.linspace(0, 1, 1000)[None]
+    alone = graph_bytes(lambda part: (rows[:, part].clone() * factor,), slice(0, 500))
+    assert alone == 500 * rows.element_size()
+    cut.most_bytes, room.most_bytes = 20_000, 10**9
+    (gradient, _), (same, _), (again, _) = waiting(whole, factor), waiting(cut, factor), waiting(room, factor)
+    assert_close(same, gradient)
+    assert torch.equal(again, gradient) and room.rows is None
+    assert cut.rows == 250  # eight sines keep argument and result, 64 bytes a row: 250 rows' are 16,000

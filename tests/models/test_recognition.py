@@ -22,6 +22,10 @@ STATES = {
         "conv_in_condition.weight": torch.zeros(1),
         "down_blocks.0.resnets.0.conv2.weight": torch.zeros(1),
     },
+    "difix": {
+        "encoder.conv_in.weight": torch.zeros(1),
+        "decoder.skip_conv_1.base_layer.weight": torch.zeros(1),
+    },
     "niqe": {"mu_prisparam": torch.zeros(1, 36), "cov_prisparam": torch.eye(36)},
 }
 

@@ -55,3 +55,18 @@ def test_new_skips_hardly_add_anything_and_none_change_nothing():
 def test_bad_images_are_named(shape):
     with pytest.raises(ValueError, match="multiples of 2"):
         encode(tiny.vae(), torch.zeros(shape))
+
+
+def test_a_sparing_encoder_keeps_less_for_the_same_gradient():
+    from portrait_diffusion.models.out_of_memory import graph_bytes
+
+    network, results, sizes = tiny.vae(), [], []
+    for sparing in (False, True):
+        image = tiny.images(1).requires_grad_()
+        latents = encode(network, image, sparing=sparing)
+        results.append((latents.detach(), torch.autograd.grad(latents.square().sum(), image)[0]))
+        work = lambda part, image=image, sparing=sparing: (encode(network, image, sparing=sparing),)  # noqa: E731
+        sizes.append(graph_bytes(work, slice(0, 1)))
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+    assert sizes[1] < 0.5 * sizes[0]

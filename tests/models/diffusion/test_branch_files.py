@@ -4,7 +4,14 @@ import pytest
 import torch
 from portrait_diffusion.models.checkpoint import save_tensors, shipped, write
 from portrait_diffusion.models.diffusion.brushnet import Branch, BranchConfig, branch_config_of
-from portrait_diffusion.models.diffusion.hpdm import Hpdm, HpdmConfig, check_fits, load_branches
+from portrait_diffusion.models.diffusion.hpdm import (
+    Hpdm,
+    HpdmConfig,
+    HpdmDenoiser,
+    Priors,
+    check_fits,
+    load_branches,
+)
 from torch.testing import assert_close
 
 from . import tiny
@@ -43,7 +50,28 @@ def test_a_brushnet_s_file_becomes_the_explicit_branch(tmp_path):
     )
     check_fits(network, Denoiser())
     for key, value in branch.state_dict().items():
-        assert_close(network.explicit.state_dict()[key], value.half().float(), atol=0, rtol=0)
+        assert torch.equal(network.explicit.state_dict()[key], value.half())  # half as much memory as float32
+
+
+def test_half_branches_tell_a_float_unet(tmp_path):
+    """The same features, but for the rounding, whatever precision the file has."""
+    branch = tiny.seeded(lambda: Branch(BranchConfig(channels=(8, 16), layers=1, groups=8)), 1)
+    for conv in branch.zero_convolutions():
+        torch.nn.init.normal_(conv.weight, 0, 0.1, generator=tiny.draws())
+    z, latents = torch.randn(2, 2, 4, 8, 8, generator=tiny.draws(1))
+    priors = Priors(latents, (latents[:, :1] > 0).float())
+    noise = []
+    for dtype in (torch.float32, torch.bfloat16):
+        path = tmp_path / f"{dtype}.safetensors"
+        save_tensors(path, {key: value.to(dtype) for key, value in branch.state_dict().items()}, {})
+        network = load_branches(path)
+        assert next(network.parameters()).dtype == dtype
+        denoiser = HpdmDenoiser(tiny.denoiser(), network, priors)
+        with torch.no_grad():
+            noise.append(denoiser(z, torch.tensor([10, 600]), tiny.conditioning(2)))
+    assert noise[1].dtype == torch.float32
+    assert_close(noise[1], noise[0], rtol=0.05, atol=0.05)
+    assert not torch.equal(*noise)
 
 
 def test_our_own_file_keeps_its_parts(tmp_path):
@@ -57,8 +85,14 @@ def test_other_files_are_named(tmp_path):
         shapes = {key: value.shape for key, value in Branch(XL).state_dict().items()}
     save_tensors(tmp_path / "xl.safetensors", {key: torch.zeros(shape) for key, shape in shapes.items()}, {})
     save_tensors(tmp_path / "other.safetensors", {"a": torch.zeros(2)}, {})
+    attends = {"down_blocks.0.attentions.0.norm.weight": torch.zeros(32)}
+    save_tensors(tmp_path / "powerpaint.safetensors", Branch(SMALL).state_dict() | attends, {})
     for path, words in (
         (tmp_path / "xl.safetensors", "got BrushNet for XL in xl.safetensors"),
+        (
+            tmp_path / "powerpaint.safetensors",
+            "got PowerPaint v2's in powerpaint.safetensors; use BrushNet's",
+        ),
         (tmp_path / "other.safetensors", "expected a BrushNet's weights"),
         (shipped("encoder"), "holds"),
         (tmp_path / "none.safetensors", "found none"),

@@ -8,13 +8,12 @@ from portrait_diffusion.models.diffusion.denoiser import Conditioning
 from portrait_diffusion.models.diffusion.embedded import shipped_autoencoder, shipped_unet
 from portrait_diffusion.models.diffusion.embedded_zero123 import (
     Zero123,
-    known_picture,
     save_zero123,
     shipped_zero123,
-    told_of,
     trainable,
     widened,
 )
+from portrait_diffusion.models.diffusion.zero123 import known_picture, told_of
 from portrait_diffusion.models.metrics.identity import shipped_identity
 from portrait_diffusion.models.training import zero123 as training
 from torch.testing import assert_close

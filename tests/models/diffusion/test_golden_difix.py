@@ -5,6 +5,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from portrait_diffusion.models.diffusion.autoencoder import Skips, decode_signed, encode_with_skips
 from portrait_diffusion.models.diffusion.denoiser import Conditioning, DiffusersDenoiser
+from portrait_diffusion.models.diffusion.difix import difix_autoencoder, unet_from
 from portrait_diffusion.models.diffusion.lora import Lora, merge_, read_peft
 from portrait_diffusion.models.diffusion.schedule import clean_from, stable_diffusion_schedule
 from portrait_diffusion.models.diffusion.turbo import mix_noise, predict_clean
@@ -101,6 +102,44 @@ def test_vae(golden):
         decode_signed(vae, latents, skips(activations)), golden.wanted("decoded"), TOLERANCE, "decoded"
     )
     assert_near(decode_signed(vae, latents), golden.wanted("decoded_no_skip"), TOLERANCE, "decoded_no_skip")
+
+
+@each("diffusion_difix_unet*")
+@torch.no_grad()
+def test_the_unet_s_size_is_read_from_its_weights(golden):
+    sizes = golden.config["unet"]
+    heads = {c // n for c, n in zip(sizes["block_out_channels"], sizes["attention_head_dim"], strict=True)}
+    unet = unet_from(golden.state(), head=heads.pop(), groups=sizes["norm_num_groups"])
+    assert not heads and {key: list(unet.config[key]) for key in ("block_out_channels",)} == {
+        "block_out_channels": sizes["block_out_channels"]
+    }
+    own = DiffusersDenoiser(unet, unet_denoiser(golden).schedule)
+    z, t = noisy(golden), golden.config["timestep"]
+    tokens = golden.given("encoder_hidden_states")
+    told = Conditioning(tokens.repeat_interleave(z.shape[1], 0) if len(tokens) == len(z) else tokens)
+    assert_near(predict_clean(own, z, t, told), golden.wanted("z0"), TOLERANCE, "z0")
+
+
+@each("diffusion_difix_vae*")
+@torch.no_grad()
+def test_the_autoencoder_with_skips_is_read_as_published(golden):
+    config = golden.config
+    read = difix_autoencoder(golden.state(), groups=config["vae"]["norm_num_groups"])
+    latents, activations = encode_with_skips(read.vae, (golden.given("image") + 1) / 2)
+    assert_near(latents, golden.wanted("latents_mode"), TOLERANCE, "latents_mode")
+    latents = golden.given("latents")
+    decoded = decode_signed(read.vae, latents, read.skips(activations))
+    assert_near(decoded, golden.wanted("decoded"), TOLERANCE, "decoded")
+    assert not any(p.requires_grad for p in (*read.vae.parameters(), *read.skips.parameters()))
+
+
+@each("diffusion_difix_vae*")
+def test_an_autoencoder_without_skips_is_named(golden):
+    state = {key: value for key, value in golden.state().items() if "skip_conv" not in key}
+    with pytest.raises(ValueError, match="expected an autoencoder with skips"):
+        difix_autoencoder(state, groups=golden.config["vae"]["norm_num_groups"])
+    with pytest.raises(ValueError, match="expected the weights of a UNet in diffusers' layout"):
+        unet_from(state)
 
 
 @each("diffusion_difix_vae*")
