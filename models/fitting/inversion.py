@@ -44,7 +44,7 @@ from .photo_losses import (
 from .relief import HeldRelief, held_relief, relief_loss
 from .run import Progress, Proposal, Run, check_finite, falling
 from .state import PARTS, SavedState
-from .sweep import Sweep, looked_again, sweep_loss, sweep_of
+from .sweep import Sweep, sweep_loss, sweep_of
 
 START_SIZE = 64  # pixels of the photo that the starts of an inversion are held against
 
@@ -263,8 +263,6 @@ class Inversion(Run[None]):
         if self.sweep is None:
             self.sweep = sweep_of(field, self.draws)
             self.learn(self.variables)  # the photo's slopes tell nothing of these
-        elif count == config.sweep_steps // 2:
-            self.sweep = looked_again(field, self.sweep)
         loss = sweep_loss(field, self.sweep, self.draws)
         name = "offset" if self.bend is None else "bend"
         (gradient,) = torch.autograd.grad(loss, [self.variables[name]])

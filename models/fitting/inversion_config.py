@@ -45,7 +45,7 @@ class InversionConfig:
     latent_rate: float = 0.03
     tuning_rate: float = 2.5e-3
     detail_rate: float = 0.15
-    sweep_rate: float = 0.04
+    sweep_rate: float = 0.2
     pose_rate: float = 0.1
     size: int = 256
     rays: int = 1024

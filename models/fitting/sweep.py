@@ -16,7 +16,7 @@ from ..metrics.surface import stray_pieces
 from .coverage import EMPTY
 from .state import SavedState
 
-CELLS = 112  # along the box, in which matter is looked for
+CELLS = 144  # along the box, in which matter is looked for
 FAINT = 0.25  # of the density that a mesh takes for its surface: fainter matter is none
 ALPHA = 0.02  # scene units over which densities are compared as opacities
 KEPT = 1 << 15  # points by which all else stays as it is: half of them on surfaces
@@ -70,28 +70,20 @@ def sweep_of(field: TriplaneField, draws: torch.Generator) -> Sweep:
     return Sweep(free, opacity(field, free), grid[strays.flatten()])
 
 
-@torch.no_grad()
-def looked_again(field: TriplaneField, sweep: Sweep) -> Sweep:
-    """A sweep of a field on its way, with what hangs in the air of it by now: bridges that were emptied leave pieces."""
-    grid, strays, _ = _matter(field)
-    rest = ~strays.flatten()[_cell(sweep.points, field.config.box_side)]
-    return Sweep(sweep.points[rest], sweep.alpha[rest], torch.cat([sweep.strays, grid[strays.flatten()]]))
-
-
 def _matter(field: TriplaneField) -> tuple[Tensor, Tensor, Tensor]:
     """The grid's points [`CELLS`^3, 3]; where matter hangs in the air, and where all other matter is, [X, Y, Z] bool."""
     side = field.config.box_side
     axis = torch.linspace(-side / 2, side / 2, CELLS, device=field.device)
     grid = torch.cartesian_prod(axis, axis, axis)
     raw = torch.cat([field.raw_density(part[None])[0] for part in grid.split(1 << 17)])
-    solid = field.activate(raw) > FAINT * field.config.surface_density
-    off_sides = (grid.abs() < side / 2 - side / field.config.resolution).all(
-        -1
-    )  # planes fade there, which ties pieces together
-    solid = (solid & off_sides & field.config.inside(grid)).view(CELLS, CELLS, CELLS)
-    stray = stray_pieces(solid)[0] > 0
-    main = solid & ~stray
-    return grid, _grown(stray) & ~_grown(main), main
+    density = field.activate(raw).where(field.config.inside(grid), 0).view(CELLS, CELLS, CELLS)
+    off_sides = (grid.abs() < side / 2 - side / field.config.resolution).all(-1).view(density.shape)
+    faint, solid = (density > share * field.config.surface_density for share in (FAINT, 1))
+    stray = faint & ~off_sides  # planes fade there, which ties pieces together and makes matter of its own
+    for matter in (faint, solid):  # what only faint matter ties is loose in a mesh
+        stray |= stray_pieces(matter & off_sides)[0] > 0
+    main = faint & ~stray
+    return grid, _grown(stray) & ~_grown(main & solid), main
 
 
 def _grown(cells: Tensor) -> Tensor:
