@@ -27,7 +27,7 @@ class PublicModel:
     def where(self) -> str:
         """One sentence: which file goes where."""
         return (
-            f"{self.name}: {self.file} ({self.size}; licence: {self.licence}; published by {self.published}) goes into "
+            f"{self.name}: {self.file} (size: {self.size}; licence: {self.licence}; published by {self.published}) goes into "
             f"models/{self.folder}, or a folder that extra_model_paths.yaml names {self.folder}."
         )
 
@@ -59,7 +59,7 @@ PUBLIC = (
         name="SphereHead",
         folder="portrait_diffusion",
         file="spherehead-ckpt-025000.pkl",
-        size="size not verified",
+        size="not verified",
         licence="CC-BY-4.0 by its page",
         published="its authors, on GitHub as lhyfst/SphereHead",
         url="https://github.com/lhyfst/SphereHead",

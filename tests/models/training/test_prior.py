@@ -28,8 +28,8 @@ from portrait_diffusion.models.training.prior_rays import (
     RayBatch,
     draw_rays,
     guided_samples,
-    reach_out,
     print_behind,
+    reach_out,
     relief_loss,
     surface_normals,
 )
