@@ -202,6 +202,19 @@ def weights_path(name: str, kind: str) -> Path:
     return shared
 
 
+def is_there(name: object, kind: str) -> bool | str:
+    """Whether a name from a list of files is that of one, or else what to say of it: for `validate_inputs`, as core's own words on a
+    value that is not in the list name neither folder nor source.
+    """
+    if not isinstance(name, str):
+        return f"{kind}: expected the name of a file, got {name!r:.80}; choose one from the list"
+    try:
+        weights_path(name, kind)
+    except ValueError as error:
+        return str(error)
+    return True
+
+
 def missing_file(name: str, kind: str) -> str:
     """What to say of a file that is not there: which folders were looked through, and which public file goes where."""
     own = folder_paths.get_folder_paths(FOLDER)
@@ -211,7 +224,7 @@ def missing_file(name: str, kind: str) -> str:
         own = folder_paths.get_folder_paths(places.DIFFUSERS)
     places_looked_at = " or ".join(own)
     return (
-        f"{kind}: expected the file {name} in {places_looked_at}, found none; put it there or choose another. {where_to_get(kind)}"
+        f"{kind}: expected the file {name} in {places_looked_at}, found none; put it there or choose another. {where_to_get(kind, name)}"
     ).strip()
 
 

@@ -63,6 +63,11 @@ class LoadHPDM(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, branches: str):
+        # named here, so that what is said of a file that is missing is ours
+        return loading.is_there(branches, "hpdm")
+
+    @classmethod
     def fingerprint_inputs(cls, branches, diffusion=None):
         return [branches, *loading.file_facts(loading.weights_path(branches, "hpdm"))]
 

@@ -39,6 +39,11 @@ class LoadHeadPrior(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, prior: str):
+        # named here, so that what is said of a file that is missing is ours
+        return loading.is_there(prior, "prior")
+
+    @classmethod
     def fingerprint_inputs(cls, prior):
         path = loading.weights_path(prior, "prior")
         return [prior, path.stat().st_mtime_ns, path.stat().st_size]

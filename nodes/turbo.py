@@ -71,6 +71,11 @@ class LoadTurboRefiner(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, refiner: str):
+        # named here, so that what is said of a file that is missing is ours
+        return loading.is_there(refiner, "turbo")
+
+    @classmethod
     def fingerprint_inputs(cls, refiner, model=None, vae=None, prompt=None):
         path = loading.weights_path(refiner, "turbo")
         return [refiner, path.stat().st_mtime_ns, path.stat().st_size]

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from portrait_diffusion.models.public_models import PUBLIC
 
 from .test_repository import tracked
 
@@ -40,7 +41,23 @@ def numbers_of(tables: str) -> set[int]:
 
 
 def test_the_readme_is_for_a_user():
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1500
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1900
+
+
+def test_the_table_of_checkpoints_says_what_the_errors_say():
+    """Folder, file, size, licence and page of each public model, as `models.public_models` has them."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.split("## Checkpoints of yours")[1].split("\n## ")[0]
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]]
+        for line in table.splitlines()
+        if "](http" in line
+    ]
+    row_of = {row[0].split("](")[0].strip("["): row for row in rows}
+    assert list(row_of) == [model.name for model in PUBLIC]
+    for model in PUBLIC:
+        assert row_of[model.name][1:] == [model.folder, model.file, model.size, model.licence]
+        assert f"]({model.url.split('/resolve/')[0]})" in row_of[model.name][0]
 
 
 def test_every_equation_is_where_the_map_says():

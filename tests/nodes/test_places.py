@@ -54,7 +54,7 @@ def test_a_brushnet_in_models_inpaint_is_listed_and_loaded(models, neighbour):  
     words = said(lambda: LoadHPDM.execute(diffusion(neighbour), "embedded"))
     assert "made for Stable Diffusion 1.x, got the embedded ones" in words
     assert (
-        "brushnet_random_mask_fp16.safetensors (1.24 GB; licence: Apache-2.0; published by TencentARC"
+        "brushnet_random_mask_fp16.safetensors (size: 1.24 GB; licence: Apache-2.0; published by TencentARC"
         in words
     )
 
@@ -70,6 +70,26 @@ def test_a_file_that_is_not_there_is_named_with_where_it_comes_from(folder, mode
     words = said(lambda: loading.weights_path(name, "hpdm"))
     assert f"expected the file {name} in {models / folder} or {models / 'more'}, found none" in words
     assert "goes into models/inpaint, or a folder that extra_model_paths.yaml names inpaint" in words
+
+
+def test_before_a_run_each_loader_names_the_file_that_is_missing(models):
+    from portrait_diffusion.nodes.new_views import LoadHPDM
+    from portrait_diffusion.nodes.prior import LoadHeadPrior
+    from portrait_diffusion.nodes.turbo import LoadTurboRefiner
+
+    words = LoadHeadPrior.validate_inputs("ffhqrebalanced512-128.pkl")
+    assert (
+        f"expected the file ffhqrebalanced512-128.pkl in {models / 'portrait_diffusion'}, found none" in words
+    )
+    assert "EG3D: ffhqrebalanced512-128.pkl (size: 378 MB; licence: NVIDIA non-commercial" in words
+    assert "PanoHead" not in words and "SphereHead" in LoadHeadPrior.validate_inputs("another.pkl")
+    assert "published by TencentARC" in LoadHPDM.validate_inputs("inpaint/gone.safetensors")
+    assert "published by NVIDIA" in LoadTurboRefiner.validate_inputs("diffusers/gone")
+    for loader in (LoadHeadPrior, LoadHPDM, LoadTurboRefiner):
+        assert loader.validate_inputs("embedded") is True
+        assert "expected the name of a file, got 5" in loader.validate_inputs(5)
+    (models / "portrait_diffusion" / "mine.pkl").write_bytes(b"x")
+    assert LoadHeadPrior.validate_inputs("mine.pkl") is True
 
 
 def difix_folder(path):

@@ -26,6 +26,13 @@ def test_the_graph_takes_photo_preset_and_seed():
     assert graph.keys() == GRAPH.keys()
 
 
+def test_graphs_that_need_files_of_others_are_not_offered(capsys):
+    assert demo.self_contained() == ["new_views", "portrait_diffusion", "portrait_to_3d", "turbo_portrait"]
+    with pytest.raises(SystemExit):
+        demo.parse(["--workflow", "portrait_panohead"])
+    assert "invalid choice: 'portrait_panohead'" in capsys.readouterr().err
+
+
 def test_files_get_their_names(tmp_path):
     entry = {"filename": "a", "subfolder": "", "type": "output"}
     savers = {"SaveGLB": "3d", "SaveVideo": "images", "SaveImage": "images"}
