@@ -54,5 +54,6 @@ def shared_path(name: str) -> Path | None:
     if folder == DIFFUSERS:
         register(DIFFUSERS, {"folder"})
         paths = [Path(base, rest, "vae", WEIGHTS) for base in folder_paths.get_folder_paths(DIFFUSERS)]
-        return next((path for path in paths if rest and path.is_file()), None)
+        inside = rest not in ("", "..") and rest == os.path.basename(rest)  # whatever a request says
+        return next((path for path in paths if inside and path.is_file()), None)
     return None

@@ -28,9 +28,8 @@ class InversionConfig:
         shape_share: texels of the planes along one of the grid on which the density's may move in that stage (`field.geometry`); 0 for
             planes that colour and density share.
         crop_every: steps between those that look at a piece of the super-resolved picture; 0 for none. crop: its side in raw pixels.
-        perceptual: weight of such a piece's perceptual distance. pixels: of its pixels' errors beside that, 1 where there is
-            none. silhouette: of its opacity's squared
-            distance from the mask.
+        perceptual: weight of such a piece's perceptual distance. pixels: of its pixels' errors beside that, 1 where there is none.
+            silhouette: of its opacity's squared distance from the mask.
         starts: heads that are held against the photo where no encoder tells one: the mean, and some around it.
         latent_noise: of the latents, at the beginning, in shares of the distance of styles from their mean.
         projected: latents' rate rises and falls and the generator's stays as in StyleGAN2's projector (Karras et al. 2020, appendix D)

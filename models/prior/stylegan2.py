@@ -167,7 +167,8 @@ class SynthesisLayer(nn.Module):
             weight = weight * (weight[0].numel() ** -0.5 / weight.abs().amax((1, 2, 3), keepdim=True))
         amplify = math.sqrt(2) * gain  # passes through the leaky ReLU
         scale = demodulation(weight, styles) * amplify
-        if len(x) == 1 and x.numel() > weight.numel():  # the weights are less work than the activations
+        # The weights are less work than the activations, but the slopes by styles would then need those by weights.
+        if len(x) == 1 and x.numel() > weight.numel() and not torch.is_grad_enabled():
             weight = weight * (scale[0, :, None] * styles[0]).to(x.dtype)[:, :, None, None]
             y, scale = x, None
         else:

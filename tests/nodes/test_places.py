@@ -165,3 +165,16 @@ def test_what_difix_lacks_is_named(models, neighbour):  # noqa: F811
     assert "expected its UNet beside diffusers/difix" in words and "copy Difix' folder whole" in words
     words = said(lambda: LoadTurboRefiner.execute("diffusers/gone", prompt=prompt))
     assert "NVIDIA non-commercial" in words and "diffusers/gone" in words
+
+
+def test_no_name_leads_out_of_the_folders(models):
+    from portrait_diffusion.nodes.places import shared_path
+
+    name = "diffusion_pytorch_model.safetensors"
+    for place in ("diffusers/difix", "outside"):
+        save_tensors(models / place / "vae" / name, {"x": torch.zeros(1)}, {})
+    assert shared_path("diffusers/difix") == models / "diffusers" / "difix" / "vae" / name
+    for outside in ("../outside", f"{models}/outside", "difix/../../outside", "..", ""):
+        assert shared_path(f"diffusers/{outside}") is None
+    (models / "branches.safetensors").touch()
+    assert shared_path("inpaint/../branches.safetensors") is None

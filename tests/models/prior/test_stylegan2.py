@@ -80,6 +80,17 @@ def test_scaling_activations_is_the_same_as_scaling_weights(seed):
     assert_close(layer(x, w), slow)
 
 
+@pytest.mark.parametrize("up", [1, 2])
+def test_without_a_graph_one_heads_weights_are_modulated_to_the_same_end(up):
+    torch.manual_seed(0)
+    layer = SynthesisLayer(6, 8, 16, 32 if up else 16, up=up).double()
+    x, w = drawn(1, 6, 16, 16), drawn(1, 16, seed=1)
+    assert x.numel() > layer.weight.numel()
+    with_graph = layer(x, w, "const")
+    with torch.no_grad():
+        assert_close(layer(x, w, "const"), with_graph)
+
+
 @given(seeds)
 def test_demodulation_gives_weights_of_unit_energy(seed):
     weight, styles = drawn(7, 5, 3, 3, seed=seed), drawn(2, 5, seed=seed + 1)
