@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from comfy_api.latest import io
 
 from ..models.diffusion.usage import FROM_MODEL
@@ -95,8 +94,7 @@ class ImageTower:
 
 def with_photo(guide: PublicZero123, photo: AlignedPortrait) -> PublicZero123:
     """A guide that already knows what its image tower sees of a photo: asking that later would load it beside everything else."""
-    image = F.interpolate(photo.on_white()[None], (guide.size,) * 2, mode="bilinear", antialias=True)
-    embedding = guide.embedding(image.clamp(0, 1))
+    embedding = guide.embedding(photo.on_white_at(guide.size)[None])
     return replace(guide, image_tower=lambda pictures: embedding.to(pictures))
 
 

@@ -331,10 +331,7 @@ def ring(
         )
     photo = head.reference.to(head.planes.device)
     coarse = coarse_views(head, photo.camera.before(cameras), size) if coarse is None else coarse
-    first = F.interpolate(photo.on_white()[None], size=(size, size), mode="bilinear", antialias=True)[
-        0
-    ].clamp(0, 1)
-    pictures: dict[int, Tensor] = {PHOTO: first.to(coarse.rgb)}
+    pictures: dict[int, Tensor] = {PHOTO: photo.on_white_at(size).to(coarse.rgb)}
     order = chains(yaw_pitch(cameras)[0].cpu(), float(yaw_pitch(photo.camera)[0]))
     for i, driver in order:  # before any is drawn
         there = (

@@ -196,10 +196,8 @@ class Restoration(Run[None]):
         guide = guides.zero123
         if guide is not None and self.config.picture:
             size = self.config.seen if guide.vae is None else guide.size
-            image = F.interpolate(
-                photo.on_white()[None], size=(size, size), mode="bilinear", antialias=True
-            ).clamp(0, 1)[0]
-            picture = known_picture(guide, guide.vae or guides.model.vae, image, photo.camera)
+            vae = guide.vae or guides.model.vae
+            picture = known_picture(guide, vae, photo.on_white_at(size), photo.camera)
         with torch.no_grad():
             first_planes = head.mapped(self.block).stacks
         return Patient(head, first_planes, photo_target(photo, self.config.seen), picture)

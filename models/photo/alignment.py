@@ -90,6 +90,11 @@ class AlignedPortrait:
         """The person [3, S, S] without the background."""
         return self.image * self.mask + (1 - self.mask)
 
+    def on_white_at(self, size: int) -> Tensor:
+        """The same [3, size, size], in 0..1."""
+        white = self.on_white()[None]
+        return interpolate(white, size=(size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+
     def told_mask(self) -> Tensor:
         """The mask [1, S, S] where the photo tells something, 0 where it does not."""
         return self.mask if self.unknown is None else self.mask * (self.unknown <= 0)

@@ -168,7 +168,7 @@ class SynthesisLayer(nn.Module):
         amplify = math.sqrt(2) * gain  # passes through the leaky ReLU
         scale = demodulation(weight, styles) * amplify
         # The weights are less work than the activations, but the slopes by styles would then need those by weights.
-        if len(x) == 1 and x.numel() > weight.numel() and not torch.is_grad_enabled():
+        if len(x) == 1 and x.numel() > weight.numel() and not styles.requires_grad:
             weight = weight * (scale[0, :, None] * styles[0]).to(x.dtype)[:, :, None, None]
             y, scale = x, None
         else:

@@ -142,8 +142,8 @@ def test_weights_name_their_family(prior, tmp_path):
         load_generator(tmp_path / "strange.safetensors")
 
 
-def test_it_goes_through_the_later_stages(head):
-    assert learnt_block(head.config) is None  # that block knows the embedded prior's planes
+def through_later_stages(head):
+    """Restored, refined and, from refined frames of a turn, baked: the head and the cameras of that turn."""
     draws = torch.Generator().manual_seed(0)
     restoring = RestorationConfig(steps=1, azimuths=2, size=16, seen=32, samples=8, rays=32, picture=0.0)
     (restored,), _ = restore_geometry([head], Guides(model()), restoring, generator=draws)
@@ -155,9 +155,13 @@ def test_it_goes_through_the_later_stages(head):
     cameras = orbit(torch.tensor([0.0, 0.5, -0.5]), torch.zeros(3))
     renders = refined.render(cameras, 64, normals=False).rgb
     frames = refine_sequence(tiny.turbo(), renders, head.reference.on_white()[None], generator=draws)
-    baked = bake(
-        refined, frames, cameras, BakeConfig(steps=2, rays=32, size=32, coarse=8, fine=8), generator=draws
-    )
+    config = BakeConfig(steps=2, rays=32, size=32, coarse=8, fine=8)
+    return bake(refined, frames, cameras, config, generator=draws), cameras
+
+
+def test_it_goes_through_the_later_stages(head):
+    assert learnt_block(head.config) is None  # that block knows the embedded prior's planes
+    baked, cameras = through_later_stages(head)
     view = baked.render(cameras, 64)
     assert view.rgb.shape == (3, 3, 64, 64) and view.rgb.isfinite().all() and baked.generator is not None
 
