@@ -2,7 +2,8 @@
 
 In two bands. The field's texture keeps the large areas, where a wrong gain or a shift of the shape would show; the photo
 brings the detail. Both are its difference from the textured mesh seen by its own camera, so that where the photo and the
-mesh agree nothing changes, and no seam can show.
+mesh agree nothing changes, and no seam can show. A face has one right place for each feature: there only what faces the camera
+takes detail. Hair and clothes bear a shift, and take both from steep surfaces too.
 """
 
 from __future__ import annotations
@@ -19,44 +20,57 @@ from .rasterize import render_mesh, sample_texture
 from .texture import dilate, texels
 
 STEEP = 4.0  # depth per width: a surface turned away by 76 degrees
+# Scene units of the canonical frame: the face is an elliptic cylinder in front of the ears, between the pupils and the mouth.
+FACE_CENTRE, FACE_AXES = (0.0, -0.05), (0.08, 0.10)  # x and y; half axes
+FACE_ENDS = 1.35  # half axes: here nothing is the face any more
+FACE_DEPTH = (0.0, 0.03)  # z: where it begins, where all is
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoConfig:
     """How much of the photo a texture takes; the defaults were chosen on validation heads, seen from up to 70 degrees aside.
 
-    Detail from steeper surfaces gains twice as much at the front, and loses from aside, where it lies in the wrong places of a wrong
-    shape; what is coarser bears a shift.
+    Detail from steeper surfaces of a face gains twice as much at the front, and loses from aside, where it lies in the wrong places
+    of a wrong shape; what is coarser bears a shift. Of hair and clothes it gains 2.5 dB at the front and loses 0.2 from aside.
 
     Attributes:
-        detail_from, detail_to: cosines of the surface's turn away from the camera at which detail begins and is whole.
+        detail_from, detail_to: cosines of the surface's turn away from the camera at which detail begins and is whole, in the face.
         area_from, area_to: the same of what is coarser.
+        other_from, other_to: the same of both outside the face.
         coarse: standard deviation, image widths, of the blur that parts the bands.
         relief: standard deviation, image widths, of the blur of the normals: bumps that are smaller do not turn a surface.
-        soft: standard deviation, image widths, of the blur of the weights, so that none ends at an edge.
+        soft, other_soft: standard deviations, image widths, of the blur of the weights, so that none ends at an edge; in the face, outside.
         inset: image widths by which the mask and the mesh's outline are eroded.
         tolerance: scene units; what lies further behind the nearest surface is hidden.
         gain: the largest factor, either way, between the photo's colours and the mesh's.
     """
 
-    detail_from: float = 0.8
-    detail_to: float = 0.98
+    detail_from: float = 0.84
+    detail_to: float = 0.985
     area_from: float = 0.6
     area_to: float = 0.9
+    other_from: float = 0.3
+    other_to: float = 0.6
     coarse: float = 5 / 512
-    relief: float = 6 / 512
+    relief: float = 14 / 512
     soft: float = 16 / 512
-    inset: float = 2 / 256
+    other_soft: float = 4 / 512
+    inset: float = 2 / 512
     tolerance: float = 0.008
     gain: float = 1.25
 
     def __post_init__(self) -> None:
-        pairs = (self.detail_from, self.detail_to), (self.area_from, self.area_to)
+        pairs = (
+            (self.detail_from, self.detail_to),
+            (self.area_from, self.area_to),
+            (self.other_from, self.other_to),
+        )
         if not all(-1 <= low < high <= 1 for low, high in pairs):
             raise ValueError(
                 f"PhotoConfig: expected cosines from -1 to 1, the first of a pair the lower, got {pairs}; swap or widen them"
             )
-        if min(self.coarse, self.relief, self.soft, self.inset, self.tolerance) <= 0 or self.gain < 1:
+        lengths = self.coarse, self.relief, self.soft, self.other_soft, self.inset, self.tolerance
+        if min(lengths) <= 0 or self.gain < 1:
             raise ValueError(
                 f"PhotoConfig: expected positive lengths and a gain of at least 1, got {self}; raise them"
             )
@@ -110,12 +124,20 @@ def photo_layer(mesh: Mesh, photo: Tensor, mask: Tensor, camera: Camera, config:
     trust = trust * in_front(view.ray_distance, config)
     normal = F.normalize(weighted_blur(view.normal, covered, config.relief), dim=0)
     cosine = facing(camera, normal) * covered
-    detail = _smooth_step(cosine, config.detail_from, config.detail_to) * trust
-    area = _smooth_step(cosine, config.area_from, config.area_to) * trust
-    gain = matched_gain(photo, view.rgb, detail, config.gain)
+    face = face_share(camera, view.ray_distance)
+    other = _smooth_step(cosine, config.other_from, config.other_to)
+
+    def weights(start: float, whole: float) -> tuple[Tensor, Tensor]:
+        """What a band takes, before and after its edges are softened."""
+        taken = torch.lerp(other, _smooth_step(cosine, start, whole), face) * trust
+        return taken, torch.lerp(softened(taken, config.other_soft), softened(taken, config.soft), face)
+
+    sharp, detail = weights(config.detail_from, config.detail_to)
+    _, area = weights(config.area_from, config.area_to)
+    gain = matched_gain(photo, view.rgb, sharp, config.gain)
     difference = photo - gain[:, None, None] * view.rgb
     coarse = weighted_blur(difference, trust, config.coarse)
-    addition = softened(detail, config.soft) * (difference - coarse) + softened(area, config.soft) * coarse
+    addition = detail * (difference - coarse) + area * coarse
     return PhotoLayer(addition * (trust > 0), view.ray_distance, gain)
 
 
@@ -140,6 +162,16 @@ def facing(camera: Camera, normal: Tensor) -> Tensor:
     _, directions = rays(camera.to(normal), size, size)
     towards = -(directions @ camera.cam2world[:3, :3].to(normal))  # from world to camera axes
     return (normal * towards.permute(2, 0, 1)).sum(0, keepdim=True)
+
+
+def face_share(camera: Camera, distance: Tensor) -> Tensor:
+    """[1, S, S] in 0..1: how much of the face is what a camera, unbatched, sees at distances [1, S, S] along unit rays; 0 where none."""
+    size = distance.shape[-1]
+    origins, directions = rays(camera.to(distance), size, size)
+    points = origins + directions * distance.movedim(0, -1)
+    across, up = ((points[..., i] - FACE_CENTRE[i]) / FACE_AXES[i] for i in range(2))
+    inside = 1 - _smooth_step(torch.hypot(across, up), 1.0, FACE_ENDS)
+    return (inside * _smooth_step(points[..., 2], *FACE_DEPTH))[None] * (distance > 0)
 
 
 def in_front(distance: Tensor, config: PhotoConfig) -> Tensor:

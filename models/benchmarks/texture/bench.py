@@ -1,4 +1,4 @@
-"""`bench texture`: whether the photo as texture brings a mesh nearer to exact views, inside the face, from the photo's side and from aside.
+"""`bench texture`: whether the photo as texture brings a mesh nearer to exact views, inside and outside the face, from the photo's side and from aside.
 
 Two meshes of one head that differ in their texture alone, at the size that people get. The face is what of the exact surface lies in an
 elliptic cylinder around it, in front of the ears, from wherever it is seen.
@@ -16,7 +16,7 @@ from ...camera import rays
 from ...commands.report import Row
 from ...head import Head
 from ...mesh.mesh import Mesh
-from ...mesh.photo_texture import with_photo
+from ...mesh.photo_texture import FACE_AXES, FACE_CENTRE, with_photo
 from ...mesh.rasterize import render_mesh
 from ...metrics.image import high_frequency, masked_psnr
 from ...portrait import DELIVERED, head_to_mesh
@@ -30,10 +30,8 @@ from ..store import HeadBench, difference_rows, mean_rows, store_path
 from .photographed import YAWS, Photographed, photographed_head, shortened
 
 FIELD, PHOTO = "the field's texture", "with the photo"
-FACE_CENTRE = (0.0, -0.05)  # scene units, x and y: between the pupils and the mouth
-FACE_AXES = (0.08, 0.10)  # half axes: from cheek to cheek, from brows to chin
 FACE_BACK = 0.02  # z; ears lie behind
-UNITS = {f"PSNR inside the face, {yaw} degrees": "dB" for yaw in YAWS}
+UNITS = {f"PSNR {where} the face, {yaw} degrees": "dB" for where in ("inside", "outside") for yaw in YAWS}
 DETAIL = "detail's correlation with the exact one, 0 degrees"
 
 
@@ -55,9 +53,13 @@ def pictures(mesh: Mesh, views: MultiView) -> Tensor:
 
 
 def figures(shown: Tensor, views: MultiView) -> dict[str, float]:
-    """How near pictures [V, 3, S, S] are to exact ones inside the face."""
+    """How near pictures [V, 3, S, S] are to exact ones, inside the face and on the rest of the person."""
     masks, exact = face_masks(views), views.views.rgb
-    values = (masked_psnr(shown[i, None], exact[i, None], masks[i, None]) for i in range(len(shown)))
+    values = (
+        masked_psnr(shown[i, None], exact[i, None], where[i, None])
+        for where in (masks, views.views.mask - masks)
+        for i in range(len(shown))
+    )
     _, correlation = high_frequency(shown[:1], exact[:1], masks[:1])
     return dict(zip(UNITS, values, strict=True)) | {DETAIL: correlation}
 

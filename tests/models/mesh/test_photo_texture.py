@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from portrait_diffusion.models.camera import FOCAL, RADIUS, frontal, orbit, project
+from portrait_diffusion.models.camera import FOCAL, RADIUS, frontal, orbit, project, rays
 from portrait_diffusion.models.mesh import photo_texture as p
 from portrait_diffusion.models.mesh.mesh import Mesh
 from torch.testing import assert_close
@@ -69,11 +69,27 @@ def test_a_surface_that_is_turned_away_gets_nothing(yaw):
     assert_close(p.with_photo(mesh, *portrait(noise())).texture, mesh.texture)
 
 
-def test_a_surface_that_is_turned_a_little_gets_some():
-    little, more = (
-        p.with_photo(turned(plane(side=0.4), yaw), *portrait(noise())).texture for yaw in (0.2, 0.8)
-    )
-    assert (little - 0.5).std() > 2 * (more - 0.5).std() > 0
+def taken(yaw, depth):
+    """How much of a photo's noise a plane takes at a depth before the frame's middle, turned by yaw."""
+    mesh = turned(plane(side=0.2), yaw)
+    mesh = replace(mesh, vertices=mesh.vertices + torch.tensor([0.0, *p.FACE_CENTRE[1:], depth]))
+    return (p.with_photo(mesh, *portrait(noise())).texture - 0.5).std()
+
+
+def test_in_the_face_only_what_faces_the_camera_takes_the_photo_and_elsewhere_steep_surfaces_too():
+    in_face, elsewhere = 0.1, -0.1
+    assert taken(0.2, in_face) > 2 * taken(0.8, in_face) > 0
+    assert taken(0.2, elsewhere) < 1.3 * taken(0.8, elsewhere)
+
+
+def test_the_face_is_told_by_where_a_surface_lies():
+    camera, size = frontal(), 65
+    for depth, expected in ((0.1, 1.0), (-0.1, 0.0)):
+        flat = rays(camera, size, size)[1][..., 2].abs()  # a plane's distance along unit rays
+        share = p.face_share(camera, ((RADIUS - depth) / flat)[None])
+        _, _, middle = share.shape
+        assert share[0, middle // 2 + 8, middle // 2] == expected and not share[0, :, 0].any()
+    assert not p.face_share(camera, torch.zeros(1, size, size)).any()
 
 
 def test_what_lies_behind_a_surface_gets_nothing():
@@ -146,5 +162,7 @@ def test_what_cannot_be_painted_says_so():
         p.with_photo(replace(plane(), texture=None), *portrait(noise()))
     with pytest.raises(ValueError, match="the first of a pair the lower"):
         p.PhotoConfig(detail_from=0.9, detail_to=0.5)
+    with pytest.raises(ValueError, match="the first of a pair the lower"):
+        p.PhotoConfig(other_from=0.9)
     with pytest.raises(ValueError, match="positive lengths"):
         p.PhotoConfig(coarse=0)
