@@ -2,7 +2,7 @@
 
 import json
 import re
-from importlib.metadata import PackageNotFoundError, files
+from importlib.metadata import files
 
 import pytest
 from portrait_diffusion.models.public_models import PUBLIC
@@ -43,26 +43,17 @@ def test_the_note_names_every_file(name):
 
 
 def page_suffixes() -> tuple[str, ...]:
-    """Of the files that the installed page looks for, from its own scripts; skips where there is none to ask."""
-    scripts = [path.locate() for path in frontend() if path.suffix == ".js" and path.parent.name == "assets"]
-    lists = {
+    """Of the files that the installed page looks for, from its own scripts."""
+    installed = files("comfyui-frontend-package") or []
+    scripts = [path.locate() for path in installed if path.suffix == ".js" and path.parent.name == "assets"]
+    (found,) = {
         match
         for path in scripts
         for match in re.findall(
             r"new Set\(\[(`\.safetensors`[^\]]*`\.gguf`)\]", path.read_text(encoding="utf-8")
         )
     }
-    if not lists:
-        pytest.skip("no page of ComfyUI is installed, or it keeps this list in another form")
-    return tuple(suffix.strip("`") for suffix in lists.pop().split(","))
-
-
-def frontend() -> list:
-    """Files of the installed page."""
-    try:
-        return files("comfyui-frontend-package") or []
-    except PackageNotFoundError:
-        return []
+    return tuple(suffix.strip("`") for suffix in found.split(","))
 
 
 def test_which_of_them_the_page_looks_for():
