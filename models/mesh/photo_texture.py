@@ -30,8 +30,8 @@ FACE_DEPTH = (0.0, 0.03)  # z: where it begins, where all is
 class PhotoConfig:
     """How much of the photo a texture takes; the defaults were chosen on validation heads, seen from up to 70 degrees aside.
 
-    Detail from steeper surfaces of a face gains twice as much at the front, and loses from aside, where it lies in the wrong places
-    of a wrong shape; what is coarser bears a shift. Of hair and clothes it gains 2.5 dB at the front and loses 0.2 from aside.
+    Detail from steeper surfaces of a face gains at the front and loses from aside, where it lies in the wrong places of a wrong
+    shape; what is coarser bears a shift. Of hair and clothes it gains far more than it loses (`bench texture`).
 
     Attributes:
         detail_from, detail_to: cosines of the surface's turn away from the camera at which detail begins and is whole, in the face.
@@ -169,9 +169,14 @@ def face_share(camera: Camera, distance: Tensor) -> Tensor:
     size = distance.shape[-1]
     origins, directions = rays(camera.to(distance), size, size)
     points = origins + directions * distance.movedim(0, -1)
-    across, up = ((points[..., i] - FACE_CENTRE[i]) / FACE_AXES[i] for i in range(2))
-    inside = 1 - _smooth_step(torch.hypot(across, up), 1.0, FACE_ENDS)
+    inside = 1 - _smooth_step(across_face(points), 1.0, FACE_ENDS)
     return (inside * _smooth_step(points[..., 2], *FACE_DEPTH))[None] * (distance > 0)
+
+
+def across_face(points: Tensor) -> Tensor:
+    """[...]: how far points [..., 3] lie from the axis of the face's cylinder, in its half axes: below 1 inside."""
+    across, up = ((points[..., i] - FACE_CENTRE[i]) / FACE_AXES[i] for i in range(2))
+    return torch.hypot(across, up)
 
 
 def in_front(distance: Tensor, config: PhotoConfig) -> Tensor:

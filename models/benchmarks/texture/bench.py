@@ -16,7 +16,7 @@ from ...camera import rays
 from ...commands.report import Row
 from ...head import Head
 from ...mesh.mesh import Mesh
-from ...mesh.photo_texture import FACE_AXES, FACE_CENTRE, with_photo
+from ...mesh.photo_texture import across_face, with_photo
 from ...mesh.rasterize import render_mesh
 from ...metrics.image import high_frequency, masked_psnr
 from ...portrait import DELIVERED, head_to_mesh
@@ -40,8 +40,7 @@ def face_masks(views: MultiView) -> Tensor:
     size = views.views.rgb.shape[-1]
     origins, directions = rays(views.camera, size, size)
     points = origins + directions * views.views.ray_distance.movedim(1, -1)
-    across, up = ((points[..., i] - FACE_CENTRE[i]) / FACE_AXES[i] for i in range(2))
-    face = (across.square() + up.square() < 1) & (points[..., 2] > FACE_BACK)
+    face = (across_face(points) < 1) & (points[..., 2] > FACE_BACK)
     return face[:, None].to(views.views.mask) * views.views.mask
 
 
