@@ -43,11 +43,11 @@ def roll_in(wide: Tensor) -> Tensor:
 def resize(planes: Tensor, size: int) -> Tensor:
     """Planes [B, 3, C, H, W] at [B, 3, C, size, size], each by itself: bicubic, antialiased where they shrink."""
     flat = planes.flatten(0, 1)
-    if flat.shape[-2:] == (size, size):
+    if tuple(flat.shape[-2:]) == (size, size):
         return planes
-    shrinks = size < flat.shape[-1]
+    smooth = size < flat.shape[-1]
     return F.interpolate(
-        flat, size=(size, size), mode="bicubic", align_corners=False, antialias=shrinks
+        flat, size=(size, size), mode="bicubic", align_corners=False, antialias=smooth
     ).unflatten(0, (-1, PLANES))
 
 

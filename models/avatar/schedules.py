@@ -236,14 +236,14 @@ def sample(
     return clean
 
 
-def guided_noise(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
-    """Classifier-free guidance of the noise half of outputs whose other half tells a variance (Ho & Salimans 2022).
+def guided_noise(conditional: Tensor, unconditional: Tensor, scale: float, channels: int) -> Tensor:
+    """Classifier-free guidance of the noise (Ho & Salimans 2022); what outputs tell of the variance is left out.
 
     Args:
-        conditional, unconditional: [B, 2 C, ...].
+        conditional, unconditional: [B, C or 2 C, ...], the noise first. channels: C.
 
     Returns:
         [B, C, ...].
     """
-    noise, empty = conditional.chunk(2, 1)[0], unconditional.chunk(2, 1)[0]
+    noise, empty = conditional[:, :channels], unconditional[:, :channels]
     return empty + scale * (noise - empty)

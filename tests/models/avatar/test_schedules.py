@@ -119,7 +119,9 @@ def test_the_reference_s_guided_step(golden):
         ours.network_time(schedule, golden.given("step_t")), golden.wanted("step_scaled_t").float()
     )
     conditional, unconditional = golden.given("step_model_output_cond_uncond").chunk(2)
-    output = guided_noise(conditional, unconditional, config["guidance_scale"])
+    output = guided_noise(
+        conditional, unconditional, config["guidance_scale"], golden.given("step_x").shape[1]
+    )
     t_next = steps[index - 1] if index else CLEAN
     z, clean = ancestral_step(schedule, golden.given("step_x"), output, t, t_next, golden.given("step_noise"))
     assert_near(clean, golden.wanted("step_pred_x0"), 1e-5, "step_pred_x0")
@@ -181,9 +183,9 @@ def test_a_network_that_knows_the_answer_gives_it(config):
 
 def test_guidance_leaves_the_variance_out():
     a, b = random(2, 6, 3), random(2, 6, 3, seed=1)
-    assert_close(guided_noise(a, b, 1.0), a[:, :3])
-    assert_close(guided_noise(a, b, 0.0), b[:, :3])
-    assert_close(guided_noise(a, b, 2.0), 2 * a[:, :3] - b[:, :3])
+    assert_close(guided_noise(a, b, 1.0, 3), a[:, :3])
+    assert_close(guided_noise(a, b, 0.0, 3), b[:, :3])
+    assert_close(guided_noise(a, b, 2.0, 3), 2 * a[:, :3] - b[:, :3])
 
 
 @pytest.mark.parametrize("count, every", ((10, 100), (7, 142), (1000, 1)))
