@@ -148,9 +148,6 @@ def generate(
     config = cascade.config
     total = config.base_steps + config.upsampler_steps
 
-    def report(offset: int) -> Progress | None:
-        return None if callback is None else lambda done, _, planes: callback(offset + done, total, planes)
-
     coarse = generate_coarse(
         cascade.base,
         schedule_of(config.base_schedule),
@@ -158,7 +155,7 @@ def generate(
         generator,
         steps=config.base_steps,
         guidance_scale=config.guidance_scale,
-        callback=report(0),
+        callback=_later(callback, 0, total),
     )
     noise = draw_noise(coarse.shape, generator, coarse)
     return generate_fine(
@@ -168,7 +165,7 @@ def generate(
         conditions,
         generator,
         steps=config.upsampler_steps,
-        callback=report(config.base_steps),
+        callback=_later(callback, config.base_steps, total),
     )
 
 
@@ -197,8 +194,8 @@ def generate_coarse(
         z = z.to(weight.dtype)
         if guidance_scale == 1:
             return base(z, time, portraits)[:, :C].float()
-        both = base(torch.cat([z, z]), torch.cat([time, time]), pairs).float()
-        return guided_noise(*both.chunk(2), guidance_scale, C)
+        conditional, unconditional = base(torch.cat([z, z]), torch.cat([time, time]), pairs).float().chunk(2)
+        return guided_noise(conditional, unconditional, guidance_scale, C)
 
     noise = draw_noise((B, C, size, PLANES * size), generator, weight)
     return roll_in(
@@ -233,6 +230,13 @@ def generate_fine(
     return roll_in(
         sample(schedule, predict, noise, sampling_steps(schedule, steps), generator, _unrolled(callback))
     )
+
+
+def _later(callback: Progress | None, offset: int, total: int) -> Progress | None:
+    """A callback of a stage that begins after `offset` of `total` steps."""
+    if callback is None:
+        return None
+    return lambda done, _, planes: callback(offset + done, total, planes)
 
 
 def _unrolled(callback: Progress | None) -> Progress | None:

@@ -6,11 +6,14 @@ two axes and its rows along the second, and the planes are xy, xz and yz, as in 
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 PLANES = 3
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def roll_out(planes: Tensor) -> Tensor:
@@ -51,7 +54,7 @@ def resize(planes: Tensor, size: int) -> Tensor:
     ).unflatten(0, (-1, PLANES))
 
 
-def set_to_zero(layer: nn.Module) -> nn.Module:
+def set_to_zero(layer: Module) -> Module:
     """The layer with weights of zero, so that what it adds begins as nothing."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
@@ -84,9 +87,9 @@ class AwareConv(nn.Module):
         (x_xy, y_xy), (x_xz, z_xz), (y_yz, z_yz) = _profiles(xy), _profiles(xz), _profiles(yz)
         return torch.cat(
             [
-                self._convolve(self.out_layers1, (xy, _along_columns(x_xz), _along_rows(y_yz))),
-                self._convolve(self.out_layers2, (_along_columns(x_xy), xz, _along_rows(z_yz))),
-                self._convolve(self.out_layers3, (_along_columns(y_xy), _along_rows(z_xz), yz)),
+                _convolve(self.out_layers1, (xy, _along_columns(x_xz), _along_rows(y_yz))),
+                _convolve(self.out_layers2, (_along_columns(x_xy), xz, _along_rows(z_yz))),
+                _convolve(self.out_layers3, (_along_columns(y_xy), _along_rows(z_xz), yz)),
             ],
             3,
         )
@@ -108,17 +111,16 @@ class AwareConv(nn.Module):
         of_yz = torch.cat([spread(_along_columns(y_xy)), spread(_along_rows(z_xz)), yz], 1)
         return torch.cat([self.out_layers1(of_xy), self.out_layers2(of_xz), self.out_layers3(of_yz)], 3)
 
-    def _convolve(self, layer: nn.Module, parts: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """The layer on its three parts: a plane [B, C, H, H] and two lines, [B, C, 1, H] or [B, C, H, 1]."""
-        side = max(part.shape[2] for part in parts)
-        weight, bias = layer.weight.to(parts[0]), layer.bias.to(parts[0])  # casting layers store others
-        return sum(
-            (
-                _convolve_part(part, kernel, side)
-                for part, kernel in zip(parts, weight.chunk(PLANES, 1), strict=True)
-            ),
-            bias[:, None, None],
-        )
+
+def _convolve(layer: nn.Conv2d, parts: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """A layer on its three parts: a plane [B, C, H, H] and two lines, [B, C, 1, H] or [B, C, H, 1]."""
+    side = max(part.shape[2] for part in parts)
+    kernels = layer.weight.to(parts[0]).chunk(PLANES, 1)  # casting layers store weights of another type
+    first, second, third = (
+        _convolve_part(part, kernel, side) for part, kernel in zip(parts, kernels, strict=True)
+    )
+    result = first + second + third
+    return result if layer.bias is None else result + layer.bias.to(result)[:, None, None]
 
 
 def _square_planes(wide: Tensor) -> tuple[Tensor, ...]:

@@ -164,20 +164,13 @@ class ConditionedNetwork(nn.Module):
         Raises:
             ValueError: there is no such map, or one of other channels.
         """
-        tap, channels, patch, side = (
-            x[index]
-            for x in (
-                self.config.map_taps,
-                self.config.map_channels,
-                self.config.map_patches,
-                self.config.map_sides,
-            )
-        )
-        shape = list(conditions.maps[tap].shape) if tap < len(conditions.maps) else "none"
-        if tap >= len(conditions.maps) or shape[1] != channels or min(shape[2:]) < patch:
+        config = self.config
+        tap, channels, patch = config.map_taps[index], config.map_channels[index], config.map_patches[index]
+        maps, side = conditions.maps, config.map_sides[index]
+        if tap >= len(maps) or maps[tap].shape[1] != channels or min(maps[tap].shape[2:]) < patch:
             raise ValueError(
-                f"conditions: expected map {tap} to be [B, {channels}, H, W] of at least {patch} x {patch}, got {shape}; "
-                "tell the maps that the model's config names"
+                f"conditions: expected map {tap} to be [B, {channels}, H, W] of at least {patch} x {patch}, "
+                f"got maps {[list(x.shape) for x in maps]}; tell those that the model's config names"
             )
-        features = self.get_submodule(f"norm{side}")(conditions.maps[tap])
+        features = self.get_submodule(f"norm{side}")(maps[tap])
         return self.get_submodule(f"vae_ms_feature_proj_{side}")(features).flatten(2)

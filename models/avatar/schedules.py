@@ -36,15 +36,15 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         integers(self, count=(1, 100_000))
-        numbers(self, start=(0, 100), end=(0, 100), tau=(1e-3, 100))
+        numbers(self, start=(-100, 100), end=(-100, 100), tau=(1e-3, 100))
         if self.kind not in KINDS or self.prediction not in PREDICTIONS:
             raise ValueError(
                 f"ScheduleConfig: expected a kind among {', '.join(KINDS)} and a prediction among {', '.join(PREDICTIONS)}, "
                 f"got {shown(self.kind)} and {shown(self.prediction)}; choose some of them"
             )
-        if self.start >= self.end or (self.kind == "cosine" and self.end > 1):
+        if self.start >= self.end or (self.kind == "cosine" and not 0 <= self.start < self.end <= 1):
             raise ValueError(
-                f"ScheduleConfig: expected start below end, and end at most 1 of a cosine, got {self.start} and {self.end}; "
+                f"ScheduleConfig: expected start below end, and both in 0 .. 1 of a cosine, got {self.start} and {self.end}; "
                 "order them so"
             )
 
@@ -171,10 +171,10 @@ def sampling_steps(schedule: Schedule, count: int) -> Tensor:
     return T - 1 - torch.arange(count) * (T // count)
 
 
-def step_noise(schedule: Schedule, t: int, t_next: int) -> float:
-    """sigma of the noise that an ancestral step from t to t_next adds (Song et al. 2021, eq. 16 with eta 1); 0 where t_next is CLEAN."""
+def step_noise(schedule: Schedule, t: int, t_next: int, eta: float = 1.0) -> float:
+    """sigma of the noise that a step from t to t_next adds (Song et al. 2021, eq. 16); 0 where t_next is CLEAN."""
     a, b = _signal(schedule, t), _signal(schedule, t_next)
-    return math.sqrt((1 - b) / (1 - a) * (1 - a / b))
+    return eta * math.sqrt((1 - b) / (1 - a) * (1 - a / b))
 
 
 def _signal(schedule: Schedule, t: int) -> float:
@@ -188,20 +188,20 @@ def clean_estimate(schedule: Schedule, output: Tensor, z: Tensor, t: int) -> Ten
 
 
 def ancestral_step(
-    schedule: Schedule, z: Tensor, output: Tensor, t: int, t_next: int, noise: Tensor
+    schedule: Schedule, z: Tensor, output: Tensor, t: int, t_next: int, noise: Tensor, eta: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """One step of DDPM's sampler over any distance (Song et al. 2021, eq. 12 with eta 1), and the clean estimate on its way.
+    """One step of DDPM's sampler over any distance (Song et al. 2021, eq. 12), and the clean estimate on its way.
 
     The noise in z is the network's own, also where the clean estimate was clipped.
 
     Args:
-        z, output, noise: [B, ...]. t, t_next: steps; CLEAN for the last.
+        z, output, noise: [B, ...]. t, t_next: steps; CLEAN for the last. eta: 1 for DDPM, as RodinHD; 0 adds no noise (DDIM).
 
     Returns:
         z at t_next and clean estimate, [B, ...] each.
     """
     clean = clean_estimate(schedule, output, z, t)
-    b, sigma = _signal(schedule, t_next), step_noise(schedule, t, t_next)
+    b, sigma = _signal(schedule, t_next), step_noise(schedule, t, t_next, eta)
     direction = math.sqrt(max(1 - b - sigma**2, 0.0)) * noise_from(schedule, output, z, t)
     return math.sqrt(b) * clean + direction + sigma * noise, clean
 

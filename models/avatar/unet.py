@@ -65,7 +65,7 @@ class BaseConfig(ReadingConfig):
         integer_tuple(
             self,
             "attention_maps",
-            count=(len(self.attention),) * 2,
+            count=(len(self.attention), len(self.attention)),
             each=(NO_MAP, len(self.map_channels) - 1),
         )
         self._check_levels()

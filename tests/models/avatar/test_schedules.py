@@ -1,6 +1,7 @@
 """models/avatar/schedules.py: the reference's tables and sampler step; what schedules and the sampler promise."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,20 +20,24 @@ from portrait_diffusion.models.avatar.schedules import (
     schedule_of,
     step_noise,
 )
-from portrait_diffusion.models.diffusion.schedule import CLEAN, add_noise
+from portrait_diffusion.models.diffusion.schedule import CLEAN, add_noise, ddim_step
 from torch.testing import assert_close
 
 from ...golden_fixtures import assert_near, each
 
-NAMES = {"linear": "linear", "squaredcos_cap_v2": "squared_cosine"}
-REFERENCE = {"cosine_light": BASE, "sigmoid_light": UPSAMPLER}
+NAMES = {
+    "linear": ScheduleConfig(kind="linear"),
+    "squaredcos_cap_v2": ScheduleConfig(kind="squared_cosine"),
+    "cosine_light": BASE,
+    "cosine": ScheduleConfig(tau=5.0),
+}  # the reference's options
 TABLE = 1e-9
 
 
 def config_of(entry):
     """Of a schedule as the reference's fixtures name it."""
     if entry["kind"] == "named":
-        return ScheduleConfig(kind=NAMES[entry["name"]], count=entry["num_steps"])
+        return replace(NAMES[entry["name"]], count=entry["num_steps"])
     return ScheduleConfig(
         kind=entry["kind"],
         count=entry["num_steps"],
@@ -98,19 +103,12 @@ def test_the_reference_s_sampling_steps(golden):
 
 def schedule_named(golden):
     """The schedule that a fixture of losses and steps calls by the reference's name."""
-    name, count = golden.config["schedule"], golden.config["num_steps"]
-    if name in NAMES:
-        return schedule_of(ScheduleConfig(kind=NAMES[name], count=count))
-    base = REFERENCE.get(name) or ScheduleConfig(tau=5.0)  # the reference's "cosine"
-    return schedule_of(
-        ScheduleConfig(kind=base.kind, count=count, start=base.start, end=base.end, tau=base.tau)
-    )
+    return schedule_of(replace(NAMES[golden.config["schedule"]], count=golden.config["num_steps"]))
 
 
 @each("diffusion_rodin_losses*")
 def test_the_reference_s_guided_step(golden):
     config, schedule = golden.config, schedule_named(golden)
-    assert config["eta"] == 1
     steps = [*sampling_steps(schedule, config["sampling_steps"]).flip(0).tolist()]
     index = config["step_index"]
     t = int(golden.given("step_t"))
@@ -123,7 +121,9 @@ def test_the_reference_s_guided_step(golden):
         conditional, unconditional, config["guidance_scale"], golden.given("step_x").shape[1]
     )
     t_next = steps[index - 1] if index else CLEAN
-    z, clean = ancestral_step(schedule, golden.given("step_x"), output, t, t_next, golden.given("step_noise"))
+    z, clean = ancestral_step(
+        schedule, golden.given("step_x"), output, t, t_next, golden.given("step_noise"), config["eta"]
+    )
     assert_near(clean, golden.wanted("step_pred_x0"), 1e-5, "step_pred_x0")
     assert_near(z, golden.wanted("step_x_prev"), 1e-5, "step_x_prev")
 
@@ -181,6 +181,13 @@ def test_a_network_that_knows_the_answer_gives_it(config):
     assert progress == [(i + 1, 10, clean.shape) for i in range(10)]
 
 
+def test_without_eta_a_step_is_ddim_s():
+    schedule, z, noise = schedule_of(ScheduleConfig(kind="linear")), random(1, 4), random(1, 4, seed=1)
+    z = 0.1 * z + noise  # nothing is clipped
+    ours_z, _ = ancestral_step(schedule, z, noise, 500, 400, random(1, 4, seed=2), eta=0.0)
+    assert_close(ours_z, ddim_step(schedule, z, noise, 500, 400), rtol=1e-4, atol=1e-5)
+
+
 def test_guidance_leaves_the_variance_out():
     a, b = random(2, 6, 3), random(2, 6, 3, seed=1)
     assert_close(guided_noise(a, b, 1.0, 3), a[:, :3])
@@ -199,7 +206,8 @@ def test_steps_begin_at_the_last(count, every):
     [
         (lambda: ScheduleConfig(kind="cubic"), "expected a kind among cosine, sigmoid"),
         (lambda: ScheduleConfig(start=1.0, end=0.5), "expected start below end"),
-        (lambda: ScheduleConfig(end=1.5), "end at most 1 of a cosine"),
+        (lambda: ScheduleConfig(end=1.5), "both in 0 .. 1 of a cosine"),
+        (lambda: ScheduleConfig(start=-0.5), "both in 0 .. 1 of a cosine, got -0.5 and 1.0"),
         (lambda: ScheduleConfig(tau=0), "expected tau from 0.001 to 100, got 0"),
         (lambda: sampling_steps(schedule_of(UPSAMPLER), 101), "expected a count from 1 to 100, got 101"),
         (lambda: posterior(schedule_of(ScheduleConfig(kind="linear", count=1))), "at least two steps, got 1"),

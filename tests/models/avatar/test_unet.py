@@ -21,9 +21,10 @@ def config_of(golden):
     values, state = golden.config, golden.state()
     assert values["resblock_updown"] and values["num_heads_upsample"] == -1
     multipliers, size, width = values["channel_mult"], values["image_size"], values["model_channels"]
-    heights = [size // rate for rate in values["attention_resolutions"]]
+    heights = [size // rate for rate in values["attention_resolutions"] if rate < 2 ** len(multipliers)]
     blocks = values["num_res_blocks"]
     heads = values["num_head_channels"]
+    projections = [state[f"vae_ms_feature_proj_{side}.weight"] for side in (128, 64, 32)]
     return BaseConfig(
         size=size,
         plane_channels=values["in_channels"],
@@ -40,7 +41,8 @@ def config_of(golden):
         latent_width=state["conv1.weight"].shape[0],
         latent_patch=state["conv1.weight"].shape[2],
         token_width=values["encoder_channels"],
-        map_channels=[golden.given(f"vae_feat_{i}").shape[1] for i in range(3)],
+        map_channels=[projection.shape[1] for projection in projections],
+        map_patches=[projection.shape[2] for projection in projections],
     )
 
 
@@ -154,7 +156,7 @@ def test_configs_that_make_no_network_are_refused(changes, words):
         (lambda x, t, c: (x, t[:1], c), r"for each of 2 rows, got times \[1\] and 2 conditions"),
         (lambda x, t, c: (x, t, c[:1]), "got times .* and 1 conditions"),
         (lambda x, t, c: (x, t, Conditions(c.latent[:, :3], c.maps)), r"expected a latent \[B, 4, h, w\]"),
-        (lambda x, t, c: (x, t, Conditions(c.latent, c.maps[:1])), "expected map 1 to be .* got none"),
+        (lambda x, t, c: (x, t, Conditions(c.latent, c.maps[:1])), "expected map 1 to be .* got maps"),
         (lambda x, t, c: (x, t, Conditions(c.latent, c.maps[::-1])), r"expected map 0 to be \[B, 8, H, W\]"),
     ],
 )
