@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..bounds import flags, integer_tuple, integers, numbers
 from .conditioning import Conditions
-from .planes import AwareConv, resize, roll_in, roll_out
+from .planes import PLANES, AwareConv, resize, roll_in, roll_out, set_to_zero
 from .reading import ConditionedNetwork, ReadingConfig, attend
 from .unet import check_rows
 
@@ -136,9 +136,7 @@ class CrossAttentionBlock(nn.Module):
         self.norm_encoder = operations.GroupNorm(groups, tokens)
         self.qkv = operations.Conv1d(channels, channels, 1)
         self.encoder_kv = operations.Conv1d(tokens, 2 * channels, 1)
-        self.proj_out = operations.Conv1d(channels, channels, 1)
-        for parameter in self.proj_out.parameters():
-            nn.init.zeros_(parameter)
+        self.proj_out = set_to_zero(operations.Conv1d(channels, channels, 1))
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
         """x [B, C, H, W], tokens [B, D, L] -> [B, C, H, W]."""
@@ -251,7 +249,7 @@ class Upsampler(ConditionedNetwork):
         """
         config = self.config
         check_rows(x, time, conditions, config.plane_channels, config.size)
-        if low.ndim != 4 or low.shape[:2] != x.shape[:2] or low.shape[3] != 3 * low.shape[2]:
+        if low.ndim != 4 or low.shape[:2] != x.shape[:2] or low.shape[3] != PLANES * low.shape[2]:
             raise ValueError(
                 f"upsampler: expected coarse planes [{len(x)}, {config.plane_channels}, h, 3 h] for each row, got {list(low.shape)}; "
                 "roll them out"

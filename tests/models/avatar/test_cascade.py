@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -127,6 +128,14 @@ def test_a_blur_s_width_is_its_sigma():
 def test_a_config_survives_json():
     values = json.loads(json.dumps(asdict(small.AVATAR)))
     assert configured(AvatarConfig, values, "avatar model") == small.AVATAR
+
+
+def test_all_layers_with_weights_are_the_caller_s():
+    """So that a node can have them cast and moved as ComfyUI's layers are."""
+    kinds = ("Linear", "Conv1d", "Conv2d", "GroupNorm", "LayerNorm")
+    operations = SimpleNamespace(**{kind: type(kind, (getattr(torch.nn, kind),), {}) for kind in kinds})
+    layers = [m for m in Cascade(small.AVATAR, operations=operations).modules() if hasattr(m, "weight")]
+    assert layers and all(type(layer) in vars(operations).values() for layer in layers)
 
 
 def test_the_paper_s_config_fits_together():
