@@ -25,10 +25,11 @@ from .field.casting import (
     render,
     render_features,
 )
+from .field.decoders import decoder_of
 from .field.geometry import coarse_offset, moved
 from .field.outline import empty, outline, render_pixels
 from .field.prepared import prepare
-from .field.triplane import Decoder, FieldConfig, TriplaneField
+from .field.triplane import FieldConfig, TriplaneField
 from .field.volume_rendering import RenderConfig
 from .photo.alignment import AlignedPortrait
 from .prior.contract import HeadGenerator
@@ -304,7 +305,9 @@ def load_head(path: Path) -> Head:
         )
         load_into(generator.decoder, own, f"head file {name}")
     decoder = (
-        build(lambda: Decoder(config), own, f"head file {name}") if generator is None else generator.decoder
+        build(lambda: decoder_of(config), own, f"head file {name}")
+        if generator is None
+        else generator.decoder
     )
     latents = _latents(tensors, generator, config, name)
     geometry = tensors.get("geometry")
@@ -351,17 +354,17 @@ def _latents(
             check_tensor(latents, "latents", (1, *latents.shape[-2:]), name)
         return latents
     field = generator.config.field
-    if (field.channels, field.features) != (config.channels, config.features):
+    if (field.channels, field.features, field.decoder) != (config.channels, config.features, config.decoder):
         raise ValueError(
-            f"head file: expected {config.channels} channels and {config.features} features as its planes have, but the generator in {name} "
-            f"has {field.channels} and {field.features}; save the head again"
+            f"head file: expected {config.channels} channels, {config.features} features and a decoder of the kind {config.decoder} as its "
+            f"planes have, but the generator in {name} has {field.channels}, {field.features} and {field.decoder}; save the head again"
         )
     if latents is not None:
         check_tensor(latents, "latents", (1, generator.num_ws, generator.config.w_dim), name)
     return latents
 
 
-def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) -> Decoder:
+def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) -> nn.Module:
     """The decoder of a head of version 1, whose layers had no equalised rates.
 
     Args:
@@ -377,4 +380,4 @@ def first_decoder(config: FieldConfig, tensors: dict[str, Tensor], name: str) ->
             weight = old[f"{key}.weight"]
             rate = weight.shape[1] ** 0.5 if weight.ndim == 2 else 1  # another shape is named below
             state |= {f"{new}.weight": weight * rate, f"{new}.bias": old[f"{key}.bias"]}
-    return build(lambda: Decoder(config), state, f"head file {name}").requires_grad_(False)
+    return build(lambda: decoder_of(config), state, f"head file {name}").requires_grad_(False)

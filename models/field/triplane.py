@@ -20,6 +20,13 @@ AXES = {"x": 0, "y": 1, "z": 2}
 OURS = ("xy", "xz", "yz")  # PanoHead's, too
 EG3D = ("xy", "xz", "zx")  # as released: no plane sees y and z together, and the weights need it so
 ACTIVATIONS = ("sigmoid", "lrelu", "none")
+PERCEPTRON, FREQUENCIES = "perceptron", "frequencies"
+DECODERS = (PERCEPTRON, FREQUENCIES)
+FAINTEST, STRONGEST = (
+    -80.0,
+    60.0,
+)  # log-densities: below is 0, and above float32's sums along a ray would be infinite
+STEEPEST = 15.0  # log-density from which on the slope of an exponential stays
 MOST = 2**28  # numbers in one head's planes: 1 GiB, five times the largest public ones
 
 
@@ -36,13 +43,16 @@ class FieldConfig:
         hidden: width of the decoder's hidden layer.
         features: F, outputs of the decoder beside the density; the first three are the colour.
         activation: of those outputs: "sigmoid" (a little wider than 0 .. 1), "lrelu" or "none" (colours are -1 .. 1).
-        density_shift: added to the raw density before the softplus (EG3D: -1).
-        density_scale: times the softplus, per scene unit (EG3D: 1).
+        density_shift: added to the raw density before the softplus, or the exponential (EG3D: -1; RodinHD: 0).
+        density_scale: times the softplus, or the exponential, per scene unit (EG3D: 1).
         surface_density: density per scene unit that a mesh takes as its surface.
         crop: scene units that are cut off the box's four upright sides (PanoHead: 0.1); 0 for none.
         slab: scene units between a grid's first and last slice, which blend smoothly and hold on beyond: what a photo tells of the front
             is then not told to the back; 0 for slices that fill the box, blend linearly and fade out (PanoHead).
         spheres: the slices are two spheres' planes, by angles and radius, instead of a box's (SphereHead); see `spheres`.
+        decoder: "perceptron", whose raw density goes through a softplus (`Decoder`), or "frequencies", whose raw density is a logarithm
+            (RodinHD; `decoders.AvatarDecoder`).
+        degree: octaves of sines that frequencies have (RodinHD: 2). colour_layers: of the net behind them (RodinHD: 3).
     """
 
     plane_axes: tuple[str, str, str] = OURS
@@ -59,6 +69,9 @@ class FieldConfig:
     crop: float = 0.0
     slab: float = 0.0
     spheres: bool = False
+    decoder: str = PERCEPTRON
+    degree: int = 2
+    colour_layers: int = 3
 
     def __post_init__(self) -> None:
         triple = isinstance(self.plane_axes, list | tuple) and len(self.plane_axes) == 3
@@ -68,7 +81,14 @@ class FieldConfig:
             )
         object.__setattr__(self, "plane_axes", tuple(self.plane_axes))  # JSON gives a list
         integers(
-            self, channels=(0, 512), depth=(0, 64), resolution=(0, 1024), hidden=(0, 4096), features=(0, 256)
+            self,
+            channels=(0, 512),
+            depth=(0, 64),
+            resolution=(0, 1024),
+            hidden=(0, 4096),
+            features=(0, 256),
+            degree=(0, 16),
+            colour_layers=(1, 16),
         )
         numbers(
             self,
@@ -98,6 +118,18 @@ class FieldConfig:
                 f"FieldConfig: expected activation to be one of {', '.join(ACTIVATIONS)}, got {shown(self.activation)}; "
                 "choose a file made by this pack"
             )
+        if self.decoder not in DECODERS:
+            raise ValueError(
+                f"FieldConfig: expected decoder to be one of {', '.join(DECODERS)}, got {shown(self.decoder)}; "
+                "choose a file made by this pack"
+            )
+        if self.decoder == FREQUENCIES and (
+            self.channels % 4 or self.features != 3 or self.activation != "sigmoid"
+        ):
+            raise ValueError(
+                f"FieldConfig: expected channels in fours, 3 features and a sigmoid for a decoder of frequencies, got {self.channels}, "
+                f"{self.features} and {self.activation}; fix the checkpoint's config"
+            )
         flags(self, "spheres")
         if self.spheres and (self.depth != SPHERES or self.slab):
             raise ValueError(
@@ -120,6 +152,11 @@ class FieldConfig:
             )  # from scene units to slices, 0 at the first one's centre
         linear = [(1 - (position - i).abs()).clamp(min=0) for i in range(D)]
         return [x * x * (3 - 2 * x) for x in linear] if self.slab else linear
+
+    def raw_of(self, density: float) -> float:
+        """One number, about the raw density whose activation is a density that can be seen, per scene unit."""
+        share = density / self.density_scale
+        return (math.log(share) if self.decoder == FREQUENCIES else share) - self.density_shift
 
     @property
     def planes_shape(self) -> tuple[int, ...]:
@@ -195,6 +232,20 @@ class Decoder(nn.Module):
         return density, F.leaky_relu(out, 0.2) * math.sqrt(2) if self.activation == "lrelu" else out
 
 
+class _Exponential(torch.autograd.Function):
+    """exp(x) between FAINTEST, under which it is 0, and STRONGEST; its slope is no more than exp(STEEPEST)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return F.threshold(x, FAINTEST, -torch.inf).clamp(max=STRONGEST).exp()
+
+    @staticmethod
+    def backward(ctx, by_density: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return by_density * F.threshold(x, FAINTEST, -torch.inf).clamp(max=STEEPEST).exp()
+
+
 @dataclass(frozen=True)
 class TriplaneField:
     """Planes and their decoder as a field.
@@ -244,11 +295,13 @@ class TriplaneField:
     def activate(self, raw: Tensor) -> Tensor:
         """Raw density [...] -> density [...] >= 0 per scene unit.
 
-        It is exactly 0 below exp(-80), where numbers so small make processors slow.
+        It is exactly 0 below exp(-80), where numbers so small make processors slow. Of a decoder of frequencies it is the exponential,
+        at most exp(60), whose slope stops growing at exp(15), as RodinHD's does.
         """
-        return self.config.density_scale * F.softplus(
-            F.threshold(raw + self.config.density_shift, -80.0, -1e3)
-        )
+        raw = raw + self.config.density_shift
+        if self.config.decoder == FREQUENCIES:
+            return self.config.density_scale * _Exponential.apply(raw)
+        return self.config.density_scale * F.softplus(F.threshold(raw, FAINTEST, -1e3))
 
     def rgb(self, features: Tensor, opacity: Tensor | float = 1.0) -> Tensor:
         """Features [B, N, F] -> colours [B, N, 3] in about 0 .. 1, both premultiplied by the opacity [B, N, 1]."""

@@ -149,7 +149,7 @@ def coverage_loss(
         count: points that are drawn of either kind.
     """
     config = field.config
-    solid = SOLID * config.surface_density / config.density_scale - config.density_shift
+    solid = config.raw_of(SOLID * config.surface_density)
     shape, paint = field.planes.new_zeros(()), field.planes.new_zeros(())
     if coverage.missing is not None:
         points, rgb = coverage.missing.draw(count, generator)

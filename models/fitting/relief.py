@@ -79,7 +79,7 @@ def relief_loss(
     beside = BESIDE * torch.stack([normals, -normals])  # before, behind
     around = torch.cat([points + beside, points + steps[:, None]])  # [8, count, 3]
     raw = field.raw(around.reshape(1, -1, 3))[0].view(8, count)
-    solid = SOLID * config.surface_density / config.density_scale - config.density_shift
+    solid = config.raw_of(SOLID * config.surface_density)
     place = (raw[0] + config.density_shift - EMPTY).relu() / solid + (1 - raw[1] / solid).relu()
     gradient = (raw[5:8] - raw[2:5]).T  # towards less
     turn = 1 - F.cosine_similarity(gradient, normals, dim=-1)

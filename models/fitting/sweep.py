@@ -111,4 +111,4 @@ def sweep_loss(field: TriplaneField, sweep: Sweep, generator: torch.Generator) -
     some = torch.randint(len(sweep.strays), (COUNT // 2,), generator=generator).to(sweep.points.device)
     config = field.config
     left = (field.raw(sweep.strays[None, some])[0] + config.density_shift - EMPTY).relu()
-    return loss + STRAY * left.mean() / (config.surface_density / config.density_scale - config.density_shift)
+    return loss + STRAY * left.mean() / config.raw_of(config.surface_density)

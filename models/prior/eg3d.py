@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..camera import camera_from_label, rays
-from ..field.triplane import Decoder, TriplaneField
+from ..field.decoders import decoder_of
+from ..field.triplane import TriplaneField
 from ..field.volume_rendering import Draws, RenderConfig, render_rays
 from .config import GeneratorConfig
 from .stylegan2 import MappingNetwork, SynthesisBlock, SynthesisNetwork, fir_taps
@@ -155,7 +156,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = Backbone(config, operations=operations)
-        self.decoder = Decoder(config.field, operations=operations)
+        self.decoder = decoder_of(config.field, operations=operations)
         sizes = self.backbone.synthesis.resolutions
         if config.mean_resolution not in (0, *sizes):
             raise ValueError(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from portrait_diffusion.models.avatar.cascade import AvatarConfig, Cascade
 from portrait_diffusion.models.avatar.conditioning import Conditions, PortraitConfig
+from portrait_diffusion.models.avatar.decoder import avatar_field
 from portrait_diffusion.models.avatar.unet import BaseConfig, BaseUNet
 from portrait_diffusion.models.avatar.upsampler import Upsampler, UpsamplerConfig
 
@@ -60,6 +61,19 @@ AVATAR = AvatarConfig(
 
 def random(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def field_of(golden):
+    """The config of a fixture's planes and decoder."""
+    given = golden.config
+    return avatar_field(
+        channels=given["triplane_channels"],
+        resolution=given["resolution"],
+        hidden=given["hidden_dim"],
+        bound=given["bound"],
+        degree=given["freq_degree"],
+        colour_layers=given["num_color_layers"],
+    )
 
 
 def made(make, config, seed=0):
