@@ -130,3 +130,12 @@ def test_views_on_their_own_are_enough_for_grids_and_slices():
     grid = replace(FIELD, depth=2)
     head = fit(ball(), grid, new_decoder(grid, draws()), replace(CONFIG, steps=3), generator=draws())
     assert head.planes.shape == (1, *grid.planes_shape) and isinstance(ball(), Views)
+
+
+def test_the_released_decoder_is_fitted_through_as_well():
+    field = replace(FIELD, decoder="frequencies", density_shift=0.0, density_scale=1.0)
+    decoder = new_decoder(field, draws())
+    with torch.no_grad():
+        decoder.get_parameter("sigma_net.2.bias")[0] = 3.0
+    head = fit(ball(), field, decoder, replace(CONFIG, steps=30), generator=draws(), learn_decoder=True)
+    assert error(head, ball()) < 0.6 * ball().colour.square().mean()
