@@ -11,7 +11,8 @@ from .hostile_streams import CASES, MARKER
 
 @pytest.fixture(scope="module", autouse=True)
 def hook():
-    codecs.lookup("raw-unicode-escape")  # Python loads its module when it is first asked for
+    for codec in ("raw-unicode-escape", "cp437"):  # cp437: names in ZIP files
+        codecs.lookup(codec)  # Python loads its module when it is first asked for
     sys.addaudithook(fuzz.watch)  # it stays, but listens only while a file is read
 
 
