@@ -26,6 +26,7 @@ from ..fitting.state import SavedState
 from ..head import Head
 from ..presence import present
 from . import hull
+from .regularisers import l2, total_variation
 from .views import Views
 
 COARSEST = 16  # texels along a side of the coarsest planes
@@ -45,7 +46,7 @@ class FitConfig:
         steps: of Adam. rate: its learning rate, of planes. decoder_rate: share of it that the decoder has, where it learns.
         rays: per step (paper: 8192). samples: per ray, of those that are worth a look. grid: cells along the box's side.
         refresh_every: steps between looks at the grid. first: standard deviation of planes that begin at random.
-        smooth, small: weights of the planes' total variation and square (paper: 1e-2 and 1e-4).
+        smooth, small: weights of `regularisers.total_variation` and `l2` (paper: 1e-2 and 1e-4).
         opacity: weight of the mask's error; held: times as much at the beginning, when planes could still go empty.
         void: weight of matter where a mask shows none. detail, edge: how much more often pixels with detail and beside outlines are drawn.
         clamp: whether planes are held to -1 .. 1, as diffusion needs them.
@@ -129,9 +130,8 @@ def resized(planes: Tensor, resolution: int) -> Tensor:
 
 def chances(views: Views, config: FitConfig) -> Tensor:
     """How likely each pixel is drawn [V * S * S]: inside the masks, at details and beside outlines more often, seldom elsewhere."""
-    grey = (views.colour + 1 - views.mask).mean(
-        1, keepdim=True
-    )  # on white, so that outlines are details, too
+    on_white = views.colour + 1 - views.mask  # where outlines are details, too
+    grey = on_white.mean(1, keepdim=True)
     across, down = (F.pad(grey.diff(dim=axis).abs(), pad) for axis, pad in ((-1, (0, 1)), (-2, (0, 0, 0, 1))))
     reach = max(7, views.mask.shape[-1] // 28 | 1)  # as wide as the hull is about the masks
     beside = F.max_pool2d(views.mask, reach, 1, reach // 2) * (1 - views.mask)
@@ -225,7 +225,8 @@ class Fitting(Run[float]):
         stress = config.held if self.step_count < HELD_SHARE * self.steps else 1.0
         loss = (colour - self.colour[pixel]).square().mean()
         loss = loss + config.opacity * stress * (rendering.opacity[0] - mask).square().mean()
-        loss = loss + config.void * self._matter_in_the_void(field) + self._roughness(planes)
+        loss = loss + config.void * self._matter_in_the_void(field)
+        loss = loss + config.smooth * total_variation(planes) + config.small * l2(planes)
         gradients = torch.autograd.grad(loss, list(self.variables.values()))
         cover = (rendering.opacity[0].detach() * mask).sum() / mask.sum().clamp(min=1e-6)
         rate = falling(config.rate, self.step_count, self.steps, share=0.75)
@@ -248,12 +249,6 @@ class Fitting(Run[float]):
         if not points.shape[1]:
             return points.new_zeros(())
         return -torch.expm1(-VOID_STEP * field.activate(field.raw(points)[0])).mean()
-
-    def _roughness(self, planes: Tensor) -> Tensor:
-        """Total variation, squared, and squares of the planes, [] (the paper's two regularisers)."""
-        config = self.config
-        rough = planes.diff(dim=-1).square().mean() + planes.diff(dim=-2).square().mean()
-        return config.smooth * rough + config.small * planes.square().mean()
 
     def accept(self, proposal: Proposal[float]) -> None:
         """Besides, planes are held to their bounds, the grid follows every few steps, and a fit that went empty is stopped.

@@ -22,10 +22,7 @@ EG3D = ("xy", "xz", "zx")  # as released: no plane sees y and z together, and th
 ACTIVATIONS = ("sigmoid", "lrelu", "none")
 PERCEPTRON, FREQUENCIES = "perceptron", "frequencies"
 DECODERS = (PERCEPTRON, FREQUENCIES)
-FAINTEST, STRONGEST = (
-    -80.0,
-    60.0,
-)  # log-densities: below is 0, and above float32's sums along a ray would be infinite
+FAINTEST, STRONGEST = -80.0, 60.0  # log-densities: what is below is 0; above, sums along a ray are infinite
 STEEPEST = 15.0  # log-density from which on the slope of an exponential stays
 MOST = 2**28  # numbers in one head's planes: 1 GiB, five times the largest public ones
 
