@@ -44,9 +44,9 @@ def dispatch(parser: argparse.ArgumentParser, command: str, rest: list[str]) -> 
     """Find the module behind a command and call it."""
     if command in ("train", "bench"):
         programs = commands({"train": "training", "bench": "benchmarks"}[command])
-        if not rest or rest[0] not in programs:
+        if not rest or rest[0].replace("-", "_") not in programs:
             parser.error(f"{command} needs one of: {', '.join(programs)}")
-        programs[rest[0]](rest[1:])
+        programs[rest[0].replace("-", "_")](rest[1:])
     else:
         importlib.import_module(f".models.commands.{command}", __package__).run(rest)
 
