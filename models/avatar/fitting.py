@@ -140,7 +140,10 @@ def chances(views: Views, config: FitConfig) -> Tensor:
 
 
 class Fitting(Run[float]):
-    """The variables of one fit and its step; `fit` runs it. It reports the opacity of what the masks show."""
+    """The variables of one fit and its step; `fit` runs it. It reports the opacity of what the masks show.
+
+    The decoder is used as it is, and learns in its place where it learns.
+    """
 
     name = "fit head"
     advice = "check images, masks and cameras"
@@ -157,7 +160,7 @@ class Fitting(Run[float]):
         learn_decoder: bool = False,
     ) -> None:
         self.views, self.field, self.config = views, field, config
-        self.decoder = deepcopy(decoder).requires_grad_(learn_decoder)
+        self.decoder = decoder.requires_grad_(learn_decoder)
         self.grid = hull.carve(views.cameras, views.mask, field.box_side, config.grid)
         S = views.mask.shape[-1]
         self.origins, self.directions = (x.reshape(-1, 3) for x in rays(views.cameras, S, S))
@@ -179,8 +182,11 @@ class Fitting(Run[float]):
 
     def planes(self) -> Tensor:
         """[1, 3, C, (D,) R, R] as they stand, with a graph."""
-        parts = [resized(self.variables[name], self.field.resolution) for name in self.levels]
-        return sum(parts if self.start is None else [self.start, *parts], torch.zeros(()).to(self.mask))
+        total = self.variables[self.levels[0]]
+        for name in self.levels[1:]:
+            finer = self.variables[name]
+            total = resized(total, finer.shape[-1]) + finer
+        return total if self.start is None else self.start + total
 
     def _cast(
         self, field: TriplaneField, origins: Tensor, directions: Tensor, draws: Draws | None
@@ -312,6 +318,7 @@ def fit(
     Raises:
         ValueError: a fit that goes empty, too many steps in a row without finite numbers, a foreign state, or too little memory.
     """
-    run = Fitting(views, field, decoder, config, generator, start=start, learn_decoder=learn_decoder)
+    own = deepcopy(decoder)
+    run = Fitting(views, field, own, config, generator, start=start, learn_decoder=learn_decoder)
     run.complete(state, callback)
     return run.head()
