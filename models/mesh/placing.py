@@ -22,10 +22,9 @@ def turned(mesh: Mesh, yaw: float) -> Mesh:
 
 
 def into_frame(mesh: Mesh) -> Mesh:
-    """A mesh in the middle, as large as a frame shows it whole from every side: scaled alike along all axes.
+    """A mesh in the middle, as large as a frame shows it whole from every side, above and below, too.
 
-    Its height, and the diameter of the circle about its upright axis that holds it, fill no more than 90 % of what a frontal frame shows
-    there.
+    A ball about the middle of its bounding box that holds it fills 90 % of what a frontal frame shows there.
 
     Raises:
         ValueError: a mesh without extent.
@@ -33,8 +32,7 @@ def into_frame(mesh: Mesh) -> Mesh:
     corners = torch.stack([mesh.vertices.amin(0), mesh.vertices.amax(0)])
     centre = corners.mean(0)
     vertices = mesh.vertices - centre
-    across = 2 * vertices[:, [0, 2]].norm(dim=-1).max()
-    extent = float(torch.maximum(across, corners[1, 1] - corners[0, 1]))
+    extent = 2 * float(vertices.norm(dim=-1).max())
     if not extent > 0:
         raise ValueError(
             "mesh: expected one with an extent, got all vertices in one place; check the node that made it"
