@@ -7,7 +7,7 @@ import torch
 from comfy_api.latest import io
 
 from ..models.avatar.fitting import FitConfig
-from ..models.avatar.new_head import head_from_views, new_field
+from ..models.avatar.new_head import from_head, from_nothing, head_from_views
 from ..models.avatar.views import Views, views_of
 from ..models.head import Head
 from ..models.metrics.image import masked_psnr
@@ -90,6 +90,12 @@ class FitHeadFromViews(io.ComfyNode):
                     tooltip="Needed: 1 where the head is, one for each image; from Render Views, Render Mesh Views, Portraits to Views.",
                 ),
                 rays_input(),
+                HeadWire.Input(
+                    "start",
+                    optional=True,
+                    tooltip="A head to begin with, as from Feed-Forward Head of one of the photos: for few views, since what none of them "
+                    "shows stays as it is there. The planes have its resolution then.",
+                ),
             ],
             outputs=[
                 HeadWire.Output(
@@ -111,14 +117,17 @@ class FitHeadFromViews(io.ComfyNode):
         colour: str,
         masks=None,
         rays: int = 2048,
+        start=None,
     ) -> io.NodeOutput:
-        field, config = new_field(resolution), FitConfig(steps=steps, rays=rays)
+        config = FitConfig(steps=steps, rays=rays)
+        known = None if start is None else loading.ready(start, memory=MEMORY)
+        beginning = from_nothing(resolution, config) if known is None else from_head(known, config)
         behind = torch.tensor(convert.color(colour)) if background == ONE_COLOUR else None
         views = views_of(
             convert.from_image(images),
             None if masks is None else convert.from_mask(masks),
             cameras.cameras,
-            field.box_side,
+            beginning.field.box_side,
             background=behind,
         )
         device = mm.get_torch_device()
@@ -127,9 +136,9 @@ class FitHeadFromViews(io.ComfyNode):
         def run(state, callback):
             draws = torch.Generator().manual_seed(seed)
             own = private(views).to(device)
-            return head_from_views(own, field, config, generator=draws, state=state, callback=callback)
+            return head_from_views(own, private(beginning), generator=draws, state=state, callback=callback)
 
-        head = optimise(run, fingerprint("fit head", views, field, config, seed), picture, steps)
+        head = optimise(run, fingerprint("fit head", views, beginning, seed), picture, steps)
         return io.NodeOutput(loading.wire_head(at_rest(head)), ui={"text": [fit_figure(head, views)]})
 
 

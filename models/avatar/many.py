@@ -26,7 +26,7 @@ from ..fitting.state import ForeignState
 from ..head import Head, load_head, save_head
 from ..synthetic.multiview import read_views
 from .fitting import FitConfig
-from .new_head import FIELD, head_from_views
+from .new_head import FIELD, Beginning, head_from_views
 from .views import Views, views_of
 
 SUFFIX = ".safetensors"
@@ -160,16 +160,8 @@ def fit_job(
     def run(state: dict[str, Tensor] | None) -> Head:
         draws = torch.Generator().manual_seed(plan.seed)
         start = None if plan.start is None else plan.start.to(views.mask)
-        return head_from_views(
-            views,
-            plan.field,
-            plan.config,
-            generator=draws,
-            decoder=plan.decoder,
-            start=start,
-            state=state,
-            callback=after_step,
-        )
+        beginning = Beginning(plan.field, plan.config, start, plan.decoder)
+        return head_from_views(views, beginning, generator=draws, state=state, callback=after_step)
 
     try:
         try:

@@ -41,6 +41,7 @@ INPUTS = {
         "colour",
         "masks",
         "rays",
+        "start",
     ],
     "PortraitDiffusionFitAvatars": ["folder", "output_folder", "steps", "resolution", "seed", "rays"],
     "PortraitDiffusionPortraitsToViews": ["aligned"],

@@ -111,6 +111,18 @@ def test_what_cannot_be_fitted_is_told_as_the_models_say_it(node, changes, words
         execute(node, **changes())
 
 
+def test_a_fit_begins_with_a_head_and_keeps_what_no_view_shows(node):
+    from portrait_diffusion.nodes import loading
+
+    known = small.head()
+    start = loading.wire_head(known)
+    assert torch.equal(execute(node, start=start, steps=0).result[0].head.planes, known.planes)
+    head = execute(node, start=start, steps=20).result[0].head
+    assert head.config == known.config and not torch.equal(head.planes, known.planes)
+    for name, value in head.decoder.state_dict().items():
+        assert torch.equal(value, known.decoder.state_dict()[name])
+
+
 def test_an_unknown_background_is_taken_as_it_is(node):
     head = execute(node, background=node.UNKNOWN, steps=1).result[0].head
     assert head.reference is not None

@@ -65,7 +65,7 @@ def test_a_mesh_is_seen_by_the_same_cameras(cameras):
     whole = Mesh(
         torch.cat([part.vertices for part in parts]),
         torch.cat([part.faces + 8 * i for i, part in enumerate(parts)]),
-        vertex_colors=torch.cat([part.vertex_colors for part in parts]),
+        vertex_colors=COLOURS.repeat_interleave(8, 0),
     )
     images, masks, depth, normals = RenderMeshViews.execute(
         convert.to_mesh(whole), cameras, AS_IT_IS, 0.0, "#000000", 3
