@@ -10,14 +10,17 @@ class PortraitDiffusionExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .alignment import AlignPortrait
+        from .avatars import FitAvatars
         from .baking import BakeViews
         from .cameras import CameraFromLoad3D, CameraOrbit, CameraToLoad3D
         from .diffusion import LoadViewDiffusion
         from .doctor import Doctor
         from .evaluation import EvaluateViews
+        from .fitting import FitHeadFromViews, PortraitsToViews
         from .heads import LoadHead, SaveHead
         from .inversion import FeedForwardHead, InvertPortrait
         from .mesh import File3DToMesh, HeadToMesh, MeshToFile3D, Turntable
+        from .mesh_views import RenderMeshViews
         from .new_views import GenerateRing, GenerateView, LoadHPDM
         from .prior import LoadHeadPrior
         from .projection import ProjectView
@@ -32,10 +35,14 @@ class PortraitDiffusionExtension(ComfyExtension):
             AlignPortrait,
             InvertPortrait,
             FeedForwardHead,
+            FitHeadFromViews,
+            FitAvatars,
+            PortraitsToViews,
             CameraOrbit,
             CameraFromLoad3D,
             CameraToLoad3D,
             RenderViews,
+            RenderMeshViews,
             HeadToMesh,
             MeshToFile3D,
             File3DToMesh,

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from . import convert
 from .types import CATEGORY, CamerasOnWire, CamerasWire
 
+STEEPEST = 89.0  # degrees
 SIZE_TOOLTIP = "Pixels of the square images."
 
 
@@ -66,6 +67,16 @@ class CameraOrbit(io.ComfyNode):
                     advanced=True,
                     tooltip="Focal length in image widths; 4.2647 is the portraits' own lens.",
                 ),
+                io.Float.Input(
+                    "pitch_step_degrees",
+                    default=0.0,
+                    min=-180.0,
+                    max=180.0,
+                    step=0.5,
+                    optional=True,  # graphs of before have none
+                    advanced=True,
+                    tooltip="From one camera to the next, degrees, for a spiral that sees the head from above and below, too.",
+                ),
             ],
             outputs=[CamerasWire.Output(display_name="cameras", tooltip="For Render Views.")],
         )
@@ -80,9 +91,16 @@ class CameraOrbit(io.ComfyNode):
         size: int,
         radius: float = 2.7,
         focal: float = 4.2647,
+        pitch_step_degrees: float = 0.0,
     ) -> io.NodeOutput:
         yaws = [yaw_degrees + i * yaw_step_degrees for i in range(count)]
-        return io.NodeOutput(convert.orbit_cameras(yaws, pitch_degrees, size, radius=radius, focal=focal))
+        pitches = [pitch_degrees + i * pitch_step_degrees for i in range(count)]
+        if max(map(abs, pitches)) > STEEPEST:
+            raise ValueError(
+                f"pitch_step_degrees: expected a spiral between -{STEEPEST:g} and {STEEPEST:g} degrees, got {pitches[0]:g} to {pitches[-1]:g}; "
+                "choose a smaller step or fewer cameras"
+            )
+        return io.NodeOutput(convert.orbit_cameras(yaws, pitches, size, radius=radius, focal=focal))
 
 
 class CameraFromLoad3D(io.ComfyNode):

@@ -37,6 +37,11 @@ def from_image(image: Tensor) -> Tensor:
     return image[..., :3].expand(*image.shape[:3], 3).movedim(-1, 1).float()
 
 
+def from_mask(mask: Tensor) -> Tensor:
+    """From MASK [B, H, W] or [H, W] to [B, 1, H, W]."""
+    return (mask[None] if mask.ndim == 2 else mask)[:, None].float()
+
+
 def to_image(images: Tensor) -> Tensor:
     """From [B, 3 or 1, H, W] to IMAGE [B, H, W, 3], where and as ComfyUI keeps intermediate results."""
     wide = images.detach().expand(-1, 3, -1, -1).movedim(1, -1).clamp(0, 1)
@@ -143,7 +148,7 @@ def from_mesh(mesh) -> list[Mesh]:
 
 def orbit_cameras(
     yaws_degrees: list[float],
-    pitch_degrees: float,
+    pitches_degrees: list[float],
     size: int,
     *,
     radius: float = RADIUS,
@@ -151,8 +156,14 @@ def orbit_cameras(
 ) -> CamerasOnWire:
     """From degrees to cameras around the origin."""
     yaw = torch.tensor(yaws_degrees).deg2rad()
-    return CamerasOnWire(
-        orbit(yaw, torch.full_like(yaw, math.radians(pitch_degrees)), radius=radius, focal=focal), size
+    pitch = torch.tensor([math.radians(degrees) for degrees in pitches_degrees])
+    return CamerasOnWire(orbit(yaw, pitch, radius=radius, focal=focal), size)
+
+
+def joined(cameras: list[Camera]) -> Camera:
+    """Unbatched cameras as one batch."""
+    return Camera(
+        torch.stack([one.cam2world for one in cameras]), torch.stack([one.intrinsics for one in cameras])
     )
 
 
@@ -186,7 +197,10 @@ def from_load3d(info: dict, *, portrait: bool) -> Camera:
 
 
 def to_load3d(camera: Camera) -> dict:
-    """From one Camera (unbatched, looking at the origin's height) to LOAD3D_CAMERA, in metres."""
+    """From one Camera (unbatched, looking at the origin's height) to LOAD3D_CAMERA, in metres.
+
+    The quaternion is what core's Render Splat turns a turntable by; without one it begins at the front.
+    """
     position = camera.position
     forward = camera.cam2world[:3, 2]
     target = position + forward * -(
@@ -200,11 +214,29 @@ def to_load3d(camera: Camera) -> dict:
     return {
         "position": point(position),
         "target": point(target),
+        "quaternion": dict(zip("xyzw", quaternion(camera.cam2world[:3, :3]), strict=True)),
         "zoom": 1,
         "cameraType": "perspective",
         "fov": fov,
         "aspect": 1,
     }
+
+
+def quaternion(axes: Tensor) -> list[float]:
+    """From OpenCV axes [3, 3] in the world to x, y, z and w of the rotation of a camera that looks along its own -z with +y up."""
+    turn = (axes * axes.new_tensor([1.0, -1.0, -1.0])).double()
+    trace = turn.diagonal()
+    # of the four components the largest is taken from the diagonal: no division by nearly nothing
+    squares = [1 + trace[0] - trace[1] - trace[2], 1 - trace[0] + trace[1] - trace[2]]
+    squares += [1 - trace[0] - trace[1] + trace[2], 1 + trace.sum()]
+    rows = [
+        [squares[0], turn[0, 1] + turn[1, 0], turn[0, 2] + turn[2, 0], turn[2, 1] - turn[1, 2]],
+        [turn[0, 1] + turn[1, 0], squares[1], turn[1, 2] + turn[2, 1], turn[0, 2] - turn[2, 0]],
+        [turn[0, 2] + turn[2, 0], turn[1, 2] + turn[2, 1], squares[2], turn[1, 0] - turn[0, 1]],
+        [turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1], squares[3]],
+    ]
+    row = torch.tensor(rows[int(torch.stack(squares).argmax())])
+    return (row / row.norm()).tolist()
 
 
 def glb_file(data: bytes) -> Types.File3D:

@@ -166,7 +166,7 @@ def test_what_is_no_camera_is_refused(convert, info):
 
 
 def test_orbits_speak_degrees(convert):
-    on_wire = convert.orbit_cameras([0.0, 90.0], 30.0, 64)
+    on_wire = convert.orbit_cameras([0.0, 90.0], [30.0, 30.0], 64)
     yaw, pitch = yaw_pitch(on_wire.cameras)
     assert_close(yaw.rad2deg(), torch.tensor([0.0, 90.0]), atol=1e-3, rtol=0)
     assert_close(pitch.rad2deg(), torch.tensor([30.0, 30.0]), atol=1e-3, rtol=0)

@@ -27,7 +27,13 @@ def test_the_graph_takes_photo_preset_and_seed():
 
 
 def test_graphs_that_need_files_of_others_are_not_offered(capsys):
-    assert demo.self_contained() == ["new_views", "portrait_diffusion", "portrait_to_3d", "turbo_portrait"]
+    assert demo.self_contained() == [
+        "new_views",
+        "portrait_diffusion",
+        "portrait_to_3d",
+        "turbo_portrait",
+        "views_to_head",
+    ]
     with pytest.raises(SystemExit):
         demo.parse(["--workflow", "portrait_panohead"])
     assert "invalid choice: 'portrait_panohead'" in capsys.readouterr().err
