@@ -132,7 +132,9 @@ class Replay:
             with torch.enable_grad():
                 loss = self.consolidation.loss(identity, self.decoder)
             if loss.requires_grad:
-                pull = dict(zip(self.weights, torch.autograd.grad(loss, list(self.weights.values())), strict=True))
+                pull = dict(
+                    zip(self.weights, torch.autograd.grad(loss, list(self.weights.values())), strict=True)
+                )
         rate = self.config.fit.decoder_rate * falling(
             self.config.fit.rate, self.steps, self.visits * self.config.visit + 1, share=0.75
         )
