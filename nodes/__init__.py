@@ -10,6 +10,7 @@ class PortraitDiffusionExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .alignment import AlignPortrait
+        from .avatar import GenerateAvatar, LoadAvatarModel
         from .baking import BakeViews
         from .cameras import CameraFromLoad3D, CameraOrbit, CameraToLoad3D
         from .diffusion import LoadViewDiffusion
@@ -32,6 +33,8 @@ class PortraitDiffusionExtension(ComfyExtension):
             AlignPortrait,
             InvertPortrait,
             FeedForwardHead,
+            LoadAvatarModel,
+            GenerateAvatar,
             CameraOrbit,
             CameraFromLoad3D,
             CameraToLoad3D,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -139,8 +138,3 @@ class Averaged(nn.Module, Generic[Network]):
     def parts(kind: str) -> dict[str, str]:
         """For `LocalRun`: both begin with the file that ships."""
         return {"network.": kind, "mean.": kind}
-
-
-def mean_of(losses: Callable[[Tensor], Tensor], count: int, pieces: int) -> float:
-    """Mean of `losses` (indices [B] -> [B]) over `count` rows, `pieces` of them at a time."""
-    return torch.cat([losses(rows) for rows in torch.arange(count).split(pieces)]).mean().item()

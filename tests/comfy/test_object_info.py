@@ -31,6 +31,8 @@ INPUTS = {
     ],
     "PortraitDiffusionInvertPortrait": ["prior", "aligned", "preset", "seed", "latent_steps", "tuning_steps"],
     "PortraitDiffusionFeedForwardHead": ["prior", "aligned"],
+    "PortraitDiffusionLoadAvatarModel": ["decoder", "base", "upsampler"],
+    "PortraitDiffusionGenerateAvatar": ["avatar", "seed", "steps", "guidance", "aligned"],
     "PortraitDiffusionLoadTurboRefiner": ["refiner", "model", "vae", "prompt"],
     "PortraitDiffusionRefineViews": [
         "turbo",
@@ -154,6 +156,8 @@ OUTPUTS = {
     "PortraitDiffusionAlignPortrait": ["PORTRAIT_ALIGNED", "IMAGE", "MASK"],
     "PortraitDiffusionInvertPortrait": ["PORTRAIT_HEAD"],
     "PortraitDiffusionFeedForwardHead": ["PORTRAIT_HEAD"],
+    "PortraitDiffusionLoadAvatarModel": ["PORTRAIT_AVATAR"],
+    "PortraitDiffusionGenerateAvatar": ["PORTRAIT_HEAD", "IMAGE"],
     "PortraitDiffusionLoadTurboRefiner": ["PORTRAIT_TURBO"],
     "PortraitDiffusionRefineViews": ["IMAGE"],
     "PortraitDiffusionEvaluateViews": ["STRING", "IMAGE", "IMAGE"],
