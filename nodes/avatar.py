@@ -50,9 +50,9 @@ class LoadAvatarModel(io.ComfyNode):
     def validate_inputs(cls, decoder: str, base: str, upsampler: str):
         # named here, so that what is said of a file that is missing is ours
         for name, kind in ((decoder, DECODER_KIND), (base, BASE_KIND), (upsampler, UPSAMPLER_KIND)):
-            said = loading.is_there(name, kind)
-            if said is not True:
-                return said
+            answer = loading.is_there(name, kind)
+            if answer is not True:
+                return answer
         return True
 
     @classmethod

@@ -134,18 +134,20 @@ class AvatarModel:
                 f"{len(widths)} blocks, which reads multiples of {factor(vae)}; choose files made by this pack"
             )
         sides = [portrait.size >> min(i + 1, len(widths) - 1) for i in blocks]
-        asked = [
+        sources = [
             (vae.config["latent_channels"], portrait.size // factor(vae)),
             *((widths[blocks[tap]], sides[tap]) for tap in network.map_taps),
         ]
-        read = [
+        patches = [
             (network.latent_channels, network.latent_patch),
             *zip(network.map_channels, network.map_patches, strict=True),
         ]
-        if any(own != width or patch > side for (width, side), (own, patch) in zip(asked, read, strict=True)):
+        if any(
+            own != width or patch > side for (width, side), (own, patch) in zip(sources, patches, strict=True)
+        ):
             raise ValueError(
-                f"avatar model: expected networks that read the autoencoder's latent and maps, of channels and sides {asked}, got ones that "
-                f"read channels and patches {read}; choose files that were trained with this autoencoder"
+                f"avatar model: expected networks that read the autoencoder's latent and maps, of channels and sides {sources}, got ones that "
+                f"read channels and patches {patches}; choose files that were trained with this autoencoder"
             )
 
     def modules(self) -> list[nn.Module]:
