@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from .avatar.model import AvatarModel, load_avatar
 from .checkpoint import read, shipped
 from .diffusion.denoiser import DiffusersDenoiser
 from .diffusion.embedded import shipped_unet
@@ -34,6 +35,11 @@ def load_weights(device: torch.device, vgg: Path | None = None) -> Weights:
     prior, encoder, critic = load_generator(shipped("prior")), shipped_encoder(), shipped_critic()
     judge = None if vgg is None else load_vgg(vgg).to(device)
     return Weights(aligner.to(device), prior.to(device), encoder.to(device), critic.to(device), judge)
+
+
+def avatar_on(device: torch.device) -> AvatarModel:
+    """The model of avatars that ships, on a device."""
+    return load_avatar().to(device)
 
 
 def refiner_on(device: torch.device) -> Turbo:

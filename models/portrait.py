@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .avatar.model import AvatarModel, avatar
 from .camera import orbit
 from .field.casting import Rendering
 from .field.prepared import prepare
@@ -182,6 +183,7 @@ def portrait_to_3d(
     *,
     generator: torch.Generator,
     alpha: Tensor | None = None,
+    avatars: AvatarModel | None = None,
     refinement: Refinement | None = None,
     face: int = 0,
     callback: Callable[[Progress], None] | None = None,
@@ -192,6 +194,7 @@ def portrait_to_3d(
 
     Args:
         config: of the inversion; None for the feed-forward head. generator: a CPU generator, the seed of all stages.
+        avatars: draws the head, in the place of both.
         refinement: of the head, or None. face: which one of several, as `align`. callback: after each step of whatever takes many.
         stage: told each stage's name as it starts. note: told what was chosen, what the photo lacks, and what is doubtful of the head.
     """
@@ -199,7 +202,10 @@ def portrait_to_3d(
     reference = align(photo, network=weights.aligner, alpha=alpha, face=face)
     for sentence in reference.notes:
         note(sentence)
-    if config is None:
+    if avatars is not None:
+        stage("avatar")
+        head = avatar(avatars, reference, generator)
+    elif config is None:
         stage("feed-forward head")
         head = feed_forward_head(weights.prior, weights.encoder, reference)
     else:

@@ -10,6 +10,7 @@ class PortraitDiffusionExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         from .alignment import AlignPortrait
+        from .avatar import GenerateAvatar, LoadAvatarModel
         from .avatars import FitAvatars
         from .baking import BakeViews
         from .cameras import CameraFromLoad3D, CameraOrbit, CameraToLoad3D
@@ -38,6 +39,8 @@ class PortraitDiffusionExtension(ComfyExtension):
             FitHeadFromViews,
             FitAvatars,
             PortraitsToViews,
+            LoadAvatarModel,
+            GenerateAvatar,
             CameraOrbit,
             CameraFromLoad3D,
             CameraToLoad3D,

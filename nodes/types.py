@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import InputImpl, Types, io
 
+from ..models.avatar.model import AvatarModel
 from ..models.camera import Camera
 from ..models.diffusion.hpdm import Hpdm
 from ..models.diffusion.new_views import DiffusionModel
@@ -120,6 +121,19 @@ class HpdmOnWire:
     patcher: ModelPatcher
 
 
+@dataclass(frozen=True)
+class AvatarOnWire:
+    """PORTRAIT_AVATAR: what draws heads of portraits or of nobody.
+
+    Attributes:
+        model: shared decoder, cascade, autoencoder; frozen. name: of the base model's file, for people. patcher: holds all.
+    """
+
+    model: AvatarModel
+    name: str
+    patcher: ModelPatcher
+
+
 PriorWire = io.Custom("PORTRAIT_PRIOR")  # PriorOnWire
 AlignedWire = io.Custom(
     "PORTRAIT_ALIGNED"
@@ -131,6 +145,7 @@ TurboWire = io.Custom("PORTRAIT_TURBO")  # TurboOnWire
 DiffusionWire = io.Custom("PORTRAIT_DIFFUSION")  # DiffusionOnWire
 HpdmWire = io.Custom("PORTRAIT_HPDM")  # HpdmOnWire
 Zero123Wire = io.Custom("PORTRAIT_ZERO123")  # Zero123OnWire
+AvatarWire = io.Custom("PORTRAIT_AVATAR")  # AvatarOnWire
 Aligned = AlignedPortrait
 
 

@@ -10,11 +10,15 @@ import torch
 from PIL import Image
 from portrait_diffusion.__main__ import commands, main
 from portrait_diffusion.models import checkpoint, embedded
+from portrait_diffusion.models.avatar.model import load_avatar
 from portrait_diffusion.models.commands import doctor
 from portrait_diffusion.models.commands import run as running
 from portrait_diffusion.models.distillation.restoration import RestorationConfig
 from portrait_diffusion.models.fitting.inversion import InversionConfig
+from portrait_diffusion.models.head import load_head
 from portrait_diffusion.models.portrait import MeshConfig
+
+from .models.avatar import small as avatars
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +81,7 @@ def test_run_says_what_is_wrong_in_one_line(name, bad, tmp_path, monkeypatch, ca
         ([], "command"),
         (["fly"], "choose from"),
         (["bench", "nonsense"], "heads"),
-        (["train", "nonsense"], "alignment, autoencoder, diffusion, encoder"),
+        (["train", "nonsense"], "diffusion, encoder"),
         (["train"], "train needs one of"),
         (["run", "photo.jpg"], "--out"),
         (["run", "photo.jpg", "--out", "x", "--inversion", "slow"], "quick"),
@@ -198,6 +202,31 @@ def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
     }
     assert Image.open(out / "views.png").size == (8 * 128, 2 * 128)
     assert "inversion" in capsys.readouterr().out
+
+
+@pytest.mark.whole
+def test_run_draws_an_avatar(tmp_path, monkeypatch, root, capsys):
+    """`run --inversion avatar`, by a small model of random weights, in whose fog a surface lies low."""
+    model = load_avatar(*avatars.files(tmp_path))
+    monkeypatch.setattr(running, "avatar_on", model.to)
+    monkeypatch.setattr(
+        running,
+        "DELIVERED",
+        MeshConfig(resolution=40, texture_size=128, surface_density=0.5, photo=True),
+    )
+    photo, out = root / "web" / "pictures" / "portrait.png", tmp_path / "out"
+    assert main(["run", str(photo), "--out", str(out), "--inversion", "avatar"]) == 0
+    assert {path.name for path in out.iterdir()} == {
+        "portrait.glb",
+        "turntable.mp4",
+        "views.png",
+        "head.safetensors",
+    }
+    said = capsys.readouterr().out
+    assert said.index("avatar ...") < said.index("mesh ...") and "pictures compared" not in said
+    assert torch.equal(
+        load_head(out / "head.safetensors").decoder.net[0].bias, model.shared.decoder.net[0].bias
+    )
 
 
 @pytest.mark.whole

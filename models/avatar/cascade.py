@@ -133,6 +133,7 @@ def generate(
     conditions: Conditions,
     generator: torch.Generator,
     callback: Progress | None = None,
+    config: AvatarConfig | None = None,
 ) -> Tensor:
     """Eq. 1: fine planes [B, 3, C, H, W] in -1 .. 1 of portraits, by the config's steps and guidance.
 
@@ -141,11 +142,12 @@ def generate(
         generator: of all noise, drawn on its device; by its seed, planes are the same.
         callback: told the steps done, those of both stages together, and the clean planes so far: coarse ones, then fine ones. May raise to
             interrupt.
+        config: the cascade's with other steps or guidance; None for its own.
 
     Raises:
         ValueError: conditions that the networks do not read.
     """
-    config = cascade.config
+    config = config or cascade.config
     total = config.base_steps + config.upsampler_steps
 
     coarse = generate_coarse(

@@ -30,7 +30,7 @@ from .regularisers import l2, total_variation
 from .views import Views
 
 COARSEST = 16  # texels along a side of the coarsest planes
-ANYWHERE = 2048  # points a step at which the void is asked to be empty
+ANYWHERE = 8192  # points a step at which the void is asked to be empty
 VOID_STEP = 0.02  # scene units of matter in the void that count as seen
 NEGLIGIBLE = 1e-6  # of a ray's light: less needs no slope
 HELD_SHARE = 0.1  # of the steps, at whose beginning opacity counts more

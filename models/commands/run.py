@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..devices import half_of_processors, pick_device
 from ..distillation.refinement import PRESETS as REFINEMENTS
-from ..embedded import distillation_on, load_weights, refiner_on
+from ..embedded import avatar_on, distillation_on, load_weights, refiner_on
 from ..fitting.inversion_config import PRESETS
 from ..fitting.run import Progress
 from ..head import save_head
@@ -24,6 +24,8 @@ from ..photo.reading import read_photo
 from ..portrait import DELIVERED, Portrait3D, Refinement, Weights, portrait_to_3d
 from ..refinements import TurboRefinement
 from .report import Row, finish
+
+AVATAR = "avatar"  # in an inversion's place: drawn, not fitted
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -37,8 +39,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
         "--inversion",
-        choices=list(PRESETS),
-        help="default: quick; with --refine turbo the feed-forward head, at once",
+        choices=[*PRESETS, AVATAR],
+        help="default: quick; with --refine turbo the feed-forward head, at once; avatar: a head drawn by RodinHD's diffusion",
     )
     parser.add_argument("--refine", choices=["none", "turbo", *REFINEMENTS], default="none")
     parser.add_argument("--seed", type=int, default=0)
@@ -93,7 +95,7 @@ def result_rows(result: Portrait3D, weights: Weights, inversion: str | None) -> 
     view = result.head.render(reference.camera[None], 128, normals=False).rgb
     psnr = masked_psnr(view, reference.on_white()[None], reference.mask[None])
     rows = [Row("portrait's own view", "PSNR inside the mask", psnr, "dB")]
-    if inversion:
+    if inversion in PRESETS:
         eyes = weights.eyes()
         weight = PRESETS[inversion].perceptual if eyes.distance else 0.0
         print(f"pictures compared by {eyes.name}")
@@ -122,10 +124,11 @@ def run(arguments: list[str]) -> None:
     result = portrait_to_3d(
         photo.to(device),
         weights,
-        PRESETS[options.inversion] if options.inversion else None,
+        PRESETS.get(options.inversion),
         DELIVERED,
         generator=torch.Generator().manual_seed(options.seed),
         alpha=None if alpha is None else alpha.to(device),
+        avatars=avatar_on(device) if options.inversion == AVATAR else None,
         refinement=refinement_of(options.refine, device, weights),
         face=options.face,
         callback=step,

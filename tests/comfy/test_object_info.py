@@ -45,6 +45,8 @@ INPUTS = {
     ],
     "PortraitDiffusionFitAvatars": ["folder", "output_folder", "steps", "resolution", "seed", "rays"],
     "PortraitDiffusionPortraitsToViews": ["aligned"],
+    "PortraitDiffusionLoadAvatarModel": ["decoder", "base", "upsampler"],
+    "PortraitDiffusionGenerateAvatar": ["avatar", "seed", "steps", "guidance", "aligned"],
     "PortraitDiffusionLoadTurboRefiner": ["refiner", "model", "vae", "prompt"],
     "PortraitDiffusionRefineViews": [
         "turbo",
@@ -180,6 +182,8 @@ OUTPUTS = {
     "PortraitDiffusionFitHeadFromViews": ["PORTRAIT_HEAD"],
     "PortraitDiffusionFitAvatars": ["STRING", "PORTRAIT_HEAD"],
     "PortraitDiffusionPortraitsToViews": ["IMAGE", "MASK", "PORTRAIT_CAMERAS"],
+    "PortraitDiffusionLoadAvatarModel": ["PORTRAIT_AVATAR"],
+    "PortraitDiffusionGenerateAvatar": ["PORTRAIT_HEAD", "IMAGE"],
     "PortraitDiffusionLoadTurboRefiner": ["PORTRAIT_TURBO"],
     "PortraitDiffusionRefineViews": ["IMAGE"],
     "PortraitDiffusionEvaluateViews": ["STRING", "IMAGE", "IMAGE"],

@@ -1,13 +1,26 @@
 """Networks of the cascade that run in milliseconds, with weights that are zero nowhere, and conditions for them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from portrait_diffusion.models.avatar.cascade import AvatarConfig, Cascade
 from portrait_diffusion.models.avatar.conditioning import Conditions, PortraitConfig
 from portrait_diffusion.models.avatar.decoder import avatar_field
+from portrait_diffusion.models.avatar.fitting import new_decoder
+from portrait_diffusion.models.avatar.model import (
+    KINDS,
+    BaseFileConfig,
+    UpsamplerFileConfig,
+    save_base,
+    save_upsampler,
+)
+from portrait_diffusion.models.avatar.shared_decoder import SharedDecoder, SharedDecoderConfig
 from portrait_diffusion.models.avatar.unet import BaseConfig, BaseUNet
 from portrait_diffusion.models.avatar.upsampler import Upsampler, UpsamplerConfig
+from portrait_diffusion.models.checkpoint import write
+from portrait_diffusion.models.diffusion.embedded import shipped_autoencoder
+from portrait_diffusion.models.field.triplane import FieldConfig
 
 READING = {
     "latent_patch": 4,
@@ -107,3 +120,34 @@ def conditions(rows=2, seed=0):
         random(rows, 32, 8, 8, seed=seed + 3),
     )
     return Conditions(7 * random(rows, 4, 8, 8, seed=seed), maps)
+
+
+# of the autoencoder that ships, whose portraits are of 64 pixels: networks as above, in files
+PORTRAIT = PortraitConfig(size=64, quantised=True)
+FILE_BASE = BaseFileConfig(
+    network=replace(BASE, map_channels=(16, 32), map_patches=(8, 8)), portrait=PORTRAIT, steps=3
+)
+FILE_UPSAMPLER = UpsamplerFileConfig(
+    network=replace(UPSAMPLER, map_channels=(16,), map_patches=(8,)), portrait=PORTRAIT, steps=2
+)
+FIELD = FieldConfig(channels=4, depth=0, resolution=16, hidden=8)
+
+
+def shared(seed=0, field=FIELD) -> SharedDecoder:
+    """A decoder that makes walls and void of planes of -1 .. 1, and mean planes."""
+    draws = torch.Generator().manual_seed(seed)
+    decoder = SharedDecoder(SharedDecoderConfig(field=field, scale=1.5))
+    decoder.decoder.load_state_dict(new_decoder(field, draws).state_dict())
+    decoder.mean.copy_(0.2 * torch.randn(decoder.mean.shape, generator=draws))
+    return decoder.requires_grad_(False).eval()
+
+
+def files(folder, seed=0, base_file=FILE_BASE, upsampler_file=FILE_UPSAMPLER, field=FIELD) -> list[Path]:
+    """A small model's three files, by their kinds' names: decoder, base model, upsampler."""
+    own, vae = shared(seed, field), shipped_autoencoder()
+    paths = [folder / f"{kind}.safetensors" for kind in KINDS]
+    write(paths[0], KINDS[0], own.config, own)
+    own.half().float()  # as it is read again
+    save_base(paths[1], base(base_file.network, seed), base_file, own, vae)
+    save_upsampler(paths[2], upsampler(upsampler_file.network, seed), upsampler_file, own, vae)
+    return paths
