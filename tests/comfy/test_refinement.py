@@ -89,14 +89,24 @@ def test_restoration_goes_on_after_a_cancel(server, client, head_tensors):
     assert same(saved(client, made, outcome, head_tensors), whole)
 
 
-def test_refinement_shows_targets_and_scores_and_goes_on_after_a_cancel(server, client, head_tensors):
-    made, pictures = refined(), []
-    before = states(server)
-    whole = client.run(
+@pytest.fixture(scope="module")
+def uninterrupted(server, head_tensors) -> tuple:
+    """A refinement in one go: what came of it, its head's tensors, the pictures on the way."""
+    client, made, pictures = Client(server.url), refined(), []
+    outcome = client.run(
         made, lambda event: pictures.append(event) if event.picture and event.node == "8" else None
     )
+    tensors = saved(client, made, outcome, head_tensors)
+    client.post("/free", {"free_memory": True})  # forget the outputs: the next run of this graph works again
+    return outcome, tensors, pictures
+
+
+def test_refinement_shows_targets_and_scores_and_goes_on_after_a_cancel(
+    server, client, uninterrupted, head_tensors
+):
+    whole, first, pictures = uninterrupted
+    made, before = refined(), states(server)
     assert len(pictures) == 2  # a turned head after each iteration
-    first = saved(client, made, whole, head_tensors)
 
     def shown(outcome) -> list:
         """Targets and the curve of scores, as they were encoded."""
@@ -105,7 +115,6 @@ def test_refinement_shows_targets_and_scores_and_goes_on_after_a_cancel(server, 
     *targets, curve = (Image.open(io.BytesIO(data)) for data in shown(whole))
     assert [target.size for target in targets] == [(256, 256)] * 3  # the photo's camera and two
     assert curve.size == (480, 240)
-    client.post("/free", {"free_memory": True})
     rounds = rounds_of(made, 1, client.interrupt)
     with pytest.raises(PromptFailed) as caught:
         client.run(made, rounds)
@@ -193,27 +202,17 @@ def test_a_zero123_of_the_user_s_is_the_second_guide(server, client, head_tensor
     assert not torch.equal(*planes) and all(one.isfinite().all() for one in planes)
 
 
-KILLED, AT = refined(often=True, iterations=3), 2
-
-
-@pytest.fixture(scope="module")
-def whole(server, head_tensors) -> dict:
-    """What the refinement comes to that is going to be killed."""
-    client = Client(server.url)
-    return saved(client, KILLED, client.run(KILLED), head_tensors)
-
-
-def test_a_killed_refinement_goes_on_after_a_restart(start, whole, head_tensors):
-    made, first = KILLED, start(arguments=("--cpu",))
+def test_a_killed_refinement_goes_on_after_a_restart(start, uninterrupted, head_tensors):
+    made, first = refined(often=True), start(arguments=("--cpu",))
     with pytest.raises((PromptFailed, OSError)):
-        Client(first.url).run(made, rounds_of(made, AT, first.kill))
+        Client(first.url).run(made, rounds_of(made, 1, first.kill))
     assert len(states(first)) == 1
     second = start(first.base, arguments=("--cpu",))
     again = rounds_of(made)
     outcome = Client(second.url).run(made, again)
     second.stop()
-    assert again.values[0] > AT and states(second) == []
-    assert same(saved_file(second, made, outcome, head_tensors), whole)
+    assert again.values[0] > 1 and states(second) == []
+    assert same(saved_file(second, made, outcome, head_tensors), uninterrupted[1])
 
 
 BAD = {

@@ -79,8 +79,16 @@ def inverted(prior, state=None, callback=None, seed=0):
 
 
 @pytest.fixture(scope="module")
-def head(prior):
-    return inverted(prior)
+def head_and_states(prior, coarse_surveys):
+    """A head of it, and the state after each step on the way."""
+    states = {}
+    head = inverted(prior, callback=lambda now: states.setdefault(now.step, now.state()))
+    return head, states
+
+
+@pytest.fixture(scope="module")
+def head(head_and_states):
+    return head_and_states[0]
 
 
 def test_heads_are_imagined_from_the_front_whoever_looks(prior):
@@ -115,9 +123,8 @@ def test_the_pack_s_encoder_is_none_of_its(prior):
 
 
 @pytest.mark.parametrize("stop", [1, 3, 5])
-def test_an_inversion_resumes_to_the_bit(prior, head, stop):
-    states = {}
-    inverted(prior, callback=lambda now: states.setdefault(now.step, now.state()))
+def test_an_inversion_resumes_to_the_bit(prior, head_and_states, stop):
+    head, states = head_and_states
     assert torch.equal(inverted(prior, state=states[stop]).planes, head.planes)
 
 

@@ -11,8 +11,11 @@ from portrait_diffusion.models.prior.eg3d import Generator
 from safetensors.torch import save_file
 
 from ..models import small
+from ..models.conftest import coarse_surveys as coarse_surveys
 from ..models.prior import pretend
 from ..models.test_foreign_family import CONFIG
+
+pytestmark = pytest.mark.usefixtures("coarse_surveys")
 
 
 @pytest.fixture

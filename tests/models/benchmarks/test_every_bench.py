@@ -15,6 +15,7 @@ from portrait_diffusion.models.benchmarks.render.fitted import Fit
 from portrait_diffusion.models.distillation.refinement import PRESETS as REFINEMENTS
 from portrait_diffusion.models.distillation.restoration import RestorationConfig
 from portrait_diffusion.models.field.volume_rendering import RenderConfig
+from portrait_diffusion.models.fitting import photo_losses, sweep
 from portrait_diffusion.models.fitting.baking import BakeConfig
 from portrait_diffusion.models.fitting.inversion_config import PRESETS as INVERSIONS
 from portrait_diffusion.models.fitting.inversion_config import InversionConfig
@@ -198,7 +199,7 @@ CALLS = {
 
 
 OF_SCANS = ("people", "prior --factory 3")
-QUICK = ("anny", "generator", "heads", "people", "render", "scale")  # the others take minutes together
+QUICK = ("anny", "generator", "heads")  # the others take minutes together
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -209,6 +210,8 @@ def small(tmp_path_factory):
         patch.setitem(INVERSIONS, "quick", STEP)
         for name, preset in REFINEMENTS.items():
             patch.setitem(REFINEMENTS, name, replace(preset, **ITERATION))
+        patch.setattr(sweep, "CELLS", 48)
+        patch.setattr(photo_losses, "HELD_SIZE", 16)
         patch.setattr(f"{ROOM}.exact_heads.SIZE", 128)
         patch.setattr(f"{ROOM}.exact_heads.YAWS", (0, 30, -30))
         patch.setattr(

@@ -72,6 +72,7 @@ def test_without_memory_the_same_is_counted_as_with_it():
     assert counts[1] == pytest.approx(counts[0], rel=0.1)  # attention has other kernels there
 
 
+@pytest.mark.whole
 def test_estimates_grow_with_what_is_done_at_once():
     networks = outlines(UNET, VAE, torch.float32)
     assert all(p.device.type == "meta" for p in networks.branches.parameters())

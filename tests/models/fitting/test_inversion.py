@@ -13,6 +13,8 @@ from torch.testing import assert_close
 from ..hungry import starve
 from ..small import encoder, generator, portrait
 
+pytestmark = pytest.mark.usefixtures("coarse_surveys")
+
 CONFIG = InversionConfig(
     latent_steps=6, tuning_steps=6, detail_steps=6, sweep_steps=6, size=16, rays=64, coarse=8, fine=4
 )
@@ -62,27 +64,48 @@ def test_the_first_stage_moves_latents_only_and_the_second_the_generator_only():
 
 
 @pytest.fixture(scope="module")
-def whole():
-    return invert(generator(), encoder(), portrait(), CONFIG, generator=draws())
+def run_and_states(coarse_surveys):
+    """A head that was inverted without a break, and the state after each step."""
+    states = {}
+    head = invert(
+        generator(),
+        encoder(),
+        portrait(),
+        CONFIG,
+        generator=draws(),
+        callback=lambda now: states.setdefault(now.step, now.state()),
+    )
+    return head, states
+
+
+@pytest.fixture(scope="module")
+def whole(run_and_states):
+    return run_and_states[0]
 
 
 @pytest.mark.parametrize("at", [1, 5, 6, 9, 14, 18, 21])
-def test_a_resumed_run_ends_with_the_same_bits(at, whole):
-    kept = {}
-
-    def die(now):
-        if now.step == at:
-            kept.update({key: value.clone() for key, value in now.state().items()})
-            raise Stop
-
-    with pytest.raises(Stop):
-        invert(generator(), encoder(), portrait(), CONFIG, generator=draws(), callback=die)
-    resumed = invert(generator(), encoder(), portrait(), CONFIG, generator=draws(99), state=kept)
+def test_a_resumed_run_ends_with_the_same_bits(at, run_and_states):
+    whole, states = run_and_states
+    resumed = invert(generator(), encoder(), portrait(), CONFIG, generator=draws(99), state=states[at])
     assert torch.equal(whole.planes, resumed.planes)
     assert all(
         torch.equal(a, b)
         for a, b in zip(whole.generator.parameters(), resumed.generator.parameters(), strict=True)
     )
+
+
+def test_a_run_that_ends_within_its_callback_leaves_the_same_state(run_and_states):
+    kept = {}
+
+    def die(now):
+        if now.step == 9:
+            kept.update(now.state())
+            raise Stop
+
+    with pytest.raises(Stop):
+        invert(generator(), encoder(), portrait(), CONFIG, generator=draws(), callback=die)
+    assert kept.keys() == run_and_states[1][9].keys()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in run_and_states[1][9].items())
 
 
 def in_version_1(state):
@@ -98,16 +121,8 @@ def in_version_1(state):
     return old
 
 
-def test_states_of_before_resume_with_the_same_bits(whole):
-    states = {}
-    invert(
-        generator(),
-        encoder(),
-        portrait(),
-        CONFIG,
-        generator=draws(),
-        callback=lambda now: states.setdefault(now.step, now.state()),
-    )
+def test_states_of_before_resume_with_the_same_bits(run_and_states):
+    whole, states = run_and_states
     for at in (3, 8, 14):
         old = in_version_1(states[at])
         assert set(old) >= {"step", "draws", "0.value", "1.first", "2.second"} and not any(

@@ -17,6 +17,8 @@ from torch.testing import assert_close
 from ..field.test_occupancy import Ball
 from ..small import encoder, generator, portrait
 
+pytestmark = pytest.mark.usefixtures("coarse_surveys")
+
 CONFIG = InversionConfig(
     latent_steps=4, tuning_steps=2, detail_steps=2, sweep_steps=2, size=16, rays=64, coarse=8, fine=4
 )
@@ -84,19 +86,11 @@ def given():
     return replace(portrait(), estimated=True)
 
 
-def test_a_camera_that_is_known_stays_and_an_estimated_one_goes_with_the_head(given):
-    sure = invert(generator(), encoder(), replace(given, estimated=False), CONFIG, generator=draws())
-    assert torch.equal(sure.reference.camera.cam2world, given.camera.cam2world)
-    moved = invert(generator(), encoder(), given, CONFIG, generator=draws())
-    assert not torch.equal(moved.reference.camera.cam2world, given.camera.cam2world)
-    still = invert(generator(), encoder(), given, replace(CONFIG, pose_rate=0.0), generator=draws())
-    assert torch.equal(still.reference.camera.cam2world, given.camera.cam2world)
-
-
-@pytest.mark.parametrize("at", [2, 5, 7, 9])
-def test_it_resumes_with_the_same_bits(at, given):
+@pytest.fixture(scope="module")
+def run_and_states(given, coarse_surveys):
+    """Its head, inverted without a break, and the state after each step."""
     states = {}
-    whole = invert(
+    head = invert(
         generator(),
         encoder(),
         given,
@@ -104,6 +98,21 @@ def test_it_resumes_with_the_same_bits(at, given):
         generator=draws(),
         callback=lambda now: states.setdefault(now.step, now.state()),
     )
+    return head, states
+
+
+def test_a_camera_that_is_known_stays_and_an_estimated_one_goes_with_the_head(given, run_and_states):
+    sure = invert(generator(), encoder(), replace(given, estimated=False), CONFIG, generator=draws())
+    assert torch.equal(sure.reference.camera.cam2world, given.camera.cam2world)
+    moved, _ = run_and_states
+    assert not torch.equal(moved.reference.camera.cam2world, given.camera.cam2world)
+    still = invert(generator(), encoder(), given, replace(CONFIG, pose_rate=0.0), generator=draws())
+    assert torch.equal(still.reference.camera.cam2world, given.camera.cam2world)
+
+
+@pytest.mark.parametrize("at", [2, 5, 7, 9])
+def test_it_resumes_with_the_same_bits(at, given, run_and_states):
+    whole, states = run_and_states
     again = invert(generator(), encoder(), given, CONFIG, generator=draws(9), state=states[at])
     assert torch.equal(whole.planes, again.planes)
     assert torch.equal(whole.reference.camera.cam2world, again.reference.camera.cam2world)

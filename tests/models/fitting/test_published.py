@@ -97,6 +97,7 @@ def test_noise_of_the_latents_fades():
     assert run._noise_at(1, 0) is None
 
 
+@pytest.mark.usefixtures("coarse_surveys")
 @pytest.mark.parametrize("family", pretend.KINDS)
 def test_a_portrait_becomes_a_head(family, tmp_path):
     prior, states = generator(family), {}

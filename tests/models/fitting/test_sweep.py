@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -27,9 +28,15 @@ def draws(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+@cache
+def sweep_over(kind):
+    """Of a kind of field."""
+    return sweep_of(kind(), draws())
+
+
 def test_strays_are_points_about_the_smaller_piece_only():
-    assert not len(sweep_of(Ball(), draws()).strays)
-    sweep = sweep_of(Two(), draws())
+    assert not len(sweep_over(Ball).strays)
+    sweep = sweep_over(Two)
     assert len(sweep.strays) > 20 and (sweep.strays - ASIDE).norm(dim=-1).max() < 0.07
     assert ((sweep.points - ASIDE).norm(dim=-1) > 0.02).all()
     assert torch.equal(sweep.alpha, opacity(Two(), sweep.points)) and sweep.alpha.max() > 0.9
@@ -73,8 +80,8 @@ def test_what_only_faint_matter_ties_goes_with_the_end_of_its_bridge():
 
 
 def test_nothing_is_lost_where_there_is_nothing_or_only_strays_are_not():
-    assert sweep_loss(Ball(), sweep_of(Ball(), draws()), draws(1)) == 0
-    assert sweep_loss(Two(), sweep_of(Two(), draws()), draws(1)) > 0.1
+    assert sweep_loss(Ball(), sweep_over(Ball), draws(1)) == 0
+    assert sweep_loss(Two(), sweep_over(Two), draws(1)) > 0.1
 
 
 def test_steps_empty_strays_and_keep_the_rest():
@@ -94,7 +101,7 @@ def test_steps_empty_strays_and_keep_the_rest():
 
 
 def test_it_is_read_again_from_a_state_and_half_of_one_is_named():
-    sweep = sweep_of(Two(), draws())
+    sweep = sweep_over(Two)
     tensors, device = marked("inversion") | sweep.tensors(), torch.device("cpu")
     again = Sweep.of(SavedState("inversion", tensors, {}), device)
     assert again is not None

@@ -19,6 +19,8 @@ from torch.testing import assert_close
 
 from .. import small
 
+pytestmark = pytest.mark.usefixtures("coarse_surveys")
+
 SAMPLING = RenderConfig(coarse=8, fine=8, white_back=True)
 STEPS = InversionConfig(
     latent_steps=3,

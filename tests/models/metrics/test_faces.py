@@ -19,6 +19,7 @@ def similarity():
     return FaceSimilarity(arcface, alignment_network_from(*read(shipped("alignment"), "alignment")))
 
 
+@pytest.mark.whole
 def test_faces_are_compared_where_both_have_one(similarity):
     face = render_head(sample_parameters(90_000), frontal()[None], 192).rgb
     aside = torch.ones_like(face)

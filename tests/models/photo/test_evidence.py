@@ -66,6 +66,7 @@ def test_the_cascade_s_voice_counts():
     assert replace(FACE, presence=0.1, by_network=False).objection() is None
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("seed", "yaw"), [(90_001, 0.0), (90_003, -0.5), (90_007, -0.9)])
 def test_factory_heads_are_faces_and_with_bars_over_their_eyes_none(network, seed, yaw):
     photo, places = scenes.factory_photo(seed, yaw, size=192, frame=192)
@@ -82,6 +83,7 @@ def test_an_astronaut_is_one_and_with_a_bar_none(network, astronaut):
     refusal(scenes.barred(photo, places, height=0.2, width=0.7), network)
 
 
+@pytest.mark.whole
 def test_pieces_of_an_astronaut_are_refused(network, astronaut):
     refusal(scenes.enlarged(scenes.around(astronaut, PUPILS[0], 30), 256), network)  # one eye
     refusal(scenes.enlarged(astronaut[:, 60:185, 225:300], 256), network)  # half a face

@@ -1,11 +1,14 @@
 """models/synthetic/people/codes.py: what a picture shows of a person is told in numbers of about one size."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 import torch
 from portrait_diffusion.models.synthetic.people import codes
 from portrait_diffusion.models.synthetic.people import person as people
+from portrait_diffusion.models.synthetic.people.hair import hairdo
 from portrait_diffusion.models.synthetic.people.light import make_light
 
 pytestmark = pytest.mark.whole  # minutes in all
@@ -13,16 +16,37 @@ pytestmark = pytest.mark.whole  # minutes in all
 FEW, MANY = 10, 300
 
 
-def drawn(seeds, model, monkeypatch):
-    """Amounts [N, AMOUNTS]; light upon surfaces is what takes time, and codes ask nothing of it."""
-    monkeypatch.setattr(people, "make_scene", lambda *parts: None)
-    return torch.stack([codes.amounts(people.draw_person(seed), model) for seed in seeds])
+@contextmanager
+def plainly() -> Iterator[None]:
+    """People without what codes do not ask for and what takes time: light upon surfaces, their shade, normals of hair; of four strands
+    on the head, which codes know by means, shares and quantiles, there is one.
+    """
+    honest = hairdo.scatter
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(people, "make_scene", lambda *parts: None)
+        patch.setattr(people, "_eye_shade", lambda body: None)
+        patch.setattr(hairdo, "hair_cloud", lambda pieces: None)
+        patch.setattr(hairdo, "surface_normals", lambda cloud, strands, outward: outward)
+        patch.setattr(hairdo, "scatter", lambda *place: honest(*place[:3], place[3] // 4, place[4]))
+        yield
 
 
-def test_codes_are_finite_the_same_again_and_of_one_norm(model, monkeypatch):
-    amounts = drawn(range(FEW), model, monkeypatch)
-    assert amounts.shape == (FEW, codes.AMOUNTS) and amounts.isfinite().all()
-    assert torch.equal(drawn(range(2), model, monkeypatch), amounts[:2])
+def amounts_of(seeds, model):
+    """Amounts [N, AMOUNTS]."""
+    with plainly():
+        return torch.stack([codes.amounts(people.draw_person(seed), model) for seed in seeds])
+
+
+@pytest.fixture(scope="module")
+def crowd(model):
+    """Amounts [MANY, AMOUNTS] of people."""
+    return amounts_of(range(MANY), model)
+
+
+def test_codes_are_finite_the_same_again_and_of_one_norm(crowd, model):
+    amounts = crowd[:FEW]
+    assert crowd.shape == (MANY, codes.AMOUNTS) and crowd.isfinite().all()
+    assert torch.equal(amounts_of(range(2), model), amounts[:2])
     whole = codes.identity_codes(amounts)
     assert whole.shape == (FEW, codes.CODE_DIM) and torch.equal(whole[:, :-1], amounts)
     within = amounts.square().sum(1) < codes.CODE_DIM
@@ -30,15 +54,15 @@ def test_codes_are_finite_the_same_again_and_of_one_norm(model, monkeypatch):
     torch.testing.assert_close(whole[within].square().mean(1), torch.ones(int(within.sum())))
 
 
-@pytest.mark.whole
-def test_every_number_has_a_spread_of_about_one(model, monkeypatch):
-    spread = drawn(range(MANY), model, monkeypatch).std(0)
+def test_every_number_has_a_spread_of_about_one(crowd):
+    spread = crowd.std(0)
     assert 0.3 < spread.min() and spread.max() < 3
 
 
-def test_people_who_look_alike_are_near(model, monkeypatch):
-    strangers = drawn(range(FEW), model, monkeypatch)
-    someone = people.draw_person(0)
+def test_people_who_look_alike_are_near(crowd, model):
+    strangers = crowd[:FEW]
+    with plainly():
+        someone = people.draw_person(0)
     light = someone.light
     dimmer = make_light(list(light.lamps), list(light.soft), light.ambient * 0.9, light.name)
     grown = [replace(piece, strands=piece.strands + 0.001) for piece in someone.hair]
