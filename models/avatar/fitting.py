@@ -64,7 +64,7 @@ class FitConfig:
     small: float = 1e-4
     opacity: float = 1.0
     held: float = 1.5
-    void: float = 0.1
+    void: float = 1.0
     detail: float = 5.0
     edge: float = 0.5
     clamp: bool = True

@@ -161,3 +161,9 @@ def _convolve_part(part: Tensor, kernel: Tensor, side: int) -> Tensor:
     shape = list(between.shape)
     shape[dim] = side - 2
     return torch.cat([first, between.expand(shape), last], dim)
+
+
+def mirrored(planes: Tensor) -> Tensor:
+    """Planes [..., 3, C, R, R] of the head's mirror image, exactly: x runs along the columns of xy and xz, and yz knows none."""
+    xy, xz, yz = planes.unbind(-4)
+    return torch.stack([xy.flip(-1), xz.flip(-1), yz], -4)

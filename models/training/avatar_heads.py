@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..avatar.conditioning import Conditions, PortraitConfig, lanczos, portrait_conditions
+from ..avatar.planes import mirrored
 from ..avatar.shared_decoder import SharedDecoder
 from ..field.triplane import OURS, FieldConfig
 from .avatar_planes import AvatarPlanes
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
 SLANT = 0.3  # of mean planes from their mirror image, relative: less is fitting's noise, and mirror images of heads are as likely as heads
 PIECE = 16  # portraits that are encoded together
 Network = TypeVar("Network", bound=nn.Module)
-
-
-def mirrored(planes: Tensor) -> Tensor:
-    """Planes [..., 3, C, R, R] of the head's mirror image, exactly: x runs along the columns of xy and xz, and yz knows none."""
-    xy, xz, yz = planes.unbind(-4)
-    return torch.stack([xy.flip(-1), xz.flip(-1), yz], -4)
 
 
 def slant(shared: SharedDecoder) -> float:

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import os
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
+import torch
 from torch import Tensor
+
+from ..avatar.fitting import fit
+from ..avatar.shared_decoder import KIND, SharedDecoder, shared_decoder
+from ..checkpoint import save_tensors, shipped
+from ..synthetic.factories import Factory, chosen_factory
+from ..synthetic.renders import cache_folder, cached_shards, shard_path, stacked
+from ..synthetic.splits import UPPER, VALIDATION
+from .avatar_decoder import STAGE_2
+from .avatar_views import head_views
+from .turbo_data import as_bytes
+
+SHARD = 4  # heads a file
 
 
 @dataclass(frozen=True)
@@ -25,6 +43,65 @@ class AvatarPlanes:
         return len(self.planes)
 
 
+def fitted_head(shared: SharedDecoder, factory: Factory, seed: int) -> dict[str, Tensor]:
+    """A row of `AvatarPlanes`: stage 2 on one head of the factory."""
+    field = shared.config.field
+    views = head_views(factory, seed, field.box_side)
+    head = fit(
+        views.fitted,
+        field,
+        shared.decoder,
+        STAGE_2,
+        generator=torch.Generator().manual_seed(seed),
+        start=shared.mean,
+    )
+    return {
+        "planes": head.planes[0].half(),
+        "portrait": as_bytes(views.portrait),
+        "yaw": views.yaw,
+        "pitch": views.pitch,
+    }
+
+
+def planes_folder(factory: Factory) -> Path:
+    """Where planes of a factory's heads through the decoder that ships are cached."""
+    key = hashlib.sha256(shipped(KIND).read_bytes() + repr(STAGE_2).encode()).hexdigest()[:12]
+    return cache_folder() / f"avatar-planes-{factory.version}-{key}"
+
+
 def avatar_planes(seeds: range) -> AvatarPlanes:
     """The heads of all seeds, from the cache or fitted and put there; prints progress."""
-    raise NotImplementedError(f"planes of {seeds}")
+    shared, factory = shared_decoder(), chosen_factory(None)
+
+    def make(some: range) -> dict[str, Tensor]:
+        return stacked([fitted_head(shared, factory, seed) for seed in some])
+
+    rows = cached_shards(planes_folder(factory), seeds, SHARD, make)
+    return AvatarPlanes(**{key: value[: len(seeds)] for key, value in rows.items()})
+
+
+def run(arguments: list[str]) -> None:
+    """Fit heads into the cache, one thread a process; several may share the work.
+
+    Raises:
+        ValueError: no decoder that ships, or no factory.
+    """
+    parser = argparse.ArgumentParser(prog="portrait-diffusion train avatar-planes", description=__doc__)
+    parser.add_argument("--heads", type=int, default=512)
+    parser.add_argument("--validation", action="store_true", help="of validation seeds instead")
+    parser.add_argument("--part", type=int, default=0, help="which of the files, of so many parts")
+    parser.add_argument("--parts", type=int, default=1)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    shared, factory = shared_decoder(), chosen_factory(None)
+    folder, seeds = planes_folder(factory), (VALIDATION if options.validation else UPPER)[: options.heads]
+    start, count = time.monotonic(), 0
+    for first in list(seeds[::SHARD])[options.part :: options.parts]:
+        if not shard_path(folder, first, SHARD).is_file():
+            rows = stacked([fitted_head(shared, factory, seed) for seed in range(first, first + SHARD)])
+            tensors = {key: value.contiguous() for key, value in rows.items()}
+            save_tensors(shard_path(folder, first, SHARD), tensors, {})
+            count += SHARD
+            seconds = (time.monotonic() - start) / count
+            print(f"fitted heads up to {first + SHARD}: {seconds:.1f} s a head", flush=True)
+    print(f"{len(seeds)} heads are there, {count} of them new; process {os.getpid()}", flush=True)

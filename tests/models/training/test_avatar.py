@@ -8,14 +8,14 @@ import torch
 from portrait_diffusion.models import checkpoint
 from portrait_diffusion.models.avatar.losses import clean_loss
 from portrait_diffusion.models.avatar.model import avatar, load_avatar
-from portrait_diffusion.models.avatar.planes import resize, roll_out
+from portrait_diffusion.models.avatar.planes import mirrored, resize, roll_out
 from portrait_diffusion.models.avatar.schedules import UPSAMPLER, schedule_of
 from portrait_diffusion.models.avatar.shared_decoder import KIND, shared_decoder
 from portrait_diffusion.models.avatar.upsampler import Upsampler
 from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.diffusion.embedded import shipped_autoencoder
 from portrait_diffusion.models.training import avatar_base, avatar_heads, avatar_upsampler, local
-from portrait_diffusion.models.training.avatar_heads import Averaged, heads_of, mirrored, mirrors, slant
+from portrait_diffusion.models.training.avatar_heads import Averaged, heads_of, mirrors, slant
 from portrait_diffusion.models.training.avatar_planes import AvatarPlanes
 
 from ..avatar import small

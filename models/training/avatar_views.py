@@ -1,0 +1,60 @@
+"""Views of factory heads that planes are fitted to, and the photo that goes with them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..avatar.views import Views, views_of
+from ..camera import orbit
+from ..synthetic.factories import Factory
+
+COUNT = 24  # views that a head is fitted to, all around it
+UNSEEN = 4  # further ones, to judge it by
+SIZE = 128  # pixels of a view
+PORTRAIT = 256  # pixels of the photo
+PORTRAIT_REACH = (25.0, 10.0)  # degrees of yaw and pitch up to which photos are taken
+
+
+@dataclass(frozen=True)
+class HeadViews:
+    """Views of one head.
+
+    Attributes:
+        fitted, unseen: COUNT and UNSEEN of them. portrait: [3, S, S] in [0, 1], on white. yaw, pitch: [] radians, of the photo's camera.
+    """
+
+    fitted: Views
+    unseen: Views
+    portrait: Tensor
+    yaw: Tensor
+    pitch: Tensor
+
+
+def head_views(factory: Factory, seed: int, box_side: float) -> HeadViews:
+    """The views of a seed's head; the same ones at every call.
+
+    Args:
+        box_side: of the field that will be fitted, scene units.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    count = COUNT + UNSEEN
+    yaw = (torch.arange(COUNT) + torch.rand(COUNT, generator=generator)) * (2 * math.pi / COUNT) - math.pi
+    further = (torch.rand(UNSEEN, generator=generator) * 2 - 1) * math.pi
+    pitch = (torch.randn(count, generator=generator) * math.radians(14)).clamp(
+        -math.radians(35), math.radians(50)
+    )
+    cameras = orbit(torch.cat([yaw, further]), pitch)
+    exact = factory.exact(seed, cameras, SIZE).views
+    views = views_of(exact.rgb, exact.mask, cameras, box_side, background=torch.ones(3))
+    reach = torch.tensor(PORTRAIT_REACH) * (math.pi / 180)
+    turn, lift = ((torch.rand(2, generator=generator) * 2 - 1) * reach).unbind()
+    photo = factory.exact(seed, orbit(turn[None], lift[None]), PORTRAIT).views.rgb[0]
+    return HeadViews(_part(views, slice(COUNT)), _part(views, slice(COUNT, count)), photo, turn, lift)
+
+
+def _part(views: Views, rows: slice) -> Views:
+    return Views(views.colour[rows], views.mask[rows], views.cameras[rows])
