@@ -178,7 +178,7 @@ def test_it_becomes_a_mesh(head):
         torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)) * 0.6 - 0.3
     )
     mesh = head_to_mesh(
-        head, MeshConfig(resolution=32, texture_size=64, surface_density=float(density.quantile(0.7)))
+        head, MeshConfig(resolution=20, texture_size=64, surface_density=float(density.quantile(0.7)))
     )
     assert len(mesh.faces) > 0 and mesh.texture.shape == (3, 64, 64) and mesh.vertices.isfinite().all()
 

@@ -75,6 +75,7 @@ def outcome(wire) -> tuple[torch.Tensor, torch.Tensor]:
     return view.image, restored.planes
 
 
+@pytest.mark.whole
 def test_however_little_memory_there_is_the_numbers_are_the_same(short_of_memory, neighbour):  # noqa: F811
     wire = diffusion(neighbour)
     view, planes = outcome(wire)

@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 import torch
+from portrait_diffusion.models.fitting import sweep as sweeping
 from portrait_diffusion.models.fitting.state import ForeignState, SavedState, marked
 from portrait_diffusion.models.fitting.sweep import Sweep, opacity, sweep_loss, sweep_of
 
@@ -22,6 +23,14 @@ class Two(Ball):
     def raw(self, points):
         raw, features = super().raw(points)
         return torch.maximum(raw, (0.03 - (points - ASIDE).norm(dim=-1)) / self.blur), features
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_cells():
+    """As many as balls of 0.03 need."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweeping, "CELLS", 104)
+        yield
 
 
 def draws(seed=0):

@@ -75,6 +75,7 @@ def test_factory_heads_are_faces_and_with_bars_over_their_eyes_none(network, see
     refusal(scenes.barred(photo, places, height=0.2, width=0.9, noise=0.03), network)
 
 
+@pytest.mark.whole
 def test_an_astronaut_is_one_and_with_a_bar_none(network, astronaut):
     photo, places = astronaut[:, :300, 80:380], PUPILS - torch.tensor([80.0, 0])
     (face,) = detection.find_people(photo, network)

@@ -84,6 +84,7 @@ def test_places_are_turned_back(turns, height, width):
     assert torch.equal(photo[0, back[:, 1], back[:, 0]], turned[0].flatten())
 
 
+@pytest.mark.whole
 def test_a_cut_head_is_unknown_at_the_top_and_says_so(network, astronaut):
     whole = align(astronaut[:, :300, 60:400], network=network, size=64)
     cut = align(astronaut[:, 60:316, 96:352], network=network, size=64)
