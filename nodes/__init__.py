@@ -17,6 +17,7 @@ class PortraitDiffusionExtension(ComfyExtension):
         from .evaluation import EvaluateViews
         from .heads import LoadHead, SaveHead
         from .inversion import FeedForwardHead, InvertPortrait
+        from .marks import MarkImages, ReadMark
         from .mesh import File3DToMesh, HeadToMesh, MeshToFile3D, Turntable
         from .new_views import GenerateRing, GenerateView, LoadHPDM
         from .prior import LoadHeadPrior
@@ -52,6 +53,8 @@ class PortraitDiffusionExtension(ComfyExtension):
             RestoreGeometry,
             RefineHead,
             EvaluateViews,
+            MarkImages,
+            ReadMark,
             SaveHead,
             LoadHead,
             Doctor,
