@@ -8,8 +8,8 @@ mark; of that the cosine coefficients of a ring of frequencies, with keyed signs
 a keyed table of signs; the score of a number is sqrt(CARRIERS) times the cosine between its row and what the picture says.
 
 False alarms. For a picture that knows nothing of the key, what it says has independent fair signs, whatever its size; so by Hoeffding's
-inequality P(score of a number >= s) <= exp(-s^2 / 2), and of the best of all numbers <= NUMBERS exp(-s^2 / 2). THRESHOLD makes that
-FALSE_ALARM. The key is public: the mark tells honest people where a picture is from. It is no proof, and whoever wants to can remove or
+inequality P(score of a number >= s) <= exp(-s^2 / 2), and of the best of all numbers in so many tries <= tries NUMBERS exp(-s^2 / 2).
+`threshold` makes that FALSE_ALARM. The key is public: the mark tells honest people where a picture is from. It is no proof, and whoever wants to can remove or
 copy it.
 """
 
@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import torch
@@ -36,25 +37,32 @@ BAND = (
 CARRIERS = 128
 NUMBERS = 2**16
 FALSE_ALARM = 1e-6  # at most, a picture
-THRESHOLD = math.sqrt(2 * math.log(NUMBERS / FALSE_ALARM))
+CROPS = (0, 2, 4, 6, 8)  # cells that a side may have lost: 6 % of the picture
 BLUR = 2.0  # cells
 CONTRAST = 0.02  # below which a place counts as flat
+CUTS = len(CROPS) ** 4  # tries of `read_cropped`
 PSNR = 44.0  # dB of a marked picture to itself, before it is rounded to 8 bits
 STEPS = 16
 WORKING = 256  # pixels at which a larger picture's mark is looked for
 
 
+def threshold(tries: int = 1) -> float:
+    """The score from which on the best of so many readings of one picture is a mark."""
+    return math.sqrt(2 * math.log(tries * NUMBERS / FALSE_ALARM))
+
+
 @dataclass(frozen=True)
 class Reading:
-    """Attributes: number: the likeliest, 0 .. 65535. score: how sure, 0 .. sqrt(CARRIERS)."""
+    """Attributes: number: the likeliest, 0 .. 65535. score: how sure, 0 .. sqrt(CARRIERS). tries: readings of which it is the best."""
 
     number: int
     score: float
+    tries: int = 1
 
     @property
     def present(self) -> bool:
         """Whether there is a mark: wrong at most FALSE_ALARM of the time."""
-        return self.score >= THRESHOLD
+        return self.score >= threshold(self.tries)
 
 
 def mark(
@@ -94,21 +102,54 @@ def mark(
 def read(images: Tensor) -> list[Reading]:
     """What each picture's mark says; images [B, 3, H, W] sRGB in [0, 1], of any size."""
     table, carriers = codebook(images), _Carriers(images)
-    return [_reading(carriers.said(image)[0], table) for image in images.split(1)]
+    return [_reading(carriers.said(image), table) for image in images.split(1)]
 
 
 def read_together(images: Tensor) -> Reading:
     """What the mark of one video says, of which single frames may say too little; images [B, 3, H, W] sRGB in [0, 1]."""
     carriers = _Carriers(images)
     sayings = torch.cat([carriers.said(image) for image in images.split(1)])
-    return _reading(F.normalize(sayings, dim=1).sum(0), codebook(images))
+    return _reading(F.normalize(sayings, dim=1).sum(0, keepdim=True), codebook(images))
+
+
+def read_cropped(images: Tensor) -> list[Reading]:
+    """What each picture's mark says if up to 6 % of the whole picture was cut away at any side; images [B, 3, H, W] sRGB in [0, 1].
+
+    All cuts of CROPS cells are tried, in between a mark is still read. So a mark must score higher than where none is tried.
+    """
+    table, carriers = codebook(images), _Carriers(images)
+    readings = []
+    for image in images.split(1):
+        some = [_reading(carriers.said_by(grids), table) for grids in _uncropped(image)]
+        best = max(some, key=lambda reading: reading.score)
+        readings.append(replace(best, tries=sum(reading.tries for reading in some)))
+    return readings
+
+
+def _uncropped(image: Tensor) -> Iterator[Tensor]:
+    """Grids [B, 1, SIDE, SIDE] of a picture [1, 3, H, W] put back to where it may have been cut from; its edges repeated around it."""
+    for across in product(CROPS, repeat=2):
+        cut = product(CROPS, repeat=2)
+        yield torch.cat(
+            [
+                F.pad(
+                    _shrunk(image, SIDE - sum(down), SIDE - sum(across)), (*across, *down), mode="replicate"
+                )
+                for down in cut
+            ]
+        )
+
+
+def _shrunk(images: Tensor, height: int, width: int) -> Tensor:
+    """[B, 1, height, width]: the luminance of [B, 3, H, W]."""
+    return F.interpolate(luminance(images.float()), size=(height, width), mode="bilinear", antialias=True)
 
 
 def _reading(said: Tensor, table: Tensor) -> Reading:
-    """The best of all numbers for what a picture says, [CARRIERS]."""
-    scores = table @ F.normalize(said, dim=0)
+    """The best of all numbers for what a picture says in some tries, [T, CARRIERS]."""
+    scores = table @ F.normalize(said, dim=1).T
     best = int(scores.argmax())
-    return Reading(best, float(scores[best]))
+    return Reading(best // len(said), float(scores.flatten()[best]), len(said))
 
 
 def codebook(like: Tensor) -> Tensor:
@@ -146,16 +187,15 @@ class _Carriers:
 
     def said(self, images: Tensor) -> Tensor:
         """[B, CARRIERS], in units of the local contrast, of [B, 3, H, W]."""
-        grid = F.interpolate(
-            luminance(images.float()), size=(SIDE, SIDE), mode="bilinear", antialias=True
-        )  # the grid of every size
+        return self.said_by(_shrunk(images, SIDE, SIDE))
+
+    def said_by(self, grid: Tensor) -> Tensor:
+        """The same [B, CARRIERS] of luminance [B, 1, SIDE, SIDE]."""
         everywhere = torch.ones_like(grid)
         rest = grid - masked_blur(grid, everywhere, BLUR)
         contrast = masked_blur(rest.square(), everywhere, BLUR).clamp_min(0).sqrt() + CONTRAST
         cosines = self.basis @ (rest / contrast) @ self.basis.T
-        return (cosines.flatten(1)[:, self.place].view(len(images), *self.weights.shape) * self.weights).sum(
-            -1
-        )
+        return (cosines.flatten(1)[:, self.place].view(len(grid), *self.weights.shape) * self.weights).sum(-1)
 
     def add(self, image: Tensor, amounts: Tensor) -> Tensor:
         """[1, 3, H, W] and as much of each carrier [CARRIERS], in units of CONTRAST."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..marks.maker import GENERATOR, SYNTHETIC
+from ..maker import GENERATOR, SYNTHETIC
 from .gltf_buffers import Buffers
 from .gltf_colours import BaseColour, base_colour, check_pictures, pixels
 from .gltf_limits import AGAIN, MAX_BYTES, MAX_CHUNKS, MAX_JSON, MAX_JSON_ITEMS, entries, refusal, within

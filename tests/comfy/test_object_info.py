@@ -146,7 +146,7 @@ INPUTS = {
     "PortraitDiffusionFile3DToMesh": ["file"],
     "PortraitDiffusionTurntable": ["mesh", "frames", "size", "fps", "pitch_degrees", "background"],
     "PortraitDiffusionMarkImages": ["images", "visible", "text", "corner", "invisible", "number", "psnr"],
-    "PortraitDiffusionReadMark": ["images", "one_video"],
+    "PortraitDiffusionReadMark": ["images", "look"],
     "PortraitDiffusionSaveHead": ["head", "filename_prefix"],
     "PortraitDiffusionLoadHead": ["file"],
     "PortraitDiffusionDoctor": [],

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from portrait_diffusion.models.marks import invisible
-from portrait_diffusion.models.marks.invisible import CARRIERS, NUMBERS, THRESHOLD, codebook, mark, read
+from portrait_diffusion.models.marks.invisible import CARRIERS, NUMBERS, codebook, mark, read, threshold
 from portrait_diffusion.models.metrics.image import psnr
 
 NUMBER = 40_961
@@ -93,13 +93,25 @@ def test_a_batch_is_its_pictures(portrait, marked):
 def test_frames_say_together_what_single_ones_do_not(portrait):
     """Noise that drowns the mark of a frame is another one in the next."""
     generator = torch.Generator().manual_seed(0)
-    frames = (mark(portrait, 7, psnr=47) + 0.2 * torch.randn(24, 3, 256, 256, generator=generator)).clamp(
+    frames = (mark(portrait, 7, psnr=47) + 0.12 * torch.randn(24, 3, 256, 256, generator=generator)).clamp(
         0, 1
     )
     alone = read(frames)
     together = invisible.read_together(frames)
     assert together.present and together.number == 7
     assert not all(reading.present for reading in alone) and together.score > max(r.score for r in alone)
+
+
+@pytest.mark.parametrize("cut", [(12, 3, 0, 7), (8, 8, 15, 15)])
+def test_a_cropped_picture_is_read_when_cuts_are_tried(marked, cut):
+    left, top, right, bottom = cut
+    (reading,) = invisible.read_cropped(marked[..., top : 256 - bottom, left : 256 - right])
+    assert reading.present and reading.number == NUMBER and reading.tries == invisible.CUTS
+
+
+def test_a_picture_without_a_mark_has_none_however_it_is_cut(portrait):
+    (reading,) = invisible.read_cropped(portrait)
+    assert not reading.present
 
 
 def test_a_large_picture_is_marked_like_a_small_one(portrait):
@@ -116,17 +128,17 @@ def test_half_precision_stays(portrait):
 @given(st.integers(0, 2**31))
 @settings(max_examples=20)
 def test_no_number_scores_more_than_hoeffding_allows(seed):
-    """What an unmarked picture says: any sizes, fair signs. The chance over all words is THRESHOLD's at most."""
+    """What an unmarked picture says: any sizes, fair signs. The chance over all words is the bound's at most."""
     said = torch.randn(CARRIERS, generator=torch.Generator().manual_seed(seed)) ** 3
     scores = codebook(said) @ torch.nn.functional.normalize(said, dim=0)
     for score in (1.0, 2.0, 3.0):
         assert float((scores >= score).float().mean()) <= 1.1 * math.exp(-(score**2) / 2)
-    assert float(scores.max()) < THRESHOLD
+    assert float(scores.max()) < threshold()
 
 
 def test_the_threshold_is_what_is_said():
-    assert NUMBERS * math.exp(-(THRESHOLD**2) / 2) == pytest.approx(invisible.FALSE_ALARM)
-    assert THRESHOLD < 0.7 * CARRIERS**0.5
+    assert NUMBERS * math.exp(-(threshold() ** 2) / 2) == pytest.approx(invisible.FALSE_ALARM)
+    assert threshold() < threshold(invisible.CUTS) < 0.75 * CARRIERS**0.5
 
 
 def test_the_format_is_frozen():

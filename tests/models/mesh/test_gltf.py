@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from portrait_diffusion.models import camera as c
-from portrait_diffusion.models.marks.maker import GENERATOR, SYNTHETIC, VERSION
+from portrait_diffusion.models.maker import GENERATOR, SYNTHETIC, VERSION
 from portrait_diffusion.models.mesh import gltf, texture
 from portrait_diffusion.models.mesh.mesh import Mesh, area, volume
 from portrait_diffusion.models.mesh.rasterize import render_mesh
