@@ -42,6 +42,11 @@ BLUR = 2.0  # cells
 CONTRAST = 0.02  # below which a place counts as flat
 CUTS = len(CROPS) ** 4  # tries of `read_cropped`
 PSNR = 44.0  # dB of a marked picture to itself, before it is rounded to 8 bits
+SURE = 9.0  # score that a picture is marked for: above what JPEG and halving take from it
+DECIBELS, YIELDED = (
+    0.5,
+    3.5,
+)  # by how much more noise is allowed at a time where a picture says too little, and at most
 STEPS = 16
 WORKING = 256  # pixels at which a larger picture's mark is looked for
 
@@ -72,7 +77,8 @@ def mark(
 
     Args:
         images: [B, 3, H, W] sRGB in [0, 1], sides of at least SIDE. number: 0 .. 65535, what the mark says.
-        psnr: dB of each result to its picture, at least this; less is stronger. callback: pictures done, of how many.
+        psnr: dB of each result to its picture, at least this, or up to YIELDED less where the picture drowns the mark: fine stripes,
+            which also hide it. callback: pictures done, of how many.
 
     Raises:
         ValueError: a smaller picture, a number outside, or a psnr outside 30 .. 60.
@@ -92,8 +98,13 @@ def mark(
     for image in images.split(1):
         scale = WORKING / min(image.shape[-2:])
         small = F.interpolate(image, scale_factor=scale, mode="area") if scale < 1 else image
-        amounts = carriers.amounts(small, word, psnr)
-        pictures.append(carriers.add(image, carriers.within(image, amounts, psnr)))
+        for step in range(1 + round(YIELDED / DECIBELS)):
+            allowed = psnr - step * DECIBELS
+            amounts = carriers.amounts(small, word, allowed)
+            picture = carriers.add(image, carriers.within(image, amounts, allowed))
+            if float(F.cosine_similarity(carriers.said(picture), word)) * CARRIERS**0.5 >= SURE:
+                break
+        pictures.append(picture)
         if callback:
             callback(len(pictures), len(images))
     return torch.cat(pictures)
