@@ -64,7 +64,7 @@ class MarkImages(io.ComfyNode):
                     max=50.0,
                     step=0.5,
                     advanced=True,
-                    tooltip="dB of a picture with the invisible mark to itself; less survives more, more is seen less.",
+                    tooltip="dB of a picture with the invisible mark to itself; less survives more, more is seen less. Clutter that would drown the mark takes up to 3.5 dB less.",
                 ),
             ],
             outputs=[io.Image.Output(display_name="images", tooltip="The same pictures, marked.")],

@@ -11,6 +11,7 @@ from PIL import Image
 from portrait_diffusion.models.marks import invisible
 from portrait_diffusion.models.marks.invisible import CARRIERS, NUMBERS, codebook, mark, read, threshold
 from portrait_diffusion.models.metrics.image import psnr
+from portrait_diffusion.models.synthetic.backgrounds import random_background
 
 NUMBER = 40_961
 
@@ -74,10 +75,8 @@ def test_its_strength_is_asked_for(portrait, decibels):
 
 
 def test_what_drowns_a_mark_is_marked_stronger():
-    """Fine stripes of the mark's own frequencies, in which more noise hides."""
-    across = torch.arange(256) / 256
-    stripes = 0.5 + 0.3 * torch.sin(2 * torch.pi * (18 * across + 6 * across[:, None] + 4 * across**2))
-    picture = stripes.expand(1, 3, 256, 256)
+    """Clutter of the mark's own frequencies, in which more noise hides."""
+    picture = random_background(256, torch.Generator().manual_seed(1020))[None]
     result = mark(picture, NUMBER)
     assert read(result)[0].number == NUMBER and read(result)[0].present
     assert 40 < psnr(picture, result) < invisible.PSNR
