@@ -20,6 +20,7 @@ class PortraitDiffusionExtension(ComfyExtension):
         from .fitting import FitHeadFromViews, PortraitsToViews
         from .heads import LoadHead, SaveHead
         from .inversion import FeedForwardHead, InvertPortrait
+        from .marks import MarkImages, ReadMark
         from .mesh import File3DToMesh, HeadToMesh, MeshToFile3D, Turntable
         from .mesh_views import RenderMeshViews
         from .new_views import GenerateRing, GenerateView, LoadHPDM
@@ -62,6 +63,8 @@ class PortraitDiffusionExtension(ComfyExtension):
             RestoreGeometry,
             RefineHead,
             EvaluateViews,
+            MarkImages,
+            ReadMark,
             SaveHead,
             LoadHead,
             Doctor,

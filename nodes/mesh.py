@@ -111,7 +111,7 @@ class HeadToMesh(io.ComfyNode):
         progress.update(100)
         texture = torch.ones(1, 3, 1, 1) if mesh.texture is None else mesh.texture[None]
         words = f"{len(mesh.faces)} faces, {len(mesh.vertices)} vertices, {colouring(mesh, ready, photo)}"
-        glb = convert.glb_file(to_glb(mesh, metres_per_unit=convert.METRES_PER_UNIT))
+        glb = convert.glb_file(to_glb(mesh, metres_per_unit=convert.METRES_PER_UNIT, synthetic=True))
         return io.NodeOutput(convert.to_mesh(mesh), glb, convert.to_image(texture), ui={"text": [words]})
 
 

@@ -74,7 +74,7 @@ def to_pil(image: Tensor) -> Image.Image:
 def write_files(result: Portrait3D, out: Path) -> None:
     """portrait.glb, turntable.mp4, views.png, head.safetensors."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "portrait.glb").write_bytes(to_glb(result.mesh))
+    (out / "portrait.glb").write_bytes(to_glb(result.mesh, synthetic=True))
     write_mp4(result.frames, out / "turntable.mp4", fps=24)
     to_pil(result.sheet()).save(out / "views.png")
     save_head(result.head, out / "head.safetensors")

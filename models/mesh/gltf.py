@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..maker import GENERATOR, SYNTHETIC
 from .gltf_buffers import Buffers
 from .gltf_colours import BaseColour, base_colour, check_pictures, pixels
 from .gltf_limits import AGAIN, MAX_BYTES, MAX_CHUNKS, MAX_JSON, MAX_JSON_ITEMS, entries, refusal, within
@@ -31,10 +33,13 @@ COLOURS = "_COLOUR_0"  # trimesh keeps 8 bits of COLOR_0 and all 32 of an attrib
 COMPRESSED = {"KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_mesh_quantization"}
 
 
-def to_glb(mesh: Mesh, *, metres_per_unit: float = METRES_PER_UNIT) -> bytes:
+def to_glb(mesh: Mesh, *, metres_per_unit: float = METRES_PER_UNIT, synthetic: bool = False) -> bytes:
     """A self-contained GLB: node "head", NORMAL, and TEXCOORD_0 with an embedded PNG or else linear COLOR_0.
 
-    Where a mesh has both, only the texture is written: viewers multiply the two.
+    Where a mesh has both, only the texture is written: viewers multiply the two. `asset.generator` names the maker.
+
+    Args:
+        synthetic: the mesh is made by a generative model, which `asset.extras` then says by IPTC's term.
 
     Raises:
         ValueError: no faces, a scale that is not positive, or values that are not finite.
@@ -66,7 +71,12 @@ def to_glb(mesh: Mesh, *, metres_per_unit: float = METRES_PER_UNIT) -> bytes:
     )
     scene = trimesh.Scene()
     scene.add_geometry(geometry, node_name="head", geom_name="head")
-    return export_glb(scene, include_normals=True, unitize_normals=True, tree_postprocessor=_finish)
+    return export_glb(
+        scene,
+        include_normals=True,
+        unitize_normals=True,
+        tree_postprocessor=partial(_finish, synthetic=synthetic),
+    )
 
 
 def _visual(mesh: Mesh):
@@ -85,8 +95,11 @@ def _visual(mesh: Mesh):
     )  # from v down to trimesh's v up
 
 
-def _finish(tree: dict) -> None:
-    """What trimesh leaves open: the colours' proper name, and which buffer views are vertices and which are indices."""
+def _finish(tree: dict, *, synthetic: bool) -> None:
+    """What trimesh leaves open: who made it, the colours' proper name, and which buffer views are vertices and which are indices."""
+    tree["asset"]["generator"] = GENERATOR
+    if synthetic:
+        tree["asset"]["extras"] = {"digitalSourceType": SYNTHETIC}
     for mesh in tree["meshes"]:
         for primitive in mesh["primitives"]:
             attributes = primitive["attributes"]

@@ -81,5 +81,5 @@ class Portraits:
         seconds = {name: end - start for (name, start), end in zip(marks, ends, strict=True)}
         path.parent.mkdir(parents=True, exist_ok=True)
         save_head(result.head, path)
-        path.with_suffix(".glb").write_bytes(to_glb(result.mesh))
+        path.with_suffix(".glb").write_bytes(to_glb(result.mesh, synthetic=True))
         path.with_suffix(".json").write_text(json.dumps(seconds), encoding="utf-8")

@@ -99,6 +99,11 @@ CALLS = {
     ),
     "hpdm": ("--count 1 --steps 1 --sheet SHEET", {"hpdm.bench.ANGLES": (30,)}),
     "hpdm --robust": ("--count 1 --steps 1 --sheet SHEET", {"hpdm.robust.POOL": 1, "hpdm.robust.SIZE": 64}),
+    "marks": (
+        "--count 2 --sheet SHEET",
+        {"marks.SIZES": (128,), "marks.UNMARKED": 2, "marks.FILMS": 1, "marks.FRAMES": 2}
+        | {"marks.CROPPED": {"whole, cuts tried": lambda picture: picture}},
+    ),
     "mvnrs": (
         "--count 1",
         {"mvnrs.bench.YAWS": (30,), "mvnrs.bench.ROWS": {"random": "random noise", "mvnrs": "MV-NRS"}}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from portrait_diffusion.models import camera as c
+from portrait_diffusion.models.maker import GENERATOR, SYNTHETIC, VERSION
 from portrait_diffusion.models.mesh import gltf, texture
 from portrait_diffusion.models.mesh.mesh import Mesh, area, volume
 from portrait_diffusion.models.mesh.rasterize import render_mesh
@@ -100,6 +101,21 @@ def test_the_file_holds_everything_itself(textured):
     )
     attributes = header["meshes"][0]["primitives"][0]["attributes"]
     assert set(attributes) == {"POSITION", "NORMAL", "TEXCOORD_0"}
+
+
+def test_the_file_names_its_maker(textured, coloured):
+    assert header_of(gltf.to_glb(coloured))["asset"] == {"version": "2.0", "generator": GENERATOR}
+    asset = header_of(gltf.to_glb(textured, synthetic=True))["asset"]
+    assert asset["generator"] == GENERATOR and asset["extras"] == {"digitalSourceType": SYNTHETIC}
+
+
+def test_the_maker_s_version_is_the_project_s(root):
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\nversion = "{VERSION}"\n' in text and GENERATOR.endswith(VERSION)
+
+
+def test_khronos_finds_no_fault_in_what_says_that_it_is_synthetic(textured, gltf_issues):
+    assert gltf_issues(gltf.to_glb(textured, synthetic=True)) == []
 
 
 def test_a_texture_is_written_alone(textured):
