@@ -24,7 +24,7 @@ class HeadViews:
     """Views of one head.
 
     Attributes:
-        fitted, unseen: COUNT and UNSEEN of them. portrait: [3, S, S] in [0, 1], on white. yaw, pitch: [] radians, of the photo's camera.
+        fitted, unseen: what planes are fitted to, and what judges them. portrait: [3, S, S] in [0, 1], on white. yaw, pitch: [] radians, of the photo's camera.
     """
 
     fitted: Views
@@ -34,26 +34,35 @@ class HeadViews:
     pitch: Tensor
 
 
-def head_views(factory: Factory, seed: int, box_side: float) -> HeadViews:
+def head_views(
+    factory: Factory,
+    seed: int,
+    box_side: float,
+    *,
+    count: int = COUNT,
+    unseen: int = UNSEEN,
+    size: int = SIZE,
+) -> HeadViews:
     """The views of a seed's head; the same ones at every call.
 
     Args:
-        box_side: of the field that will be fitted, scene units.
+        box_side: of the field that will be fitted, scene units. count: views to fit. unseen: further ones. size: their pixels.
     """
     generator = torch.Generator().manual_seed(seed)
-    count = COUNT + UNSEEN
-    yaw = (torch.arange(COUNT) + torch.rand(COUNT, generator=generator)) * (2 * math.pi / COUNT) - math.pi
-    further = (torch.rand(UNSEEN, generator=generator) * 2 - 1) * math.pi
-    pitch = (torch.randn(count, generator=generator) * math.radians(14)).clamp(
+    yaw = (torch.arange(count) + torch.rand(count, generator=generator)) * (2 * math.pi / count) - math.pi
+    further = (torch.rand(unseen, generator=generator) * 2 - 1) * math.pi
+    pitch = (torch.randn(count + unseen, generator=generator) * math.radians(14)).clamp(
         -math.radians(35), math.radians(50)
     )
     cameras = orbit(torch.cat([yaw, further]), pitch)
-    exact = factory.exact(seed, cameras, SIZE).views
+    exact = factory.exact(seed, cameras, size).views
     views = views_of(exact.rgb, exact.mask, cameras, box_side, background=torch.ones(3))
     reach = torch.tensor(PORTRAIT_REACH) * (math.pi / 180)
     turn, lift = ((torch.rand(2, generator=generator) * 2 - 1) * reach).unbind()
     photo = factory.exact(seed, orbit(turn[None], lift[None]), PORTRAIT).views.rgb[0]
-    return HeadViews(_part(views, slice(COUNT)), _part(views, slice(COUNT, count)), photo, turn, lift)
+    return HeadViews(
+        _part(views, slice(count)), _part(views, slice(count, count + unseen)), photo, turn, lift
+    )
 
 
 def _part(views: Views, rows: slice) -> Views:

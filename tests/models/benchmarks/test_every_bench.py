@@ -24,6 +24,7 @@ from portrait_diffusion.models.metrics.back_face import BackFace
 from portrait_diffusion.models.metrics.evaluate import shipped_judges
 from portrait_diffusion.models.portrait import MeshConfig
 from portrait_diffusion.models.synthetic.people.scans import scans_present
+from portrait_diffusion.models.training.avatar_views import head_views
 
 from ..prior import pretend
 from .body_stand_in import stand_in
@@ -170,6 +171,10 @@ CALLS = {
             "restoration.AROUND": (90,),
             "restoration.QUICK": ("prior",),
         },
+    ),
+    "rodin": (
+        "--fit --count 2 --steps 2 --visits 2 --seeds 1 --split validation --factory 2 --sheet SHEET",
+        {"rodin.fitting.head_views": partial(head_views, count=3, unseen=1, size=64)},
     ),
     "scale": (
         "",
