@@ -145,11 +145,10 @@ def test_one_sentence(name, client):
 
 
 def test_what_ships_is_named_where_it_is_missing(client):
-    if all(checkpoint.shipped(kind).is_file() for kind in small.KINDS):
-        pytest.skip("it is there")
+    absent = [kind for kind in small.KINDS if not checkpoint.shipped(kind).is_file()]  # until all are trained
     graph = chain(
         (PACK + "LoadAvatarModel", dict.fromkeys(FILES, "embedded")),
         (PACK + "GenerateAvatar", AVATAR | {"avatar": "@1"}),
         ("PreviewImage", {"images": "@2.1"}),
     )
-    refused(client, graph, ["avatar_decoder", "expected a .safetensors file"])
+    refused(client, graph, [absent[0], "expected a .safetensors file"])
