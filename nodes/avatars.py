@@ -12,9 +12,8 @@ from comfy_api.latest import io
 
 from ..models.avatar.fitting import FitConfig
 from ..models.avatar.many import Job, Plan, fit_job, jobs_of, multi_view_files
-from ..models.avatar.new_head import new_field
 from . import loading
-from .fitting import at_rest, fit_inputs, rays_input
+from .fitting import LEARNS, at_rest, chosen_beginning, decoder_input, fit_inputs, rays_input
 from .heads import workflow_notes
 from .inversion import MEMORY, picture
 from .optimising import PREVIEW_EVERY, Progress, normally
@@ -46,6 +45,7 @@ class FitAvatars(io.ComfyNode):
                 ),
                 *fit_inputs(),
                 rays_input(),
+                decoder_input(),
             ],
             outputs=[
                 io.String.Output(
@@ -66,9 +66,19 @@ class FitAvatars(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, folder: str, output_folder: str, steps: int, resolution: int, seed: int, rays: int = 2048
+        cls,
+        folder: str,
+        output_folder: str,
+        steps: int,
+        resolution: int,
+        seed: int,
+        rays: int = 2048,
+        decoder: str = LEARNS,
     ) -> io.NodeOutput:
-        plan = Plan(field=new_field(resolution), config=FitConfig(steps=steps, rays=rays), seed=seed)
+        begin = chosen_beginning(decoder, resolution, FitConfig(steps=steps, rays=rays))
+        plan = Plan(
+            field=begin.field, config=begin.config, seed=seed, decoder=begin.decoder, start=begin.start
+        )
         heads = inside_output(output_folder)
         states = Path(folder_paths.get_output_directory()) / "portrait_diffusion" / "resume"
         jobs = jobs_of(multi_view_files(input_folder(folder)), plan, heads, states)

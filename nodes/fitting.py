@@ -7,7 +7,8 @@ import torch
 from comfy_api.latest import io
 
 from ..models.avatar.fitting import FitConfig
-from ..models.avatar.new_head import from_head, from_nothing, head_from_views
+from ..models.avatar.new_head import Beginning, from_head, from_nothing, from_shared, head_from_views
+from ..models.avatar.shared_decoder import KIND, shared_decoder
 from ..models.avatar.views import Views, views_of
 from ..models.head import Head
 from ..models.metrics.image import masked_psnr
@@ -18,6 +19,7 @@ from .optimising import fingerprint, optimise, private
 from .types import CATEGORY, AlignedWire, CamerasOnWire, CamerasWire, HeadWire, seed_input
 
 ONE_COLOUR, UNKNOWN = "one colour", "unknown"
+LEARNS = "learns with the head"
 JUDGED, JUDGED_SIZE = 6, 128  # views that the text's figure is of, and their pixels
 
 
@@ -55,6 +57,31 @@ def rays_input() -> io.Int.Input:
         advanced=True,
         tooltip="Rays of each step (RodinHD: 8192). More is steadier, and slower in proportion.",
     )
+
+
+def decoder_input() -> io.Combo.Input:
+    """What makes density and colour of the planes."""
+    return io.Combo.Input(
+        "decoder",
+        options=[LEARNS, loading.EMBEDDED, *loading.files_of(KIND)],
+        default=LEARNS,
+        optional=True,
+        advanced=True,
+        tooltip="The nearest head has a decoder that learns with it. 'embedded', or a file that 'train avatar-decoder' wrote: one that all "
+        "avatars share and that stays as it is (RodinHD's second stage), so that their planes can be compared, and learnt from.",
+    )
+
+
+def chosen_beginning(decoder: str, resolution: int, config: FitConfig) -> Beginning:
+    """What a fit without a head to start from begins with.
+
+    Raises:
+        ValueError: there is no such decoder's file, or it is none.
+    """
+    if decoder == LEARNS:
+        return from_nothing(resolution, config)
+    with torch.inference_mode(False):
+        return from_shared(shared_decoder(loading.weights_path(decoder, KIND)), resolution, config)
 
 
 class FitHeadFromViews(io.ComfyNode):
@@ -96,6 +123,7 @@ class FitHeadFromViews(io.ComfyNode):
                     tooltip="A head to begin with, as from Feed-Forward Head of one of the photos: for few views, since what none of them "
                     "shows stays as it is there. The planes have its resolution then.",
                 ),
+                decoder_input(),
             ],
             outputs=[
                 HeadWire.Output(
@@ -118,10 +146,18 @@ class FitHeadFromViews(io.ComfyNode):
         masks=None,
         rays: int = 2048,
         start=None,
+        decoder: str = LEARNS,
     ) -> io.NodeOutput:
         config = FitConfig(steps=steps, rays=rays)
+        if start is not None and decoder != LEARNS:
+            raise ValueError(
+                f"fit head: expected a head to start from or a decoder that all share, got both, start and {decoder!r}; "
+                f"unplug start, or set decoder to {LEARNS!r}: a head that is known is read by its own"
+            )
         known = None if start is None else loading.ready(start, memory=MEMORY)
-        beginning = from_nothing(resolution, config) if known is None else from_head(known, config)
+        beginning = (
+            chosen_beginning(decoder, resolution, config) if known is None else from_head(known, config)
+        )
         behind = torch.tensor(convert.color(colour)) if background == ONE_COLOUR else None
         views = views_of(
             convert.from_image(images),

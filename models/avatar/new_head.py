@@ -13,6 +13,7 @@ from ..fitting.run import Progress
 from ..head import Head
 from ..photo.alignment import AlignedPortrait, uncropped
 from .fitting import FitConfig, fit, new_decoder
+from .shared_decoder import SharedDecoder
 from .views import Views
 
 FRONT = 0.5  # cosine of the angle to the front up to which a view is a portrait: 60 degrees
@@ -73,6 +74,15 @@ def from_head(head: Head, config: FitConfig) -> Beginning:
         )
     milder = replace(config, clamp=False, smooth=0.0, small=0.0, rate=KNOWN_RATE)
     return Beginning(head.config, milder, head.stacks[-1], head.decoder)
+
+
+def from_shared(shared: SharedDecoder, resolution: int, config: FitConfig) -> Beginning:
+    """The mean planes of all avatars and their decoder, which stays as it is: RodinHD's stage 2, whose planes a cascade can read.
+
+    Raises:
+        ValueError: planes of such a resolution are none, or too large.
+    """
+    return Beginning(replace(shared.config.field, resolution=resolution), config, shared.mean, shared.decoder)
 
 
 def portrait_of(views: Views) -> AlignedPortrait | None:

@@ -77,7 +77,14 @@ def test_a_folder_is_fitted_once(server, client):
     folder.mkdir()
     for name, radius in (("a", 0.2), ("b", 0.15)):
         write_ball(folder / f"{name}.safetensors", radius)
-    settings = {"output_folder": "fitted", "steps": 3, "resolution": 32, "seed": 0, "rays": 64}
+    settings = {
+        "output_folder": "fitted",
+        "steps": 3,
+        "resolution": 32,
+        "seed": 0,
+        "rays": 64,
+        "decoder": "embedded",
+    }
     for where, words in (("balls", "2 heads, 0 of them"), (str(folder), "2 heads, 2 of them")):
         outcome = client.run(chain((PACK + "FitAvatars", {"folder": where, **settings})))
         assert words in outcome.words()["1"]

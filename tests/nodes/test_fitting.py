@@ -134,3 +134,20 @@ def test_portraits_become_views_of_one_size(node):
     assert images.shape == (2, 48, 48, 3) and masks.shape == (2, 48, 48)
     assert views.size == 48 and views.cameras.shape == (2,)
     assert_close(images[1], small.portrait(48).on_white().movedim(0, -1))
+
+
+def test_a_decoder_that_all_share_stays_as_it_is(node):
+    from portrait_diffusion.models.avatar.shared_decoder import shared_decoder
+
+    output = execute(node, decoder="embedded", steps=3)
+    head, shared = output.args[0].head, shared_decoder()
+    assert head.planes.shape == (1, *replace(shared.config.field, resolution=32).planes_shape)
+    assert head.planes.abs().max() <= 1 + 1e-6
+    for name, value in shared.decoder.state_dict().items():
+        assert torch.equal(head.decoder.state_dict()[name], value)
+
+
+def test_a_start_and_a_shared_decoder_are_one_too_many(node):
+    start = execute(node, steps=1).args[0]
+    with pytest.raises(ValueError, match="a head to start from or a decoder that all share, got both"):
+        execute(node, start=start, decoder="embedded")
