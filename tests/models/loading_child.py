@@ -37,6 +37,7 @@ PATHS = {  # loaders of a path
     "autoencoder": ("diffusion.embedded", "shipped_autoencoder"),
     "diffusion": ("diffusion.embedded", "shipped_unet"),
     "restoration": ("prior.detail_block", "shipped_detail_block"),
+    "avatar_decoder": ("avatar.shared_decoder", "shared_decoder"),
     "niqe": ("metrics.niqe", "read_niqe"),
     "views": ("synthetic.multiview", "read_views"),
     "vgg": ("metrics.vgg", "load_vgg"),
