@@ -187,9 +187,9 @@ def at_rest(head: Head) -> Head:
 def fit_figure(head: Head, views: Views) -> str:
     """How close the head is to some of the views that it was fitted to, in words."""
     pick = torch.linspace(0, len(views.mask) - 1, min(JUDGED, len(views.mask))).round().long()
-    colour, mask = views.colour[pick], views.mask[pick]
-    own = head.render(views.cameras[pick].to(head.planes.device), JUDGED_SIZE, normals=False).rgb.cpu()
-    value = masked_psnr(own, (colour + 1 - mask).cpu(), mask.cpu())
+    some = views[pick].to("cpu")
+    own = head.render(some.cameras.to(head.planes.device), JUDGED_SIZE, normals=False).rgb.cpu()
+    value = masked_psnr(own, some.on_white(), some.mask)
     return f"{len(views.mask)} views fitted: {value:.1f} dB inside the mask"
 
 

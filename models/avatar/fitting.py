@@ -130,8 +130,7 @@ def resized(planes: Tensor, resolution: int) -> Tensor:
 
 def chances(views: Views, config: FitConfig) -> Tensor:
     """How likely each pixel is drawn [V * S * S]: inside the masks, at details and beside outlines more often, seldom elsewhere."""
-    on_white = views.colour + 1 - views.mask  # where outlines are details, too
-    grey = on_white.mean(1, keepdim=True)
+    grey = views.on_white().mean(1, keepdim=True)  # where outlines are details, too
     across, down = (F.pad(grey.diff(dim=axis).abs(), pad) for axis, pad in ((-1, (0, 1)), (-2, (0, 0, 0, 1))))
     reach = max(7, views.mask.shape[-1] // 28 | 1)  # as wide as the hull is about the masks
     beside = F.max_pool2d(views.mask, reach, 1, reach // 2) * (1 - views.mask)

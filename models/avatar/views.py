@@ -25,6 +25,13 @@ class Views:
     mask: Tensor
     cameras: Camera
 
+    def __getitem__(self, rows: slice | Tensor) -> Views:
+        return Views(self.colour[rows], self.mask[rows], self.cameras[rows])
+
+    def on_white(self) -> Tensor:
+        """The pictures [V, 3, S, S] on white."""
+        return self.colour + 1 - self.mask
+
     def to(self, device: torch.device | str) -> Views:
         """The same on another device."""
         return Views(self.colour.to(device), self.mask.to(device), self.cameras.to(device))

@@ -37,7 +37,13 @@ def judged(head: Head, views: Views) -> float:
     """PSNR of a head's pictures at views, dB, whole pictures on white."""
     size = views.mask.shape[-1]
     picture = head.render(views.cameras, size, normals=False).rgb.clamp(0, 1)
-    return psnr(picture, views.colour + 1 - views.mask)
+    return psnr(picture, views.on_white())
+
+
+def fitted(shared: SharedDecoder, views: Views, seed: int) -> Head:
+    """A head of a seed's views by stage 2, from the mean planes."""
+    field, draws = shared.config.field, torch.Generator().manual_seed(seed)
+    return fit(views, field, shared.decoder, STAGE_2, generator=draws, start=shared.mean)
 
 
 def shared_of(run: Replay) -> SharedDecoder:
@@ -58,15 +64,7 @@ def validate(shared: SharedDecoder, factory: Factory, seeds: range) -> float:
     figures = []
     for seed in seeds:
         views = head_views(factory, seed, shared.config.field.box_side)
-        head = fit(
-            views.fitted,
-            shared.config.field,
-            shared.decoder,
-            STAGE_2,
-            generator=torch.Generator().manual_seed(seed),
-            start=shared.mean,
-        )
-        figures.append(judged(head, views.unseen))
+        figures.append(judged(fitted(shared, views.fitted, seed), views.unseen))
     return sum(figures) / len(figures)
 
 

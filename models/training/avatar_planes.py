@@ -12,13 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..avatar.fitting import fit
 from ..avatar.shared_decoder import KIND, SharedDecoder, shared_decoder
 from ..checkpoint import save_tensors, shipped
 from ..synthetic.factories import Factory, chosen_factory
 from ..synthetic.renders import cache_folder, cached_shards, shard_path, stacked
 from ..synthetic.splits import UPPER, VALIDATION
-from .avatar_decoder import STAGE_2
+from .avatar_decoder import STAGE_2, fitted
 from .avatar_views import head_views
 from .turbo_data import as_bytes
 
@@ -45,18 +44,9 @@ class AvatarPlanes:
 
 def fitted_head(shared: SharedDecoder, factory: Factory, seed: int) -> dict[str, Tensor]:
     """A row of `AvatarPlanes`: stage 2 on one head of the factory."""
-    field = shared.config.field
-    views = head_views(factory, seed, field.box_side)
-    head = fit(
-        views.fitted,
-        field,
-        shared.decoder,
-        STAGE_2,
-        generator=torch.Generator().manual_seed(seed),
-        start=shared.mean,
-    )
+    views = head_views(factory, seed, shared.config.field.box_side)
     return {
-        "planes": head.planes[0].half(),
+        "planes": fitted(shared, views.fitted, seed).planes[0].half(),
         "portrait": as_bytes(views.portrait),
         "yaw": views.yaw,
         "pitch": views.pitch,

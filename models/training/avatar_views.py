@@ -60,10 +60,4 @@ def head_views(
     reach = torch.tensor(PORTRAIT_REACH) * (math.pi / 180)
     turn, lift = ((torch.rand(2, generator=generator) * 2 - 1) * reach).unbind()
     photo = factory.exact(seed, orbit(turn[None], lift[None]), PORTRAIT).views.rgb[0]
-    return HeadViews(
-        _part(views, slice(count)), _part(views, slice(count, count + unseen)), photo, turn, lift
-    )
-
-
-def _part(views: Views, rows: slice) -> Views:
-    return Views(views.colour[rows], views.mask[rows], views.cameras[rows])
+    return HeadViews(views[:count], views[count:], photo, turn, lift)

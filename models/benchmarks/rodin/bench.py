@@ -18,7 +18,7 @@ def run(arguments: list[str]) -> None:
         ValueError: as `chosen_factory`.
     """
     parser = bench_parser("rodin", __doc__)
-    parser.add_argument("--fit", action="store_true", help="the fitting; the default")
+    parser.add_argument("--fit", action="store_true", required=True, help="the fitting (table 4a)")
     parser.add_argument("--factory", type=int, choices=(2, 3), help="3 where the scans are present, else 2")
     parser.add_argument("--split", choices=["held_out", "validation"], default="held_out")
     parser.add_argument("--count", type=positive, default=16, help="heads of each stage (16)")

@@ -18,6 +18,7 @@ from ...head import Head
 from ...metrics.image import high_frequency, psnr, ssim
 from ...metrics.perceptual import PerceptualNetwork, perceptual_distance, shipped_perceptual
 from ...synthetic.factories import Factory
+from ...training.avatar_decoder import judged
 from ...training.avatar_views import head_views
 from ..heads import save
 from ..store import HeadBench, difference_rows, mean_rows
@@ -95,14 +96,9 @@ def picture(head: Head, views: Views) -> Tensor:
     return head.render(views.cameras, views.mask.shape[-1], normals=False).rgb.clamp(0, 1)
 
 
-def exact(views: Views) -> Tensor:
-    """Views [V] on white, [V, 3, S, S]."""
-    return views.colour + 1 - views.mask
-
-
 def closeness(head: Head, views: Views, network: PerceptualNetwork) -> dict[str, float]:
     """How near a head's pictures are to exact ones, by `METRICS`."""
-    ours, truth = picture(head, views), exact(views)
+    ours, truth = picture(head, views), views.on_white()
     values = (
         psnr(ours, truth),
         ssim(ours, truth),
@@ -174,7 +170,7 @@ class FittingBench(HeadBench[Repeat]):
     def _column(self, run: Replay, visit: int) -> dict[str, float]:
         """PSNR of every head that has been visited, after a visit of the first round."""
         return {
-            f"{i} after {visit}": psnr(picture(head, unseen), exact(unseen))
+            f"{i} after {visit}": judged(head, unseen)
             for i, (head, (_, unseen)) in enumerate(zip(run.heads(), self.views[0], strict=True))
             if i <= visit
         }
