@@ -194,7 +194,7 @@ def portrait_to_3d(
 
     Args:
         config: of the inversion; None for the feed-forward head. generator: a CPU generator, the seed of all stages.
-        avatars: draws the head, in the place of both.
+        avatars: draws the head; with a config, the one that the inversion begins at.
         refinement: of the head, or None. face: which one of several, as `align`. callback: after each step of whatever takes many.
         stage: told each stage's name as it starts. note: told what was chosen, what the photo lacks, and what is doubtful of the head.
     """
@@ -202,9 +202,12 @@ def portrait_to_3d(
     reference = align(photo, network=weights.aligner, alpha=alpha, face=face)
     for sentence in reference.notes:
         note(sentence)
+    begin = None
     if avatars is not None:
         stage("avatar")
-        head = avatar(avatars, reference, generator)
+        begin = avatar(avatars, reference, generator)
+    if begin is not None and config is None:
+        head = begin
     elif config is None:
         stage("feed-forward head")
         head = feed_forward_head(weights.prior, weights.encoder, reference)
@@ -217,6 +220,7 @@ def portrait_to_3d(
             config,
             generator=generator,
             perceptual=weights.eyes().distance,
+            begin=begin,
             callback=callback,
         )
         reference = head.reference or reference  # its camera as fitted

@@ -74,6 +74,12 @@ class InvertPortrait(io.ComfyNode):
                     advanced=True,
                     tooltip="Steps of the second stage (generator) and of the third (planes), each; the last stage (specks) takes no more. -1 takes the preset's.",
                 ),
+                HeadWire.Input(
+                    "start",
+                    optional=True,
+                    tooltip="A head to begin with, as from Generate Avatar: latents are first made alike it from all sides. Without it, the "
+                    "encoder's guess.",
+                ),
             ],
             outputs=[
                 HeadWire.Output(display_name="head", tooltip="For Render Views, Head to Mesh and Save Head.")
@@ -86,11 +92,23 @@ class InvertPortrait(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, prior, aligned, preset: str, seed: int, latent_steps: int = -1, tuning_steps: int = -1
+        cls,
+        prior,
+        aligned,
+        preset: str,
+        seed: int,
+        latent_steps: int = -1,
+        tuning_steps: int = -1,
+        start=None,
     ) -> io.NodeOutput:
         config = inversion_config(prior.generator, prior.encoder, preset)
         frame = frame_of(prior.generator)
         if frame != Frame():
+            if start is not None:
+                raise ValueError(
+                    "inversion: expected a prior that sees heads as this pack does, for a head to start from, got one whose photos are cropped "
+                    "closer; unplug start"
+                )
             size = max(prior.generator.resolution, aligned.image.shape[-1])
             aligned = reframed(aligned, frame.scale, frame.offset, size)
         if latent_steps >= 0:
@@ -105,7 +123,12 @@ class InvertPortrait(io.ComfyNode):
         vgg = loading.vgg_file()
         judge = None if vgg is None else loading.load_vgg_patcher(vgg)
         patchers = [prior.patcher] if judge is None else [prior.patcher, judge]
-        mm.load_models_gpu(patchers, memory_required=PUBLIC if config.projected else MEMORY)
+        memory = PUBLIC if config.projected else MEMORY
+        known = None
+        if start is None:
+            mm.load_models_gpu(patchers, memory_required=memory)
+        else:
+            known = loading.ready(start, *patchers, memory=memory)
         device = prior.patcher.load_device
 
         def run(state, callback):
@@ -116,7 +139,14 @@ class InvertPortrait(io.ComfyNode):
                 networks[0], private(prior.critic), None if judge is None else private(judge.model)
             ).distance
             return invert(
-                *networks, reference, config, generator=draws, perceptual=eyes, state=state, callback=callback
+                *networks,
+                reference,
+                config,
+                generator=draws,
+                perceptual=eyes,
+                begin=private(known),
+                state=state,
+                callback=callback,
             )
 
         key = fingerprint(
@@ -126,6 +156,7 @@ class InvertPortrait(io.ComfyNode):
             prior.generator,
             prior.encoder,
             prior.critic if judge is None else judge.model,
+            known,
         )
         head = optimise(run, key, picture, config.steps)
         camera = present(head.reference, "a head with its portrait", "invert it again").camera  # as fitted

@@ -42,6 +42,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         choices=[*PRESETS, AVATAR],
         help="default: quick; with --refine turbo the feed-forward head, at once; avatar: a head drawn by RodinHD's diffusion",
     )
+    parser.add_argument(
+        "--start",
+        choices=["encoder", AVATAR],
+        default="encoder",
+        help="of an inversion: what the encoder sees in the photo, or a head drawn by RodinHD's diffusion",
+    )
     parser.add_argument("--refine", choices=["none", "turbo", *REFINEMENTS], default="none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -59,6 +65,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.inversion is None and options.refine != "turbo":
         options.inversion = "quick"
+    if options.start == AVATAR and options.inversion not in PRESETS:
+        raise ValueError(
+            f"--start: expected an inversion that begins at an avatar, got --inversion {options.inversion or 'none'}; add --inversion quick"
+        )
     if options.face < 0:
         raise ValueError(f"--face: expected 0 or more, got {options.face}; count from 1, or leave it out")
     if options.out.exists() and not options.out.is_dir():
@@ -128,7 +138,7 @@ def run(arguments: list[str]) -> None:
         DELIVERED,
         generator=torch.Generator().manual_seed(options.seed),
         alpha=None if alpha is None else alpha.to(device),
-        avatars=avatar_on(device) if options.inversion == AVATAR else None,
+        avatars=avatar_on(device) if AVATAR in (options.inversion, options.start) else None,
         refinement=refinement_of(options.refine, device, weights),
         face=options.face,
         callback=step,

@@ -24,6 +24,7 @@ from ..head import Head
 from ..photo.alignment import AlignedPortrait
 from ..prior.contract import HeadGenerator, mean_styles, styles
 from ..prior.encoder import PortraitEncoder
+from .alike import styles_alike
 from .completion import code_of
 from .coverage import Coverage, coverage_loss, coverage_of
 from .inversion_config import InversionConfig
@@ -357,6 +358,7 @@ def invert(
     *,
     generator: torch.Generator,
     perceptual: Perceptual | None = None,
+    begin: Head | None = None,
     state: dict[str, Tensor] | None = None,
     callback: Callable[[Progress], None] | None = None,
 ) -> Head:
@@ -366,6 +368,7 @@ def invert(
         prior, encoder: on one device, with the reference; without an encoder (None) it begins at the mean of W.
         generator: a CPU generator; the seed of all draws.
         perceptual: a distance of pictures, as `photo_losses` has some; None for pixels alone.
+        begin: a head of any model, as an avatar that was drawn, on the same device; the styles are first made alike it from all sides.
         state: of an earlier call with the same arguments; it goes on there. callback: called after each step.
 
     Returns:
@@ -382,6 +385,8 @@ def invert(
     if config.projected:
         prior, reference = projectable(prior, reference, config)
     start, spread = first_styles(prior, encoder, reference, config, generator)
+    if begin is not None:
+        start = styles_alike(prior, start, begin, generator)
     run = Inversion(prior, start, reference, config, generator, perceptual, spread)
     run.complete(state, callback)
     return run.head()
