@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from ...fitting.inversion_config import PRESETS
 from ...metrics.perceptual import shipped_perceptual
 from ..exact_heads import factory_heads
 from ..options import add_factory, add_split, asked_factory, bench_parser, called
-from ..store import HeadBench, store_path
+from ..store import HeadBench, difference_rows, store_path
 from .figures import (
     Figures,
     exact_sides,
@@ -29,7 +30,7 @@ from .figures import (
     surface_figures,
 )
 from .photos import Photo, as_photograph, bundled_photos, folder_photos
-from .portraits import Portraits
+from .portraits import BEGUN, DRAWN, Portraits
 
 UNITS = {
     "own view": "dB",
@@ -71,19 +72,30 @@ BEFORE = "before: "
 
 
 class PhotoBench(HeadBench[Photo]):
-    """Photographs and the factory's heads, as figures by photo."""
+    """Photographs and the factory's heads, as figures by photo.
+
+    Args:
+        others: the photographs by other ways, by the names of these.
+    """
 
     def __init__(
-        self, photos: list[Photo], factory: list[Photo], portraits: Portraits, store: Path, minutes: float
+        self,
+        photos: list[Photo],
+        factory: list[Photo],
+        portraits: Portraits,
+        store: Path,
+        minutes: float,
+        others: dict[str, Portraits] | None = None,
     ) -> None:
         super().__init__([*photos, *factory], store, minutes)
         self.photos, self.factory, self.portraits = photos, factory, portraits
+        self.others = {f"{PHOTOS}, {way}": other for way, other in (others or {}).items()}
         self.perceptual = shipped_perceptual()
 
-    def measured(self, photo: Photo) -> Figures:
+    def measured(self, photo: Photo, portraits: Portraits | None = None) -> Figures:
         """Of one photo, or that it was refused; what has no value is left out."""
         try:
-            portrait = self.portraits.of(photo)
+            portrait = (portraits or self.portraits).of(photo)
         except ValueError as error:
             print(f"{photo.name} was refused: {error}", flush=True)
             return {REFUSED: 1.0}
@@ -105,6 +117,8 @@ class PhotoBench(HeadBench[Photo]):
         self.fill(PHOTOS, self.photos, self.measured)
         self.fill(EXACT, self.factory, self.exact)
         self.fill(FACTORY, self.factory, self.measured)
+        for name, portraits in self.others.items():
+            self.fill(name, self.photos, partial(self.measured, portraits=portraits))
 
     def rows(self) -> list[Row]:
         """Photo by photo; medians and worst; ratios; goals."""
@@ -124,6 +138,9 @@ class PhotoBench(HeadBench[Photo]):
             rows += table(f"{name}, {MEDIAN}", medians[name])
         for name in (FACTORY, EXACT):
             rows += table(f"{PHOTOS} over {name}", ratios(medians[PHOTOS], medians[name]), unitless=True)
+        for name in self.others:
+            rows += table(f"{name}, {MEDIAN}", medians_of(self.done[name]))
+            rows += difference_rows(f"{name}, less the inversion", self.done[name], done, UNITS)
         return rows + [
             Row(f"goal: {name}", metric, value, "" if " over " in name else UNITS[metric])
             for name, goals in GOALS.items()
@@ -131,17 +148,20 @@ class PhotoBench(HeadBench[Photo]):
         ]
 
     def draw_sheet(self, path: Path) -> None:
-        """All photos, then as many heads of the factory, as far as the bench has come."""
+        """All photos, then as many heads of the factory, then other ways, as far as the bench has come."""
         from .sheet import draw_sheet, refused_strip, strip
 
         strips = []
-        for name, photos in ((PHOTOS, self.photos), (FACTORY, self.factory)):
+        parts = [(PHOTOS, self.photos, self.portraits), (FACTORY, self.factory, self.portraits)]
+        parts += [(name, self.photos, portraits) for name, portraits in self.others.items()]
+        for name, photos, portraits in parts:
             for photo in photos:
                 figures = self.done[name].get(photo.key)
                 if figures is not None:
                     refused = REFUSED in figures
-                    shown = refused_strip(photo) if refused else strip(self.portraits.of(photo))
-                    strips.append((f"{photo.name}, {REFUSED}" if refused else photo.name, shown))
+                    shown = refused_strip(photo) if refused else strip(portraits.of(photo))
+                    label = photo.name if portraits is self.portraits else f"{photo.name}, {name}"
+                    strips.append((f"{label}, {REFUSED}" if refused else label, shown))
         draw_sheet(strips, path)
 
 
@@ -222,6 +242,11 @@ def run(arguments: list[str]) -> None:
     parser.add_argument("--preset", choices=list(PRESETS), default="quick")
     parser.add_argument("--minutes", type=float, default=40, help="begin no photo after so long (40)")
     parser.add_argument(
+        "--avatars",
+        action="store_true",
+        help="also the photographs' avatars, drawn by RodinHD's diffusion, and inversions that begin at them",
+    )
+    parser.add_argument(
         "--before",
         type=Path,
         metavar="FILE",
@@ -242,7 +267,8 @@ def run(arguments: list[str]) -> None:
         heads = factory_heads(options.split, options.count, asked_factory(options, portraits.weights.prior))
         factory = [as_photograph(head) for head in heads]
         store = store_path("photographs", __file__, (options.preset, PRESETS[options.preset], portraits.mesh))
-        bench = PhotoBench(photos, factory, portraits, store, options.minutes)
+        others = {way: Portraits(options.preset, way) for way in (DRAWN, BEGUN) if options.avatars}
+        bench = PhotoBench(photos, factory, portraits, store, options.minutes, others)
         before = rows_before(options.before) if options.before else []
         bench.tell(f"photographs, {options.preset}", options, before)
         if options.sheet:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from ...avatar.model import load_avatar
 from ...embedded import load_weights
 from ...fitting.inversion_config import PRESETS
 from ...head import Head, load_head, save_head
@@ -21,6 +22,7 @@ from ..keys import bench_key
 from .photos import Photo
 
 SEED = 0
+INVERTED, DRAWN, BEGUN = "inversion", "avatar", "inversion begun at the avatar"
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,17 @@ class Portraits:
     """What the main path makes of photographs, by the code, the weights and the settings, and by the photo's content.
 
     Args:
-        preset: of the inversion.
+        preset: of the inversion. way: INVERTED; DRAWN by RodinHD's diffusion instead; or BEGUN: an inversion that begins there.
+
+    Raises:
+        ValueError: no avatar model where one is needed.
     """
 
-    def __init__(self, preset: str) -> None:
+    def __init__(self, preset: str, way: str = INVERTED) -> None:
         self.weights, self.preset, self.mesh = load_weights(torch.device("cpu")), preset, DELIVERED
-        key = bench_key(__file__, (preset, PRESETS[preset], self.mesh, SEED))
+        self.config = None if way == DRAWN else PRESETS[preset]
+        self.avatars = None if way == INVERTED else load_avatar()
+        key = bench_key(__file__, (preset, PRESETS[preset], self.mesh, SEED, way))
         self.folder = cache_folder() / "bench" / f"photographs-{key}"
 
     def of(self, photo: Photo) -> Portrait:
@@ -71,10 +78,11 @@ class Portraits:
             result = portrait_to_3d(
                 rgb,
                 self.weights,
-                PRESETS[self.preset],
+                self.config,
                 self.mesh,
                 generator=torch.Generator().manual_seed(SEED),
                 alpha=alpha,
+                avatars=self.avatars,
                 stage=lambda name: marks.append((name, time.perf_counter())),
             )
         ends = [*(moment for _, moment in marks[1:]), time.perf_counter()]
