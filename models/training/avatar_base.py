@@ -25,7 +25,7 @@ from ..diffusion.embedded import shipped_autoencoder
 from ..diffusion.schedule import Schedule, add_noise
 from ..synthetic.splits import UPPER, VALIDATION
 from .avatar_heads import AvatarHeads, Averaged, heads_of
-from .avatar_planes import avatar_planes
+from .avatar_planes import add_so_far, avatar_planes
 from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 
 SEED = 8
@@ -115,10 +115,13 @@ def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = training_parser("avatar-base", __doc__, minutes=90, heads=512)
     parser.add_argument("--batch", type=int, default=BaseTraining.batch, help="rows a step")
+    add_so_far(parser)
     options, device = sitting(parser, arguments)
     config = BaseTraining(batch=options.batch)
     shared, vae = shared_decoder(), placed(shipped_autoencoder(), device)
-    data = heads_of(avatar_planes(UPPER[: options.heads]), shared, vae, PORTRAIT, flips=True)
+    data = heads_of(
+        avatar_planes(UPPER[: options.heads], so_far=options.so_far), shared, vae, PORTRAIT, flips=True
+    )
     held_out = heads_of(avatar_planes(VALIDATION[:HELD_OUT]), shared, vae, PORTRAIT, flips=False)
     with initial_weights(SEED):
         network = BaseUNet(base_config(shared.config.field.channels, vae.config["scaling_factor"]))

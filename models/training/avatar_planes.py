@@ -59,15 +59,37 @@ def planes_folder(factory: Factory) -> Path:
     return cache_folder() / f"avatar-planes-{factory.version}-{key}"
 
 
-def avatar_planes(seeds: range) -> AvatarPlanes:
-    """The heads of all seeds, from the cache or fitted and put there; prints progress."""
+def avatar_planes(seeds: range, *, so_far: bool = False) -> AvatarPlanes:
+    """The heads of all seeds, from the cache or fitted and put there; prints progress. Args: so_far: none is fitted.
+
+    Raises:
+        ValueError: no decoder that ships, no factory, or none of them fitted so far.
+    """
     shared, factory = shared_decoder(), chosen_factory(None)
+    folder = planes_folder(factory)
 
     def make(some: range) -> dict[str, Tensor]:
         return stacked([fitted_head(shared, factory, seed) for seed in some])
 
-    rows = cached_shards(planes_folder(factory), seeds, SHARD, make)
+    if so_far:
+        starts = [first for first in seeds[::SHARD] if shard_path(folder, first, SHARD).is_file()]
+        if not starts:
+            raise ValueError(
+                f"avatar training: expected fitted heads of seeds from {seeds.start} on in the cache, found none; "
+                "run `train avatar-planes`, or leave out --so-far"
+            )
+        parts = [cached_shards(folder, range(first, first + SHARD), SHARD, make) for first in starts]
+        rows = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+    else:
+        rows = cached_shards(folder, seeds, SHARD, make)
     return AvatarPlanes(**{key: value[: len(seeds)] for key, value in rows.items()})
+
+
+def add_so_far(parser: argparse.ArgumentParser) -> None:
+    """For trainings that begin while heads are still being fitted."""
+    parser.add_argument(
+        "--so-far", action="store_true", help="learn from those heads whose planes are in the cache, fit none"
+    )
 
 
 def run(arguments: list[str]) -> None:

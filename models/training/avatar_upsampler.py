@@ -34,7 +34,7 @@ from ..metrics.perceptual import PerceptualNetwork, perceptual_distance, shipped
 from ..synthetic.splits import UPPER, VALIDATION
 from .avatar_base import HELD_OUT, PORTRAIT
 from .avatar_heads import AvatarHeads, Averaged, heads_of
-from .avatar_planes import avatar_planes
+from .avatar_planes import add_so_far, avatar_planes
 from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
 
 SEED = 9
@@ -207,12 +207,15 @@ def run(arguments: list[str]) -> None:
     """Train for `--minutes`, write the weights that ship, print the held-out figures."""
     parser = training_parser("avatar-upsampler", __doc__, minutes=90, heads=512)
     parser.add_argument("--batch", type=int, default=UpsamplerTraining.batch, help="rows a step")
+    add_so_far(parser)
     options, device = sitting(parser, arguments)
     config = UpsamplerTraining(batch=options.batch)
     shared, vae = shared_decoder(), placed(shipped_autoencoder(), device)
     judge = deepcopy(shared).to(device)
     eyes = shipped_perceptual().to(device)
-    data = heads_of(avatar_planes(UPPER[: options.heads]), shared, vae, PORTRAIT, flips=True)
+    data = heads_of(
+        avatar_planes(UPPER[: options.heads], so_far=options.so_far), shared, vae, PORTRAIT, flips=True
+    )
     held_out = heads_of(avatar_planes(VALIDATION[:HELD_OUT]), shared, vae, PORTRAIT, flips=False)
     with initial_weights(SEED):
         field = shared.config.field

@@ -135,10 +135,13 @@ CALLS = {
             "portrait.stages.shipped_judges": lambda: replace(shipped_judges(), niqe=None),
         },
     ),
-    "prior": ("--count 1 --few 1 --sheet SHEET", {"prior.oracle.ORACLE_STEPS": 1, "prior.oracle.RAYS": 64}),
+    "prior": (
+        "--count 1 --few 1 --sheet SHEET",
+        {"prior.oracle.ORACLE_STEPS": 1, "prior.oracle.FIT": FitConfig(rays=64, grid=16)},
+    ),
     "prior --factory 3": (
         "--count 1 --few 1",
-        {"prior.oracle.ORACLE_STEPS": 1, "prior.oracle.RAYS": 64},
+        {"prior.oracle.ORACLE_STEPS": 1, "prior.oracle.FIT": FitConfig(rays=64, grid=16)},
     ),
     "prior --backs 2": (
         "",

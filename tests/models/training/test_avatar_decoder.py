@@ -56,6 +56,9 @@ def test_a_decoder_is_learnt_and_heads_are_fitted_through_it(small, capsys):
     assert heads.portrait.shape[1:] == (3, 256, 256) and heads.yaw.shape == (3,)
     avatar_planes.run(["--heads", "4"])
     assert "0 of them new" in capsys.readouterr().out
+    assert len(avatar_planes.avatar_planes(UPPER[:12], so_far=True)) == 4
+    with pytest.raises(ValueError, match="expected fitted heads of seeds from 50012 on"):
+        avatar_planes.avatar_planes(UPPER[12:16], so_far=True)
 
 
 def test_views_are_the_same_at_every_call_and_the_photo_is_from_the_front():
