@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from portrait_diffusion.__main__ import commands
+from portrait_diffusion.models.avatar.fitting import FitConfig
 from portrait_diffusion.models.benchmarks import scale
 from portrait_diffusion.models.benchmarks.projection.pairs import pairs
 from portrait_diffusion.models.benchmarks.render.fitted import Fit
