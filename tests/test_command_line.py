@@ -101,7 +101,7 @@ def test_wrong_words_are_answered_with_the_right_ones(arguments, words, capsys):
     assert words in message and "Traceback" not in message
 
 
-@pytest.mark.parametrize("command", ["run", "convert", "doctor"])
+@pytest.mark.parametrize("command", ["run", "fit", "convert", "doctor"])
 def test_help_is_there(command, capsys):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
