@@ -1,4 +1,4 @@
-"""The command line: run, convert, train, bench, doctor. Each command is one call into models/."""
+"""The command line: run, fit, convert, train, bench, doctor. Each command is one call into models/."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="portrait-diffusion", description=__doc__)
     parser.add_argument(
         "command",
-        choices=["run", "convert", "train", "bench", "doctor"],
-        help="run PHOTO --out DIR; convert FILE.pkl FILE.safetensors; train NAME; bench NAME; doctor",
+        choices=["run", "fit", "convert", "train", "bench", "doctor"],
+        help="run PHOTO --out DIR; fit FOLDER --out DIR; convert FILE.pkl FILE.safetensors; train NAME; bench NAME; doctor",
     )
     parser.add_argument("rest", nargs=argparse.REMAINDER, help="options of the command; --help shows them")
     options = parser.parse_args(arguments)

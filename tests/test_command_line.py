@@ -19,6 +19,7 @@ from portrait_diffusion.models.head import load_head
 from portrait_diffusion.models.portrait import MeshConfig
 
 from .models.avatar import small as avatars
+from .models.commands.test_run import readings
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,7 @@ def test_run_says_what_is_wrong_in_one_line(name, bad, tmp_path, monkeypatch, ca
         (["run", "photo.jpg"], "--out"),
         (["run", "photo.jpg", "--out", "x", "--inversion", "slow"], "quick"),
         (["run", "photo.jpg", "--out", "x", "--seed", "a"], "--seed"),
+        (["run", "photo.jpg", "--out", "x", "--mark", "red"], "visible"),
     ],
 )
 def test_wrong_words_are_answered_with_the_right_ones(arguments, words, capsys):
@@ -101,7 +103,7 @@ def test_wrong_words_are_answered_with_the_right_ones(arguments, words, capsys):
     assert words in message and "Traceback" not in message
 
 
-@pytest.mark.parametrize("command", ["run", "convert", "doctor"])
+@pytest.mark.parametrize("command", ["run", "fit", "convert", "doctor"])
 def test_help_is_there(command, capsys):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
@@ -191,6 +193,8 @@ def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
                 str(root / "web" / "pictures" / "portrait.png"),
                 "--out",
                 str(out),
+                "--mark",
+                "both",
                 "--json",
                 str(out / "report.json"),
             ]
@@ -206,6 +210,8 @@ def test_run_writes_its_files(tmp_path, monkeypatch, root, capsys):
         "report.json",
     }
     assert Image.open(out / "views.png").size == (8 * 128, 2 * 128)
+    for name in ("views.png", "turntable.mp4"):
+        assert all(reading.present for reading in readings(out / name)), name
     assert "inversion" in capsys.readouterr().out
 
 

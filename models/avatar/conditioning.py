@@ -94,7 +94,7 @@ class PortraitConfig:
     uniform: bool = False
 
     def __post_init__(self) -> None:
-        integers(self, size=(8, 4096))
+        integers(self, size=(8, 1024))
         integer_tuple(self, "blocks", count=(0, 8), each=(0, 7))
         flags(self, "quantised", "uniform")
 

@@ -10,8 +10,10 @@ import hashlib
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -192,6 +194,34 @@ def load_state(path: Path) -> dict[str, Tensor] | None:
         return None
 
 
+def fit_in_order(
+    jobs: Sequence[Job],
+    plan: Plan,
+    *,
+    device: torch.device | None = None,
+    callback: Callable[[Job], None] | None = None,
+) -> None:
+    """All heads that are not there yet, one after the other, in this process.
+
+    Args:
+        device: as of `fit_job`. callback: told each head that is done.
+
+    Raises:
+        ValueError: files that cannot be fitted, once all others are done.
+    """
+    faults = []
+    for job in jobs:
+        if job.done:
+            continue
+        try:
+            fit_job(job, plan, device=device)
+        except ValueError as error:
+            faults.append(error)
+        else:
+            _tell(callback, job)
+    _refuse(faults, len(jobs))
+
+
 def fit_in_processes(
     jobs: Sequence[Job], plan: Plan, workers: int, callback: Callable[[Job], None] | None = None
 ) -> None:
@@ -201,7 +231,7 @@ def fit_in_processes(
         workers: processes. callback: told each head that is done, in the order in which they are.
 
     Raises:
-        ValueError: as `fit_job`, of the first that fails; the others that were begun are finished. No workers.
+        ValueError: no workers; files that cannot be fitted, once all others are done; a process that was ended from outside.
     """
     if workers < 1:
         raise ValueError(f"fit avatars: expected one worker or more, got {workers}; say how many processes")
@@ -212,16 +242,44 @@ def fit_in_processes(
         shared,
     )  # layers with rates of their own do not travel between processes
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may never end
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread) as pool:
-        futures = {pool.submit(_fit_quietly, job, *parts): job for job in left}
-        try:
-            for future in as_completed(futures):
-                future.result()
-                if callback is not None:
-                    callback(futures[future])
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    faults, queue, futures = [], iter(left), {}
+    try:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread) as pool:
+
+            def begin(count: int) -> None:
+                futures.update({pool.submit(_fit_quietly, job, *parts): job for job in islice(queue, count)})
+
+            begin(workers)  # and no more: what a pool has in its queue is fitted also after Ctrl-C
+            while futures:
+                for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                    job = futures.pop(future)
+                    begin(1)
+                    try:
+                        future.result()
+                    except ValueError as error:
+                        faults.append(error)
+                    else:
+                        _tell(callback, job)
+    except BrokenProcessPool as error:
+        raise ValueError(
+            f"fit avatars: expected {workers} processes that work to the end, but one was ended from outside, as where memory is short; "
+            "take fewer workers and begin again: what is there stays"
+        ) from error
+    _refuse(faults, len(jobs))
+
+
+def _tell(callback: Callable[[Job], None] | None, job: Job) -> None:
+    if callback is not None:
+        callback(job)
+
+
+def _refuse(faults: Sequence[ValueError], count: int) -> None:
+    """Raises ValueError where some of so many files could not be fitted."""
+    if faults:
+        raise ValueError(
+            f"fit avatars: expected {count} files that can be fitted, got {len(faults)} that cannot: "
+            f"{'; '.join(str(fault) for fault in faults[:3])}; the others are done"
+        ) from faults[0]
 
 
 def one_thread() -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 BASE_KIND, UPSAMPLER_KIND = "avatar_base", "avatar_upsampler"
 KINDS = (DECODER_KIND, BASE_KIND, UPSAMPLER_KIND)
+PATCHES = 64  # along a side of a latent or map, each a token that every place attends to (paper: 8)
 DECODER, AUTOENCODER = "decoder", "autoencoder"  # what a network of the cascade was trained beside
 Progress = Callable[[int, int, Head], None]  # steps done, of how many, the head so far
 Part = TypeVar("Part")
@@ -143,11 +144,12 @@ class AvatarModel:
             *zip(network.map_channels, network.map_patches, strict=True),
         ]
         if any(
-            own != width or patch > side for (width, side), (own, patch) in zip(sources, patches, strict=True)
+            own != width or not 1 <= side // patch <= PATCHES
+            for (width, side), (own, patch) in zip(sources, patches, strict=True)
         ):
             raise ValueError(
-                f"avatar model: expected networks that read the autoencoder's latent and maps, of channels and sides {sources}, got ones that "
-                f"read channels and patches {patches}; choose files that were trained with this autoencoder"
+                f"avatar model: expected networks that read the autoencoder's latent and maps, of channels and sides {sources}, by up to "
+                f"{PATCHES} patches a side, got ones that read channels and patches {patches}; choose files that were trained with this autoencoder"
             )
 
     def modules(self) -> list[nn.Module]:

@@ -6,6 +6,7 @@ two axes and its rows along the second, and the planes are xy, xz and yz, as in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
@@ -13,7 +14,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 PLANES = 3
+MOST = (
+    2**30
+)  # numbers in a network's features that wait on the way down for the way up: 4 GiB, twice the paper's upsampler
 Module = TypeVar("Module", bound=nn.Module)
+
+
+def check_features(network: str, size: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
+    """Whether planes' features are few enough for a machine; weights say nothing of the planes' size.
+
+    Args:
+        network: for the error. size: rows of a plane at the first level, half at each further. widths, blocks: per level.
+
+    Raises:
+        ValueError: they are more than MOST.
+    """
+    count = sum(
+        PLANES * (size >> level) ** 2 * width * (number + 1)
+        for level, (width, number) in enumerate(zip(widths, blocks, strict=True))
+    )
+    if count > MOST:
+        raise ValueError(
+            f"{network}: expected features of up to {MOST} numbers, got {count} of planes of {size}; choose smaller planes or widths"
+        )
 
 
 def roll_out(planes: Tensor) -> Tensor:

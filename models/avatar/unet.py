@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from ..bounds import flags, integer_tuple, integers, numbers
 from .conditioning import Conditions
-from .planes import PLANES, AwareConv, set_to_zero
+from .planes import PLANES, AwareConv, check_features, set_to_zero
 from .reading import ConditionedNetwork, ReadingConfig, attend
 
 NO_MAP = -1
+TALLEST = 64  # features that attend to themselves, rows of: 12,288 places, four times as many as the paper's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,13 @@ class BaseConfig(ReadingConfig):
                 f"BaseConfig: expected a size that is a multiple of {coarsest} and attention at heights among {self.heights}, "
                 f"got {self.size} and {self.attention}; choose others"
             )
+        if max((*self.attention, self.heights[-1])) > TALLEST:
+            raise ValueError(
+                f"BaseConfig: expected attention at heights of up to {TALLEST}, the coarsest among them, got {self.attention} and "
+                f"{self.heights[-1]}; let coarser features attend"
+            )
         widths = [self.width * m for m in self.multipliers]
+        check_features("BaseConfig", self.size, widths, self.blocks)
         deepest = widths[-1]  # attends in the middle
         attending = [w for w, height in zip(widths, self.heights) if height in self.attention]
         if any(w % self.groups for w in widths) or any(w % self.head_channels for w in [*attending, deepest]):

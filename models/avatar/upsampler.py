@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..bounds import flags, integer_tuple, integers, numbers
 from .conditioning import Conditions
-from .planes import PLANES, AwareConv, resize, roll_in, roll_out, set_to_zero
+from .planes import PLANES, AwareConv, check_features, resize, roll_in, roll_out, set_to_zero
 from .reading import ConditionedNetwork, ReadingConfig, attend
 from .unet import check_rows
 
@@ -53,7 +53,7 @@ class UpsamplerConfig(ReadingConfig):
         super().__post_init__()
         integers(
             self,
-            size=(1, 2048),
+            size=(1, 1024),
             plane_channels=(1, 512),
             width=(1, 1024),
             body=(1, 16),
@@ -79,6 +79,7 @@ class UpsamplerConfig(ReadingConfig):
                 f"UpsamplerConfig: expected planes, features and tokens whose widths are multiples of groups {self.groups}, the coarsest "
                 f"features' of head_channels {self.head_channels}, got {widths} and {tokens}; choose others"
             )
+        check_features("UpsamplerConfig", self.size, widths[1:], self.blocks)
 
     @property
     def token_channels(self) -> int:

@@ -17,6 +17,7 @@ from ..embedded import avatar_on, distillation_on, load_weights, refiner_on
 from ..fitting.inversion_config import PRESETS
 from ..fitting.run import Progress
 from ..head import save_head
+from ..marks import invisible, visible
 from ..mesh.gltf import to_glb
 from ..mesh.video import write_mp4
 from ..metrics.image import masked_psnr
@@ -25,6 +26,7 @@ from ..portrait import DELIVERED, Portrait3D, Refinement, Weights, portrait_to_3
 from ..refinements import TurboRefinement
 from .report import Row, finish
 
+NUMBER = 0  # what the invisible mark says, as of the node Mark Images
 AVATAR = "avatar"  # in an inversion's place: drawn, not fitted
 
 
@@ -61,6 +63,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         type=Path,
         help="a VGG16 of yours (.safetensors, .pth, .pt, .ckpt, .bin): judges instead of the prior's discriminator",
     )
+    parser.add_argument(
+        "--mark",
+        choices=["none", "visible", "invisible", "both"],
+        default="none",
+        help="says in the turntable and the views that a machine made them: words in a corner, a number that Read Mark finds, or both",
+    )
     parser.add_argument("--json", help="also write the report here")
     options = parser.parse_args(arguments)
     if options.inversion is None and options.refine != "turbo":
@@ -81,12 +89,36 @@ def to_pil(image: Tensor) -> Image.Image:
     return Image.fromarray((image.clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy())
 
 
-def write_files(result: Portrait3D, out: Path) -> None:
-    """portrait.glb, turntable.mp4, views.png, head.safetensors."""
+def marked(images: Tensor, mark: str) -> Tensor:
+    """Pictures [B, 3, H, W] in [0, 1], as `--mark` says."""
+    return numbered(worded(images, mark), mark)
+
+
+def marked_sheet(sheet: Tensor, mark: str) -> Tensor:
+    """A sheet [3, 2 S, 8 S], as `--mark` says: words once, the number in each view, since so many side by side drown one that they share."""
+    sheet = worded(sheet[None], mark)[0]
+    side = sheet.shape[1] // 2
+    views = sheet.unfold(1, side, side).unfold(2, side, side)  # [3, 2, 8, S, S]
+    flat = numbered(views.permute(1, 2, 0, 3, 4).flatten(0, 1), mark)
+    return flat.unflatten(0, views.shape[1:3]).permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
+
+
+def worded(images: Tensor, mark: str) -> Tensor:
+    """Pictures [B, 3, H, W], with words where `--mark` asks for them."""
+    return visible.tag(images) if mark in ("visible", "both") else images
+
+
+def numbered(images: Tensor, mark: str) -> Tensor:
+    """Pictures [B, 3, H, W], with an invisible number where `--mark` asks for one."""
+    return invisible.mark(images, NUMBER) if mark in ("invisible", "both") else images
+
+
+def write_files(result: Portrait3D, out: Path, mark: str = "none") -> None:
+    """portrait.glb, turntable.mp4, views.png, head.safetensors; mark: as of `marked`."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "portrait.glb").write_bytes(to_glb(result.mesh, synthetic=True))
-    write_mp4(result.frames, out / "turntable.mp4", fps=24)
-    to_pil(result.sheet()).save(out / "views.png")
+    write_mp4(marked(result.frames, mark), out / "turntable.mp4", fps=24)
+    to_pil(marked_sheet(result.sheet(), mark)).save(out / "views.png")
     save_head(result.head, out / "head.safetensors")
 
 
@@ -146,7 +178,7 @@ def run(arguments: list[str]) -> None:
         note=lambda sentence: print(f"  note: {sentence}", flush=True),
     )
     stage("files")
-    write_files(result, options.out)
+    write_files(result, options.out, options.mark)
     ends = [moment for _, moment in marks[1:]] + [time.monotonic()]
     rows = [Row(name, "time", end - start, "s") for (name, start), end in zip(marks, ends, strict=True)]
     rows += result_rows(result, weights, options.inversion)

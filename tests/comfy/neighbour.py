@@ -191,7 +191,7 @@ class SaveOften(io.ComfyNode):
     @classmethod
     def execute(cls, image):
         for name, module in list(sys.modules.items()):
-            if name.endswith(".nodes.optimising"):
+            if name.endswith((".nodes.optimising", ".models.avatar.many")):
                 module.SAVE_EVERY = 0.0
         return io.NodeOutput(image)
 

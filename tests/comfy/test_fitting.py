@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from portrait_diffusion.models.mesh.gltf import from_glb
-from portrait_diffusion.workflows.client import PromptFailed
+from portrait_diffusion.workflows.client import Client, PromptFailed
 
 from ..models.avatar.test_many import write_ball
 from .graphs import ALIGN, ORBIT, PACK, ROOT, VIEWS, chain
+from .test_interrupt import Steps, same, states
 
 SHIPPED = ROOT / "workflows" / "api" / "views_to_head.json"
 SMALL = {
@@ -90,6 +91,48 @@ def test_a_folder_is_fitted_once(server, client):
         assert words in outcome.words()["1"]
     heads = sorted(path.name for path in (server.base / "output" / "fitted").iterdir())
     assert [entry["filename"] for entry in outcome.outputs["1"]["heads"]] == heads and len(heads) == 2
+
+
+OFTEN = chain(  # states after every step
+    ("LoadImage", {"image": "portrait.png"}),
+    ("NeighbourSaveOften", {"image": "@1"}),
+    ("PreviewImage", {"images": "@2"}),
+)
+
+
+def test_a_killed_server_leaves_what_is_done_and_the_rest_goes_on_after_a_restart(start, head_tensors):
+    count, first = 60, start(arguments=("--cpu",))
+    folder = first.base / "input" / "balls"
+    folder.mkdir()
+    for name, radius in (("a", 0.2), ("b", 0.15), ("c", 0.1)):
+        write_ball(folder / f"{name}.safetensors", radius)
+    settings = {"folder": "balls", "steps": count, "resolution": 32, "seed": 0, "rays": 64}
+    made, whole = (
+        chain((PACK + "FitAvatars", settings | {"output_folder": name, "decoder": "embedded"}))
+        for name in ("parts", "whole")
+    )
+    client = Client(first.url)
+    client.run(OFTEN)
+    with pytest.raises((PromptFailed, OSError)):
+        client.run(made, Steps(made, count + 20, first.kill, "FitAvatars"))  # in the second head
+    assert first.process.returncode not in (0, None) and len(states(first)) == 1
+    (head,) = (first.base / "output" / "parts").glob("*.safetensors")
+    content, moment = head.read_bytes(), head.stat().st_mtime_ns
+    second = start(first.base, arguments=("--cpu",))
+    client, again = Client(second.url), Steps(made, node="FitAvatars")
+    outcomes = [client.run(made, again), client.run(whole)]
+    second.stop()
+    assert [outcome.words()["1"] for outcome in outcomes] == [
+        f"3 heads, {there} of them were there" for there in (1, 0)
+    ]
+    assert again.values[0] == count and again.values[1] > count + 20, "the second head did not go on"
+    assert states(second) == []
+    assert head.read_bytes() == content and head.stat().st_mtime_ns == moment
+    heads = [
+        [head_tensors(path.read_bytes()) for path in sorted((second.base / "output" / name).iterdir())]
+        for name in ("parts", "whole")
+    ]
+    assert len(heads[0]) == 3 and all(map(same, *heads))
 
 
 BAD = {

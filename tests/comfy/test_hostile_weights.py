@@ -23,7 +23,18 @@ HEADS = (
 )
 BRANCHES = ("branches of 3000 layers", "BrushNet 16384 wide", "branches with hidden 1e9")
 REFINERS = ("refiner whose bases are words", "refiner whose factors would be huge")
-FOLDERS = {PRIORS: "prior", HEADS: "head", BRANCHES: "hpdm", REFINERS: "turbo"}  # how files are called
+AVATARS = {
+    "base model as large as may be": "base",
+    "base model of 65536 tokens": "base",
+    "upsampler as large as may be": "upsampler",
+}  # to the file's place
+FOLDERS = {
+    PRIORS: "prior",
+    HEADS: "head",
+    BRANCHES: "hpdm",
+    REFINERS: "turbo",
+    tuple(AVATARS): "avatar",
+}  # how files are called
 
 
 def files() -> dict[str, str]:
@@ -47,6 +58,14 @@ def graph(case: str) -> dict:
     if case in BRANCHES:
         loads = (PACK + "LoadViewDiffusion", {}), (PACK + "LoadHPDM", {"diffusion": "@1", "branches": file})
         return chain(*loads, ("PreviewAny", {"source": "@2"}))
+    if case in AVATARS:
+        others = {
+            name: f"{file.removesuffix('.safetensors')}/avatar_{name}.safetensors"
+            for name in ("decoder", "base", "upsampler")
+        }
+        return chain(
+            (PACK + "LoadAvatarModel", others | {AVATARS[case]: file}), ("PreviewAny", {"source": "@1"})
+        )
     return chain((PACK + "LoadTurboRefiner", {"refiner": file}), ("PreviewAny", {"source": "@1"}))
 
 

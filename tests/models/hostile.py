@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from .hostile_avatars import AVATARS
 from .hostile_files import (
     BIG,
     DEEP,
@@ -310,7 +311,7 @@ CASES["head in no box"] = (
     head({"box_side": 1e-300}, {"field__box_side": 1e-300}),
     ["sizes must be positive"],
 )
-CASES |= NETWORKS | PICKLES
+CASES |= NETWORKS | AVATARS | PICKLES
 SUFFIXES = (
     FOREIGN
     | {"statistics that unpack to 640 MiB": ".npz"}

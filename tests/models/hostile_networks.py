@@ -1,4 +1,4 @@
-"""Small files of every network but the generators that ask for much, and of judges and views."""
+"""Small files of every network but the generators and those of avatars that ask for much, and of judges and views."""
 
 from __future__ import annotations
 
@@ -168,26 +168,6 @@ NETWORKS: dict[str, Case] = {
         "restoration",
         weights("restoration", channels=98304, grid=1024, hidden=4096, wide=[4096, 4096], stride=64),
         ["missing"],
-    ),
-    "avatars' decoder of 1e9": (
-        "avatar_decoder",
-        weights("avatar_decoder", field__hidden=BIG),
-        ["FieldConfig: expected hidden"],
-    ),
-    "avatars' mean planes as large as may be": (
-        "avatar_decoder",
-        weights("avatar_decoder", field__channels=85, field__resolution=1024),
-        ["missing"],
-    ),
-    "avatars' planes that diffusion cannot reach": (
-        "avatar_decoder",
-        weights("avatar_decoder", scale=1e-9),
-        ["scale"],
-    ),
-    "avatars' decoder whose field is a list": (
-        "avatar_decoder",
-        weights("avatar_decoder", field=[]),
-        ["avatar decoder's field"],
     ),
     "encoder of 1e9": ("encoder", weights("encoder", hidden=BIG), ["hidden"]),
     "encoder of 1e9 pixels": ("encoder", weights("encoder", size=2**30), ["size"]),

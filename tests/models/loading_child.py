@@ -45,6 +45,9 @@ PATHS = {  # loaders of a path
 }
 
 
+AVATARS = ("avatar_decoder", "avatar_base", "avatar_upsampler")  # in the order in which a model takes them
+
+
 def models(name: str):
     return importlib.import_module(f"portrait_diffusion.models.{name}")
 
@@ -61,6 +64,10 @@ def load(loader: str, path: Path) -> object:
         return models("diffusion.lora").merged(base()[0].unet, weights.unet)
     if loader == "zero123":
         return models("diffusion.embedded_zero123").shipped_zero123(path, base()[0])
+    if loader in AVATARS[1:]:  # the other files are in a folder of its name
+        files = [path.with_suffix("") / f"{kind}.safetensors" for kind in AVATARS]
+        files[AVATARS.index(loader)] = path
+        return models("avatar.model").load_avatar(*files)
     if loader in PATHS:
         module, function = PATHS[loader]
         return getattr(models(module), function)(path)
@@ -126,6 +133,7 @@ def main() -> None:
         "niqe",
     ):
         load(kind, shipped(kind))  # imports what it needs, too
+    models("avatar.model")
     started: list[str] = []
     sys.addaudithook(lambda event, _: started.append(event) if event in STARTS - {"exec"} else None)
     for line in sys.stdin:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from portrait_diffusion.models.avatar.unet import BaseConfig
+from portrait_diffusion.models.avatar.upsampler import UpsamplerConfig
 from portrait_diffusion.models.diffusion.brushnet import BranchConfig
 from portrait_diffusion.models.diffusion.embedded import AutoencoderConfig, UNetConfig
 from portrait_diffusion.models.field.triplane import EG3D, FieldConfig
@@ -68,3 +70,5 @@ def test_public_models_lie_within_the_bounds():
         )
     BranchConfig(channels=(320, 640, 1280), added_time=256, added_text=1280)
     AutoencoderConfig(channels=(128, 256, 512, 512), layers=2, groups=32, scaling_factor=0.18215)
+    BaseConfig()  # RodinHD's
+    UpsamplerConfig()

@@ -130,6 +130,18 @@ def test_processes_make_the_same_heads_through_a_shared_decoder(folder, monkeypa
     assert set(done) == set(todo) and torch.equal(load_head(todo[0].target).planes, first.planes)
 
 
+def test_a_damaged_file_is_named_once_the_others_are_done(folder):
+    for name in ("0", "c"):
+        (folder / f"{name}.safetensors").write_bytes(b"nothing of the kind")
+    done = []
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match=r"4 files .* got 2 that cannot: .*0\.safetensors is .*c\.safetensors is"
+        ):
+            many.fit_in_order(jobs(folder), PLAN, callback=done.append)
+    assert [job.source.stem for job in done] == ["a", "b"] and all(job.done for job in done)
+
+
 def test_what_is_wrong_is_named(folder, tmp_path):
     with pytest.raises(ValueError, match="expected a folder .* found none called nowhere"):
         multi_view_files(tmp_path / "nowhere")

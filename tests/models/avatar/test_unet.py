@@ -126,6 +126,10 @@ def test_the_paper_s_model_has_its_size():
     "changes, words",
     [
         ({"size": 9}, "expected a size that is a multiple of 2"),
+        (
+            {"size": 256, "attention": (), "attention_maps": ()},
+            "attention at heights of up to 64, the coarsest among them",
+        ),
         ({"attention": (8, 2)}, r"attention at heights among \(8, 4\), got 8 and \(8, 2\)"),
         ({"attention_maps": (0,)}, "expected attention_maps to be 2 whole numbers"),
         (

@@ -140,6 +140,7 @@ def test_the_paper_s_and_the_released_sizes():
 @pytest.mark.parametrize(
     "changes, words",
     [
+        ({"size": 1024, "width": 512}, "features of up to 1073741824 numbers, got 4831838208"),
         ({"size": 15}, "expected a size that is a multiple of 2 and one map at most, got 15"),
         (
             {"map_sides": (32, 16), "map_taps": (0, 1), "map_channels": (8, 16), "map_patches": (16, 8)},
