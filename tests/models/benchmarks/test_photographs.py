@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -111,16 +112,18 @@ FIGURES = {
     "a": {"own view": 20.0, "seam": 1.2},
     "b": {"own view": 30.0, "seam": 2.0},
     "f": {"own view": 28.0},
+    "a, drawn": {"own view": 15.0},
+    "b, drawn": {"own view": 17.0},
 }
 
 
 def stub_bench(tmp_path, monkeypatch, refused=()):
-    """Three photos with known figures; those named are refused."""
+    """Three photos with known figures, the two that are none of the factory's drawn as well; those named are refused."""
 
-    def of(photo):
+    def of(photo, way=""):
         if photo.key in refused:
             raise ValueError("align: expected a face, got none")
-        return SimpleNamespace(head=photo.key, reference=None, mesh=None, seconds={"inversion": 3.0})
+        return SimpleNamespace(head=photo.key + way, reference=None, mesh=None, seconds={"inversion": 3.0})
 
     monkeypatch.setattr(module, "shipped_perceptual", lambda: None)
     monkeypatch.setattr(module, "own_view_figures", lambda head, *_: FIGURES[head])
@@ -130,7 +133,8 @@ def stub_bench(tmp_path, monkeypatch, refused=()):
     monkeypatch.setattr(module, "exact_sides", lambda _: None)
     photos = [Photo(f"photo {i}", key, lambda: None) for i, key in enumerate("ab", 1)]
     factory = [Photo("seed 1", "f", lambda: None, exact=SimpleNamespace())]
-    bench = PhotoBench(photos, factory, SimpleNamespace(of=of), tmp_path / "store.json", 1)
+    drawn = {"drawn": SimpleNamespace(of=partial(of, way=", drawn"))}
+    bench = PhotoBench(photos, factory, SimpleNamespace(of=of), tmp_path / "store.json", 1, drawn)
     bench.run()
     return {(row.row, row.metric): row.value for row in bench.rows()}
 
@@ -141,6 +145,8 @@ def test_medians_worst_and_ratios(tmp_path, monkeypatch):
     assert rows["photos, worst", "own view"] == 20 and rows["photos, worst", "seam"] == 2
     assert rows["photos, median", "time"] == 3 and rows["photos", "refused"] == 0
     assert rows["goal: photos, worst", "own view"] == 22
+    assert rows["photos, drawn, median", "own view"] == 16
+    assert rows["photos, drawn, less the inversion", "own view"] == -9
     assert not any(metric == "GLB detail" and "goal" not in name for name, metric in rows)
 
 

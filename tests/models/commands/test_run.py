@@ -79,3 +79,14 @@ def test_what_is_saved_is_marked(mark, result, plain, tmp_path):
 def test_it_is_asked_for(tmp_path):
     words = ["photo.jpg", "--out", str(tmp_path)]
     assert run.parse(words).mark == "none" and run.parse([*words, "--mark", "both"]).mark == "both"
+
+
+def test_only_an_inversion_begins_at_an_avatar(tmp_path):
+    words = ["photo.jpg", "--out", str(tmp_path), "--start", "avatar"]
+    assert run.parse(words).inversion == "quick"
+    with pytest.raises(
+        ValueError, match="expected an inversion that begins at an avatar, got --inversion avatar"
+    ):
+        run.parse([*words, "--inversion", "avatar"])
+    with pytest.raises(ValueError, match="got --inversion none"):
+        run.parse([*words, "--refine", "turbo"])
