@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..diffusion.schedule import Schedule, clean_from_noise
+from ..diffusion.schedule import Schedule, clean_from, noise_from, velocity
 from .schedules import TIME, Posterior, betas, posterior
 
 HALF_BIN = 1 / 255  # of values in -1 .. 1 told in 256 grades
@@ -25,15 +25,21 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class NoiseLoss:
-    """Attributes: simple: [B], eq. 4. bound: [B], bits a number, scaled to the sum over all steps."""
+    """[B] each.
+
+    Attributes:
+        simple: eq. 4. bound: bits a number, scaled to the sum over all steps.
+        own: the squared error of what the network predicts, which is eq. 4 where that is the noise.
+    """
 
     simple: Tensor
     bound: Tensor
+    own: Tensor
 
     @property
     def total(self) -> Tensor:
-        """[B]."""
-        return self.simple + self.bound
+        """[B], what is descended."""
+        return self.own + self.bound
 
 
 def noise_loss(
@@ -42,16 +48,19 @@ def noise_loss(
     """Eq. 4 and the variational bound of Nichol & Dhariwal 2021, by which the variance is learnt and the noise is not.
 
     Args:
-        output: [B, 2 C, ...], predicted noise, then where the log variance lies between its bounds, -1 .. 1.
+        output: [B, 2 C, ...], predicted noise, or what the schedule says is predicted, then where the log variance lies between its bounds, -1 .. 1.
         clean, noise, z: [B, C, ...], z as of `diffusion.schedule.add_noise`. t: [B] int64.
 
     Raises:
         ValueError: an output of other channels.
     """
-    noise_pred, fraction = _halves(output, clean)
-    simple = _mean((noise_pred - noise) ** 2)
-    bound = variational_bound(schedule, torch.cat([noise_pred.detach(), fraction], 1), clean, z, t)
-    return NoiseLoss(simple, bound * (len(schedule) / TIME))
+    prediction, fraction = _halves(output, clean)
+    simple = own = _mean((noise_from(schedule, prediction, z, t) - noise) ** 2)
+    if schedule.prediction != "epsilon":
+        truth = clean if schedule.prediction == "sample" else velocity(schedule, clean, noise, t)
+        own = _mean((prediction - truth) ** 2)
+    bound = variational_bound(schedule, torch.cat([prediction.detach(), fraction], 1), clean, z, t)
+    return NoiseLoss(simple, bound * (len(schedule) / TIME), own)
 
 
 def clean_loss(output: Tensor, clean: Tensor) -> Tensor:
@@ -85,7 +94,7 @@ def predicted_posterior(
     *,
     clip: bool = True,
 ) -> Gaussian:
-    """p(x_{t-1} | x_t) of a network that predicts noise and a variance between beta and the posterior's (Nichol & Dhariwal 2021, eq. 15).
+    """p(x_{t-1} | x_t) of a network that predicts noise, or what the schedule says, and a variance between beta and the posterior's (Nichol & Dhariwal 2021, eq. 15).
 
     Args:
         output: [B, 2 C, ...]. z: [B, C, ...]. t: [B]. tables: of the schedule, where they are at hand.
@@ -95,8 +104,8 @@ def predicted_posterior(
         ValueError: an output of other channels.
     """
     tables = tables or posterior(schedule)
-    noise_pred, fraction = _halves(output, z)
-    clean = clean_from_noise(schedule, noise_pred, z, t)
+    prediction, fraction = _halves(output, z)
+    clean = clean_from(schedule, prediction, z, t)
     clean = clean.clamp(-1, 1) if clip else clean
     least, most = _row(tables.log_variance, t, z), _row(betas(schedule).log(), t, z)
     share = (fraction + 1) / 2
@@ -133,8 +142,8 @@ def _halves(output: Tensor, planes: Tensor) -> tuple[Tensor, Tensor]:
             f"noise loss: expected an output of {2 * planes.shape[1]} channels, noise and variance of {list(planes.shape)}, "
             f"got {list(output.shape)}; train a network that learns the variance, too"
         )
-    noise_pred, fraction = output.chunk(2, 1)
-    return noise_pred, fraction
+    prediction, fraction = output.chunk(2, 1)
+    return prediction, fraction
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """models/avatar/losses.py: the reference's losses and posterior, closed forms, and where gradients go."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from portrait_diffusion.models.avatar.losses import (
     variational_bound,
 )
 from portrait_diffusion.models.avatar.schedules import BASE, network_time, posterior, schedule_of
-from portrait_diffusion.models.diffusion.schedule import add_noise
+from portrait_diffusion.models.diffusion.schedule import add_noise, noise_from, velocity
 from torch.testing import assert_close
 
 from ...golden_fixtures import assert_near, each
@@ -51,6 +52,23 @@ def test_the_true_noise_costs_nothing():
     assert not loss.simple.any()
     assert_close(loss.bound[1:], torch.zeros(2), rtol=0, atol=1e-4)
     assert loss.bound[0] > 0  # bits of a value of 256 grades
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "sample"])
+def test_what_else_a_network_may_predict_is_judged_as_the_noise_that_it_means(prediction):
+    clean, noise, z, t = example((3, 200))  # where neither signal nor noise is lost in float32
+    schedule = schedule_of(replace(BASE, prediction=prediction))
+    wrong = random(2, 2, 4, 12, seed=2) / 10
+    fraction = random(2, 2, 4, 12, seed=3)
+    guess = wrong + (clean if prediction == "sample" else velocity(schedule, clean, noise, t))
+    loss = noise_loss(schedule, torch.cat([guess, fraction], 1), clean, noise, z, t)
+    same = noise_loss(
+        SCHEDULE, torch.cat([noise_from(schedule, guess, z, t), fraction], 1), clean, noise, z, t
+    )
+    assert_close(loss.simple, same.simple, rtol=1e-4, atol=1e-7)
+    assert_close(loss.bound, same.bound, rtol=1e-3, atol=1e-7)
+    assert_close(loss.own, wrong.square().mean((1, 2, 3)), rtol=1e-4, atol=1e-7)
+    assert torch.equal(same.own, same.simple)
 
 
 def test_the_bound_is_the_divergence_of_two_normal_distributions():
