@@ -167,7 +167,7 @@ def test_the_paper_s_config_fits_together():
         ({"upsampler": 3}, "avatar model's upsampler: .* 3 instead of names and values"),
         (
             {"base_schedule": ScheduleConfig(prediction="sample")},
-            "expected a base model that predicts epsilon",
+            "expected a base model that predicts epsilon or v_prediction",
         ),
         ({"upsampler_steps": 101}, "expected upsampler_steps from 1 to 100, got 101"),
         ({"augmentation": {"least_noise": 2, "most_noise": 1}}, "expected least_noise up to most_noise"),

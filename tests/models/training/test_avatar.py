@@ -24,7 +24,7 @@ from ..avatar.small import random
 CPU = torch.device("cpu")
 
 
-def data_of(seeds) -> AvatarPlanes:
+def data_of(seeds, so_far=False) -> AvatarPlanes:
     count = len(seeds)
     draws = torch.Generator().manual_seed(seeds.start)
     portraits = torch.randint(256, (count, 3, 64, 64), generator=draws, dtype=torch.uint8)
