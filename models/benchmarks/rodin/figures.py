@@ -1,0 +1,130 @@
+"""What `bench rodin --generate` tells of a head's pictures: RodinHD's tables 1, 2 and 7, by judges of our own.
+
+CSIM is our identity network's. Face reconstruction, by which the paper measures expression, pose and shape, is the encoder that ships: of
+a picture it tells the factory's code of the person and the camera's yaw and pitch. So AED and ASD are mean distances of its numbers for
+expression and shape from the exact code (one such number spreads by about 0.8 over people), and APD that of its angles from the exact
+camera's; the row of exact views has what the encoder itself is wrong by. A factory whose codes the encoder does not tell has APD only.
+FID's and KID's features are our perceptual network's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...commands.report import Row
+from ...metrics.evaluate import Judges
+from ...metrics.identity import head_crop
+from ...metrics.image import psnr, ssim
+from ...metrics.perceptual import embedding, perceptual_distance
+from ...presence import present
+from ...prior.encoder import PortraitEncoder
+from ...synthetic.people.codes import AMOUNTS, LEADING, MOODS
+from ..sets import frechet_row, kernel_row
+from ..store import mean_row
+from .people import FACES, FRONTS, Pictures, Subject, exact_poses, yaws
+
+MEASURES, NATURE, POSTURE, GAZE = 12, 4, 3, 2  # numbers of a code behind the scans' modes, in its order
+SHAPE = slice(0, LEADING + MEASURES + NATURE)
+EXPRESSION = slice(SHAPE.stop + POSTURE, SHAPE.stop + POSTURE + GAZE + len(MOODS))
+UNITS = {
+    "perceptual": "",
+    "SSIM": "",
+    "PSNR": "dB",
+    "identity to the portrait": "",
+    "identity across views": "",
+    "AED": "",
+    "APD": "degrees",
+    "ASD": "",
+}
+HIGHER = ("SSIM", "PSNR", "identity to the portrait", "identity across views")
+EMBEDDING = "embedding"
+KERNEL, FRECHET = "kernel distance, ours", "Frechet distance, ours"
+
+
+@torch.no_grad()
+def figures_of(
+    pictures: Pictures, subject: Subject, judges: Judges, encoder: PortraitEncoder | None
+) -> dict[str, Any]:
+    """All of one row and head, by `UNITS`, and embeddings of its views. Args: pictures: [V] at `ANGLES`, of the portrait's head."""
+    ours, truth = pictures.rgb, subject.exact(subject.cameras, pictures.rgb.shape[-1]).rgb
+    eyes = present(judges.perceptual, "a perceptual network among the judges", "take `shipped_judges`")
+    values = {
+        "perceptual": perceptual_distance(eyes, ours, truth).mean().item(),
+        "SSIM": ssim(ours, truth),
+        "PSNR": psnr(ours, truth),
+        "identity to the portrait": (identities(ours, judges) @ portrait_identity(subject, judges))
+        .mean()
+        .item(),
+    }
+    if math.isinf(values["PSNR"]):  # exact views
+        del values["PSNR"]
+    return values | code_figures(ours, subject, encoder) | own_figures(pictures, judges)
+
+
+@torch.no_grad()
+def own_figures(pictures: Pictures, judges: Judges) -> dict[str, Any]:
+    """What can be told of anybody's views, [V] at `ANGLES`: identity across them, and their embeddings."""
+    who = identities(pictures.rgb, judges)
+    pairs = torch.stack([who[i] @ who[j] for i, j in combinations(range(len(who)), 2)])
+    eyes = present(judges.perceptual, "a perceptual network among the judges", "take `shipped_judges`")
+    features = torch.cat([embedding(eyes, one) for one in pictures.rgb.split(1)])
+    return {"identity across views": pairs.mean().item(), EMBEDDING: features.tolist()}
+
+
+def identities(rgb: Tensor, judges: Judges) -> Tensor:
+    """Unit vectors [F, D] of the views [V, 3, S, S] that show the face."""
+    network = present(judges.identity, "an identity network among the judges", "take `shipped_judges`")
+    return network(head_crop(rgb[yaws(FACES)]))
+
+
+def portrait_identity(subject: Subject, judges: Judges) -> Tensor:
+    """Unit vector [D] of the portrait's exact view."""
+    network = present(judges.identity, "an identity network among the judges", "take `shipped_judges`")
+    return network(head_crop(subject.portrait.on_white()[None]))[0]
+
+
+def code_figures(rgb: Tensor, subject: Subject, encoder: PortraitEncoder | None) -> dict[str, float]:
+    """AED, APD, ASD of views [V, 3, S, S] near the front; nothing without an encoder."""
+    if encoder is None:
+        return {}
+    index = yaws(FRONTS)
+    amounts, pose = encoder.amounts(rgb[index])
+    figures = {"APD": (pose.rad2deg() - exact_poses(index)).abs().mean().item()}
+    code = subject.code
+    if code is None or len(code) != encoder.config.z_dim or amounts.shape[1] != AMOUNTS:
+        return figures
+    away = (amounts - code[:-1]).abs()
+    return figures | {"AED": away[:, EXPRESSION].mean().item(), "ASD": away[:, SHAPE].mean().item()}
+
+
+def distance_rows(name: str, ours: dict[str, dict], exact: dict[str, dict]) -> list[Row]:
+    """Kernel and Frechet distance between a row's views and the exact ones of the same heads, or of as many."""
+    both = [head for head in ours if head in exact]
+    if len(both) < 2:
+        return []
+    a, b = (torch.tensor([rows[head][EMBEDDING] for head in both]) for rows in (ours, exact))
+    return [kernel_row(name, KERNEL, a, b), frechet_row(name, FRECHET, a, b)]
+
+
+def rank_rows(names: Sequence[str], done: dict[str, dict[str, dict]], metrics: Sequence[str]) -> list[Row]:
+    """Mean ranks of rows over the heads that all of them have, 1 the best: what table 9 asks people, asked of judges."""
+    rows = {name: done[name] for name in names if done.get(name)}
+    heads = set.intersection(*(set(figures) for figures in rows.values())) if len(rows) > 1 else set()
+    if not heads:
+        return []
+    table = []
+    for metric in metrics:
+        sign = -1 if metric in HIGHER else 1
+        values = torch.tensor([[sign * rows[name][head][metric] for head in sorted(heads)] for name in rows])
+        ranks = 1 + values.argsort(0).argsort(0).double()
+        table += [
+            mean_row(name, f"rank by {metric}, of {len(rows)}", own, "")
+            for name, own in zip(rows, ranks, strict=True)
+        ]
+    return table
