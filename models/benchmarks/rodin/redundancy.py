@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...avatar.planes import resize
-from ...avatar.schedules import BASE, log_snr, schedule_of
+from ...avatar.schedules import BASE, UPSAMPLER, log_snr, schedule_of
 from ...avatar.shared_decoder import shared_decoder
 from ...checkpoint import read_tensors
 from ...commands.report import Row
@@ -33,7 +33,7 @@ CHANNELS = (4, 8, 16)
 RESOLUTIONS = (64, 128)  # base model, upsampler
 SIDE = 16  # cells along a plane
 DRAWS = 8  # of some of the channels
-SCHEDULES = {"linear": LINEAR, "strong": BASE}
+SCHEDULES = {"linear": LINEAR, "strong": BASE, "the upsampler's": UPSAMPLER}
 DECIBEL = 10 / math.log(10)  # of a natural logarithm
 
 

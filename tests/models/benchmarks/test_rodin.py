@@ -1,0 +1,165 @@
+"""models/benchmarks/rodin: whose files are missing, what a code's numbers are, ranks, figure 5's averages, figure 9's lines."""
+
+import math
+
+import pytest
+import torch
+from portrait_diffusion.models.avatar.schedules import BASE, log_snr, schedule_of
+from portrait_diffusion.models.benchmarks.rodin import consistency, figures, networks, people, redundancy
+from portrait_diffusion.models.benchmarks.rodin.people import Pictures
+from portrait_diffusion.models.synthetic.factories import FACTORIES
+from portrait_diffusion.models.synthetic.people.codes import measures, shape_numbers
+from portrait_diffusion.models.synthetic.people.person import draw_person
+from portrait_diffusion.models.synthetic.people.scans import load_scans, scans_present
+from portrait_diffusion.models.training.avatar_variants import LINEAR, VARIANTS
+
+from ..avatar import small
+
+FIELD_SIDES = (16, 32, 64)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where all networks are looked for, and a cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("shipped", "variant_path"):
+        prefix = "" if name == "shipped" else "avatar_base_"
+        monkeypatch.setattr(
+            networks, name, lambda kind, prefix=prefix: tmp_path / f"{prefix}{kind}.safetensors"
+        )
+    return tmp_path
+
+
+def test_without_a_base_model_its_file_and_its_training_are_named(folder):
+    with pytest.raises(ValueError, match=r"avatar_base\.safetensors.*found none; run `train avatar-base`"):
+        networks.files_present()
+
+
+def test_each_missing_file_is_named_and_only_the_others_have_rows(folder, capsys):
+    decoder, base, upsampler = small.files(folder)
+    (folder / "avatar_base_token.safetensors").write_bytes(base.read_bytes())
+    upsampler.unlink()
+    files = networks.files_present()
+    words = capsys.readouterr().out
+    assert "avatar_upsampler.safetensors is missing" in words and "`train avatar-upsampler`" in words
+    assert words.count("--variant") == len(VARIANTS) - 1 and "avatar_base.safetensors" not in words
+    draws = networks.Networks(files).draws()
+    assert set(draws) == {networks.ALONE, networks.VARIANT_ROWS["token"]}
+
+
+def test_a_base_model_alone_gives_the_coarse_planes_of_the_whole(folder):
+    small.files(folder)
+    own = networks.Networks(networks.files_present())
+    portrait = people.as_photo(people.exact_views(90_000, [(10.0, 0.0)], 64), 0)
+    whole, coarse = [], own.draws()[networks.ALONE](portrait, torch.Generator().manual_seed(1))
+    networks.avatar(
+        own.whole(own.files.base),
+        portrait,
+        torch.Generator().manual_seed(1),
+        callback=lambda done, total, head: whole.append(head.planes),
+    )
+    assert torch.equal(coarse.planes, whole[small.FILE_BASE.steps - 1])
+    assert coarse.config.resolution == small.FILE_BASE.network.size
+
+
+def test_another_decoder_s_base_model_is_refused(folder):
+    small.files(folder)
+    other = folder / "other"
+    other.mkdir()
+    path = small.files(other, seed=1)[1]
+    with pytest.raises(ValueError, match="expected the decoder that it was trained with"):
+        networks.Networks(networks.files_present()).alone(path)
+
+
+@pytest.mark.skipif(not scans_present(), reason="the scan model is absent")
+def test_shape_and_expression_are_where_a_code_has_them():
+    person, scans = draw_person(90_000), load_scans()
+    numbers = shape_numbers(person.who, person.body, person.seed, scans)
+    assert len(numbers) == figures.EXPRESSION.stop
+    assert len(measures(person.body)) == figures.MEASURES
+    assert numbers[figures.EXPRESSION][0] == pytest.approx(person.body.gaze[0] / 0.1)
+    assert numbers[figures.SHAPE][-1] == pytest.approx(2 * person.who.weight)
+
+
+def test_there_are_as_many_others_as_heads_and_nobody_is_both():
+    subjects = people.subjects_of(range(10, 20), 5, FACTORIES[2])
+    assert {one.seed for one in subjects}.isdisjoint(one.other for one in subjects)
+    with pytest.raises(ValueError, match="at most 5 heads"):
+        people.subjects_of(range(10, 20), 6, FACTORIES[2])
+
+
+def test_ranks_are_of_the_heads_that_all_rows_have():
+    done = {
+        "a": {"1": {"SSIM": 0.9, "perceptual": 0.1}, "2": {"SSIM": 0.5, "perceptual": 0.1}},
+        "b": {"1": {"SSIM": 0.8, "perceptual": 0.2}, "2": {"SSIM": 0.6, "perceptual": 0.2}},
+        "c": {"1": {"SSIM": 0.1, "perceptual": 0.3}, "2": {"SSIM": 0.1, "perceptual": 0.3}, "3": {}},
+    }
+    rows = {
+        (row.row, row.metric): row
+        for row in figures.rank_rows("abcd", done | {"d": {}}, ("SSIM", "perceptual"))
+    }
+    assert [rows[name, "rank by SSIM, of 3"].value for name in "abc"] == [1.5, 1.5, 3]
+    assert [rows[name, "rank by perceptual, of 3"].value for name in "abc"] == [1, 2, 3]
+    assert figures.rank_rows("a", done, ("SSIM",)) == []
+
+
+def test_averages_of_copies_gain_by_their_number_and_those_of_strangers_do_not():
+    one = normal(3, 1, redundancy.SIDE, redundancy.SIDE)
+    for side in FIELD_SIDES:
+        for channels in (1, 4, 16):
+            factor = side // redundancy.SIDE
+            planes = (
+                one.repeat_interleave(factor, 2).repeat_interleave(factor, 3).expand(-1, channels, -1, -1)
+            )
+            gain = redundancy.signal_of(planes).gain
+            assert gain == pytest.approx(10 * math.log10(channels * factor**2), abs=1e-3)
+    apart = redundancy.signal_of(normal(3, 16, redundancy.SIDE, redundancy.SIDE))
+    assert apart.gain < 2  # of 12 dB
+    with pytest.raises(ValueError, match="multiple of 16 texels, got 20"):
+        redundancy.signal_of(normal(3, 4, 20, 20))
+
+
+def test_steps_are_lost_where_noise_outweighs_the_signal():
+    schedule = schedule_of(BASE)
+    for step in (100, 400, 900):
+        strength = math.exp(-(log_snr(schedule)[step - 1] + log_snr(schedule)[step]).item() / 2)
+        assert redundancy.lost_share(schedule, strength) == pytest.approx(1 - step / len(schedule))
+    assert redundancy.lost_share(schedule, 1.0) > redundancy.lost_share(schedule_of(LINEAR), 1.0)
+
+
+def test_more_channels_and_finer_planes_keep_more_of_the_signal():
+    common = normal(2, 3, 1, 32, 32).repeat_interleave(2, 3).repeat_interleave(2, 4)
+    planes = 0.2 * (common + 0.3 * normal(2, 3, 16, 64, 64, seed=1))
+    rows = {(row.row, row.metric): row.value for row in redundancy.redundancy_rows(planes)}
+    gains = [rows[f"figure 5: {count} channels, 64 texels", "gain of averaging"] for count in (4, 8, 16)]
+    assert gains[0] < gains[1] < gains[2]
+    lost = [
+        rows["figure 5: 16 channels, 64 texels", f"{name}, steps at which averages are noise"]
+        for name in ("linear", "strong")
+    ]
+    assert 0 < lost[0] < lost[1] < 1
+
+
+def test_without_fitted_planes_the_command_that_fits_them_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(
+        ValueError, match="expected fitted planes in the cache, found none of factory 2; run `train"
+    ):
+        redundancy.cached_planes(FACTORIES[2], 2)
+
+
+def test_a_line_of_every_picture_of_a_turn_lies_below_the_last():
+    def look(cameras, size):
+        yaw = torch.atan2(cameras.position[:, 0], cameras.position[:, 2])
+        rows = torch.linspace(0, 1, size)[None, None, :, None] + yaw[:, None, None, None]
+        return Pictures(rows.expand(-1, 3, -1, size), torch.ones(len(yaw), 1, size, size))
+
+    picture = consistency.line_picture(look, consistency.FRAMES)
+    assert picture.shape == (3, consistency.FRAMES, consistency.SIZE)
+    middle = torch.linspace(0, 1, consistency.SIZE)[consistency.SIZE // 2]
+    reach = math.radians(consistency.REACH)
+    torch.testing.assert_close(picture[0, :, 0] - middle, torch.linspace(-reach, reach, consistency.FRAMES))
