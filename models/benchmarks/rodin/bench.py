@@ -99,6 +99,8 @@ def generate(options: argparse.Namespace) -> None:
     heads = subjects_of(SPLITS[options.split], options.count, factory)
     bench = GenerationBench(heads, store, options.minutes, files, slow=options.slow, refit=options.refit)
     bench.tell(f"rodin generate, {len(heads)} heads of the {options.split} split", options)
+    for line in bench.verdicts():
+        print(line)
     if options.sheet:
         bench.draw_sheet(options.sheet)
 

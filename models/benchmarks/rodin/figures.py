@@ -128,3 +128,14 @@ def rank_rows(names: Sequence[str], done: dict[str, dict[str, dict]], metrics: S
             for name, own in zip(rows, ranks, strict=True)
         ]
     return table
+
+
+def verdict(row: Row) -> str:
+    """What a paired row of `UNITS` says: better, worse, or that its interval touches zero."""
+    low, high = (
+        present(row.low, "an interval", "take a paired row"),
+        present(row.high, "an interval", "take one"),
+    )
+    if low <= 0 <= high:
+        return "not told apart"
+    return "better" if (row.value > 0) == (row.metric in HIGHER) else "worse"

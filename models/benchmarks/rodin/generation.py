@@ -32,7 +32,7 @@ from ..heads import save
 from ..store import HeadBench, difference_rows, mean_rows
 from . import consistency
 from .consistency import Look, line_picture, refitted
-from .figures import UNITS, distance_rows, figures_of, own_figures, rank_rows
+from .figures import UNITS, distance_rows, figures_of, own_figures, rank_rows, verdict
 from .methods import FEED_FORWARD, INVERSION, REFINED, Methods, look_at
 from .networks import ALONE, GUIDANCE, SHIPS, UPSAMPLED, VARIANT_ROWS, Files, Networks, guided
 from .people import SIZE, Subject
@@ -40,7 +40,7 @@ from .people import SIZE, Subject
 EXACT, OTHERS = "exact views", "exact views of others"
 NOBODY, PRIOR = "nobody, what ships", "nobody, the prior's head of another's code"
 STARRED = f"{SHIPS}, {REFINED}"
-STEPS = [  # of table 4b, each less what it is said to be better than
+STEPS = [  # of table 4b; the paper says of the last that it is worse
     ("multi_scale", "linear"),
     ("multi_scale", "token"),
     ("one_scale", "token"),
@@ -162,8 +162,7 @@ class GenerationBench(HeadBench[Subject]):
 
     def paired(self) -> list[Row]:
         """What the upsampler, each step of table 4b, guidance and this way of making heads change, over the heads that both have."""
-        pairs = [(VARIANT_ROWS[ours], VARIANT_ROWS[other]) for ours, other in STEPS]
-        pairs.append((f"{VARIANT_ROWS[UPSAMPLED]}, upsampled", VARIANT_ROWS["naive"]))
+        pairs = table_4b()
         pairs += [(guided(scale), SHIPS) for scale in GUIDANCE]
         pairs += [(SHIPS, other) for other in (ALONE, STARRED, FEED_FORWARD, INVERSION)]
         pairs += [(refit_name(STARRED), refit_name(SHIPS)), (refit_name(NOBODY), refit_name(PRIOR))]
@@ -173,6 +172,15 @@ class GenerationBench(HeadBench[Subject]):
             ours, theirs = self.done.get(name, {}), self.done.get(other, {})
             rows += difference_rows(f"{name} less {other}", ours, theirs, units)
         return rows
+
+    def verdicts(self) -> list[str]:
+        """Of each step of table 4b, in words, whether it shows at this scale: a line each."""
+        lines = []
+        for name, other in table_4b():
+            rows = difference_rows(name, self.done.get(name, {}), self.done.get(other, {}), UNITS)
+            words = ", ".join(f"{row.metric} {verdict(row)}" for row in rows)
+            lines += [f"table 4b, {name} less {other}: {words} (n = {rows[0].n})"] if rows else []
+        return lines
 
     def draw_sheet(self, path: Path) -> None:
         """What heads look like, and figure 9: of each head its portrait, then every row's front; below it, for those that the figure
@@ -188,6 +196,12 @@ class GenerationBench(HeadBench[Subject]):
                 tiles.append(torch.cat([front, lines], -2))
             strips.append(torch.cat(tiles, -1))
         save(torch.cat(strips, -2).clamp(0, 1), path)
+
+
+def table_4b() -> list[tuple[str, str]]:
+    """Its steps: a row and the one that it is held against; all but "naive" over "linear" are better in the paper."""
+    pairs = [(VARIANT_ROWS[ours], VARIANT_ROWS[other]) for ours, other in STEPS]
+    return [*pairs, (f"{VARIANT_ROWS[UPSAMPLED]}, upsampled", VARIANT_ROWS["naive"])]
 
 
 def draws_of(subject: Subject) -> torch.Generator:

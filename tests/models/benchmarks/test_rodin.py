@@ -7,6 +7,7 @@ import torch
 from portrait_diffusion.models.avatar.schedules import BASE, log_snr, schedule_of
 from portrait_diffusion.models.benchmarks.rodin import consistency, figures, networks, people, redundancy
 from portrait_diffusion.models.benchmarks.rodin.people import Pictures
+from portrait_diffusion.models.commands.report import Row
 from portrait_diffusion.models.synthetic.factories import FACTORIES
 from portrait_diffusion.models.synthetic.people.codes import measures, shape_numbers
 from portrait_diffusion.models.synthetic.people.person import draw_person
@@ -105,6 +106,15 @@ def test_ranks_are_of_the_heads_that_all_rows_have():
     assert [rows[name, "rank by SSIM, of 3"].value for name in "abc"] == [1.5, 1.5, 3]
     assert [rows[name, "rank by perceptual, of 3"].value for name in "abc"] == [1, 2, 3]
     assert figures.rank_rows("a", done, ("SSIM",)) == []
+
+
+def test_a_verdict_needs_an_interval_without_zero():
+    def row(metric, value, low, high):
+        return figures.verdict(Row("a less b", metric, value, "", low, high, 12))
+
+    assert row("perceptual", -0.1, -0.2, 0.0) == row("SSIM", 0.1, -0.1, 0.2) == "not told apart"
+    assert row("perceptual", -0.1, -0.2, -0.05) == row("PSNR", 1.0, 0.5, 2.0) == "better"
+    assert row("AED", 0.1, 0.05, 0.2) == row("identity to the portrait", -0.1, -0.2, -0.05) == "worse"
 
 
 def test_averages_of_copies_gain_by_their_number_and_those_of_strangers_do_not():
