@@ -51,7 +51,9 @@ def run(arguments: list[str]) -> None:
     add_fit(parser.add_argument_group("of --fit"))
     cascade = parser.add_argument_group("of --generate")
     cascade.add_argument(
-        "--slow", action="store_true", help="also Turbo's pictures, and the inversion, minutes a head"
+        "--slow",
+        action="store_true",
+        help="also the inversion, Turbo's pictures, and fitted planes: minutes a head",
     )
     cascade.add_argument(
         "--refit",

@@ -2,8 +2,8 @@
 
 Which of RodinHD's tables is where:
 
-- 1 and 7: "what ships" beside its base model alone, the feed-forward head, and, with `--slow`, the inversion and Turbo on both's
-  pictures; exact views for what the judges themselves are wrong by.
+- 1 and 7: "what ships" beside its base model alone, the feed-forward head, and, with `--slow`, the inversion, Turbo on both's
+  pictures, and planes fitted to 24 views, the most that the cascade could draw; exact views for what the judges themselves are wrong by.
 - 2: rows of nobody, by kernel and Frechet distance on features of ours; a prior's head of somebody else's code stands for the GANs.
 - 3 and 8: rows "refit", with `--refit`: our field fitted to a row's pictures. Figure 9: `--sheet`.
 - 4b: the variants that `train avatar-base --variant` has left in the cache, each trained for as many steps; base models alone, so that
@@ -28,12 +28,13 @@ from ...head import Head
 from ...metrics.evaluate import Judges, shipped_judges
 from ...presence import present
 from ...prior.encoder import PortraitEncoder, shipped_encoder
+from ...training.avatar_upsampler import COARSE as COARSE_SIZE
 from ..heads import save
 from ..store import HeadBench, difference_rows, mean_rows
 from . import consistency
 from .consistency import Look, line_picture, refitted
 from .figures import UNITS, distance_rows, figures_of, own_figures, rank_rows, verdict
-from .methods import FEED_FORWARD, INVERSION, REFINED, Methods, look_at
+from .methods import COARSE, FEED_FORWARD, FITTED, INVERSION, REFINED, Methods, look_at
 from .networks import ALONE, GUIDANCE, SHIPS, UPSAMPLED, VARIANT_ROWS, Files, Networks, guided
 from .people import SIZE, Subject
 
@@ -47,7 +48,7 @@ STEPS = [  # of table 4b; the paper says of the last that it is worse
     ("multi_scale", "one_scale"),
     ("naive", "linear"),
 ]
-TURNED = (EXACT, SHIPS, STARRED, FEED_FORWARD)  # rows of figure 9
+TURNED = (EXACT, FITTED, SHIPS, STARRED, FEED_FORWARD)  # rows of figure 9
 RANKED = ("identity to the portrait", "perceptual", "identity across views")
 ON_SHEET = 4  # heads
 
@@ -78,6 +79,9 @@ class GenerationBench(HeadBench[Subject]):
             rows[name] = partial(of_portrait, draw)
         rows[FEED_FORWARD] = lambda subject: look_at(self.methods.feed_forward(subject))
         if self.slow:
+            shared = self.networks.shared
+            rows[FITTED] = lambda subject: look_at(self.methods.fitted(shared, subject))
+            rows[COARSE] = lambda subject: look_at(self.methods.coarse(shared, COARSE_SIZE, subject))
             for name in (SHIPS, FEED_FORWARD):
                 if name in rows:
                     rows[f"{name}, {REFINED}"] = partial(self._refined, rows[name])
@@ -164,7 +168,8 @@ class GenerationBench(HeadBench[Subject]):
         """What the upsampler, each step of table 4b, guidance and this way of making heads change, over the heads that both have."""
         pairs = table_4b()
         pairs += [(guided(scale), SHIPS) for scale in GUIDANCE]
-        pairs += [(SHIPS, other) for other in (ALONE, STARRED, FEED_FORWARD, INVERSION)]
+        pairs += [(SHIPS, other) for other in (ALONE, STARRED, FEED_FORWARD, INVERSION, FITTED)]
+        pairs.append((ALONE, COARSE))
         pairs += [(refit_name(STARRED), refit_name(SHIPS)), (refit_name(NOBODY), refit_name(PRIOR))]
         rows = list[Row]()
         for name, other in pairs:

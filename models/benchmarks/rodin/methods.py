@@ -6,6 +6,8 @@ from functools import cached_property
 
 import torch
 
+from ...avatar.planes import resize
+from ...avatar.shared_decoder import SharedDecoder
 from ...camera import Camera
 from ...diffusion.turbo import Turbo, refine_sequence
 from ...diffusion.turbo_weights import shipped_refiner
@@ -14,11 +16,17 @@ from ...fitting.feed_forward import feed_forward_head
 from ...head import Head, head_of
 from ...portrait import Weights
 from ...prior.contract import styles
+from ...training.avatar_decoder import fitted
+from ...training.avatar_views import head_views
 from ..inverted_heads import inverted
 from .consistency import Look
 from .people import Pictures, Subject
 
 FEED_FORWARD, INVERSION = "feed-forward head", "inversion, quick"
+FITTED, COARSE = (
+    "planes fitted to 24 views",
+    "planes fitted to 24 views, shrunk as the base model learns them",
+)
 REFINED = "refined by Turbo"
 
 
@@ -33,7 +41,13 @@ def look_at(head: Head) -> Look:
 
 
 class Methods:
-    """Networks of the main path and of Turbo, each read when it is first asked for."""
+    """Networks of the main path and of Turbo, each read when it is first asked for.
+
+    Attributes: fits: the last fitted head by its seed, since two rows show it.
+    """
+
+    def __init__(self) -> None:
+        self.fits: dict[int, Head] = {}
 
     @cached_property
     def weights(self) -> Weights:
@@ -53,6 +67,19 @@ class Methods:
         """The prior fitted to the portrait, preset `quick`."""
         with torch.enable_grad():
             return inverted(self.weights, subject.photo, 0, "quick")
+
+    def fitted(self, shared: SharedDecoder, subject: Subject) -> Head:
+        """What the cascade learns to draw, of views that no portrait tells of: the most that it could be."""
+        if subject.seed not in self.fits:
+            with torch.enable_grad():
+                own = head_views(subject.factory, subject.seed, shared.config.field.box_side).fitted
+                self.fits = {subject.seed: fitted(shared, own, subject.seed)}
+        return self.fits[subject.seed]
+
+    def coarse(self, shared: SharedDecoder, size: int, subject: Subject) -> Head:
+        """The same as the base model learns it. Args: size: texels along its planes."""
+        planes = shared.normalised(self.fitted(shared, subject).planes)
+        return shared.head(shared.planes(resize(planes, size).clamp(-1, 1)))
 
     def prior_head(self, subject: Subject) -> Head | None:
         """The prior's head of somebody else's exact code: a person that nobody photographed; None where it takes no such codes."""

@@ -201,6 +201,8 @@ CALLS = {
         {
             "rodin.networks.shipped": small_cascade,
             "rodin.networks.variant_path": lambda name: small_cascade(f"avatar_base_{name}"),
+            "rodin.methods.head_views": partial(head_views, count=3, unseen=1, size=64),
+            "rodin.generation.COARSE_SIZE": 8,
             "rodin.people.ANGLES": ((0, 0), (30, 0)),
             "rodin.people.SIZE": 64,
             "rodin.generation.SIZE": 64,
