@@ -1,10 +1,6 @@
 """What `bench rodin --generate` tells of a head's pictures: RodinHD's tables 1, 2 and 7, by judges of our own.
 
-CSIM is our identity network's. Face reconstruction, by which the paper measures expression, pose and shape, is the encoder that ships: of
-a picture it tells the factory's code of the person and the camera's yaw and pitch. So AED and ASD are mean distances of its numbers for
-expression and shape from the exact code (one such number spreads by about 0.8 over people), and APD that of its angles from the exact
-camera's; the row of exact views has what the encoder itself is wrong by. A factory whose codes the encoder does not tell has APD only.
-FID's and KID's features are our perceptual network's.
+CSIM is our identity network's, FID's and KID's features are our perceptual network's, AED, APD and ASD are those of `readings`.
 """
 
 from __future__ import annotations
@@ -23,25 +19,18 @@ from ...metrics.identity import head_crop
 from ...metrics.image import psnr, ssim
 from ...metrics.perceptual import embedding, perceptual_distance
 from ...presence import present
-from ...prior.encoder import PortraitEncoder
-from ...synthetic.people.codes import AMOUNTS, LEADING, MOODS
 from ..sets import frechet_row, kernel_row
 from ..store import mean_row
-from .people import FACES, FRONTS, Pictures, Subject, exact_poses, yaws
+from . import readings
+from .people import FACES, Pictures, Subject, yaws
 
-MEASURES, NATURE, POSTURE, GAZE = 12, 4, 3, 2  # numbers of a code behind the scans' modes, in its order
-SHAPE = slice(0, LEADING + MEASURES + NATURE)
-EXPRESSION = slice(SHAPE.stop + POSTURE, SHAPE.stop + POSTURE + GAZE + len(MOODS))
 UNITS = {
     "perceptual": "",
     "SSIM": "",
     "PSNR": "dB",
     "identity to the portrait": "",
     "identity across views": "",
-    "AED": "",
-    "APD": "degrees",
-    "ASD": "",
-}
+} | readings.UNITS
 HIGHER = ("SSIM", "PSNR", "identity to the portrait", "identity across views")
 EMBEDDING = "embedding"
 KERNEL, FRECHET = "kernel distance, ours", "Frechet distance, ours"
@@ -49,7 +38,7 @@ KERNEL, FRECHET = "kernel distance, ours", "Frechet distance, ours"
 
 @torch.no_grad()
 def figures_of(
-    pictures: Pictures, subject: Subject, judges: Judges, encoder: PortraitEncoder | None
+    pictures: Pictures, subject: Subject, judges: Judges, readers: readings.Readers
 ) -> dict[str, Any]:
     """All of one row and head, by `UNITS`, and embeddings of its views. Args: pictures: [V] at `ANGLES`, of the portrait's head."""
     ours, truth = pictures.rgb, subject.exact(subject.cameras, pictures.rgb.shape[-1]).rgb
@@ -64,7 +53,7 @@ def figures_of(
     }
     if math.isinf(values["PSNR"]):  # exact views
         del values["PSNR"]
-    return values | code_figures(ours, subject, encoder) | own_figures(pictures, judges)
+    return values | readings.reading_figures(ours, truth, subject, readers) | own_figures(pictures, judges)
 
 
 @torch.no_grad()
@@ -87,20 +76,6 @@ def portrait_identity(subject: Subject, judges: Judges) -> Tensor:
     """Unit vector [D] of the portrait's exact view."""
     network = present(judges.identity, "an identity network among the judges", "take `shipped_judges`")
     return network(head_crop(subject.portrait.on_white()[None]))[0]
-
-
-def code_figures(rgb: Tensor, subject: Subject, encoder: PortraitEncoder | None) -> dict[str, float]:
-    """AED, APD, ASD of views [V, 3, S, S] near the front; nothing without an encoder."""
-    if encoder is None:
-        return {}
-    index = yaws(FRONTS)
-    amounts, pose = encoder.amounts(rgb[index])
-    figures = {"APD": (pose.rad2deg() - exact_poses(index)).abs().mean().item()}
-    code = subject.code
-    if code is None or len(code) != encoder.config.z_dim or amounts.shape[1] != AMOUNTS:
-        return figures
-    away = (amounts - code[:-1]).abs()
-    return figures | {"AED": away[:, EXPRESSION].mean().item(), "ASD": away[:, SHAPE].mean().item()}
 
 
 def distance_rows(name: str, ours: dict[str, dict], exact: dict[str, dict]) -> list[Row]:

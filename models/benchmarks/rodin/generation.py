@@ -27,7 +27,6 @@ from ...commands.report import Row
 from ...head import Head
 from ...metrics.evaluate import Judges, shipped_judges
 from ...presence import present
-from ...prior.encoder import PortraitEncoder, shipped_encoder
 from ...training.avatar_upsampler import COARSE as COARSE_SIZE
 from ..heads import save
 from ..store import HeadBench, difference_rows, mean_rows
@@ -37,6 +36,7 @@ from .figures import UNITS, distance_rows, figures_of, own_figures, rank_rows, v
 from .methods import COARSE, FEED_FORWARD, FITTED, INVERSION, REFINED, Methods, look_at
 from .networks import ALONE, GUIDANCE, SHIPS, UPSAMPLED, VARIANT_ROWS, Files, Networks, guided
 from .people import SIZE, Subject
+from .readings import Readers, shipped_readers
 
 EXACT, OTHERS = "exact views", "exact views of others"
 NOBODY, PRIOR = "nobody, what ships", "nobody, the prior's head of another's code"
@@ -68,8 +68,8 @@ class GenerationBench(HeadBench[Subject]):
         return shipped_judges()
 
     @cached_property
-    def encoder(self) -> PortraitEncoder:
-        return shipped_encoder()
+    def readers(self) -> Readers:
+        return shipped_readers()
 
     @cached_property
     def looks(self) -> dict[str, Callable[[Subject], Look]]:
@@ -106,7 +106,7 @@ class GenerationBench(HeadBench[Subject]):
 
     def measured(self, make: Callable[[Subject], Look], subject: Subject) -> dict[str, Any]:
         """One row of one head."""
-        return figures_of(make(subject)(subject.cameras, SIZE), subject, self.judges, self.encoder)
+        return figures_of(make(subject)(subject.cameras, SIZE), subject, self.judges, self.readers)
 
     def of_strangers(self, name: str, subject: Subject) -> dict[str, Any] | None:
         """One row of nobody."""
@@ -201,6 +201,7 @@ class GenerationBench(HeadBench[Subject]):
                 tiles.append(torch.cat([front, lines], -2))
             strips.append(torch.cat(tiles, -1))
         save(torch.cat(strips, -2).clamp(0, 1), path)
+        print(f"{path.name}, from the left: portrait, {', '.join(self.looks)}", flush=True)
 
 
 def table_4b() -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...camera import Camera
 from ...photo.alignment import AlignedPortrait
+from ...photo.network import POINTS
 from ...synthetic.factories import Factory, codes_of
 from ...synthetic.multiview import MultiView
 from ...training.avatar_views import PORTRAIT, head_places
@@ -85,6 +86,14 @@ class Subject:
         """[code_dim] exact numbers of what is seen; None where views tell none."""
         parameters = self.views.parameters
         return None if parameters is None else codes_of(parameters[None])[0]
+
+    @property
+    def points(self) -> Tensor | None:
+        """[68, 3] scene units, the exact usual points; None of factory 2, which has none."""
+        parameters = self.views.parameters
+        if parameters is None or self.factory.number == 2:
+            return None
+        return parameters[: 3 * POINTS["68"]].view(-1, 3)
 
     def somebody_else(self) -> Subject:
         """The other."""

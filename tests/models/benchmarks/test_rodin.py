@@ -1,14 +1,26 @@
 """models/benchmarks/rodin: whose files are missing, what a code's numbers are, ranks, figure 5's averages, figure 9's lines."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from portrait_diffusion.models.avatar.schedules import BASE, log_snr, schedule_of
-from portrait_diffusion.models.benchmarks.rodin import consistency, figures, networks, people, redundancy
+from portrait_diffusion.models.benchmarks.rodin import (
+    consistency,
+    figures,
+    networks,
+    people,
+    readings,
+    redundancy,
+)
 from portrait_diffusion.models.benchmarks.rodin.people import Pictures
+from portrait_diffusion.models.camera import orbit
 from portrait_diffusion.models.commands.report import Row
 from portrait_diffusion.models.synthetic.factories import FACTORIES
+from portrait_diffusion.models.synthetic.people import renders as people_renders
 from portrait_diffusion.models.synthetic.people.codes import measures, shape_numbers
 from portrait_diffusion.models.synthetic.people.person import draw_person
 from portrait_diffusion.models.synthetic.people.scans import load_scans, scans_present
@@ -17,6 +29,7 @@ from portrait_diffusion.models.training.avatar_variants import LINEAR, VARIANTS
 from ..avatar import small
 
 FIELD_SIDES = (16, 32, 64)
+seeds = st.integers(0, 10**6)
 
 
 def normal(*shape, seed=0):
@@ -77,13 +90,42 @@ def test_another_decoder_s_base_model_is_refused(folder):
 
 
 @pytest.mark.skipif(not scans_present(), reason="the scan model is absent")
-def test_shape_and_expression_are_where_a_code_has_them():
+def test_a_code_s_measures_and_the_exact_points_are_where_readings_look_for_them():
     person, scans = draw_person(90_000), load_scans()
     numbers = shape_numbers(person.who, person.body, person.seed, scans)
-    assert len(numbers) == figures.EXPRESSION.stop
-    assert len(measures(person.body)) == figures.MEASURES
-    assert numbers[figures.EXPRESSION][0] == pytest.approx(person.body.gaze[0] / 0.1)
-    assert numbers[figures.SHAPE][-1] == pytest.approx(2 * person.who.weight)
+    assert numbers[readings.MEASURES][:12] == pytest.approx(measures(person.body))
+    assert numbers[readings.MEASURES][-1] == pytest.approx(2 * person.who.weight)
+    stands_for = people_renders.numbers(person)
+    subject = people.Subject(90_000, 90_001, FACTORIES[3])
+    subject.__dict__["views"] = SimpleNamespace(parameters=stands_for, camera=orbit(torch.zeros(1), 0.0))
+    assert torch.equal(subject.points, person.body.landmarks)
+    (front,) = readings.exact_points(subject, [0])
+    eyes = [front[list(range(first, first + 6))].mean(0) for first in (36, 42)]
+    assert (eyes[1] - eyes[0])[0].item() == pytest.approx(
+        readings.PUPILS, rel=0.1
+    )  # the subject's left is ours
+
+
+@given(seeds)
+def test_where_how_large_and_how_turned_a_face_is_makes_no_distance(seed):
+    points = normal(2, 68, 2, seed=seed)
+    turn = 0.7 * torch.tensor([[math.cos(0.3), -math.sin(0.3)], [math.sin(0.3), math.cos(0.3)]])
+    other = points @ turn + torch.tensor([0.2, -0.1])
+    assert readings.distances(points, other).max() < 1e-2
+    bent = points.clone()
+    bent[:, 0] += readings.PUPILS
+    away = readings.distances(points, bent)
+    assert (away[:, 0] > 90).all() and (away[:, 1:].mean() < 10)
+
+
+def test_exact_views_are_read_as_themselves(monkeypatch):
+    monkeypatch.setattr(people, "ANGLES", ((0, 0), (30, 0), (90, 0)))
+    subject = people.Subject(90_000, 90_001, FACTORIES[2])
+    subject.__dict__["views"] = SimpleNamespace(parameters=None)
+    rgb = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    figures_of_it = readings.reading_figures(rgb, rgb, subject, readings.shipped_readers())
+    assert figures_of_it.pop("pose off the exact") > 0
+    assert figures_of_it == pytest.approx({"AED": 0, "ASD": 0, "APD": 0}, abs=1e-6)
 
 
 def test_there_are_as_many_others_as_heads_and_nobody_is_both():
