@@ -95,7 +95,7 @@ class GenerationBench(HeadBench[Subject]):
     def strangers(self) -> dict[str, Callable[[Subject], Look | None]]:
         """Rows of nobody's portrait."""
         rows: dict[str, Callable[[Subject], Look | None]] = {
-            OTHERS: lambda subject: subject.somebody_else().exact
+            OTHERS: lambda subject: subject.somebody_else.exact
         }
         files = self.networks.files
         if files.base.is_file() and files.upsampler.is_file():
@@ -113,7 +113,7 @@ class GenerationBench(HeadBench[Subject]):
         look = self.strangers[name](subject)
         if look is None:
             return None
-        cameras = subject.somebody_else().cameras if name == OTHERS else subject.cameras
+        cameras = subject.somebody_else.cameras if name == OTHERS else subject.cameras
         return own_figures(look(cameras, SIZE), self.judges)
 
     def refit_figures(

@@ -95,8 +95,9 @@ class Subject:
             return None
         return parameters[: 3 * POINTS["68"]].view(-1, 3)
 
+    @cached_property
     def somebody_else(self) -> Subject:
-        """The other."""
+        """The other, the same one at every call."""
         return Subject(self.other, self.seed, self.factory)
 
 
