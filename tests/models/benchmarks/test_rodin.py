@@ -150,6 +150,23 @@ def test_ranks_are_of_the_heads_that_all_rows_have():
     assert figures.rank_rows("a", done, ("SSIM",)) == []
 
 
+def test_sets_of_few_heads_have_no_distance_by_identity():
+    def heads(shift, count):
+        return {
+            str(i): {
+                figures.EMBEDDING: (normal(8, 6, seed=i) + shift).tolist(),
+                figures.IDENTITY: (normal(1, 6, seed=i) + shift).tolist(),
+            }
+            for i in range(count)
+        }
+
+    for count, metrics in ((1, 0), (2, 2), (3, 2), (4, 3), (8, 3)):
+        near, far = (figures.distance_rows("a", heads(shift, count), heads(0, count)) for shift in (0.0, 1.0))
+        assert len(near) == metrics
+        for own, other in zip(near, far, strict=True):
+            assert own.metric == other.metric and own.value < other.value and own.n == count
+
+
 def test_a_verdict_needs_an_interval_without_zero():
     def row(metric, value, low, high):
         return figures.verdict(Row("a less b", metric, value, "", low, high, 12))
