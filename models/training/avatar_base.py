@@ -3,7 +3,7 @@
 The variational bound, by which the variance is learnt, beside the error of the velocity: where the schedule leaves nearly nothing but
 noise, a network of a few thousand steps that predicts the noise (the paper's) does not copy it well enough for the planes in it to be
 seen, and what a portrait tells of them is hardly any of its error. One portrait in five is left out, for guidance and for avatars of
-nobody. What ships is the running mean of the weights.
+nobody. What ships is the running mean of the weights. `--variant`: the rows of table 4b, which the cache keeps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from ..diffusion.schedule import Schedule, add_noise
 from ..synthetic.splits import UPPER, VALIDATION
 from .avatar_heads import AvatarHeads, Averaged, heads_of
 from .avatar_planes import add_so_far, avatar_planes
-from .local import LocalRun, descend, initial_weights, rate_share, sitting, training_parser
+from .avatar_variants import SHIPPED, VARIANTS, checkpoint_name, variant_path
+from .local import LocalRun, add_steps, descend, initial_weights, rate_share, sitting, training_parser
 
 SEED = 8
 HELD_OUT = 25  # validation heads
@@ -120,22 +121,28 @@ def run(arguments: list[str]) -> None:
     parser = training_parser("avatar-base", __doc__, minutes=90, heads=512)
     parser.add_argument("--batch", type=int, default=BaseTraining.batch, help="rows a step")
     add_so_far(parser)
+    parser.add_argument("--variant", choices=(SHIPPED, *VARIANTS), default=SHIPPED, help="others do not ship")
+    add_steps(parser)
     options, device = sitting(parser, arguments)
+    name = options.variant
     config = BaseTraining(batch=options.batch)
     shared, vae = shared_decoder(), placed(shipped_autoencoder(), device)
     data = heads_of(
         avatar_planes(UPPER[: options.heads], so_far=options.so_far), shared, vae, PORTRAIT, flips=True
     )
     held_out = heads_of(avatar_planes(VALIDATION[:HELD_OUT]), shared, vae, PORTRAIT, flips=False)
+    sizes = base_config(shared.config.field.channels, vae.config["scaling_factor"])
+    file = BaseFileConfig(network=sizes, schedule=SCHEDULE, portrait=PORTRAIT)
+    file = file if name == SHIPPED else VARIANTS[name](file)
     with initial_weights(SEED):
-        network = BaseUNet(base_config(shared.config.field.channels, vae.config["scaling_factor"]))
-    file = BaseFileConfig(network=network.config, schedule=SCHEDULE, portrait=PORTRAIT)
+        network = BaseUNet(file.network)
     schedule = schedule_of(file.schedule)
     both = Averaged(network).to(device)
     optimiser = torch.optim.AdamW(
         both.network.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=1e-3
     )
-    local = LocalRun(BASE_KIND, both, optimiser, options.minutes, both.parts(BASE_KIND))
+    parts = both.parts(BASE_KIND) if name == SHIPPED else None
+    local = LocalRun(checkpoint_name(name), both, optimiser, options.minutes, parts, steps=options.steps)
     draws = local.draws(SEED)
 
     def step(index: int, progress: float) -> dict[str, float]:
@@ -150,7 +157,8 @@ def run(arguments: list[str]) -> None:
         both.follow(index)
         return {"velocity": losses.own.mean().item(), "bound": losses.bound.mean().item()}
 
-    ship = partial(save_base, shipped(BASE_KIND), both.mean, file, shared, vae)
+    path = shipped(BASE_KIND) if name == SHIPPED else variant_path(name)
+    ship = partial(save_base, path, both.mean, file, shared, vae)
     local.run(
         step,
         options,

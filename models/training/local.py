@@ -36,6 +36,13 @@ def training_parser(
     return parser
 
 
+def add_steps(parser: argparse.ArgumentParser) -> None:
+    """For trainings that are compared with each other: as many steps of each."""
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="stop after so many in all sittings, whatever the clock says"
+    )
+
+
 def sitting(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argparse.Namespace, torch.device]:
     """The options, with torch's threads set, and the device to train on."""
     options = parser.parse_args(arguments)
@@ -81,6 +88,7 @@ class LocalRun:
         path: of the checkpoint; None for one of that name in the cache.
         minutes: of this call. parts: weights that ship, by the prefix that their keys have in the module; None for one file of the
             training's name.
+        steps: of all sittings, after which it stops in place of the clock; None for the clock.
     """
 
     def __init__(
@@ -91,17 +99,21 @@ class LocalRun:
         minutes: float,
         parts: dict[str, str] | None = None,
         path: Path | None = None,
+        *,
+        steps: int | None = None,
     ) -> None:
         self.name = name
         self.parts = parts or {"": name}
         self.path = path or cache_folder() / "train" / f"{name}.safetensors"
         self.module, self.optimiser = module, optimiser
-        self.seconds = minutes * 60
+        self.seconds, self.steps = minutes * 60, steps
         self.start = time.monotonic()
         self.step = 0
 
     def progress(self) -> float:
-        """Share of this call's time that is over."""
+        """Share of this call's time that is over; of the steps, where these are told."""
+        if self.steps is not None:
+            return self.step / max(self.steps, 1)
         return (time.monotonic() - self.start) / self.seconds
 
     def resume(self) -> int:
@@ -134,7 +146,7 @@ class LocalRun:
         save_every: int = 500,
         judge: Callable[[], object] | None = None,
     ) -> int:
-        """Steps until the clock says so, printed now and then, saved often; how many have been done in all sittings.
+        """Steps until the clock or their number says so, printed now and then, saved often; how many have been done in all sittings.
 
         Args:
             step: (steps done, share of the run) -> its losses. options: of `training_parser`.

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from ...commands.report import Row, finish
 from ...diffusion.turbo_weights import shipped_refiner
-from ...metrics.distribution import kernel_distance
 from ...metrics.evaluate import Judges, evaluate, shipped_judges
 from ...metrics.perceptual import embedding
 from ...presence import present
 from ...training.turbo import ABLATIONS, ablation_path
 from ..exact_heads import ExactHead
 from ..options import called, head_parser, heads_of
+from ..sets import kernel_row
 from ..store import HeadBench, difference_rows, mean_row, mean_rows, store_path
 from .bake import bake_rows
 from .flicker import flicker_rows
@@ -120,10 +120,7 @@ class TurboBench(HeadBench):
         return rows + self.against_goals()
 
     def kernel_row(self, name: str) -> list[Row]:
-        """Kernel distance between a row's views and the exact ones of the same heads.
-
-        Its interval is that of halves of the heads, drawn without repeats (as wide as a bootstrap's; repeats would bias the estimator).
-        """
+        """Kernel distance between a row's views and the exact ones of the same heads."""
         ours = self.done[name]
         exact = self.done.get("exact views", {})
         both = [
@@ -134,26 +131,7 @@ class TurboBench(HeadBench):
         if len(both) < 2:
             return []
         a, b = (torch.tensor([rows[head]["embedding"] for head in both]) for rows in (ours, exact))
-        draws = torch.Generator().manual_seed(0)
-        half = max(1, len(both) // 2)
-        picks = [torch.randperm(len(both), generator=draws)[:half] for _ in range(200)]
-        samples = [kernel_distance(a[pick].flatten(0, 1), b[pick].flatten(0, 1)) for pick in picks]
-        low, high = (
-            torch.tensor(samples, dtype=torch.float64)
-            .quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
-            .tolist()
-        )
-        return [
-            Row(
-                name,
-                "kernel distance",
-                kernel_distance(a.flatten(0, 1), b.flatten(0, 1)),
-                "",
-                low,
-                high,
-                len(both),
-            )
-        ]
+        return [kernel_row(name, "kernel distance", a, b)]
 
     def paired(self, metric: str, ours: str, other: str) -> list[Row]:
         """A row's figure less another's, over the heads that both have."""

@@ -3,8 +3,11 @@
 import contextlib
 import io
 import json
+import shutil
+import tempfile
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +30,7 @@ from portrait_diffusion.models.portrait import MeshConfig
 from portrait_diffusion.models.synthetic.people.scans import scans_present
 from portrait_diffusion.models.training.avatar_views import head_views
 
+from ..avatar import small
 from ..prior import pretend
 from .body_stand_in import stand_in
 
@@ -85,6 +89,21 @@ def once(work, *_, **__):
 def small_views(head, cameras):
     """As `bench turbo` looks at heads, at the size of these tests' exact views."""
     return head.render(cameras, 128, normals=False).rgb
+
+
+@cache
+def cascade_folder():
+    """With a small cascade, and two of its variants."""
+    folder = Path(tempfile.mkdtemp())
+    base = small.files(folder)[1]
+    for name in ("multi_scale", "naive"):
+        shutil.copy(base, folder / f"avatar_base_{name}.safetensors")
+    return folder
+
+
+def small_cascade(kind):
+    """As `shipped`."""
+    return cascade_folder() / f"{kind}.safetensors"
 
 
 SHOWN = {"turbo.methods.shown": small_views}
@@ -176,9 +195,32 @@ CALLS = {
             "restoration.QUICK": ("prior",),
         },
     ),
-    "rodin": (
-        "--fit --count 2 --steps 2 --visits 2 --seeds 1 --split validation --factory 2 --sheet SHEET",
+    "rodin --fit": (
+        "--count 2 --steps 2 --visits 2 --seeds 1 --split validation --factory 2 --sheet SHEET",
         {"rodin.fitting.head_views": partial(head_views, count=3, unseen=1, size=64)},
+    ),
+    "rodin --generate": (
+        "--count 2 --split validation --factory 2 --slow --refit --sheet SHEET",
+        {
+            "rodin.networks.shipped": small_cascade,
+            "rodin.networks.variant_path": lambda name: small_cascade(f"avatar_base_{name}"),
+            "rodin.methods.head_views": partial(head_views, count=3, unseen=1, size=64),
+            "rodin.generation.COARSE_SIZE": 8,
+            "rodin.people.ANGLES": ((0, 0), (30, 0)),
+            "rodin.people.SIZE": 64,
+            "rodin.generation.SIZE": 64,
+            "rodin.generation.ON_SHEET": 1,
+            "rodin.consistency.SIZE": 64,
+            "rodin.consistency.FRAMES": 2,
+            "rodin.consistency.COUNT": 3,
+            "rodin.consistency.UNSEEN": 1,
+            "rodin.consistency.RESOLUTION": 32,
+            "rodin.consistency.REFIT": FitConfig(steps=2, rays=64, samples=8, grid=32),
+        },
+    ),
+    "rodin --redundancy": (
+        "--count 2 --factory 2",
+        {"rodin.bench.cached_planes": lambda factory, count: torch.rand(count, 3, 16, 64, 64) - 0.5},
     ),
     "scale": (
         "",
@@ -217,7 +259,7 @@ QUICK = ("anny", "generator", "heads")  # the others take minutes together
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small(tmp_path_factory):
+def all_small(tmp_path_factory):
     """A cache of its own, heads of few and small views, one step of whatever is optimised."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from portrait_diffusion.models import checkpoint
 from portrait_diffusion.models.avatar.losses import clean_loss
-from portrait_diffusion.models.avatar.model import avatar, load_avatar
+from portrait_diffusion.models.avatar.model import BaseFileConfig, avatar, load_avatar, save_base
 from portrait_diffusion.models.avatar.planes import mirrored, resize, roll_out
 from portrait_diffusion.models.avatar.schedules import UPSAMPLER, schedule_of
 from portrait_diffusion.models.avatar.shared_decoder import KIND, shared_decoder
@@ -17,6 +17,7 @@ from portrait_diffusion.models.diffusion.embedded import shipped_autoencoder
 from portrait_diffusion.models.training import avatar_base, avatar_heads, avatar_upsampler, local
 from portrait_diffusion.models.training.avatar_heads import Averaged, heads_of, mirrors, slant
 from portrait_diffusion.models.training.avatar_planes import AvatarPlanes
+from portrait_diffusion.models.training.avatar_variants import VARIANTS, variant_path
 
 from ..avatar import small
 from ..avatar.small import random
@@ -139,8 +140,9 @@ def test_an_upsampler_begins_with_the_coarse_planes():
     assert (clean_loss(estimate.clean, estimate.truth) > 0.01).all()
 
 
-@pytest.mark.whole
-def test_sittings_go_on_and_write_files_that_make_a_model(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def trainings(tmp_path, monkeypatch):
+    """Both of small sizes, whose files lie in a folder of the test; kind -> path."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     small.files(tmp_path)
     paths = [tmp_path / f"{kind}.safetensors" for kind in small.KINDS]
@@ -159,6 +161,12 @@ def test_sittings_go_on_and_write_files_that_make_a_model(tmp_path, monkeypatch,
         monkeypatch.setattr(module, "HELD_OUT", 2)
     monkeypatch.setattr(avatar_base, "base_config", lambda *sizes: small.FILE_BASE.network)
     monkeypatch.setattr(avatar_upsampler, "upsampler_config", lambda *sizes: small.FILE_UPSAMPLER.network)
+    return own
+
+
+@pytest.mark.whole
+def test_sittings_go_on_and_write_files_that_make_a_model(trainings, tmp_path, capsys):
+    own, paths = trainings, [tmp_path / f"{kind}.safetensors" for kind in small.KINDS]
     words = ["--heads", "4", "--batch", "2", "--minutes", "0.01"]
     for name, module in (("avatar_base", avatar_base), ("avatar_upsampler", avatar_upsampler)):
         kept = tmp_path / "cache" / "portrait-diffusion" / "train" / f"{name}.safetensors"
@@ -175,6 +183,40 @@ def test_sittings_go_on_and_write_files_that_make_a_model(tmp_path, monkeypatch,
         assert {"noise_mse", "steps"} <= set(facts) or {"planes_mse", "pieces_psnr_db", "steps"} <= set(facts)
     head = avatar(load_avatar(*paths), None, torch.Generator().manual_seed(0))
     assert head.planes.isfinite().all()
+
+
+def test_variants_differ_from_what_ships_in_what_their_names_say():
+    scale = shipped_autoencoder().config["scaling_factor"]
+    ships = BaseFileConfig(network=avatar_base.base_config(16, scale), portrait=avatar_base.PORTRAIT)
+    files = {name: vary(ships) for name, vary in VARIANTS.items()}
+    assert files["multi_scale"] == ships
+    assert files["linear"] == replace(ships, schedule=files["linear"].schedule)
+    assert files["linear"].schedule.kind == files["naive"].schedule.kind == "linear"
+    assert files["token"].network.map_channels == () and set(files["token"].network.attention_maps) == {-1}
+    assert len(files["one_scale"].network.map_taps) == 1 and files["one_scale"].schedule == ships.schedule
+    assert files["naive"].network.size == 128 and files["naive"].network.attention == ships.network.attention
+    with torch.device("meta"):
+        numbers = {
+            name: sum(p.numel() for p in avatar_base.BaseUNet(file.network).parameters())
+            for name, file in files.items()
+        }
+    assert numbers["token"] < numbers["one_scale"] < numbers["multi_scale"] < numbers["naive"] < 2.5e6
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_takes_its_steps_and_lies_in_the_cache(name, trainings, tmp_path):
+    base = small.base(small.FILE_BASE.network, seed=3)
+    save_base(trainings("avatar_base"), base, small.FILE_BASE, small.shared(), shipped_autoencoder())
+    ships = trainings("avatar_base").read_bytes()
+    words = ["--heads", "4", "--batch", "2", "--variant", name, "--steps"]
+    for steps in ("2", "3"):
+        avatar_base.run([*words, steps])
+        config, _, facts = checkpoint.read_with_facts(variant_path(name), "avatar_base")
+        assert facts["steps"] == steps
+    assert replace(BaseFileConfig(**config), steps=3) == VARIANTS[name](small.FILE_BASE)
+    assert trainings("avatar_base").read_bytes() == ships
+    assert variant_path(name).is_relative_to(tmp_path / "cache")
 
 
 def test_what_ships_fits_its_limits():
