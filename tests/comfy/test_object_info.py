@@ -29,7 +29,15 @@ INPUTS = {
         "face_landmarks",
         "face",
     ],
-    "PortraitDiffusionInvertPortrait": ["prior", "aligned", "preset", "seed", "latent_steps", "tuning_steps"],
+    "PortraitDiffusionInvertPortrait": [
+        "prior",
+        "aligned",
+        "preset",
+        "seed",
+        "latent_steps",
+        "tuning_steps",
+        "start",
+    ],
     "PortraitDiffusionFeedForwardHead": ["prior", "aligned"],
     "PortraitDiffusionFitHeadFromViews": [
         "images",
