@@ -1,15 +1,16 @@
 """RodinHD's nodes through the real server, on small files of random weights in the user's folder: a portrait, nobody, progress, bad input."""
 
 import io
+import json
 
 import pytest
 import torch
 from PIL import Image
-from portrait_diffusion.models import checkpoint
+from portrait_diffusion.models.mesh.gltf import from_glb
 from portrait_diffusion.workflows.client import PromptFailed
 
 from ..models.avatar import small
-from .graphs import ALIGN, ORBIT, PACK, VIEWS, chain
+from .graphs import ALIGN, ORBIT, PACK, ROOT, VIEWS, chain
 from .messages import refused
 
 FILES = dict(zip(("decoder", "base", "upsampler"), small.KINDS, strict=True))
@@ -144,11 +145,47 @@ def test_one_sentence(name, client):
     refused(client, *BAD[name])
 
 
-def test_what_ships_is_named_where_it_is_missing(client):
-    absent = [kind for kind in small.KINDS if not checkpoint.shipped(kind).is_file()]  # until all are trained
-    graph = chain(
-        (PACK + "LoadAvatarModel", dict.fromkeys(FILES, "embedded")),
-        (PACK + "GenerateAvatar", AVATAR | {"avatar": "@1"}),
-        ("PreviewImage", {"images": "@2.1"}),
+# --- the workflow
+
+SMALL = {
+    "A whole turn": {"count": 4, "yaw_step_degrees": 90.0, "size": 64},
+    "Render the turn": {"samples": 12},
+    "Refine the turn": {"window": 3, "overlap": 1},
+    "Views to bake": {"count": 2, "yaw_degrees": -30.0, "yaw_step_degrees": 60.0, "size": 64},
+    "Render them": {"samples": 12},
+    "Bake Views into Head": {"steps": 3},
+    "Head to Mesh": {"resolution": 64, "texture_size": 128},
+}
+
+
+def workflow(**changes: dict) -> tuple[dict, dict[str, str]]:
+    """The shipped graph with small settings and changes by title, and its nodes by title."""
+    graph = json.loads((ROOT / "workflows" / "api" / "rodin_avatar.json").read_text(encoding="utf-8"))
+    named = {node["_meta"]["title"]: key for key, node in graph.items()}
+    for title, values in [*SMALL.items(), *changes.items()]:
+        graph[named[title]]["inputs"] |= values
+    return graph, named
+
+
+def check_files(client, outcome, named, issues) -> None:
+    """A GLB that Khronos accepts, and a video."""
+    data = client.fetch(outcome.outputs[named["Save 3D model"]]["3d"][0])
+    assert issues(data) == [] and len(from_glb(data).faces) > 100
+    assert outcome.outputs[named["Save video"]]["images"]
+
+
+def test_the_workflow_makes_a_model_and_a_video_of_any_files(client, gltf_issues):
+    files = {key: f"{kind}.safetensors" for key, kind in FILES.items()}
+    graph, named = workflow(
+        **{
+            "Load Avatar Model": files,
+            "Generate Avatar": {"steps": 2},
+            "Head to Mesh": {"surface_density": 0.5},
+        }
     )
-    refused(client, graph, [absent[0], "expected a .safetensors file"])
+    check_files(client, client.run(graph), named, gltf_issues)
+
+
+def test_the_workflow_runs_with_what_ships(client, gltf_issues):
+    graph, named = workflow()
+    check_files(client, client.run(graph), named, gltf_issues)

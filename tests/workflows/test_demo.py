@@ -31,6 +31,7 @@ def test_graphs_that_need_files_of_others_are_not_offered(capsys):
         "new_views",
         "portrait_diffusion",
         "portrait_to_3d",
+        "rodin_avatar",
         "turbo_portrait",
         "views_to_head",
     ]
