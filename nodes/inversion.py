@@ -11,6 +11,7 @@ from comfy_api.latest import io
 
 from ..models.camera import orbit
 from ..models.field.volume_rendering import RenderConfig
+from ..models.fitting.alike import STEPS as APPROACH
 from ..models.fitting.completion import completed
 from ..models.fitting.feed_forward import feed_forward_head
 from ..models.fitting.inversion import invert
@@ -24,6 +25,7 @@ from ..models.photo.reframing import reframed
 from ..models.presence import present
 from ..models.prior.frames import Frame, frame_of
 from . import convert, loading
+from .optimising import Progress as Steps
 from .optimising import fingerprint, normally, optimise, private
 from .types import CATEGORY, AlignedWire, HeadOnWire, HeadWire, PriorWire, seed_input
 
@@ -145,6 +147,7 @@ class InvertPortrait(io.ComfyNode):
                 generator=draws,
                 perceptual=eyes,
                 begin=private(known),
+                approach=None if known is None else Steps(APPROACH).update,  # a bar of its own
                 state=state,
                 callback=callback,
             )

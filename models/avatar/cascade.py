@@ -94,9 +94,8 @@ class AvatarConfig:
             upsampler_steps=(1, self.upsampler_schedule.count),
         )
         predictions = (self.base_schedule.prediction, self.upsampler_schedule.prediction)
-        if (
-            predictions[0] == "sample" or predictions[1] != "sample"
-        ):  # beside the former no variance is learnt
+        # beside a predicted sample no variance is learnt
+        if predictions[0] == "sample" or predictions[1] != "sample":
             raise ValueError(
                 f"AvatarConfig: expected a base model that predicts epsilon or v_prediction and an upsampler that predicts sample, got {predictions}; "
                 "choose such schedules"

@@ -359,6 +359,7 @@ def invert(
     generator: torch.Generator,
     perceptual: Perceptual | None = None,
     begin: Head | None = None,
+    approach: Callable[[int], None] | None = None,
     state: dict[str, Tensor] | None = None,
     callback: Callable[[Progress], None] | None = None,
 ) -> Head:
@@ -369,6 +370,7 @@ def invert(
         generator: a CPU generator; the seed of all draws.
         perceptual: a distance of pictures, as `photo_losses` has some; None for pixels alone.
         begin: a head of any model, as an avatar that was drawn, on the same device; the styles are first made alike it from all sides.
+        approach: told the steps done on that way; may raise to interrupt.
         state: of an earlier call with the same arguments; it goes on there. callback: called after each step.
 
     Returns:
@@ -386,7 +388,7 @@ def invert(
         prior, reference = projectable(prior, reference, config)
     start, spread = first_styles(prior, encoder, reference, config, generator)
     if begin is not None:
-        start = styles_alike(prior, start, begin, generator)
+        start = styles_alike(prior, start, begin, generator, approach)
     run = Inversion(prior, start, reference, config, generator, perceptual, spread)
     run.complete(state, callback)
     return run.head()

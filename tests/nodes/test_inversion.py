@@ -1,10 +1,12 @@
 """Invert Portrait without a server: whose features compare pictures, and that the run's key and the node's text tell."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from portrait_diffusion.models.checkpoint import write
+from portrait_diffusion.models.fitting import alike
 from portrait_diffusion.models.metrics.vgg import VGG16
 from portrait_diffusion.models.prior.discriminator import Discriminator, DiscriminatorConfig
 from portrait_diffusion.models.prior.eg3d import Generator
@@ -108,3 +110,18 @@ def test_a_prior_of_another_family_is_inverted_from_its_file(node, tmp_path):
     assert "pictures compared by mine-too.safetensors; begun at the mean" in run(node)
     with pytest.raises(ValueError, match="expected a prior with an encoder of its own.*use Invert Portrait"):
         node.FeedForwardHead.execute(node.prior, small.portrait())
+
+
+def test_a_head_to_start_from_is_approached_first(node, monkeypatch):
+    from portrait_diffusion.nodes import loading
+
+    for name, value in (("SIZE", 16), ("RAYS", 32), ("STEPS", 3)):
+        monkeypatch.setattr(alike, name, value)
+    steps = []
+    monkeypatch.setattr(node, "Steps", lambda total: SimpleNamespace(update=steps.append))
+    head = small.head()
+    with torch.inference_mode():
+        inputs = node.prior, small.portrait(), "quick", 0
+        for start in (None, loading.wire_head(head)):
+            node.InvertPortrait.execute(*inputs, latent_steps=1, tuning_steps=0, start=start)
+    assert steps == [1, 2, 3] and len(set(node.keys)) == 2

@@ -72,3 +72,26 @@ def test_a_head_of_numbers_that_are_none_is_told():
     head.planes[...] = float("nan")
     with pytest.raises(ValueError, match="head to begin with of finite numbers"):
         styles_alike(prior, start, head, draws())
+
+
+def test_it_is_told_and_stops_at_once():
+    prior = generator()
+    start, other = two(prior)
+    looks = []
+
+    def stop(done: int) -> None:
+        looks.append(done)
+        if done == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        invert(
+            prior,
+            None,
+            portrait(),
+            NOTHING_MORE,
+            generator=draws(),
+            begin=head_of(prior, other),
+            approach=stop,
+        )
+    assert looks == [1, 2]
