@@ -145,6 +145,25 @@ def test_one_sentence(name, client):
     refused(client, *BAD[name])
 
 
+def test_an_inversion_begins_at_an_avatar(client):
+    graph = chain(
+        loader(),
+        ("LoadImage", {"image": "portrait.png"}),
+        ("LoadImageMask", {"image": "mask.png", "channel": "red"}),
+        (PACK + "AlignPortrait", ALIGN | {"image": "@2", "foreground_mask": "@3"}),
+        (PACK + "GenerateAvatar", AVATAR | {"avatar": "@1", "aligned": "@4"}),
+        (PACK + "LoadHeadPrior", {"prior": "embedded"}),
+        (
+            PACK + "InvertPortrait",
+            {"prior": "@6", "aligned": "@4", "start": "@5", "preset": "quick", "seed": 0}
+            | {"latent_steps": 1, "tuning_steps": 1},
+        ),
+        (PACK + "SaveHead", {"head": "@7", "filename_prefix": "heads/begun"}),
+    )
+    outcome = client.run(graph)
+    assert "dB" in outcome.outputs["7"]["text"][0]
+
+
 # --- the workflow
 
 SMALL = {
